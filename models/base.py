@@ -1,0 +1,202 @@
+"""The one contract of every segmenter and trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.errors import ImageError, TrainingDataError
+
+Spacing = tuple[float, float, float]
+"""Voxel size (z, y, x) in µm."""
+
+Progress = Callable[[int, int, str], None]
+"""Called with (steps done, steps in all, what is being done). Raising in it cancels the work."""
+
+
+def no_progress(done: int, total: int, what: str) -> None:
+    """Ignore progress."""
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """What a segmenter says about one image.
+
+    Parameters
+    ----------
+    labels : ndarray of uint32, shape (Z, Y, X)
+        Instance labels, 0 is background.
+    confidence : mapping of int to float
+        Confidence in [0, 1] of each object that has one.
+    probability : ndarray of float32, shape (Z, Y, X), optional
+        Foreground probability per voxel.
+    notes : tuple of str
+        What the user must be told (a fallback taken, a default guessed).
+    """
+
+    labels: NDArray[np.uint32]
+    confidence: Mapping[int, float] = field(default_factory=dict)
+    probability: NDArray[np.float32] | None = None
+    notes: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class Segmenter(Protocol):
+    """Anything that turns one image into instance labels."""
+
+    @property
+    def name(self) -> str:
+        """Name in the registry."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """Return settings and weights (with their sha256), JSON-serialisable, for provenance."""
+        ...
+
+    def segment(
+        self,
+        image: NDArray[Any],
+        spacing_um: Spacing,
+        *,
+        progress: Progress = no_progress,
+    ) -> Segmentation:
+        """Segment one channel of one stack.
+
+        Parameters
+        ----------
+        image : ndarray of integer or float, shape (Z, Y, X)
+        spacing_um : (float, float, float)
+            Voxel size (z, y, x) in µm.
+        progress : callable, optional
+
+        Returns
+        -------
+        Segmentation
+
+        Raises
+        ------
+        ImageError
+            When the image is not 3D, holds NaN or infinite voxels, or is constant.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class TrainingSample:
+    """One labelled image, or part of one.
+
+    Parameters
+    ----------
+    name : str
+        Stack name, used in messages.
+    image : ndarray of integer or float, shape (Z, Y, X)
+    labels : ndarray of uint32, shape (Z, Y, X)
+    mask : ndarray of bool, shape (Z, Y, X)
+        True where the label (or the background) may be learned from.
+    spacing_um : (float, float, float)
+        Voxel size (z, y, x) in µm.
+    """
+
+    name: str
+    image: NDArray[Any]
+    labels: NDArray[np.uint32]
+    mask: NDArray[np.bool_]
+    spacing_um: Spacing
+
+    def __post_init__(self) -> None:
+        shapes = {self.image.shape, self.labels.shape, self.mask.shape}
+        if len(shapes) != 1 or self.image.ndim != 3:
+            raise TrainingDataError(
+                f"stack {self.name!r}: expected image, labels and mask of one ZYX shape, got "
+                f"{self.image.shape}, {self.labels.shape} and {self.mask.shape}"
+            )
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a trainer leaves in the run folder.
+
+    Parameters
+    ----------
+    weights : Path
+        The best checkpoint, inside the run folder.
+    best_epoch, epochs : int
+        Epoch of the best validation value, and epochs trained.
+    validation : mapping of str to float
+        Validation values of the best checkpoint.
+    base : str
+        What the training started from: ``"random"`` or a run folder's name and weights' sha256.
+    licence : str
+        Licence that the weights are under because of what they started from.
+    notes : tuple of str
+        What the user must be told.
+    """
+
+    weights: Path
+    best_epoch: int
+    epochs: int
+    validation: Mapping[str, float]
+    base: str = "random"
+    licence: str = "as the training data"
+    notes: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class Trainer(Protocol):
+    """A frozen dataclass of flat options whose `train` fills a run folder."""
+
+    def train(
+        self,
+        train: Sequence[TrainingSample],
+        val: Sequence[TrainingSample],
+        run_folder: Path,
+        *,
+        progress: Progress = no_progress,
+    ) -> TrainingResult:
+        """Train on `train`, choose on `val`, write weights and `curves.csv` to `run_folder`.
+
+        Raises
+        ------
+        TrainingDataError
+            When the samples hold no object or no voxel that counts.
+        TrainingDivergedError
+            When the loss is no longer finite.
+        """
+        ...
+
+
+def check_image(image: NDArray[Any], what: str = "image") -> None:
+    """Refuse what no segmenter can take.
+
+    Parameters
+    ----------
+    image : ndarray, expected shape (Z, Y, X)
+    what : str
+        Name used in the message.
+
+    Raises
+    ------
+    ImageError
+        Not three dimensions, empty, NaN or infinite voxels, or one single value everywhere.
+    """
+    if image.ndim != 3 or 0 in image.shape:
+        raise ImageError(
+            f"{what}: expected a 3D stack (Z, Y, X), got shape {image.shape}; "
+            "give one channel of one time point"
+        )
+    low, high = image.min(), image.max()
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise ImageError(
+            f"{what}: expected finite intensities, got NaN or infinite voxels; "
+            "replace them (for example with 0) and save the image again"
+        )
+    if low == high:
+        raise ImageError(
+            f"{what}: every voxel has the value {low}; there is nothing to segment, "
+            "check that the right channel and file were given"
+        )
