@@ -1,0 +1,217 @@
+"""The project's configuration: YAML in, frozen and validated models out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from annotated_types import Ge, Gt, Lt
+from pydantic import Field
+
+from hitl.errors import ConfigError
+from hitl.postprocess import PostprocessConfig
+from hitl.preprocess import PreprocessStep
+from hitl.schema import Frozen, resolve_options, validate
+from models.registry import SEGMENTERS, TRAINERS, resolve
+
+CONFIG_NAME = "hitl.yaml"
+MAX_CONFIG_BYTES = 1_000_000
+
+
+class BootstrapConfig(Frozen):
+    """Which segmenter makes round 0, and whether its masks are cleaned.
+
+    Parameters
+    ----------
+    segmenter : str
+        Name of a segmenter, or ``"auto"``: Cellpose when its weights are on this machine, else
+        what ships with the package.
+    clean : bool
+        Post-process the masks.
+    """
+
+    segmenter: str = "auto"
+    clean: bool = True
+
+
+class TrainingConfig(Frozen):
+    """What training takes from the project, and each model's options.
+
+    Parameters
+    ----------
+    validation_share : float
+        Share of each training stack (a slab at its far end in y) that is held out for validation
+        when no stack of split ``val`` has labels.
+    stardist3d, unet3d : mapping
+        Options of the trainers; `hitl models --options` lists them.
+    """
+
+    validation_share: Annotated[float, Gt(0), Lt(0.6)] = 0.2
+    stardist3d: dict[str, Any] = Field(default_factory=dict)
+    unet3d: dict[str, Any] = Field(default_factory=dict)
+
+
+class EvaluationConfig(Frozen):
+    """How predictions are scored.
+
+    Parameters
+    ----------
+    edge_width_px : int
+        Width of the edge class of the voxel metrics.
+    picture : bool
+        Draw each prediction beside the truth.
+    """
+
+    edge_width_px: Annotated[int, Ge(1)] = 1
+    picture: bool = True
+
+
+class ProjectConfig(Frozen):
+    """Everything that a project's `hitl.yaml` may say.
+
+    Parameters
+    ----------
+    store : str
+        Where the annotation store is: a folder inside the project, or a URL (``s3://…``).
+    annotator : str
+        Who corrects, when a command does not say.
+    preprocess : tuple of steps
+        Applied in order to every image before a segmenter sees it.
+    bootstrap, postprocess, training, evaluation
+        One section for each part of the work.
+    segmenters : mapping of str to mapping
+        Options of each segmenter by name.
+    """
+
+    store: str = "store"
+    annotator: str = ""
+    preprocess: tuple[PreprocessStep, ...] = ()
+    bootstrap: BootstrapConfig = BootstrapConfig()
+    segmenters: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    postprocess: PostprocessConfig = PostprocessConfig()
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """Safe YAML that refuses a key given twice: one of the two would be lost silently."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Build a mapping after looking for repeated keys."""
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key!r} is given twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def load_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping.
+
+    Raises
+    ------
+    ConfigError
+        Missing, unreadable, not YAML, a key given twice, or not a mapping.
+    """
+    try:
+        if path.stat().st_size > MAX_CONFIG_BYTES:
+            raise ConfigError(f"{path}: expected a config of under 1 MB, is this the right file?")
+        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # noqa: S506
+    except OSError as exc:
+        raise ConfigError(f"{path}: cannot be read ({exc.strerror}); give a YAML file") from exc
+    except UnicodeDecodeError as exc:
+        raise ConfigError(f"{path}: expected UTF-8 text, got something else") from exc
+    except yaml.YAMLError as exc:
+        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(exc).split())}") from exc
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: expected keys and values, got {type(data).__name__}")
+    return data
+
+
+def parse_config(data: Mapping[str, Any], where: str = "config") -> ProjectConfig:
+    """Validate a mapping, the options of every segmenter and trainer included.
+
+    Raises
+    ------
+    ConfigError
+        Unknown key (with the nearest valid one), invalid value, unknown segmenter.
+    """
+    config = validate(ProjectConfig, data, where)
+    assert isinstance(config, ProjectConfig)
+    if config.bootstrap.segmenter != "auto":
+        _check_name(SEGMENTERS, config.bootstrap.segmenter, f"{where}: bootstrap.segmenter")
+    for name in config.segmenters:
+        _check_name(SEGMENTERS, name, f"{where}: segmenters")
+        segmenter_options(config, name, where=where)
+    for name in TRAINERS:
+        trainer_options(config, name, where=where)
+    return config
+
+
+def load_config(path: Path) -> ProjectConfig:
+    """Read and validate a project's configuration file."""
+    return parse_config(load_yaml(path), str(path))
+
+
+def segmenter_options(
+    config: ProjectConfig, name: str, where: str = CONFIG_NAME, **overrides: Any
+) -> dict[str, Any]:
+    """Return the resolved options of the segmenter `name`."""
+    raw = {**config.segmenters.get(name, {}), **overrides}
+    return resolve_options(
+        resolve(SEGMENTERS, name, "segmenter"), raw, f"{where}: segmenters.{name}"
+    )
+
+
+def trainer_options(
+    config: ProjectConfig,
+    name: str,
+    settings: Mapping[str, Any] | None = None,
+    where: str = CONFIG_NAME,
+) -> dict[str, Any]:
+    """Return the resolved options of the trainer `name`, with `settings` over the config's."""
+    cls = resolve(TRAINERS, name, "trainable model")
+    raw = {**getattr(config.training, name), **(settings or {})}
+    return resolve_options(cls, raw, f"{where}: training.{name}")
+
+
+def parse_settings(pairs: list[str]) -> dict[str, Any]:
+    """Turn ``key=value`` arguments into a mapping; values are read as YAML scalars and lists.
+
+    Raises
+    ------
+    ConfigError
+        An argument without ``=``, or a value that is not YAML.
+    """
+    settings: dict[str, Any] = {}
+    for pair in pairs:
+        key, sign, value = pair.partition("=")
+        if not sign or not key:
+            raise ConfigError(f"--set {pair}: expected key=value, for example --set epochs=50")
+        try:
+            settings[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError as exc:
+            raise ConfigError(f"--set {pair}: the value cannot be read; quote it") from exc
+    return settings
+
+
+def dump_config(config: ProjectConfig) -> str:
+    """Return the config as YAML text that `load_config` reads back."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _check_name(table: dict[str, str], name: str, where: str) -> None:
+    if name not in table:
+        import difflib
+
+        near = difflib.get_close_matches(name, table, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise ConfigError(f"{where}: unknown {name!r}: {hint}valid are {', '.join(sorted(table))}")

@@ -1,0 +1,113 @@
+"""Config schemas that follow from a dataclass's fields, and errors that name the nearest key."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from hitl.errors import ConfigError
+
+
+class Frozen(BaseModel):
+    """Base of every config model: immutable, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@functools.cache
+def options_model(cls: type[Any]) -> type[BaseModel]:
+    """Return a pydantic model with the same fields, types, bounds and defaults as a dataclass."""
+    hints = typing.get_type_hints(cls, include_extras=True)
+    fields: dict[str, Any] = {}
+    for item in dataclasses.fields(cls):
+        default = item.default
+        if item.default_factory is not dataclasses.MISSING:
+            default = item.default_factory()
+        fields[item.name] = (hints[item.name], ... if default is dataclasses.MISSING else default)
+    return create_model(cls.__name__, __base__=Frozen, **fields)
+
+
+def resolve_options(cls: type[Any], options: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Validate `options` against the fields of a dataclass and fill in the defaults.
+
+    Parameters
+    ----------
+    cls : type
+        A frozen dataclass of flat options.
+    options : mapping
+    where : str
+        Where the options stand in the config, for messages.
+
+    Raises
+    ------
+    ConfigError
+        Unknown key (the nearest valid one is suggested) or invalid value.
+    """
+    return validate(options_model(cls), options, where).model_dump()
+
+
+def validate(model: type[BaseModel], data: Any, where: str) -> BaseModel:
+    """Return `data` as an instance of `model`, or raise one readable `ConfigError`."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as exc:
+        raise ConfigError(f"{where}: {explain(model, exc)}") from exc
+
+
+def explain(model: type[BaseModel], exc: ValidationError) -> str:
+    """Say in one line what is wrong with a config, and what is valid instead."""
+    problems = []
+    for error in exc.errors(include_url=False):
+        path = ".".join(str(part) for part in error["loc"])
+        if error["type"] == "extra_forbidden":
+            problems.append(_explain_unknown(model, error["loc"], path))
+        else:
+            problems.append(f"{path or 'value'}: {error['msg']}, got {error['input']!r}")
+    return "; ".join(problems)
+
+
+def _explain_unknown(model: type[BaseModel], loc: tuple[int | str, ...], path: str) -> str:
+    valid = sorted(_valid_keys(model, loc[:-1]))
+    near = difflib.get_close_matches(str(loc[-1]), valid, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"unknown key {path!r}: {hint}valid keys are {', '.join(valid)}"
+
+
+def _valid_keys(model: type[BaseModel], loc: tuple[int | str, ...]) -> set[str]:
+    """Names of the fields of the model that stands at `loc` below `model`."""
+    candidates: list[type[BaseModel]] = [model]
+    for part in loc:
+        below = [m for c in candidates if part in c.model_fields for m in _models_of(c, str(part))]
+        tagged = [c for c in candidates if part in _tags(c)]
+        candidates = below or tagged or candidates
+    return {name for candidate in candidates for name in candidate.model_fields}
+
+
+def _models_of(model: type[BaseModel], field: str) -> Iterator[type[BaseModel]]:
+    yield from _unwrap(model.model_fields[field].annotation)
+
+
+def _unwrap(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+        if issubclass(annotation, BaseModel):
+            yield annotation
+        return
+    for argument in typing.get_args(annotation):
+        yield from _unwrap(argument)
+
+
+def _tags(model: type[BaseModel]) -> set[str]:
+    """Values of the literal fields that tell the members of a union apart."""
+    return {
+        str(value)
+        for field in model.model_fields.values()
+        if typing.get_origin(field.annotation) is typing.Literal
+        for value in typing.get_args(field.annotation)
+    }
