@@ -44,13 +44,12 @@ class TrainingConfig(Frozen):
     validation_share : float
         Share of each training stack (a slab at its far end in y) that is held out for validation
         when no stack of split ``val`` has labels.
-    stardist3d, unet3d : mapping
-        Options of the trainers; `hitl models --options` lists them.
+    models : mapping of str to mapping
+        Options of each trainable model by name; `hitl models --options NAME` lists them.
     """
 
     validation_share: Annotated[float, Gt(0), Lt(0.6)] = 0.2
-    stardist3d: dict[str, Any] = Field(default_factory=dict)
-    unet3d: dict[str, Any] = Field(default_factory=dict)
+    models: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
 
 class EvaluationConfig(Frozen):
@@ -145,13 +144,13 @@ def parse_config(data: Mapping[str, Any], where: str = "config") -> ProjectConfi
         Unknown key (with the nearest valid one), invalid value, unknown segmenter.
     """
     config = validate(ProjectConfig, data, where)
-    assert isinstance(config, ProjectConfig)
     if config.bootstrap.segmenter != "auto":
         _check_name(SEGMENTERS, config.bootstrap.segmenter, f"{where}: bootstrap.segmenter")
     for name in config.segmenters:
         _check_name(SEGMENTERS, name, f"{where}: segmenters")
         segmenter_options(config, name, where=where)
-    for name in TRAINERS:
+    for name in config.training.models:
+        _check_name(TRAINERS, name, f"{where}: training.models")
         trainer_options(config, name, where=where)
     return config
 
@@ -179,8 +178,8 @@ def trainer_options(
 ) -> dict[str, Any]:
     """Return the resolved options of the trainer `name`, with `settings` over the config's."""
     cls = resolve(TRAINERS, name, "trainable model")
-    raw = {**getattr(config.training, name), **(settings or {})}
-    return resolve_options(cls, raw, f"{where}: training.{name}")
+    raw = {**config.training.models.get(name, {}), **(settings or {})}
+    return resolve_options(cls, raw, f"{where}: training.models.{name}")
 
 
 def parse_settings(pairs: list[str]) -> dict[str, Any]:

@@ -8,11 +8,13 @@ import functools
 import types
 import typing
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from hitl.errors import ConfigError
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class Frozen(BaseModel):
@@ -53,7 +55,7 @@ def resolve_options(cls: type[Any], options: Mapping[str, Any], where: str) -> d
     return validate(options_model(cls), options, where).model_dump()
 
 
-def validate(model: type[BaseModel], data: Any, where: str) -> BaseModel:
+def validate(model: type[Model], data: Any, where: str) -> Model:
     """Return `data` as an instance of `model`, or raise one readable `ConfigError`."""
     try:
         return model.model_validate(data)
