@@ -1,0 +1,22 @@
+"""Clean instance masks, and derive the edge class from them."""
+
+from hitl.postprocess.config import PostprocessConfig, postprocess
+from hitl.postprocess.labels import LabelImageError
+from hitl.postprocess.masks import (
+    clean_masks,
+    edge_class,
+    from_semantic_coding,
+    to_semantic_coding,
+)
+from hitl.postprocess.objects import clean_objects
+
+__all__ = [
+    "LabelImageError",
+    "PostprocessConfig",
+    "clean_masks",
+    "clean_objects",
+    "edge_class",
+    "from_semantic_coding",
+    "postprocess",
+    "to_semantic_coding",
+]
