@@ -1,0 +1,51 @@
+"""NumPy files (.npy): one array, without axes and voxel size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotations.formats.base import Header, RawStack, translated
+
+_ADVICE = "save the array again with numpy.save(path, array, allow_pickle=False)"
+
+
+class NpyStack(RawStack):
+    """A memory-mapped .npy file; never a pickle.
+
+    Parameters
+    ----------
+    path : Path
+
+    Raises
+    ------
+    FormatError
+        Not a .npy file, truncated, or holding Python objects.
+    """
+
+    format: ClassVar[str] = "npy"
+
+    def __init__(self, path: Path) -> None:
+        # open_memmap reads plain .npy only; numpy.load would also take archives and pickles.
+        with translated(path, _ADVICE):
+            self._array: NDArray[Any] | None = np.lib.format.open_memmap(path, mode="r")
+        hint = ".npy files carry none"
+        header = Header(self._array.shape, self._array.dtype, axes=None, spacing_hint=hint)
+        super().__init__(path, header)
+
+    def cut(self, index: tuple[slice, ...]) -> NDArray[Any]:
+        """Return a copy of the voxels of `index`."""
+        assert self._array is not None, "cut after close"
+        return np.array(self._array[index])
+
+    def close(self) -> None:
+        """Drop the only reference to the map, which unmaps the file."""
+        self._array = None
+
+
+def open_raw(path: Path) -> NpyStack:
+    """Open a .npy file."""
+    return NpyStack(path)
