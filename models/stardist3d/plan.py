@@ -1,0 +1,121 @@
+"""What the network is to look like, read off the labelled objects."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+Triple = tuple[int, int, int]
+Factors = tuple[float, float, float]
+
+MIN_CELLS_ACROSS = 6.0
+"""Grid cells that the median object keeps along each axis."""
+
+MAX_GRID: Triple = (2, 4, 4)
+MAX_PATCH_VOXELS = 96 * 96 * 48
+
+
+@dataclass(frozen=True)
+class ObjectSizes:
+    """Bounding boxes of the labelled objects.
+
+    Parameters
+    ----------
+    median, largest : (float, float, float)
+        Extent (z, y, x) in voxels.
+    count : int
+        Objects measured.
+    """
+
+    median: Factors
+    largest: Factors
+    count: int
+
+
+def object_sizes(labels: Sequence[NDArray[np.int32]]) -> ObjectSizes:
+    """Measure the objects of all stacks, those not cut by a border where there are enough.
+
+    Parameters
+    ----------
+    labels : sequence of ndarray of int32, shape (Z, Y, X)
+        Positive ids are objects.
+    """
+    whole, all_of_them = [], []
+    for volume in labels:
+        for box in ndimage.find_objects(np.maximum(volume, 0)):
+            if box is None:
+                continue
+            extent = [side.stop - side.start for side in box]
+            all_of_them.append(extent)
+            inside = zip(box, volume.shape, strict=True)
+            if all(side.start > 0 and side.stop < size for side, size in inside):
+                whole.append(extent)
+    measured = np.array(whole if len(whole) >= 5 else all_of_them, dtype=float)
+    median, largest = np.median(measured, axis=0), np.max(all_of_them, axis=0)
+    return ObjectSizes(_factors(median), _factors(largest), len(all_of_them))
+
+
+def choose_anisotropy(sizes: ObjectSizes) -> Factors:
+    """Relative voxel size seen by the rays: how much shorter the objects are along each axis.
+
+    As StarDist's examples take it from ``calculate_extents``, with x and y made equal because
+    their voxel size is.
+    """
+    z, y, x = sizes.median
+    lateral = (y + x) / 2
+    return (round(max(lateral / z, 0.1), 2), 1.0, 1.0)
+
+
+def choose_grid(sizes: ObjectSizes) -> Triple:
+    """Subsampling of the output that leaves `MIN_CELLS_ACROSS` cells across an object."""
+    z, y, x = sizes.median
+    lateral = min(y, x)
+    grid = [
+        min(limit, _power_of_two_below(extent / MIN_CELLS_ACROSS))
+        for extent, limit in zip((z, lateral, lateral), MAX_GRID, strict=True)
+    ]
+    return (grid[0], grid[1], grid[2])
+
+
+def choose_pool(sizes: ObjectSizes, grid: Triple, depth: int, smallest: Triple) -> Triple:
+    """U-Net pooling per level; z is kept when it is coarse beside x and y, or too thin."""
+    cells = [extent / step for extent, step in zip(sizes.median, grid, strict=True)]
+    coarse = cells[0] < 0.6 * min(cells[1:])
+    thin = smallest[0] < grid[0] * 2**depth
+    return (1 if coarse or thin else 2, 2, 2)
+
+
+def choose_patch(sizes: ObjectSizes, divisor: Triple, smallest: Triple) -> Triple:
+    """Training patch: the largest object and as much again around it, within the stacks."""
+    z, y, x = sizes.largest
+    lateral = max(y, x, 32.0)
+    wanted = [max(1.5 * z, 12.0), 1.5 * lateral, 1.5 * lateral]
+    shrink = min(1.0, (MAX_PATCH_VOXELS / math.prod(wanted)) ** (1 / 3))
+    return fit_patch(_factors([shrink * side for side in wanted]), divisor, smallest)
+
+
+def fit_patch(wanted: Factors, divisor: Triple, smallest: Triple) -> Triple:
+    """Round a patch up to what the network divides by, and down to what the stacks hold.
+
+    An axis of the smallest stack that is shorter than the divisor gives the divisor: such
+    stacks are padded.
+    """
+    patch = [
+        max(step, min(math.ceil(side / step), size // step) * step)
+        for side, step, size in zip(wanted, divisor, smallest, strict=True)
+    ]
+    return (patch[0], patch[1], patch[2])
+
+
+def _power_of_two_below(value: float) -> int:
+    return 1 << math.floor(math.log2(max(value, 1.0)))
+
+
+def _factors(values: Sequence[float] | NDArray[np.float64]) -> Factors:
+    z, y, x = (float(value) for value in values)
+    return (z, y, x)

@@ -1,0 +1,105 @@
+"""Bring in StarDist and TensorFlow once, without a word on standard output."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import io
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from models.errors import ModelError
+
+
+class StarDistModules(NamedTuple):
+    """The parts of StarDist and TensorFlow that this package uses."""
+
+    tf: Any
+    models: Any
+    geometry: Any
+    nms: Any
+    rays: Any
+    utils: Any
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep StarDist's prints and warnings off standard output and standard error."""
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextlib.contextmanager
+def _quiet_descriptor() -> Iterator[None]:
+    """Hold back what C++ code writes to standard error; give it back when the block fails."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(saved, held.read())
+            raise
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+
+
+def import_stardist() -> StarDistModules:
+    """Import StarDist on Keras 2, which its released weights and its training code are made for.
+
+    Raises
+    ------
+    ModelError
+        When a package is missing, or when TensorFlow was imported before with Keras 3.
+    """
+    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    return _modules()
+
+
+@functools.cache
+def _modules() -> StarDistModules:
+    try:
+        with quiet(), _quiet_descriptor():
+            tf = importlib.import_module("tensorflow")
+            _set_threads(tf)
+            found = StarDistModules(tf, *map(importlib.import_module, _STARDIST_MODULES))
+    except (ImportError, RuntimeError) as exc:
+        raise ModelError(
+            f"expected stardist, tensorflow and tf-keras to import, got: {exc}; "
+            "install the project's requirements again"
+        ) from exc
+    if importlib.import_module("csbdeep.utils.tf").IS_KERAS_3_PLUS or "tf_keras" not in sys.modules:
+        raise ModelError(
+            "expected Keras 2 (the package tf-keras) behind TensorFlow, got Keras 3; set "
+            "TF_USE_LEGACY_KERAS=1 in the environment and start again"
+        )
+    return found
+
+
+_STARDIST_MODULES = (
+    "stardist.models",
+    "stardist.geometry",
+    "stardist.nms",
+    "stardist.rays3d",
+    "stardist.utils",
+)
+
+
+def _set_threads(tf: ModuleType) -> None:
+    """Use the cores this process may run on, not all that the machine has."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    # Too late (RuntimeError) when the caller has used TensorFlow already: its choice stands.
+    with contextlib.suppress(RuntimeError):
+        tf.config.threading.set_intra_op_parallelism_threads(cores or 1)
+        tf.config.threading.set_inter_op_parallelism_threads(2)

@@ -1,0 +1,139 @@
+"""From labelled stacks to what StarDist learns from: normalised floats, negative unknown labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from models.base import Spacing, TrainingSample, check_image
+from models.errors import TrainingDataError
+
+UNKNOWN = -1
+"""StarDist's label for voxels whose loss is switched off."""
+
+SAME_SPACING = 0.10
+"""Relative difference of voxel size up to which a stack is taken as it is."""
+
+MAX_OBJECTS = 65534
+"""StarDist's C++ code keeps ids in 16 bits."""
+
+_PERCENTILE_VOXELS = 2**24
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Percentiles of a whole stack that become 0 and 1."""
+
+    low: float = 1.0
+    high: float = 99.8
+
+    def apply(self, image: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the image as float32, shape (Z, Y, X), stretched between the percentiles."""
+        step = max(1, round((image.size / _PERCENTILE_VOXELS) ** (1 / 3)))
+        low, high = np.percentile(image[::step, ::step, ::step], (self.low, self.high))
+        if high <= low:
+            low, high = float(image.min()), float(image.max())
+        scaled = image.astype(np.float32)
+        scaled -= np.float32(low)
+        scaled /= np.float32(high - low)
+        return scaled
+
+
+@dataclass(frozen=True)
+class PreparedStack:
+    """One stack as the network sees it.
+
+    Parameters
+    ----------
+    name : str
+    image : ndarray of float32, shape (Z, Y, X)
+        Normalised.
+    labels : ndarray of int32, shape (Z, Y, X)
+        0 background, positive objects, -1 where nothing may be learned.
+    """
+
+    name: str
+    image: NDArray[np.float32]
+    labels: NDArray[np.int32]
+
+
+def prepare(
+    sample: TrainingSample, normalisation: Normalisation, spacing_um: Spacing
+) -> PreparedStack:
+    """Normalise one sample, bring it to `spacing_um` and mark what may not be learned.
+
+    Raises
+    ------
+    ImageError
+        When the image is constant or not finite.
+    TrainingDataError
+        When it holds more objects than StarDist can number.
+    """
+    check_image(sample.image, f"stack {sample.name!r}")
+    image = normalisation.apply(sample.image)
+    labels = hide_unverified(sample.labels, sample.mask)
+    if labels.max() > MAX_OBJECTS:
+        raise TrainingDataError(
+            f"stack {sample.name!r}: expected at most {MAX_OBJECTS} objects, got {labels.max()}; "
+            "cut the stack into parts"
+        )
+    scale = rescaling(sample.spacing_um, spacing_um)
+    if scale is not None:
+        image = ndimage.zoom(image, scale, order=1)
+        labels = ndimage.zoom(labels, scale, order=0)
+    return PreparedStack(sample.name, image, labels)
+
+
+def rescaling(spacing_um: Spacing, reference_um: Spacing) -> tuple[float, float, float] | None:
+    """Return the zoom (z, y, x) to the reference voxel size; None where it is near enough."""
+    z, y, x = (
+        have / want if abs(have / want - 1) > SAME_SPACING else 1.0
+        for have, want in zip(spacing_um, reference_um, strict=True)
+    )
+    return None if z == y == x == 1.0 else (z, y, x)
+
+
+def hide_unverified(labels: NDArray[np.uint32], mask: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Give the objects ids from 1 and what is not verified `UNKNOWN`.
+
+    An object of which some voxels are not verified becomes unknown as a whole: its distances
+    to its own border, which StarDist learns, are not known. All else beneath the mask is
+    dropped and cannot reach the loss.
+
+    Parameters
+    ----------
+    labels : ndarray of uint32, shape (Z, Y, X)
+    mask : ndarray of bool, shape (Z, Y, X)
+        True where verified.
+
+    Returns
+    -------
+    ndarray of int32, shape (Z, Y, X)
+    """
+    ids, dense = np.unique(labels, return_inverse=True)
+    dense = dense.reshape(labels.shape)
+    unknown_id = np.zeros(len(ids), dtype=bool)
+    unknown_id[np.unique(dense[~mask])] = True
+    unknown_id[ids == 0] = False
+    known = ~unknown_id & (ids > 0)
+    number = np.where(unknown_id, UNKNOWN, np.cumsum(known) * known).astype(np.int32)
+    hidden: NDArray[np.int32] = number[dense]
+    hidden[~mask] = UNKNOWN
+    return hidden
+
+
+def pad_to(stack: PreparedStack, shape: Sequence[int]) -> PreparedStack:
+    """Mirror a stack that is smaller than a patch; what is added is unknown."""
+    width = [(0, max(0, want - have)) for want, have in zip(shape, stack.image.shape, strict=True)]
+    if not any(after for _, after in width):
+        return stack
+    return PreparedStack(
+        stack.name,
+        np.pad(stack.image, width, mode="symmetric"),
+        np.pad(stack.labels, width, constant_values=UNKNOWN),
+    )

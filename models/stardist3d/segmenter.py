@@ -1,0 +1,247 @@
+"""Prediction with a trained StarDist 3D."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.base import Progress, Segmentation, Spacing, check_image, no_progress
+from models.errors import ModelError
+from models.stardist3d.plan import Triple
+from models.stardist3d.runfolder import (
+    BEST_WEIGHTS,
+    RunSettings,
+    load_network,
+    read_settings,
+    sha256,
+)
+from models.stardist3d.runtime import import_stardist, quiet
+from models.stardist3d.samples import rescaling
+
+TILE_VOXELS = 2**21
+"""Voxels of one tile; the network's widest layers then take about 1.5 GB."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StarDist3DSegmenter:
+    """A trained StarDist 3D network with its thresholds.
+
+    Parameters
+    ----------
+    network : StarDist3D
+    settings : RunSettings
+    folder : Path
+        The run folder.
+    weights_sha256 : str
+    """
+
+    network: Any
+    settings: RunSettings
+    folder: Path
+    weights_sha256: str
+
+    @property
+    def name(self) -> str:
+        """Name in the registry."""
+        return "stardist3d"
+
+    def describe(self) -> dict[str, Any]:
+        """Return architecture, thresholds, normalisation and the weights' sha256."""
+        config = self.network.config
+        return {
+            "model": self.name,
+            "run": self.folder.name,
+            "weights_sha256": self.weights_sha256,
+            "base": self.settings.base,
+            "backbone": config.backbone,
+            "n_rays": int(config.n_rays),
+            "grid": list(config.grid),
+            "anisotropy": None if config.anisotropy is None else list(config.anisotropy),
+            "prob_threshold": float(self.network.thresholds.prob),
+            "nms_threshold": float(self.network.thresholds.nms),
+            "percentiles": [self.settings.normalisation.low, self.settings.normalisation.high],
+            "spacing_um": None
+            if self.settings.spacing_um is None
+            else list(self.settings.spacing_um),
+        }
+
+    def segment(
+        self, image: NDArray[Any], spacing_um: Spacing, *, progress: Progress = no_progress
+    ) -> Segmentation:
+        """Segment one channel of one stack, tile by tile.
+
+        Where the voxel size differs from the training's by more than a tenth, the image is
+        resampled for the network, and the polyhedra are drawn at the image's own voxel size.
+
+        Parameters
+        ----------
+        image : ndarray of integer or float, shape (Z, Y, X)
+        spacing_um : (float, float, float)
+            Voxel size (z, y, x) in µm.
+        progress : callable, optional
+
+        Raises
+        ------
+        ImageError
+            When the image is not 3D, holds NaN or infinite voxels, or is constant.
+        ModelError
+            When StarDist or TensorFlow fails.
+        """
+        check_image(image)
+        scale, notes = None, tuple[str, ...]()
+        if self.settings.spacing_um is not None:
+            scale = rescaling(spacing_um, self.settings.spacing_um)
+        if scale is not None:
+            notes = (
+                f"voxel size {spacing_um} µm differs from {self.settings.spacing_um} µm of the "
+                f"training: resampled by {tuple(round(s, 3) for s in scale)}",
+            )
+        normalised = self.settings.normalisation.apply(image)
+        found = find_objects(self.network, normalised, scale, progress)
+        labels, confidence = draw_objects(found, image.shape)
+        return Segmentation(labels, confidence, notes=notes)
+
+
+def load_run(run_folder: Path) -> StarDist3DSegmenter:
+    """Return the segmenter of a finished run, or of a stock StarDist 3D model folder.
+
+    Raises
+    ------
+    CheckpointError
+        When the folder or a file in it is missing or damaged.
+    """
+    folder = Path(run_folder)
+    settings = read_settings(folder)
+    network = load_network(folder)
+    return StarDist3DSegmenter(
+        network=network,
+        settings=settings,
+        folder=folder,
+        weights_sha256=sha256(folder / BEST_WEIGHTS),
+    )
+
+
+def find_objects(
+    network: Any,
+    image: NDArray[np.float32],
+    scale: tuple[float, float, float] | None = None,
+    progress: Progress = no_progress,
+    prob_threshold: float | None = None,
+    nms_threshold: float | None = None,
+) -> dict[str, Any]:
+    """Predict polyhedra: StarDist's dictionary of points, distances, probabilities and rays.
+
+    Parameters
+    ----------
+    network : StarDist3D
+    image : ndarray of float32, shape (Z, Y, X)
+        Normalised.
+    scale : (float, float, float), optional
+        Zoom before the network; the polyhedra come back in the image's voxels.
+    progress : callable, optional
+    prob_threshold, nms_threshold : float, optional
+        Instead of the network's own.
+
+    Raises
+    ------
+    ModelError
+        When StarDist or TensorFlow fails.
+    """
+    shape = [round(s * f) for s, f in zip(image.shape, scale or (1, 1, 1), strict=True)]
+    radius = receptive_radius(network.config)
+    # StarDist would probe the network with a volume that can be larger than the image.
+    network._tile_overlap = [(r, r) for r in radius]
+    try:
+        with quiet():
+            _, found = network.predict_instances(
+                image,
+                axes="ZYX",
+                scale=scale,
+                n_tiles=tile_counts(shape, radius),
+                show_tile_progress=_TileProgress(progress),
+                return_labels=False,
+                prob_thresh=prob_threshold,
+                nms_thresh=nms_threshold,
+                # StarDist drops centres within 2 grid cells of the border: a third of a thin stack.
+                predict_kwargs={"b": 0},
+            )
+    except (ValueError, RuntimeError, AssertionError, MemoryError) as exc:
+        raise ModelError(
+            f"StarDist failed on an image of shape {image.shape}: {exc}; "
+            "check the image, or train again if other images fail too"
+        ) from exc
+    return dict(found)
+
+
+def draw_objects(
+    found: dict[str, Any], shape: tuple[int, ...]
+) -> tuple[NDArray[np.uint32], dict[int, float]]:
+    """Draw polyhedra, the more probable above; return labels 1…n and each one's probability."""
+    if len(found["points"]) == 0:
+        return np.zeros(shape, np.uint32), {}
+    drawn = import_stardist().geometry.polyhedron_to_label(
+        found["dist"], found["points"], found["rays"], shape, prob=found["prob"], verbose=False
+    )
+    ids, dense = np.unique(drawn, return_inverse=True)
+    # Completely covered polyhedra have no voxel left and get no label.
+    number = np.cumsum(ids > 0).astype(np.uint32)
+    number[ids == 0] = 0
+    confidence = {
+        int(new): float(np.clip(found["prob"][old - 1], 0, 1))
+        for old, new in zip(ids, number, strict=True)
+        if old > 0
+    }
+    return number[dense].reshape(shape), confidence
+
+
+def tile_counts(shape: list[int], radius: Triple) -> Triple:
+    """Return how often to cut each axis, so that a tile with its margin has `TILE_VOXELS`."""
+    counts = [1, 1, 1]
+    while True:
+        sides = [
+            min(size, math.ceil(size / count) + 2 * margin) if count > 1 else size
+            for size, count, margin in zip(shape, counts, radius, strict=True)
+        ]
+        if math.prod(sides) <= TILE_VOXELS:
+            break
+        gains = [side - 2 * margin for side, margin in zip(sides, radius, strict=True)]
+        axis = int(np.argmax(gains))
+        if gains[axis] <= 2 * radius[axis]:
+            break
+        counts[axis] += 1
+    return (counts[0], counts[1], counts[2])
+
+
+def receptive_radius(config: Any) -> Triple:
+    """Voxels on each side that can reach an output voxel, from the layers (an upper bound)."""
+    radius = []
+    for axis in range(3):
+        grid = int(config.grid[axis])
+        if config.backbone == "unet":
+            kernel = config.unet_kernel_size[axis] // 2 * config.unet_n_conv_per_depth
+            levels = [config.unet_pool[axis] ** level for level in range(config.unet_n_depth + 1)]
+            cells = kernel * (2 * sum(levels[:-1]) + levels[-1]) + 1 + 2 * levels[-1]
+            radius.append(cells * grid + kernel * (grid - 1) + grid)
+        else:
+            kernel = config.resnet_kernel_size[axis] // 2 * config.resnet_n_conv_per_block
+            radius.append(4 + (kernel * config.resnet_n_blocks + 2) * grid)
+    return (radius[0], radius[1], radius[2])
+
+
+class _TileProgress:
+    """Stands in for tqdm, which would draw a bar."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def __call__(self, tiles: Iterator[Any], *, disable: bool, total: int) -> Iterator[Any]:
+        for done, tile in enumerate(tiles):
+            self._progress(done, total, "predicting")
+            yield tile
+        self._progress(total, total, "predicting")
