@@ -5,9 +5,8 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
-import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
@@ -24,8 +23,10 @@ class Frozen(BaseModel):
 
 
 @functools.cache
-def options_model(cls: type[Any]) -> type[BaseModel]:
+def options_model(cls: Hashable) -> type[BaseModel]:
     """Return a pydantic model with the same fields, types, bounds and defaults as a dataclass."""
+    if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
+        raise TypeError(f"expected a dataclass, got {cls!r}")
     hints = typing.get_type_hints(cls, include_extras=True)
     fields: dict[str, Any] = {}
     for item in dataclasses.fields(cls):
@@ -97,10 +98,8 @@ def _models_of(model: type[BaseModel], field: str) -> Iterator[type[BaseModel]]:
 
 
 def _unwrap(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
-        if issubclass(annotation, BaseModel):
-            yield annotation
-        return
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
     for argument in typing.get_args(annotation):
         yield from _unwrap(argument)
 

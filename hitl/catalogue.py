@@ -1,0 +1,141 @@
+"""What can be run on this machine, what is missing for the rest, and every model's options."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import typing
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from models.registry import SEGMENTERS, TRAINERS, resolve
+
+NEEDS = {
+    "cellpose": ("cellpose", "torch"),
+    "classical": ("skimage", "edt", "cc3d"),
+    "stardist3d": ("stardist", "csbdeep", "tensorflow", "tf_keras"),
+    "unet3d": ("torch", "safetensors"),
+}
+EXTRAS = {"gui": "napari", "nd2": "nd2", "dask": "distributed"}
+
+
+@dataclass(frozen=True)
+class CatalogueRow:
+    """One model or extra.
+
+    Parameters
+    ----------
+    name, use : str
+    ready : bool
+    missing : str
+        What is missing and how to get it; empty when ready.
+    """
+
+    name: str
+    use: str
+    ready: bool
+    missing: str
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All models and extras."""
+
+    rows: tuple[CatalogueRow, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `--json` prints."""
+        return {"models": [asdict(row) for row in self.rows]}
+
+    def table(self) -> Any:
+        """Return what is printed for people."""
+        from rich.table import Table
+
+        table = Table(title="what can be run here")
+        for column in ("name", "use", "ready", "what is missing"):
+            table.add_column(column, overflow="fold")
+        for row in self.rows:
+            table.add_row(row.name, row.use, "yes" if row.ready else "no", row.missing)
+        return table
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of one model."""
+
+    name: str
+    rows: tuple[tuple[str, str, str], ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `--json` prints."""
+        return {
+            "model": self.name,
+            "options": [
+                dict(zip(("key", "type", "default"), row, strict=True)) for row in self.rows
+            ],
+        }
+
+    def table(self) -> Any:
+        """Return what is printed for people."""
+        from rich.table import Table
+
+        table = Table(title=f"options of {self.name}")
+        for column in ("key", "type", "default"):
+            table.add_column(column, overflow="fold")
+        for row in self.rows:
+            table.add_row(*row)
+        return table
+
+
+def list_models() -> Catalogue:
+    """List segmenters, trainable models and extras."""
+    rows = []
+    for name in dict.fromkeys([*SEGMENTERS, *TRAINERS]):
+        use = "train and predict" if name in TRAINERS else "bootstrap, segment"
+        missing = missing_packages(NEEDS.get(name, ()))
+        if not missing and name == "cellpose":
+            from models.cellpose import available
+
+            ready, why = available()
+            missing = "" if ready else why
+        rows.append(CatalogueRow(name, use, not missing, missing))
+    for extra, module in EXTRAS.items():
+        here = importlib.util.find_spec(module) is not None
+        hint = "" if here else f"pip install 'hitl-nuclei[{extra}]'"
+        rows.append(CatalogueRow(extra, "extra", here, hint))
+    return Catalogue(tuple(rows))
+
+
+def list_options(name: str) -> Options:
+    """List the options of a segmenter or trainer, as `--set` and the config take them.
+
+    Raises
+    ------
+    UnknownModelError
+        When there is no such model.
+    """
+    cls = resolve({**SEGMENTERS, **TRAINERS}, name, "model")
+    hints = typing.get_type_hints(cls)
+    return Options(
+        name,
+        tuple(
+            (item.name, _type_name(hints[item.name]), _default(item))
+            for item in dataclasses.fields(cls)
+        ),
+    )
+
+
+def missing_packages(modules: tuple[str, ...]) -> str:
+    """Return what to install, or nothing."""
+    lacking = [module for module in modules if importlib.util.find_spec(module) is None]
+    return f"install {', '.join(lacking)}" if lacking else ""
+
+
+def _type_name(hint: Any) -> str:
+    return hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
+
+
+def _default(item: dataclasses.Field[Any]) -> str:
+    if item.default_factory is not dataclasses.MISSING:
+        return str(item.default_factory())
+    return "required" if item.default is dataclasses.MISSING else str(item.default)

@@ -1,0 +1,48 @@
+"""The command line: argument parsing and printing only; the work is done by `hitl`'s functions."""
+
+from __future__ import annotations
+
+import sys
+
+EXIT_INPUT = 1
+EXIT_INTERRUPTED = 130
+
+
+def main() -> None:
+    """Run `hitl` and leave with its exit code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command and return the exit code.
+
+    Parameters
+    ----------
+    arguments : list of str
+        As after ``hitl`` on the command line.
+
+    Returns
+    -------
+    int
+        0 done, 1 the user's input or data is wrong, 2 wrong usage, 130 interrupted.
+    """
+    from annotations.errors import AnnotationError
+    from hitl.cli.app import app
+    from hitl.cli.console import print_error
+    from hitl.errors import HitlError
+    from models.errors import ModelError
+
+    try:
+        return app(arguments, standalone_mode=True) or 0
+    except SystemExit as exc:
+        return exc.code if isinstance(exc.code, int) else EXIT_INPUT
+    except (HitlError, AnnotationError, ModelError) as exc:
+        print_error(str(exc))
+        return EXIT_INPUT
+    except OSError as exc:
+        where = f"{exc.filename}: " if exc.filename else ""
+        print_error(f"{where}{exc.strerror or exc}; nothing was recorded in the store")
+        return EXIT_INPUT
+    except KeyboardInterrupt:
+        print_error("interrupted; what was recorded before is kept")
+        return EXIT_INTERRUPTED

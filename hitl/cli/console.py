@@ -1,0 +1,121 @@
+"""What a command prints: results on standard output, the rest on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+QUIET_SECONDS = 2.0
+
+
+class Console:
+    """Prints one command's result, as text or as one JSON object.
+
+    Parameters
+    ----------
+    as_json : bool
+        Print one JSON object on standard output and nothing else there.
+    """
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+        self.notes: list[str] = []
+        self._bar: _Bar | None = None
+
+    def note(self, message: str) -> None:
+        """Print a note on standard error, once."""
+        if message in self.notes:
+            return
+        self.notes.append(message)
+        self._clear()
+        print(f"note: {one_line(message)}", file=sys.stderr, flush=True)
+
+    def step(self, command: str) -> None:
+        """Print the command that is about to be run, on standard error."""
+        self._clear()
+        print(f"$ {command}", file=sys.stderr, flush=True)
+
+    def progress(self, done: int, total: int, what: str) -> None:
+        """Advance the bar; silent when standard error is no terminal or the work is short."""
+        if not sys.stderr.isatty():
+            return
+        if self._bar is None:
+            self._bar = _Bar()
+        self._bar.update(done, total, what)
+
+    def result(self, data: dict[str, Any], text: Any) -> None:
+        """Print the result: `data` as JSON, or `text` (a string or something rich can print)."""
+        self._clear()
+        if self.as_json:
+            print(json.dumps({**data, "notes": self.notes}, allow_nan=False))
+        elif isinstance(text, str):
+            print(text)
+        else:
+            from rich.console import Console as RichConsole
+
+            width = None if sys.stdout.isatty() else 120
+            RichConsole(width=width, highlight=False).print(text)
+
+    def _clear(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+class _Bar:
+    """A rich progress bar that appears only when the work has taken two seconds."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+        self._progress: Any = None
+        self._task: Any = None
+
+    def update(self, done: int, total: int, what: str) -> None:
+        if self._progress is None:
+            if time.monotonic() - self._started < QUIET_SECONDS:
+                return
+            self._start()
+        self._progress.update(self._task, completed=done, total=total, description=what)
+
+    def _start(self) -> None:
+        from rich.console import Console as RichConsole
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+        self._progress = Progress(
+            "{task.description}",
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=RichConsole(stderr=True),
+            transient=True,
+        )
+        self._progress.start()
+        self._task = self._progress.add_task("", total=None)
+
+    def stop(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+
+@contextmanager
+def console(as_json: bool) -> Iterator[Console]:
+    """Give a console, and take its progress bar down whatever happens."""
+    made = Console(as_json)
+    try:
+        yield made
+    finally:
+        made._clear()
+
+
+def print_error(message: str) -> None:
+    """Print one line on standard error."""
+    print(f"error: {one_line(message)}", file=sys.stderr, flush=True)
+
+
+def one_line(message: str) -> str:
+    """Join the lines of a message."""
+    return " ".join(message.split())

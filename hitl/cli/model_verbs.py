@@ -1,0 +1,82 @@
+"""Verbs that train models, run them and score them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hitl.cli.app import JsonOption, ProjectArgument, StackOption, app
+from hitl.cli.console import console
+
+PANEL = "Models"
+
+ModelOption = Annotated[
+    list[str] | None,
+    typer.Option("--model", metavar="RUN", help="A run's id or a segmenter's name (repeatable)."),
+]
+
+
+@app.command(rich_help_panel=PANEL)
+def train(
+    project: ProjectArgument,
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="stardist3d or unet3d.")],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="One of the model's options (repeatable)."),
+    ] = None,
+    stack: StackOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a model on the labels of the last round; prints the run's id."""
+    from hitl.config import parse_settings
+    from hitl.project import Project
+    from hitl.training import train as run
+
+    with console(as_json) as out:
+        done = run(
+            Project.open(project), model, parse_settings(settings or []), tuple(stack or ()), out
+        )
+        out.result(done.to_dict(), done.sentence())
+
+
+@app.command(rich_help_panel=PANEL)
+def predict(
+    project: ProjectArgument,
+    model: Annotated[
+        str, typer.Option("--model", metavar="RUN", help="A run's id or a segmenter's name.")
+    ],
+    stack: StackOption = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", metavar="DIR", help="Where to; PROJECT/predictions if not given."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Segment stacks with a trained model; writes label images."""
+    from hitl.prediction import predict as run
+    from hitl.project import Project
+
+    with console(as_json) as out:
+        done = run(Project.open(project), model, tuple(stack or ()), output, out)
+        out.result(done.to_dict(), done.sentence())
+
+
+@app.command(rich_help_panel=PANEL)
+def evaluate(
+    project: ProjectArgument,
+    model: ModelOption = None,
+    round_number: Annotated[
+        int | None, typer.Option("--round", metavar="R", help="Truth as of this round.")
+    ] = None,
+    split: Annotated[str, typer.Option("--split", help="train, val or test.")] = "test",
+    as_json: JsonOption = False,
+) -> None:
+    """Score models against hand-made labels; without --model, the bootstrap and every run."""
+    from hitl.evaluation import evaluate as run
+    from hitl.project import Project
+
+    with console(as_json) as out:
+        done = run(Project.open(project), tuple(model or ()), round_number, split, out)
+        out.result(done.to_dict(), done.tables())

@@ -1,0 +1,193 @@
+"""The whole line once: labels from nothing, two models trained on them, an honest score."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotations.formats import open_image, read_labels, write_image_tiff, write_labels_tiff
+from annotations.stacks import Split
+from annotations.volume import Spacing
+from hitl.bootstrap import bootstrap
+from hitl.config import ProjectConfig
+from hitl.errors import NothingToDoError
+from hitl.evaluation import Evaluated, evaluate
+from hitl.ingest import AddRequest, add_stack, default_name
+from hitl.prediction import BOOTSTRAP, predict
+from hitl.presets import find_preset
+from hitl.project import Project
+from hitl.reporting import Reporter
+from hitl.training import train
+
+# The embedded stack has no voxel size: its nuclei are half as many voxels deep as wide.
+EMBEDDED_SPACING_UM: Spacing = (2.0, 1.0, 1.0)
+IMAGE_NAMES = ("image.tif", "image.tiff", "image.ome.tif", "image.zarr")
+LABEL_NAMES = ("labels.tif", "labels.tiff", "labels.ome.tif", "labels.zarr")
+
+
+@dataclass(frozen=True)
+class DemoStack:
+    """One stack of the demo; without labels it is only learned from."""
+
+    name: str
+    image: NDArray[Any]
+    labels: NDArray[np.uint32] | None
+    spacing_um: Spacing
+
+
+@dataclass(frozen=True)
+class Demonstrated:
+    """What the demo made."""
+
+    project: Project
+    evaluated: Evaluated
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `--json` prints."""
+        return {"project": str(self.project.folder), **self.evaluated.to_dict()}
+
+    def tables(self) -> Any:
+        """Return what is printed for people."""
+        from rich.console import Group
+
+        folder = self.project.folder
+        pictures = "\n".join(f"  {picture}" for picture in self.evaluated.pictures)
+        closing = (
+            f"pictures of each result beside the truth:\n{pictures}\n"
+            f"look around: hitl status {folder}; hitl log {folder}"
+        )
+        return Group(self.evaluated.tables(), closing)
+
+
+def run_demo(
+    folder: Path,
+    stacks: Path | None,
+    spacing_um: Spacing | None,
+    minutes: float,
+    reporter: Reporter,
+) -> Demonstrated:
+    """Bootstrap, train, predict and evaluate in a new project.
+
+    Of each stack with labels, one half in y is learned from without its labels, and the other
+    tests. The models see bootstrapped labels only.
+
+    Parameters
+    ----------
+    folder : Path
+        New folder.
+    stacks : Path, optional
+        Folder with one folder per stack that holds ``image.tif`` and perhaps ``labels.tif``;
+        the stack inside the `stardist` package when not given.
+    spacing_um : (float, float, float), optional
+        Voxel size (z, y, x) in µm where the files have none.
+    minutes : float
+        Training time of each model.
+    reporter : Reporter
+
+    Raises
+    ------
+    NothingToDoError
+        No stacks, or none with labels to test on.
+    ProjectError
+        The folder is not empty.
+    """
+    project = Project.create(folder, demo_config(minutes))
+    found = embedded_stack() if stacks is None else own_stacks(stacks, spacing_um)
+    names = []
+    for stack in found:
+        names += _add_halves(project, stack, reporter)
+    if not any(split == "test" for _, split in names):
+        raise NothingToDoError(
+            f"{stacks}: no stack has labels to test on; put a labels.tif beside an image.tif"
+        )
+    reporter.step(f"hitl bootstrap {folder}")
+    bootstrap(project, None, (), False, reporter)
+    runs = []
+    for model in ("stardist3d", "unet3d"):
+        reporter.step(f"hitl train {folder} {model}")
+        runs.append(train(project, model, {}, (), reporter).run)
+    for run in runs:
+        reporter.step(f"hitl predict {folder} --model {run}")
+        tests = tuple(name for name, split in names if split == "test")
+        predict(project, run, tests, None, reporter)
+    reporter.step(f"hitl evaluate {folder}")
+    return Demonstrated(project, evaluate(project, (BOOTSTRAP, *runs), None, "test", reporter))
+
+
+def demo_config(minutes: float) -> ProjectConfig:
+    """Return the shipped demo configuration with the training time of each model set."""
+    from hitl.config import load_yaml, parse_config
+
+    data = load_yaml(find_preset("demo"))
+    for options in data["training"]["models"].values():
+        options["max_minutes"] = minutes
+    return parse_config(data, "demo")
+
+
+def embedded_stack() -> Iterator[DemoStack]:
+    """Give the labelled stack that the `stardist` package carries (31 × 61 × 57, 51 objects)."""
+    from stardist.data import test_image_nuclei_3d
+
+    image, labels = test_image_nuclei_3d(return_mask=True)
+    yield DemoStack("stardist_nuclei", image, labels.astype(np.uint32), EMBEDDED_SPACING_UM)
+
+
+def own_stacks(folder: Path, spacing_um: Spacing | None) -> Iterator[DemoStack]:
+    """Give the stacks below `folder`.
+
+    Raises
+    ------
+    NothingToDoError
+        When there is none.
+    """
+    found = 0
+    for inner in sorted(p for p in folder.glob("*") if p.is_dir()):
+        image = next((inner / name for name in IMAGE_NAMES if (inner / name).exists()), None)
+        if image is None:
+            continue
+        found += 1
+        labels = next((inner / name for name in LABEL_NAMES if (inner / name).exists()), None)
+        with open_image(image, spacing_um=spacing_um) as source:
+            if len(source.info.channels) != 1:
+                raise NothingToDoError(
+                    f"{image}: expected one channel, got {len(source.info.channels)}; "
+                    "use `hitl add --channel` for such stacks"
+                )
+            voxels = source.read(0, source.info.shape[1])[0]
+            spacing = source.info.spacing_um
+        yield DemoStack(
+            default_name(inner), voxels, read_labels(labels) if labels else None, spacing
+        )
+    if not found:
+        raise NothingToDoError(
+            f"{folder}: expected folders that hold image.tif and labels.tif, found none"
+        )
+
+
+def _add_halves(project: Project, stack: DemoStack, reporter: Reporter) -> list[tuple[str, str]]:
+    """Add the first half in y to learn from, and the second, with its labels, to test on."""
+    files = project.folder / "images"
+    files.mkdir(exist_ok=True)
+    parts: list[tuple[str, Split, slice]] = [("train", "train", slice(None))]
+    if stack.labels is not None:
+        middle = stack.image.shape[1] // 2
+        parts = [("train", "train", slice(0, middle)), ("test", "test", slice(middle, None))]
+    added = []
+    for suffix, split, rows in parts:
+        name = f"{stack.name}_{suffix}"
+        image_file = files / f"{name}.tif"
+        write_image_tiff(image_file, stack.image[:, rows], stack.spacing_um)
+        label_file = None
+        if split == "test" and stack.labels is not None:
+            label_file = files / f"{name}_labels.tif"
+            write_labels_tiff(label_file, stack.labels[:, rows], stack.spacing_um)
+        options = f" --split {split}" + (f" --labels {label_file}" if label_file else "")
+        reporter.step(f"hitl add {project.folder} {image_file}{options}")
+        add_stack(project, AddRequest(image=image_file, split=split, labels=label_file), reporter)
+        added.append((name, split))
+    return added

@@ -1,0 +1,241 @@
+"""Scoring models against hand-made labels: every metric, per stack and averaged, with pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotations.stacks import StackInfo
+from annotations.store import AnnotationStore
+from hitl.errors import NothingToDoError, ProjectError
+from hitl.metrics.summary import AverageScores, Scores, average, score
+from hitl.pictures import save_comparison
+from hitl.postprocess import edge_class
+from hitl.prediction import BOOTSTRAP, Predictor, cached_prediction
+from hitl.project import Project, now, write_json
+from hitl.reporting import Reporter
+from hitl.training import read_card
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """The scores of several models on the same stacks.
+
+    Parameters
+    ----------
+    split : str
+    round : int or None
+        The round whose labels are the truth; None for the last commit.
+    scores : mapping of str to mapping of str to Scores
+        By model, then by stack.
+    averages : mapping of str to AverageScores
+        By model: over the stacks of each group, then over groups.
+    file : Path
+        JSON file with everything.
+    pictures : tuple of Path
+    """
+
+    split: str
+    round: int | None
+    scores: dict[str, dict[str, Scores]]
+    averages: dict[str, AverageScores]
+    file: Path
+    pictures: tuple[Path, ...] = field(default=())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `--json` prints."""
+        return {
+            "split": self.split,
+            "round": self.round,
+            "models": {
+                model: {
+                    "mean": self.averages[model].mean,
+                    "groups": self.averages[model].groups,
+                    "stacks": {name: found.to_dict() for name, found in stacks.items()},
+                }
+                for model, stacks in self.scores.items()
+            },
+            "file": str(self.file),
+            "pictures": [str(picture) for picture in self.pictures],
+        }
+
+    def tables(self) -> Any:
+        """Return what is printed for people."""
+        from rich.console import Group
+
+        from hitl.metrics.table import error_table, score_table, threshold_table, voxel_table
+
+        stacks = [name for found in self.scores.values() for name in found]
+        rows: dict[str, Scores | AverageScores] = {}
+        if len(set(stacks)) > 1:
+            for model, found in self.scores.items():
+                rows.update({f"{model}, {name}": scores for name, scores in found.items()})
+        for model, mean in self.averages.items():
+            rows[model if not rows or len(set(stacks)) == 1 else f"{model}, mean"] = mean
+        means = dict(self.averages)
+        where = f"{', '.join(dict.fromkeys(stacks))} ({self.split})"
+        return Group(
+            score_table(rows, title=f"scores on {where}; F1, precision, recall, PQ at IoU 0.5"),
+            threshold_table(means, metric="f1"),
+            threshold_table(means, metric="ap"),
+            voxel_table(means, title="voxels of each class"),
+            error_table(means, title="what became of each object"),
+            f"all of it: {self.file}",
+        )
+
+
+def evaluate(
+    project: Project,
+    models: tuple[str, ...],
+    round_number: int | None,
+    split: str,
+    reporter: Reporter,
+) -> Evaluated:
+    """Score models on every labelled stack of a split.
+
+    Parameters
+    ----------
+    project : Project
+    models : tuple of str
+        Runs and segmenters; the bootstrap and every finished run when empty.
+    round_number : int, optional
+        Take the truth as of this round.
+    split : {'train', 'val', 'test'}
+    reporter : Reporter
+
+    Raises
+    ------
+    NothingToDoError
+        No stack of that split has a person's labels.
+    ProjectError
+        Unknown run or split.
+    """
+    if split not in SPLITS:
+        raise ProjectError(f"--split {split}: expected one of {', '.join(SPLITS)}")
+    store = project.store()
+    truths = _truths(store, split, round_number)
+    names = models or (BOOTSTRAP, *(folder.name for folder in project.finished_runs()))
+    scores: dict[str, dict[str, Scores]] = {}
+    predictions: dict[str, dict[str, NDArray[np.uint32]]] = {info.name: {} for info in truths}
+    for model in dict.fromkeys(names):
+        predictor = Predictor(project, model, reporter)
+        _warn_of_leakage(project, model, truths, reporter)
+        found = {}
+        for number, info in enumerate(truths):
+            reporter.progress(number, len(truths), f"{model}: {info.name}")
+            labels, _ = cached_prediction(project, store, predictor, info.name)
+            predictions[info.name][predictor.name] = labels
+            found[info.name] = score_stack(store, info, round_number, labels, project)
+        scores[predictor.name] = found
+    return _record(project, store, truths, scores, predictions, split, round_number)
+
+
+def score_stack(
+    store: AnnotationStore,
+    info: StackInfo,
+    round_number: int | None,
+    labels: NDArray[np.uint32],
+    project: Project,
+) -> Scores:
+    """Score a label image of one stack against the store's labels."""
+    truth = _truth_labels(store, info.name, round_number)
+    width = project.config.evaluation.edge_width_px
+    return score(
+        truth,
+        labels,
+        spacing_um=info.spacing_um,
+        truth_classes=edge_class(truth, width_px=width),
+        pred_classes=edge_class(labels, width_px=width),
+    )
+
+
+def _truths(store: AnnotationStore, split: str, round_number: int | None) -> list[StackInfo]:
+    """Stacks of a split that a person has labelled everywhere."""
+    found = [info for info in store.stacks(round=round_number) if info.split == split]
+    if not found:
+        raise NothingToDoError(
+            f"there is no stack of split {split}; "
+            f"add one with `hitl add PROJECT IMAGE --split {split} --labels FILE`"
+        )
+    complete = []
+    for info in found:
+        view = store.stack(info.name, round=round_number)
+        if view.verified_voxels == int(np.prod(info.zyx)):
+            complete.append(info)
+    if not complete:
+        raise NothingToDoError(
+            f"no stack of split {split} is labelled by hand everywhere: there is no truth to "
+            "score against; add one with `hitl add PROJECT IMAGE --labels FILE`"
+        )
+    return complete
+
+
+def _truth_labels(
+    store: AnnotationStore, name: str, round_number: int | None
+) -> NDArray[np.uint32]:
+    return np.asarray(store.stack(name, round=round_number).labels[...], dtype=np.uint32)
+
+
+def _warn_of_leakage(
+    project: Project, model: str, truths: list[StackInfo], reporter: Reporter
+) -> None:
+    if model not in {folder.name for folder in project.finished_runs()}:
+        return
+    sources = {s["source_sha256"] for s in read_card(project.run(model))["trained_on"]}
+    for info in truths:
+        if info.source_sha256 in sources:
+            reporter.note(f"{model} was trained on {info.name}: its score there flatters it")
+
+
+def _record(
+    project: Project,
+    store: AnnotationStore,
+    truths: list[StackInfo],
+    scores: dict[str, dict[str, Scores]],
+    predictions: dict[str, dict[str, NDArray[np.uint32]]],
+    split: str,
+    round_number: int | None,
+) -> Evaluated:
+    folder = _new_folder(project)
+    averages = {model: _averaged(found, truths) for model, found in scores.items()}
+    pictures = []
+    if project.config.evaluation.picture:
+        for info in truths:
+            picture = folder / f"{info.name}.png"
+            save_comparison(
+                picture,
+                store.stack(info.name).read_channel(),
+                _truth_labels(store, info.name, round_number),
+                predictions[info.name],
+                info.spacing_um,
+                {
+                    model: f"F1 {found[info.name].at_half.f1 or 0:.2f} at IoU 0.5"
+                    for model, found in scores.items()
+                },
+            )
+            pictures.append(picture)
+    done = Evaluated(split, round_number, scores, averages, folder / "scores.json", tuple(pictures))
+    write_json(done.file, {"made": now(), **done.to_dict()})
+    return done
+
+
+def _averaged(found: dict[str, Scores], truths: list[StackInfo]) -> AverageScores:
+    groups: dict[str, list[Scores]] = {}
+    for info in truths:
+        groups.setdefault(info.group, []).append(found[info.name])
+    return average(groups)
+
+
+def _new_folder(project: Project) -> Path:
+    parent = project.folder / "evaluations"
+    parent.mkdir(exist_ok=True)
+    number = 1 + max((int(p.name) for p in parent.glob("[0-9]*")), default=0)
+    folder = parent / f"{number:04d}"
+    folder.mkdir()
+    return folder

@@ -1,0 +1,182 @@
+"""Segmenting and scoring plain files, without a project."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotations.errors import AxesError
+from annotations.formats import open_image, read_labels, write_labels_tiff
+from annotations.volume import Spacing
+from hitl.bootstrap import make_segmenter
+from hitl.config import parse_config
+from hitl.errors import ConfigError, MetricError, ProjectError
+from hitl.ingest import channel_index
+from hitl.metrics.summary import Scores, score
+from hitl.postprocess import edge_class, postprocess
+from hitl.prediction import run_segmenter
+from hitl.reporting import Reporter
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentRequest:
+    """What `hitl segment` was asked for.
+
+    Parameters
+    ----------
+    image, output : Path
+    segmenter : str, optional
+        Name; Cellpose where its weights are here, else what is embedded, when not given.
+    run_folder : Path, optional
+        A trained run instead of a segmenter.
+    spacing_um : (float, float, float), optional
+        Voxel size (z, y, x) in µm where the file has none.
+    axes, channel : str, optional
+    settings : mapping
+        Options of the segmenter.
+    overwrite : bool
+    """
+
+    image: Path
+    output: Path
+    segmenter: str | None = None
+    run_folder: Path | None = None
+    spacing_um: Spacing | None = None
+    axes: str | None = None
+    channel: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """A label image that was written."""
+
+    output: Path
+    segmenter: str
+    objects: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `--json` prints."""
+        return {"output": str(self.output), "segmenter": self.segmenter, "objects": self.objects}
+
+    def sentence(self) -> str:
+        """Return what is printed for people."""
+        return f"{self.objects} objects ({self.segmenter}) in {self.output}"
+
+
+def segment_file(request: SegmentRequest, reporter: Reporter) -> Segmented:
+    """Segment one image file and write its labels as TIFF.
+
+    Raises
+    ------
+    ProjectError
+        When the output exists and may not be replaced, or is no TIFF.
+    FormatError, ModelError
+        When the image or the model cannot be used.
+    """
+    _check_output(request)
+    with open_image(request.image, axes=request.axes, spacing_um=request.spacing_um) as source:
+        channel = channel_index(source.info, request.channel)
+        depth = source.info.shape[1]
+        image = source.read(0, depth)[channel]
+        spacing_um = source.info.spacing_um
+    if request.run_folder is not None:
+        if request.settings:
+            raise ConfigError("--set: a trained run has no options; leave it out with --model")
+        run = run_segmenter(request.run_folder)
+        labels = run.segment(image, spacing_um, request.image.name, reporter)
+        name = run.name
+    else:
+        chosen = request.segmenter or "auto"
+        sections = {chosen: dict(request.settings)} if request.settings else {}
+        if sections and chosen == "auto":
+            raise ConfigError("--set: say which segmenter the options are for with --segmenter")
+        config = parse_config({"segmenters": sections}, "--set")
+        segmenter = make_segmenter(config, chosen, reporter)
+        found = segmenter.segment(image, spacing_um, progress=reporter.progress)
+        for note in found.notes:
+            reporter.note(note)
+        labels = postprocess(found.labels, spacing_um, config.postprocess)
+        name = segmenter.name
+    write_labels_tiff(request.output, labels, spacing_um, overwrite=request.overwrite)
+    return Segmented(request.output, name, int(np.count_nonzero(np.unique(labels))))
+
+
+def _check_output(request: SegmentRequest) -> None:
+    """Refuse before the work is done what would fail after it."""
+    if request.output.suffix.lower() not in {".tif", ".tiff"}:
+        raise ProjectError(f"{request.output}: expected a name that ends in .tif or .tiff")
+    if request.output.exists() and not request.overwrite:
+        raise ProjectError(f"{request.output} exists already; name another file or say --overwrite")
+    if not request.output.absolute().parent.is_dir():
+        raise ProjectError(f"{request.output.absolute().parent} does not exist; make it first")
+
+
+@dataclass(frozen=True)
+class Scored:
+    """All metrics of one label image against another."""
+
+    truth: Path
+    predicted: Path
+    scores: Scores
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `--json` prints."""
+        return {
+            "truth": str(self.truth),
+            "predicted": str(self.predicted),
+            **self.scores.to_dict(),
+        }
+
+    def tables(self) -> Any:
+        """Return what is printed for people."""
+        from rich.console import Group
+
+        from hitl.metrics.table import error_table, score_table, threshold_table, voxel_table
+
+        rows = {self.predicted.name: self.scores}
+        return Group(
+            score_table(rows, title=f"against {self.truth.name}; F1, PQ … at IoU 0.5"),
+            threshold_table(rows, metric="f1"),
+            threshold_table(rows, metric="ap"),
+            voxel_table(rows, title="voxels of each class"),
+            error_table(rows, title="what became of each object"),
+        )
+
+
+def score_files(truth: Path, predicted: Path, axes: str | None, reporter: Reporter) -> Scored:
+    """Score one label file against another.
+
+    Raises
+    ------
+    FormatError
+        A file that cannot be read as labels.
+    MetricError
+        Label images of different shapes.
+    """
+    true, found = (_labels_to_score(path, axes, reporter) for path in (truth, predicted))
+    if true.shape != found.shape:
+        raise MetricError(
+            f"expected label images of one shape, got {true.shape} in {truth} and {found.shape} "
+            f"in {predicted}; give labels of the same stack"
+        )
+    scores = score(true, found, truth_classes=edge_class(true), pred_classes=edge_class(found))
+    return Scored(truth, predicted, scores)
+
+
+def _labels_to_score(path: Path, axes: str | None, reporter: Reporter) -> NDArray[np.uint32]:
+    """Read labels; the order of unnamed axes matters only to the edge class, so it is announced."""
+    if axes is not None:
+        return read_labels(path, axes=axes)
+    try:
+        return read_labels(path)
+    except AxesError:
+        labels = read_labels(path, axes="ZYX")
+        reporter.note(f"{path.name} does not name its axes; takes them as ZYX (see --axes)")
+        return labels

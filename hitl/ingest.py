@@ -1,0 +1,177 @@
+"""Adding a stack to a project's store."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from annotations.formats import check_labels_match, open_image, open_labels
+from annotations.stacks import Split
+from annotations.volume import ImageInfo, Spacing
+from hitl.errors import HitlError
+from hitl.project import Project
+from hitl.reporting import Reporter
+
+
+class ChannelError(HitlError):
+    """A channel that the image does not have, or none named where there are several."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddRequest:
+    """What `hitl add` was asked for.
+
+    Parameters
+    ----------
+    image : Path
+    name : str, optional
+        The file's name without its suffix when not given.
+    split : {'train', 'val', 'test'}
+    labels : Path, optional
+        Label image made by a person.
+    spacing_um : (float, float, float), optional
+        Voxel size (z, y, x) in µm where the file has none.
+    axes : str, optional
+        Axes of the file where it does not say.
+    channel : str, optional
+        Name or number of the channel to segment.
+    group : str, optional
+        Stacks of one group are averaged before the groups are.
+    """
+
+    image: Path
+    name: str | None = None
+    split: Split = "train"
+    labels: Path | None = None
+    spacing_um: Spacing | None = None
+    axes: str | None = None
+    channel: str | None = None
+    group: str | None = None
+
+
+@dataclass(frozen=True)
+class Added:
+    """What was added.
+
+    Parameters
+    ----------
+    name, split : str
+    shape : (int, int, int, int)
+        (C, Z, Y, X).
+    spacing_um : (float, float, float)
+    objects : int
+        Labelled objects that came with it.
+    twins : tuple of str
+        Stacks of another split that share voxels with this one.
+    """
+
+    name: str
+    split: str
+    shape: tuple[int, int, int, int]
+    spacing_um: Spacing
+    objects: int
+    twins: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `--json` prints."""
+        return {
+            "stack": self.name,
+            "split": self.split,
+            "shape_czyx": list(self.shape),
+            "spacing_um": list(self.spacing_um),
+            "objects": self.objects,
+            "shares_voxels_with": list(self.twins),
+        }
+
+    def sentence(self) -> str:
+        """Return what is printed for people."""
+        size = " × ".join(str(n) for n in self.shape[1:])
+        labels = f", {self.objects} labelled objects" if self.objects else ""
+        step = " × ".join(f"{s:g}" for s in self.spacing_um)
+        return f"added {self.name} ({self.split}): {size} voxels of {step} µm{labels}"
+
+
+def add_stack(project: Project, request: AddRequest, reporter: Reporter) -> Added:
+    """Stream an image, and its labels if there are any, into the store: all of it or nothing.
+
+    Raises
+    ------
+    FormatError
+        When a file cannot be read, or lacks axes or voxel size.
+    ChannelError
+        When it is not clear which channel to segment.
+    StoreError
+        When the store cannot take it.
+    """
+    name = request.name or default_name(request.image)
+    with contextlib.ExitStack() as files:
+        source = files.enter_context(
+            open_image(request.image, axes=request.axes, spacing_um=request.spacing_um)
+        )
+        channel = channel_index(source.info, request.channel)
+        labels = None
+        if request.labels is not None:
+            labels = files.enter_context(open_labels(request.labels, axes=request.axes))
+            check_labels_match(source.info.shape[1:], labels.shape)
+        store = project.store(read_only=False)
+        info = store.add_stack(
+            name,
+            source,
+            channel=channel,
+            split=request.split,
+            group=request.group,
+            labels=labels,
+            annotator=project.config.annotator or "person",
+            progress=reporter.progress,
+        )
+    twins = tuple(
+        other.name
+        for other in store.stacks()
+        if other.name != name
+        and "test" in {other.split, request.split}
+        and other.split != request.split
+        and store.shared_slices(name, other.name)
+    )
+    if twins:
+        reporter.note(
+            f"stack {name} ({request.split}) shares voxels with {', '.join(twins)} of another "
+            "split; training is refused as long as both are in the project"
+        )
+    objects = len(store.stack(name).objects.id) if labels is not None else 0
+    return Added(name, request.split, source.info.shape, info.spacing_um, objects, twins)
+
+
+def default_name(path: Path) -> str:
+    """Make a stack name of a file name: ``Day 3 (GFP).ome.tif`` becomes ``Day_3_GFP``."""
+    stem = path.name
+    for suffix in (".ome.tiff", ".ome.tif", ".ome.zarr", ".zarr", path.suffix):
+        if suffix and stem.lower().endswith(suffix):
+            stem = stem[: -len(suffix)]
+            break
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", stem).strip("_.-") or "stack"
+
+
+def channel_index(info: ImageInfo, channel: str | None) -> int:
+    """Return the number of the channel to segment.
+
+    Raises
+    ------
+    ChannelError
+        Several channels and none named, or one named that is not there.
+    """
+    names = info.channels
+    listed = ", ".join(f"{number} ({name})" for number, name in enumerate(names))
+    if channel is None:
+        if len(names) == 1:
+            return 0
+        raise ChannelError(
+            f"{info.path.name} has {len(names)} channels: {listed}; say --channel NAME or NUMBER"
+        )
+    if channel in names:
+        return names.index(channel)
+    if channel.isdecimal() and int(channel) < len(names):
+        return int(channel)
+    raise ChannelError(f"{info.path.name} has no channel {channel!r}; it has {listed}")

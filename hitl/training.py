@@ -1,0 +1,211 @@
+"""One training run: samples in, a run folder with weights, curves, config and model card out."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hitl import __version__
+from hitl.config import trainer_options
+from hitl.project import Project, now, write_json, write_text
+from hitl.reporting import Reporter
+from hitl.samples import TrainingSet, collect_samples
+from models.base import TrainingResult
+from models.registry import trainer_class
+
+PACKAGES = (
+    "numpy",
+    "torch",
+    "tensorflow",
+    "stardist",
+    "csbdeep",
+    "scikit-image",
+    "zarr",
+    "icechunk",
+)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished run.
+
+    Parameters
+    ----------
+    run : str
+        The run's id.
+    folder : Path
+    epochs, best_epoch : int
+    validation : mapping of str to float
+    seconds : float
+    """
+
+    run: str
+    folder: Path
+    epochs: int
+    best_epoch: int
+    validation: dict[str, float]
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `--json` prints."""
+        return {**asdict(self), "folder": str(self.folder)}
+
+    def sentence(self) -> str:
+        """Return what is printed for people."""
+        values = ", ".join(f"{key} {value:.3f}" for key, value in self.validation.items())
+        return (
+            f"{self.run}: {self.epochs} epochs in {self.seconds:.0f} s, best {self.best_epoch} "
+            f"(validation: {values})"
+        )
+
+
+def train(
+    project: Project,
+    model: str,
+    settings: dict[str, Any],
+    stacks: tuple[str, ...],
+    reporter: Reporter,
+) -> Trained:
+    """Train `model` on the project's labels.
+
+    Raises
+    ------
+    UnknownModelError, ConfigError
+        No such model or option.
+    LeakageError, NothingToDoError
+        See `collect_samples`.
+    TrainingDataError, TrainingDivergedError
+        See `models.base.Trainer`.
+    """
+    options = trainer_options(project.config, model, _resolve_base(project, settings))
+    trainer = trainer_class(model)(**options)
+    data = collect_samples(project.store(), project.config, stacks, reporter)
+    folder = project.new_run(model)
+    config = {
+        "model": model,
+        "options": options,
+        "preprocess": [step.model_dump(mode="json") for step in project.config.preprocess],
+        "validation_share": project.config.training.validation_share,
+    }
+    write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False))
+    started = time.monotonic()
+    result = trainer.train(data.train, data.val, folder, progress=reporter.progress)
+    seconds = time.monotonic() - started
+    for note in result.notes:
+        reporter.note(note)
+    card = _card(folder, config, data, result, seconds)
+    write_text(folder / "MODEL_CARD.md", _card_text(card))
+    # Last of all: a folder without this file is a run that did not finish.
+    write_json(folder / "card.json", card)
+    return Trained(
+        folder.name,
+        folder,
+        result.epochs,
+        result.best_epoch,
+        dict(result.validation),
+        round(seconds, 1),
+    )
+
+
+def sha256_of(path: Path) -> str:
+    """Return the hex sha256 of a file, read in pieces."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while piece := stream.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """Return the model card of a finished run."""
+    card: dict[str, Any] = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+    return card
+
+
+def _resolve_base(project: Project, settings: dict[str, Any]) -> dict[str, Any]:
+    """Let `base_run` be a run's id as well as a folder."""
+    base = settings.get("base_run")
+    if isinstance(base, str) and not Path(base).is_dir():
+        return {**settings, "base_run": str(project.run(base))}
+    return settings
+
+
+def _card(
+    folder: Path,
+    config: dict[str, Any],
+    data: TrainingSet,
+    result: TrainingResult,
+    seconds: float,
+) -> dict[str, Any]:
+    return {
+        "run": folder.name,
+        "model": config["model"],
+        "made": now(),
+        "weights": result.weights.relative_to(folder).as_posix(),
+        "weights_sha256": sha256_of(result.weights),
+        "base": result.base,
+        "licence": result.licence,
+        "trained_on": list(data.sources),
+        "round": data.round,
+        "verified_voxels_only": data.verified_only,
+        "seed": config["options"].get("seed"),
+        "epochs": result.epochs,
+        "best_epoch": result.best_epoch,
+        "validation": dict(result.validation),
+        "seconds": round(seconds, 1),
+        "config": config,
+        "notes": list(result.notes),
+        "versions": {
+            "hitl": __version__,
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in PACKAGES},
+        },
+    }
+
+
+def _card_text(card: dict[str, Any]) -> str:
+    sources = "\n".join(
+        f"| {s['stack']} | {s['split']} | {s['objects']} | {s['verified_share']:.0%} "
+        f"| `{s['source_sha256'][:12]}` |"
+        for s in card["trained_on"]
+    )
+    values = "\n".join(f"- {key}: {value:.4f}" for key, value in card["validation"].items())
+    counted = (
+        "verified voxels only"
+        if card["verified_voxels_only"]
+        else "proposals that no person has verified"
+    )
+    versions = ", ".join(f"{name} {version}" for name, version in card["versions"].items())
+    return f"""# {card["run"]}
+
+A {card["model"]} model for instance segmentation of nuclei in 3D fluorescence stacks.
+
+- Made: {card["made"]}, {card["epochs"]} epochs (best: {card["best_epoch"]}) in {card["seconds"]} s
+- Weights: `{card["weights"]}`, sha256 `{card["weights_sha256"]}`
+- Started from: {card["base"]}
+- Licence: {card["licence"]}
+- Seed: {card["seed"]}
+- Labels: round {card["round"]}, {counted}
+
+## Trained on
+
+| stack | split | objects | verified | sha256 of the file |
+|---|---|---|---|---|
+{sources}
+
+## Validation
+
+{values}
+
+## Made with
+
+{versions}
+"""
