@@ -1,0 +1,232 @@
+"""Read and write arrays chunk by chunk: bounded memory, and only what differs is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Any, Protocol, cast, runtime_checkable
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from annotations._storage import Location, translated
+from annotations.errors import LabelError
+
+Region = tuple[slice, slice, slice]
+"""Part of a stack, (z, y, x)."""
+
+_WRITERS = 4
+"""Chunks that are compressed and written at the same time."""
+
+
+@runtime_checkable
+class SlabSource(Protocol):
+    """Voxels that are read by slabs of z, so that they need not fit in memory."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(Z, Y, X)."""
+        ...
+
+    def read(self, z_start: int, z_stop: int) -> NDArray[Any]:
+        """Return voxels of shape (z_stop - z_start, Y, X)."""
+        ...
+
+
+Voxels = NDArray[Any] | zarr.Array[Any] | SlabSource
+"""A whole stack's worth of voxels, in memory or not."""
+
+
+def read_slab(source: Voxels, z_start: int, z_stop: int) -> NDArray[Any]:
+    """Return the voxels [z_start, z_stop) of any source, shape (dz, Y, X)."""
+    if isinstance(source, SlabSource):
+        return np.asarray(source.read(z_start, z_stop))
+    return np.asarray(source[z_start:z_stop])
+
+
+def z_slabs(z_start: int, z_stop: int, chunk: int) -> Iterator[tuple[int, int]]:
+    """Yield the parts of [z_start, z_stop) between chunk borders."""
+    while z_start < z_stop:
+        end = min(z_stop, (z_start // chunk + 1) * chunk)
+        yield z_start, end
+        z_start = end
+
+
+def as_labels(block: NDArray[Any], what: str) -> NDArray[np.uint32]:
+    """Return labels as uint32.
+
+    Raises
+    ------
+    LabelError
+        Not integers, negative, or too large.
+    """
+    if block.dtype == np.uint32:
+        return block
+    if block.dtype.kind not in "iub":
+        raise LabelError(
+            f"{what}: expected labels of whole numbers, got {block.dtype}; "
+            "give instance ids, not an image or a probability"
+        )
+    if block.size and (block.min() < 0 or block.max() > np.iinfo(np.uint32).max):
+        raise LabelError(
+            f"{what}: expected label ids from 0 to 4294967295, got {block.min()} to {block.max()}"
+        )
+    return block.astype(np.uint32)
+
+
+def write_chunks(
+    array: zarr.Array[Any], tiles: list[tuple[tuple[slice, ...], NDArray[Any]]]
+) -> None:
+    """Write (selection, values) pairs that share no chunk.
+
+    One call per chunk: when a disk is full, Zarr's own many-chunk write would return while its
+    other tasks go on writing and failing.
+    """
+    if len(tiles) == 1:
+        selection, values = tiles[0]
+        array[selection] = values
+        return
+
+    def put(tile: tuple[tuple[slice, ...], NDArray[Any]]) -> None:
+        array[tile[0]] = tile[1]
+
+    with ThreadPoolExecutor(_WRITERS) as pool:
+        futures: list[Future[None]] = [pool.submit(put, tile) for tile in tiles]
+        done, waiting = wait(futures, return_when="FIRST_EXCEPTION")
+        for future in waiting:
+            future.cancel()
+    for future in done:
+        future.result()
+
+
+def tile_slab(
+    array: zarr.Array[Any], values: NDArray[Any], start: tuple[int, ...]
+) -> Iterator[tuple[tuple[slice, ...], tuple[slice, ...]]]:
+    """Yield (selection in `array`, selection in `values`) for each chunk that `values` meets.
+
+    Parameters
+    ----------
+    array : zarr array
+    values : ndarray
+        As many dimensions as `array`.
+    start : tuple of int
+        Where `values` begins in `array`.
+    """
+    axes = []
+    for begin, size, chunk in zip(start, values.shape, array.chunks, strict=True):
+        axes.append(
+            [
+                (slice(a, b), slice(a - begin, b - begin))
+                for a, b in z_slabs(begin, begin + size, chunk)
+            ]
+        )
+    for index in np.ndindex(*(len(a) for a in axes)):
+        picked = [axis[i] for axis, i in zip(axes, index, strict=True)]
+        yield tuple(p[0] for p in picked), tuple(p[1] for p in picked)
+
+
+def write_slab(array: zarr.Array[Any], values: NDArray[Any], start: tuple[int, ...]) -> None:
+    """Write `values` with its first voxel at `start`."""
+    write_chunks(array, [(there, values[here]) for there, here in tile_slab(array, values, start)])
+
+
+@dataclass(frozen=True)
+class Change:
+    """A slab before and after, as a guard sees it.
+
+    Parameters
+    ----------
+    place : (slice, slice, slice)
+        Where in the array.
+    before, after : ndarray, shape (dz, dy, dx)
+    differs : ndarray of bool, shape (dz, dy, dx)
+    """
+
+    place: Region
+    before: NDArray[Any]
+    after: NDArray[Any]
+    differs: NDArray[np.bool_]
+
+
+def rewrite(
+    array: zarr.Array[Any],
+    region: Region,
+    read: Callable[[int, int], NDArray[Any]],
+    guard: Callable[[Change], None],
+    location: Location,
+) -> int:
+    """Put new values into a region, writing only the chunks in which something differs.
+
+    Parameters
+    ----------
+    array : zarr array, shape (Z, Y, X)
+    region : (slice, slice, slice)
+        With explicit ends.
+    read : callable
+        From (z_start, z_stop) of the array to the new values, shape (dz, dy, dx).
+    guard : callable
+        Sees every slab before it is written; raises to refuse it.
+    location : Location
+        Named when the storage fails.
+
+    Returns
+    -------
+    int
+        Voxels that differed.
+
+    Raises
+    ------
+    StoreError
+        The storage failed.
+    """
+    z, y, x = region
+    changed = 0
+    for z_start, z_stop in z_slabs(z.start, z.stop, array.chunks[0]):
+        place = (slice(z_start, z_stop), y, x)
+        after = read(z_start, z_stop)
+        with translated("read", location):
+            before = cast("NDArray[Any]", array[place])
+        differs = before != after
+        guard(Change(place, before, after, differs))
+        count = int(np.count_nonzero(differs))
+        if count:
+            start = (z_start, y.start, x.start)
+            tiles = [
+                (there, after[here])
+                for there, here in tile_slab(array, after, start)
+                if differs[here].any()
+            ]
+            with translated("write to", location):
+                write_chunks(array, tiles)
+        changed += count
+    return changed
+
+
+def whole(shape: tuple[int, ...]) -> Region:
+    """Return the region that is the whole stack, from its shape (Z, Y, X)."""
+    return slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2])
+
+
+def explicit(region: Region, shape: tuple[int, ...], what: str) -> Region:
+    """Return a region with its ends filled in.
+
+    Raises
+    ------
+    LabelError
+        Not three slices of step 1 inside the stack.
+    """
+    if len(region) != 3 or any(s.step not in (None, 1) for s in region):
+        raise LabelError(f"{what}: expected a region of three slices of step 1, got {region}")
+    ends = []
+    for part, size in zip(region, shape, strict=True):
+        start = 0 if part.start is None else part.start
+        stop = size if part.stop is None else part.stop
+        if not 0 <= start < stop <= size:
+            raise LabelError(
+                f"{what}: expected a region inside the stack of shape {shape}, got {region}; "
+                "use voxel positions from 0 on"
+            )
+        ends.append(slice(int(start), int(stop)))
+    return ends[0], ends[1], ends[2]

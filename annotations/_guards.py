@@ -1,0 +1,101 @@
+"""What a round refuses: labels without objects, and models that overrule people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from annotations._chunks import Change, Region
+from annotations.errors import LabelError, StoreError
+from annotations.objects import ObjectTable, Status
+from annotations.rounds import RoundInfo
+from annotations.stacks import VERIFIED, child_array
+
+_LARGEST_LOOKUP = 1 << 26
+
+
+class VerifiedError(StoreError):
+    """A model would change what a person has verified."""
+
+
+def protector(group: zarr.Group, name: str, info: RoundInfo) -> Callable[[Change], None]:
+    """Return what refuses a model's change of a verified voxel with VerifiedError."""
+    verified = child_array(group, VERIFIED)
+
+    def protect(change: Change) -> None:
+        if info.model is None or not change.differs.any():
+            return
+        broken = change.differs & (np.asarray(verified[change.place]) != 0)
+        if broken.any():
+            start = [part.start for part in change.place]
+            first = tuple(int(s + i) for s, i in zip(start, np.argwhere(broken)[0], strict=True))
+            raise VerifiedError(
+                f"stack {name!r}: expected a model to leave verified voxels alone, got changes "
+                f"of {int(broken.sum())} of them (first at z, y, x = {first}); fill only what "
+                "is not verified"
+            )
+
+    return protect
+
+
+def check_shape(block: NDArray[Any], place: Region, name: str) -> None:
+    """Refuse values that are not of a region's shape with LabelError."""
+    expected = tuple(part.stop - part.start for part in place)
+    if block.shape != expected:
+        raise LabelError(
+            f"stack {name!r}: expected values of the region's shape {expected}, got {block.shape}"
+        )
+
+
+def as_flags(values: NDArray[Any], name: str) -> NDArray[np.uint8]:
+    """Return bool, or 0 and 1, as uint8; LabelError for anything else."""
+    if values.dtype != np.bool_ and (values.dtype.kind not in "iu" or np.any(values & ~1)):
+        raise LabelError(
+            f"stack {name!r}: expected verified voxels as bool or 0 and 1, got {values.dtype} "
+            f"from {values.min()} to {values.max()}"
+        )
+    return values.astype(np.uint8)
+
+
+def unknown_ids(missing: NDArray[Any], name: str) -> LabelError:
+    """Return the error for labels without an object."""
+    some = ", ".join(str(int(i)) for i in missing[:5]) + (", …" if missing.size > 5 else "")
+    return LabelError(
+        f"stack {name!r}: expected an object row that is not rejected for every label, got none "
+        f"for {missing.size} ids ({some}); give the objects of these labels"
+    )
+
+
+def known_ids(ids: NDArray[np.uint32], name: str) -> Callable[[NDArray[Any]], None]:
+    """Return what refuses labels that are not among `ids`."""
+    largest = int(ids[-1]) if ids.size else 0
+    table = np.zeros(largest + 1 if largest < _LARGEST_LOOKUP else 1, np.bool_)
+    table[0] = True
+    if largest < _LARGEST_LOOKUP:
+        table[ids] = True
+
+    def check(block: NDArray[Any]) -> None:
+        if largest < _LARGEST_LOOKUP and block.max() <= largest and table[block].all():
+            return
+        missing = np.setdiff1d(np.unique(block), ids)
+        missing = missing[missing > 0]
+        if missing.size:
+            raise unknown_ids(missing, name)
+
+    return check
+
+
+def check_verdicts(old: ObjectTable, new: ObjectTable, name: str) -> None:
+    """Refuse that a model overrules a person with VerifiedError."""
+    judged = old.select(old.status != Status.PROPOSED).to_arrays()
+    kept = new.select(np.isin(new.id, judged["id"])).to_arrays()
+    if not all(np.array_equal(judged[key], kept[key]) for key in ("id", "status", "origin")):
+        raise VerifiedError(
+            f"stack {name!r}: expected a model to keep the rows of all {judged['id'].size} objects "
+            "that a person accepted, corrected or rejected, got other ones; start from the "
+            "stack's objects and change only proposed rows"
+        )

@@ -1,0 +1,140 @@
+"""What can be read from a store: stacks as of any round, and the history."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import icechunk
+import zarr
+
+from annotations._repository import BRANCH, rounds_in, size_on_storage, slice_positions
+from annotations._storage import Location, translated
+from annotations.rounds import LogEntry, read_entry, unknown_round
+from annotations.stacks import STACKS, StackInfo, StackView, child_group, read_info, unknown_stack
+from annotations.status import Overlap, StoreStatus, stack_status
+
+
+class StoreReader:
+    """The reading half of a store; it never writes.
+
+    Parameters
+    ----------
+    repository : icechunk.Repository
+    location : Location
+    """
+
+    def __init__(self, repository: icechunk.Repository, location: Location) -> None:
+        self._repository = repository
+        self._location = location
+
+    @property
+    def location(self) -> str:
+        """The folder or URL."""
+        return self._location.text
+
+    def stacks(self, round: int | None = None) -> list[StackInfo]:
+        """Return what is known of each stack, by name, as of a round or the last commit.
+
+        Raises
+        ------
+        UnknownRoundError
+        """
+        with translated("read", self._location):
+            stacks = child_group(self._root(round), STACKS)
+            return [read_info(group) for _, group in sorted(stacks.groups())]
+
+    def stack(self, name: str, round: int | None = None) -> StackView:
+        """Return a stack as of a round or the last commit; later commits do not change it.
+
+        Raises
+        ------
+        UnknownStackError, UnknownRoundError
+        """
+        with translated("read", self._location):
+            stacks = child_group(self._root(round), STACKS)
+            if name not in set(stacks.group_keys()):
+                raise unknown_stack(name, stacks.group_keys())
+            return StackView(child_group(stacks, name))
+
+    def shared_slices(self, a: str, b: str) -> tuple[tuple[int, int], ...]:
+        """Return the pairs of z at which two stacks hold the same values, whatever their dtype.
+
+        Constant slices do not count.
+
+        Raises
+        ------
+        UnknownStackError
+        """
+        where = slice_positions(self.stack(b).slice_hashes)
+        return tuple(
+            (z, other)
+            for z, digest in enumerate(self.stack(a).slice_hashes)
+            for other in where.get(digest.tobytes(), ())
+        )
+
+    def find_overlaps(self, names_a: Iterable[str], names_b: Iterable[str]) -> list[Overlap]:
+        """Return the pairs of stacks, one of each list, that share slices.
+
+        Raises
+        ------
+        UnknownStackError
+        """
+        others = list(names_b)
+        found = [
+            Overlap(a=a, b=b, slices=self.shared_slices(a, b))
+            for a in names_a
+            for b in others
+            if a != b
+        ]
+        return [overlap for overlap in found if overlap.slices]
+
+    def log(self) -> list[LogEntry]:
+        """Return all commits, newest first."""
+        return list(self._entries())
+
+    def rounds(self) -> list[LogEntry]:
+        """Return all rounds, oldest first; a tag that is missing loses none."""
+        return [entry for entry in self._entries() if entry.round is not None][::-1]
+
+    def round_snapshot(self, number: int) -> str:
+        """Return Icechunk's snapshot id of a round.
+
+        Raises
+        ------
+        UnknownRoundError
+        """
+        known = 0
+        for entry in self._entries():
+            if entry.round is not None:
+                known = max(known, entry.round + 1)
+                if entry.round == number:
+                    return entry.snapshot
+        raise unknown_round(number, known)
+
+    def status(self) -> StoreStatus:
+        """Return stacks, objects by status, verified share, the last round and the size."""
+        with translated("read", self._location):
+            root = self._root(None)
+            stacks = [StackView(group) for _, group in sorted(child_group(root, STACKS).groups())]
+            last = next((e for e in self._entries() if e.round is not None), None)
+            return StoreStatus(
+                location=self.location,
+                stacks=tuple(stack_status(stack) for stack in stacks),
+                rounds=rounds_in(root),
+                last_round=last,
+                size_bytes=size_on_storage(self._repository, self._location),
+            )
+
+    def _entries(self) -> Iterator[LogEntry]:
+        with translated("read", self._location):
+            for commit in self._repository.ancestry(branch=BRANCH):
+                entry = read_entry(commit.id, commit.written_at, commit.message, commit.metadata)
+                if entry is not None:
+                    yield entry
+
+    def _root(self, round: int | None) -> zarr.Group:
+        if round is None:
+            session = self._repository.readonly_session(BRANCH)
+        else:
+            session = self._repository.readonly_session(snapshot_id=self.round_snapshot(round))
+        return zarr.open_group(session.store, mode="r")

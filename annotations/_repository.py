@@ -1,0 +1,138 @@
+"""Make an Icechunk repository that is an annotation store, or find that it is none."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from pathlib import Path
+
+import icechunk
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from annotations._ingest import file_sha256
+from annotations._storage import Location
+from annotations.errors import StoreError
+from annotations.rounds import create_metadata
+from annotations.stacks import STACKS, Split, StackInfo
+from annotations.volume import ImageSource
+
+FORMAT = 1
+"""Version of the layout, in the root group's attributes."""
+
+BRANCH = "main"
+ROUNDS = "rounds"
+
+
+def create_repository(location: Location) -> None:
+    """Make the repository and its first commit.
+
+    Raises
+    ------
+    StoreError
+        One is there already.
+    """
+    storage = location.storage()
+    if icechunk.Repository.exists(storage):
+        raise StoreError(
+            f"{location.text}: expected nothing there, got a store; open it, or choose another"
+        )
+    repository = icechunk.Repository.create(storage)
+    session = repository.writable_session(BRANCH)
+    root = zarr.create_group(session.store, attributes={"hitl_format": FORMAT, ROUNDS: 0})
+    root.create_group(STACKS)
+    session.commit("create store", create_metadata())
+
+
+def create_folder(location: Location, folder: Path) -> None:
+    """Make a local repository, whole or not at all.
+
+    Raises
+    ------
+    StoreError
+        The folder holds something, or is a file.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise StoreError(
+            f"{location.text}: expected a new or empty folder, got one that holds something; "
+            "choose another name"
+        )
+    # A process killed halfway must not leave a folder that is neither empty nor a store.
+    draft = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.new")
+    try:
+        create_repository(Location(str(draft), draft))
+        os.replace(draft, folder)  # noqa: PTH105  # Path.replace refuses nothing more
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def check_format(root: zarr.Group, location: Location) -> None:
+    """Refuse a repository that is not ours, or is of a later version.
+
+    Raises
+    ------
+    StoreError
+    """
+    version = root.attrs.get("hitl_format")
+    if not isinstance(version, int):
+        raise not_a_store(location)
+    if version > FORMAT:
+        raise StoreError(
+            f"{location.text}: expected a store of format {FORMAT} or older, got {version}; "
+            "update this toolkit"
+        )
+
+
+def not_a_store(location: Location) -> StoreError:
+    """Return the error for a place that holds no annotation store."""
+    return StoreError(
+        f"{location.text}: expected an annotation store, got something else or nothing; give the "
+        "folder of one, or create one"
+    )
+
+
+def rounds_in(root: zarr.Group) -> int:
+    """Return how many rounds a store has."""
+    return int(str(root.attrs[ROUNDS]))
+
+
+def size_on_storage(repository: icechunk.Repository, location: Location) -> int:
+    """Return the bytes that a store takes with its history: all files, or chunks on a URL."""
+    if location.folder is None:
+        return int(repository.chunk_storage_stats().native_bytes)
+    return sum(file.stat().st_size for file in location.folder.rglob("*") if file.is_file())
+
+
+def describe(
+    name: str, source: ImageSource, *, channel: int, split: Split, group: str
+) -> StackInfo:
+    """Return what a stack made from an open image file will say of itself."""
+    known = source.info
+    return StackInfo(
+        name=name,
+        shape=known.shape,
+        dtype=np.dtype(known.dtype),
+        spacing_um=known.spacing_um,
+        channels=known.channels,
+        channel=channel,
+        split=split,
+        group=group,
+        source=known.path.name,
+        source_sha256=file_sha256(known.path),
+    )
+
+
+def slice_positions(hashes: NDArray[np.uint8]) -> dict[bytes, list[int]]:
+    """Return the z at which each slice hash occurs; constant slices are left out.
+
+    Parameters
+    ----------
+    hashes : ndarray of uint8, shape (Z, 16)
+    """
+    where: dict[bytes, list[int]] = {}
+    for z, digest in enumerate(hashes):
+        if digest.any():
+            where.setdefault(digest.tobytes(), []).append(z)
+    return where

@@ -1,0 +1,74 @@
+"""What a store says of itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from annotations.rounds import LogEntry
+from annotations.stacks import StackInfo, StackView
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overlap:
+    """Two stacks that hold the same slices.
+
+    Parameters
+    ----------
+    a, b : str
+    slices : tuple of (int, int)
+        Pairs of z that are equal, voxel by voxel.
+    """
+
+    a: str
+    b: str
+    slices: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackStatus:
+    """State of one stack.
+
+    Parameters
+    ----------
+    info : StackInfo
+    objects : mapping of str to int
+        Number of objects by status.
+    verified_share : float
+        Of all voxels, in [0, 1].
+    """
+
+    info: StackInfo
+    objects: dict[str, int]
+    verified_share: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreStatus:
+    """State of a store.
+
+    Parameters
+    ----------
+    location : str
+    stacks : tuple of StackStatus
+    rounds : int
+    last_round : LogEntry, optional
+    size_bytes : int
+        On disk, with its whole history.
+    """
+
+    location: str
+    stacks: tuple[StackStatus, ...]
+    rounds: int
+    last_round: LogEntry | None
+    size_bytes: int
+
+
+def stack_status(view: StackView) -> StackStatus:
+    """Return the state of one stack without reading its voxels."""
+    info = view.info
+    z, y, x = info.zyx
+    return StackStatus(
+        info=info,
+        objects=view.objects.counts(),
+        verified_share=view.verified_voxels / (z * y * x),
+    )

@@ -1,0 +1,315 @@
+"""The annotation store: stacks, their labels, and every round that changed them.
+
+It is an Icechunk repository: a commit is all or nothing, and history is kept by it, not by us.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+import icechunk
+import zarr
+
+from annotations._chunks import Voxels
+from annotations._ingest import Progress, check_source, ingest, no_progress
+from annotations._reader import StoreReader
+from annotations._repository import (
+    BRANCH,
+    ROUNDS,
+    check_format,
+    create_folder,
+    create_repository,
+    describe,
+    not_a_store,
+    rounds_in,
+)
+from annotations._storage import Location, exclusive, parse_location, translated
+from annotations.errors import StoreError, UnknownStackError
+from annotations.rounds import (
+    RoundInfo,
+    round_metadata,
+    stack_metadata,
+    tag_name,
+)
+from annotations.stacks import (
+    STACKS,
+    Split,
+    StackInfo,
+    check_name,
+    check_split,
+    child_group,
+    unknown_stack,
+)
+from annotations.transaction import RoundTransaction
+from annotations.volume import ImageSource
+
+LOCK_TIMEOUT_S = 10.0
+"""How long a write waits for another process."""
+
+
+class AnnotationStore(StoreReader):
+    """A versioned store of stacks and their labels; make one with `create` or `open`."""
+
+    def __init__(
+        self,
+        repository: icechunk.Repository,
+        location: Location,
+        *,
+        read_only: bool,
+        lock_timeout_s: float,
+    ) -> None:
+        super().__init__(repository, location)
+        self._read_only = read_only
+        self._lock_timeout_s = lock_timeout_s
+
+    @classmethod
+    def create(
+        cls, location: str | Path, *, lock_timeout_s: float = LOCK_TIMEOUT_S
+    ) -> AnnotationStore:
+        """Make an empty store.
+
+        Parameters
+        ----------
+        location : str or Path
+            A folder that is empty or not there, or ``s3://bucket/prefix``,
+            ``gs://bucket/prefix``, ``az://container/prefix`` (credentials from the environment).
+        lock_timeout_s : float
+            How long a write waits for another process, local folders only.
+
+        Raises
+        ------
+        StoreError
+            Something is there already, or it cannot be written to.
+        """
+        place = parse_location(location)
+        with translated("create", place):
+            if place.folder is None:
+                create_repository(place)
+            else:
+                place.folder.parent.mkdir(parents=True, exist_ok=True)
+                with exclusive(place, lock_timeout_s):
+                    create_folder(place, place.folder)
+        return cls.open(location, lock_timeout_s=lock_timeout_s)
+
+    @classmethod
+    def open(
+        cls,
+        location: str | Path,
+        *,
+        read_only: bool = False,
+        lock_timeout_s: float = LOCK_TIMEOUT_S,
+    ) -> Self:
+        """Open a store.
+
+        Parameters
+        ----------
+        location : str or Path
+            As for `create`.
+        read_only : bool
+            Refuse to write; a folder without write permission is enough.
+        lock_timeout_s : float
+            How long a write waits for another process, local folders only.
+
+        Raises
+        ------
+        StoreError
+            Nothing is there, it is not an annotation store, or it is one of a later version.
+        """
+        place = parse_location(location)
+        # Icechunk would make the missing folder.
+        if place.folder is not None and not (place.folder / "refs").is_dir():
+            raise not_a_store(place)
+        with translated("open", place):
+            storage = place.storage()
+            if not icechunk.Repository.exists(storage):
+                raise not_a_store(place)
+            repository = icechunk.Repository.open(storage)
+            found = cls(repository, place, read_only=read_only, lock_timeout_s=lock_timeout_s)
+            try:
+                root = found._root(None)
+            except zarr.errors.GroupNotFoundError as error:
+                raise not_a_store(place) from error
+        check_format(root, place)
+        return found
+
+    @property
+    def read_only(self) -> bool:
+        """Whether writing is refused."""
+        return self._read_only
+
+    def add_stack(
+        self,
+        name: str,
+        source: ImageSource,
+        *,
+        channel: int = 0,
+        split: Split = "train",
+        group: str | None = None,
+        labels: Voxels | None = None,
+        annotator: str = "unknown",
+        progress: Progress = no_progress,
+    ) -> StackInfo:
+        """Copy an image into the store, slab by slab, in one commit that is no round.
+
+        Parameters
+        ----------
+        name : str
+            Letters, digits, dots, dashes and underscores.
+        source : ImageSource
+        channel : int
+            The channel to segment.
+        split : {"train", "val", "test"}
+        group : str, optional
+            Stacks of one group are channels of the same field of view; by default its own name.
+        labels : array, or object with `shape` and `read(z_start, z_stop)`, optional
+            A person's labels: they are verified everywhere.
+        annotator : str
+            The person.
+        progress : callable, optional
+
+        Returns
+        -------
+        StackInfo
+
+        Raises
+        ------
+        UnknownStackError
+            The name is taken or cannot be one.
+        VoxelValueError
+            NaN or infinite voxels, or the same value everywhere.
+        AxesError
+            A channel that is not there.
+        LabelError
+            Labels of another shape or not whole numbers from 0 on.
+        StoreError
+            The store is read-only, locked or cannot be written; it stays as it was.
+        """
+        check_name(name)
+        check_split(split)
+        with self._writing() as session:
+            stacks = self._stacks_of(session.store)
+            if name in stacks:
+                raise UnknownStackError(
+                    f"stack {name!r} is in the store already; choose another name with --name, "
+                    "or remove that stack first"
+                )
+            info = describe(name, source, channel=channel, split=split, group=group or name)
+            check_source(info, labels)
+            with translated("write to", self._location):
+                inner = stacks.create_group(name)
+            ingest(inner, info, source, labels, annotator, self._location, progress)
+            author = annotator if labels is not None else None
+            self._commit(session, f"add stack {name}", stack_metadata("add", name, author))
+        return self.stack(name).info
+
+    def remove_stack(self, name: str) -> None:
+        """Take a stack out, in one commit that is no round; earlier rounds keep it.
+
+        Raises
+        ------
+        UnknownStackError
+        StoreError
+            The store is read-only, locked or cannot be written; it stays as it was.
+        """
+        with self._writing() as session:
+            stacks = self._stacks_of(session.store)
+            if name not in set(stacks.group_keys()):
+                raise unknown_stack(name, stacks.group_keys())
+            with translated("write to", self._location):
+                del stacks[name]
+            self._commit(session, f"remove stack {name}", stack_metadata("remove", name, None))
+
+    @contextmanager
+    def begin_round(self, info: RoundInfo) -> Iterator[RoundTransaction]:
+        """Write one round: leaving the block commits and tags it, an exception drops it.
+
+        On a local disk the store is locked for other writers until the block is left.
+
+        Raises
+        ------
+        StoreLockedError
+            Another process writes.
+        ConflictError
+            Somebody else committed meanwhile (object storage).
+        LabelError
+            A label without an object's row.
+        StoreError
+            The store is read-only or cannot be written; it stays as it was.
+        """
+        with self._writing() as session:
+            with translated("write to", self._location):
+                root = zarr.open_group(session.store, mode="r+")
+                number = rounds_in(root)
+                txn = RoundTransaction(child_group(root, STACKS), info, number, self._location)
+            yield txn
+            txn.finish()
+            with translated("write to", self._location):
+                root.attrs[ROUNDS] = number + 1
+            metadata = round_metadata(info, number, txn.counts, txn.stacks)
+            snapshot = self._commit(session, info.message, metadata)
+            self._tag(number, snapshot)
+
+    def _stacks_of(self, store: Any) -> zarr.Group:
+        with translated("read", self._location):
+            return child_group(zarr.open_group(store, mode="r+"), STACKS)
+
+    @contextmanager
+    def _writing(self) -> Iterator[icechunk.Session]:
+        if self._read_only:
+            raise StoreError(f"{self.location}: it was opened read-only; open it for writing")
+        with exclusive(self._location, self._lock_timeout_s):
+            with translated("write to", self._location):
+                self._repair_tags()
+                session = self._repository.writable_session(BRANCH)
+            try:
+                yield session
+            except BaseException as error:
+                if session.has_uncommitted_changes:
+                    self._sweep(error)
+                raise
+
+    def _commit(self, session: icechunk.Session, message: str, metadata: dict[str, Any]) -> str:
+        with translated("write to", self._location):
+            return session.commit(message, metadata)
+
+    def _repair_tags(self) -> None:
+        """Make the tags that a killed writer did not get to."""
+        tagged = self._repository.list_tags()
+        missing = {n for n in range(rounds_in(self._root(None))) if tag_name(n) not in tagged}
+        if not missing:
+            return
+        for entry in self._entries():
+            if entry.round is not None and entry.round in missing:
+                self._tag(entry.round, entry.snapshot)
+
+    def _tag(self, number: int, snapshot: str) -> None:
+        try:
+            self._repository.create_tag(tag_name(number), snapshot)
+        except icechunk.IcechunkError as error:
+            # On object storage the next writer may have made it meanwhile.
+            if tag_name(number) in self._repository.list_tags():
+                return
+            # An exception would say that the round is lost, and it is not.
+            warnings.warn(
+                f"{self.location}: round {number} is saved, but its tag is not "
+                f"({str(error).strip().splitlines()[0]}); the next write makes the tag",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+
+    def _sweep(self, error: BaseException) -> None:
+        """Give back the space of chunks that a failed write left; on URLs `gc` does that.
+
+        While the lock is held nobody else has chunks that no commit refers to yet.
+        """
+        if self._location.folder is None:
+            return
+        try:
+            self._repository.garbage_collect(datetime.now(UTC))
+        except icechunk.IcechunkError as trouble:
+            error.add_note(f"its unfinished chunks are still on disk: {trouble}")

@@ -1,0 +1,352 @@
+"""An open round: what may be written in it, and what may not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import ArrayLike, NDArray
+
+from annotations._chunks import (
+    Change,
+    Region,
+    Voxels,
+    as_labels,
+    explicit,
+    read_slab,
+    rewrite,
+    whole,
+)
+from annotations._guards import (
+    VerifiedError,
+    as_flags,
+    check_shape,
+    check_verdicts,
+    known_ids,
+    protector,
+    unknown_ids,
+)
+from annotations._storage import Location, translated
+from annotations.errors import LabelError, StoreError
+from annotations.objects import ObjectTable
+from annotations.rounds import EditCounts, RoundInfo
+from annotations.stacks import (
+    LABELS,
+    VERIFIED,
+    VERIFIED_VOXELS,
+    StackView,
+    child_array,
+    read_objects,
+    unknown_stack,
+    write_objects,
+)
+
+
+class RoundTransaction:
+    """Writes of one round; nobody sees them before the `with` block of the round is left.
+
+    Parameters
+    ----------
+    stacks : zarr group
+        The store's stacks, in a writable session.
+    info : RoundInfo
+    number : int
+        The number that the round will have.
+    location : Location
+    """
+
+    def __init__(
+        self, stacks: zarr.Group, info: RoundInfo, number: int, location: Location
+    ) -> None:
+        self._stacks = stacks
+        self._info = info
+        self._number = number
+        self._location = location
+        self._open = True
+        self._broken = False
+        self._counts: dict[str, EditCounts] = {}
+        self._touched: set[str] = set()
+        self._written_ids: dict[str, NDArray[np.uint32]] = {}
+
+    @property
+    def number(self) -> int:
+        """The number of this round, for the `round` column of changed objects."""
+        return self._number
+
+    @property
+    def info(self) -> RoundInfo:
+        """What was said of the round when it began."""
+        return self._info
+
+    @property
+    def counts(self) -> dict[str, EditCounts]:
+        """What was counted so far, per stack."""
+        return dict(self._counts)
+
+    @property
+    def stacks(self) -> tuple[str, ...]:
+        """Names of the stacks written to so far."""
+        return tuple(sorted(self._touched))
+
+    def stack(self, name: str) -> StackView:
+        """Return a stack as this round has it so far.
+
+        Raises
+        ------
+        UnknownStackError
+        """
+        return StackView(self._group(name))
+
+    def count(self, name: str, counts: EditCounts) -> None:
+        """Add to what the round's commit says was done to the objects of a stack."""
+        self._group(name)
+        self._counts[name] = self._counts.get(name, EditCounts()) + counts
+
+    def set_labels(self, name: str, labels: Voxels, objects: ObjectTable) -> int:
+        """Replace all labels and objects of a stack.
+
+        Parameters
+        ----------
+        name : str
+        labels : array or source of slabs, integers, shape (Z, Y, X)
+            In memory, a Zarr array, or anything with `shape` and `read(z_start, z_stop)`.
+        objects : ObjectTable
+            A row for every id in `labels`.
+
+        Returns
+        -------
+        int
+            Voxels that changed.
+
+        Raises
+        ------
+        LabelError
+            Another shape, not labels, or an id without a row or with a rejected one.
+        VerifiedError
+            The round is a model's and a verified voxel, or a person's verdict, would change.
+        """
+        group = self._writable(name)
+        array = child_array(group, LABELS)
+        if tuple(labels.shape) != array.shape:
+            raise LabelError(
+                f"stack {name!r}: expected labels of shape {array.shape} (Z, Y, X), got "
+                f"{tuple(labels.shape)}; give those that belong to this stack"
+            )
+        known = known_ids(objects.live_ids, name)
+        protect = protector(group, name, self._info)
+
+        def guard(change: Change) -> None:
+            known(change.after)
+            protect(change)
+
+        def read(z_start: int, z_stop: int) -> NDArray[np.uint32]:
+            return self._slab(labels, z_start, z_stop, name)
+
+        self.set_objects(name, objects)
+        with self._all_or_nothing():
+            changed = rewrite(array, whole(array.shape), read, guard, self._location)
+        self._written_ids.pop(name, None)
+        return changed
+
+    def write_labels(self, name: str, region: Region, values: NDArray[Any]) -> int:
+        """Put labels into a part of a stack.
+
+        Parameters
+        ----------
+        name : str
+        region : (slice, slice, slice)
+            Of (z, y, x).
+        values : ndarray of integer, shape of the region
+
+        Returns
+        -------
+        int
+            Voxels that changed.
+
+        Raises
+        ------
+        LabelError
+            A region outside the stack, another shape, or not labels. An id without a row is
+            found when the round ends.
+        VerifiedError
+            As `set_labels`.
+        """
+        group = self._writable(name)
+        array = child_array(group, LABELS)
+        place = explicit(region, array.shape, f"stack {name!r}")
+        block = as_labels(np.asarray(values), f"stack {name!r}")
+        check_shape(block, place, name)
+        protect = protector(group, name, self._info)
+
+        def guard(change: Change) -> None:
+            protect(change)
+            new = np.unique(change.after[change.differs])
+            before = self._written_ids.get(name, np.zeros(0, np.uint32))
+            self._written_ids[name] = np.union1d(before, new[new > 0])
+
+        def read(z_start: int, z_stop: int) -> NDArray[np.uint32]:
+            return block[z_start - place[0].start : z_stop - place[0].start]
+
+        with self._all_or_nothing():
+            return rewrite(array, place, read, guard, self._location)
+
+    def set_objects(self, name: str, objects: ObjectTable) -> None:
+        """Replace the objects of a stack.
+
+        Raises
+        ------
+        VerifiedError
+            The round is a model's and the row of an object that a person accepted, corrected or
+            rejected would change its status or origin, or go.
+        """
+        group = self._writable(name)
+        if self._info.model is not None:
+            check_verdicts(read_objects(group), objects, name)
+        with self._all_or_nothing(), translated("write to", self._location):
+            write_objects(group, objects)
+
+    def set_verified(self, name: str, verified: Voxels) -> int:
+        """Say for every voxel of a stack whether a person has verified it.
+
+        Parameters
+        ----------
+        name : str
+        verified : array or source of slabs, bool or 0 and 1, shape (Z, Y, X)
+
+        Returns
+        -------
+        int
+            Voxels that changed.
+
+        Raises
+        ------
+        LabelError
+            Another shape, or values other than 0 and 1.
+        VerifiedError
+            The round is a model's.
+        """
+        array = self._verifiable(name)
+        if tuple(verified.shape) != array.shape:
+            raise LabelError(
+                f"stack {name!r}: expected verified voxels of shape {array.shape} (Z, Y, X), got "
+                f"{tuple(verified.shape)}"
+            )
+
+        def read(z_start: int, z_stop: int) -> NDArray[np.uint8]:
+            return as_flags(read_slab(verified, z_start, z_stop), name)
+
+        return self._rewrite_verified(array, whole(array.shape), read)
+
+    def write_verified(self, name: str, region: Region, values: ArrayLike = 1) -> int:
+        """Say for a part of a stack whether a person has verified it.
+
+        Parameters
+        ----------
+        name : str
+        region : (slice, slice, slice)
+            Of (z, y, x).
+        values : bool, or 0 and 1; one, or an array of the region's shape
+
+        Returns
+        -------
+        int
+            Voxels that changed.
+
+        Raises
+        ------
+        LabelError
+            A region outside the stack, another shape, or values other than 0 and 1.
+        VerifiedError
+            The round is a model's.
+        """
+        array = self._verifiable(name)
+        place = explicit(region, array.shape, f"stack {name!r}")
+        block = as_flags(np.asarray(values), name)
+        if block.ndim == 0:
+            block = np.broadcast_to(block, tuple(s.stop - s.start for s in place))
+        check_shape(block, place, name)
+
+        def read(z_start: int, z_stop: int) -> NDArray[np.uint8]:
+            return block[z_start - place[0].start : z_stop - place[0].start]
+
+        return self._rewrite_verified(array, place, read)
+
+    def finish(self) -> None:
+        """Check what only the whole round shows, and refuse further writes.
+
+        Raises
+        ------
+        LabelError
+            `write_labels` wrote an id that has no row, or a rejected one.
+        StoreError
+            A write of the round failed before, so that it would be a part of itself.
+        """
+        if self._broken:
+            raise StoreError(
+                f"{self._location.text}: a write of this round failed, so it cannot be committed; "
+                "nothing was changed, begin the round again"
+            )
+        for name, ids in self._written_ids.items():
+            missing = np.setdiff1d(ids, read_objects(self._group(name)).live_ids)
+            if missing.size:
+                raise unknown_ids(missing, name)
+        self._open = False
+
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """Remember a write that failed: its first slabs may be in the round already."""
+        try:
+            yield
+        except BaseException:
+            self._broken = True
+            raise
+
+    def _rewrite_verified(
+        self, array: zarr.Array[Any], place: Region, read: Callable[[int, int], NDArray[np.uint8]]
+    ) -> int:
+        gained = 0
+
+        def guard(change: Change) -> None:
+            nonlocal gained
+            gained += int(np.count_nonzero(change.after)) - int(np.count_nonzero(change.before))
+
+        with self._all_or_nothing(), translated("write to", self._location):
+            changed = rewrite(array, place, read, guard, self._location)
+            if gained:
+                # A total beside the array: counting a large stack's voxels again takes seconds.
+                array.attrs[VERIFIED_VOXELS] = int(str(array.attrs[VERIFIED_VOXELS])) + gained
+        return changed
+
+    def _slab(self, labels: Voxels, z_start: int, z_stop: int, name: str) -> NDArray[np.uint32]:
+        block = as_labels(read_slab(labels, z_start, z_stop), f"stack {name!r}")
+        expected = (z_stop - z_start, *labels.shape[1:])
+        if block.shape != expected:
+            raise LabelError(
+                f"stack {name!r}: expected a slab of shape {expected}, got {block.shape}"
+            )
+        return block
+
+    def _group(self, name: str) -> zarr.Group:
+        if not self._open:
+            raise StoreError("the round is over; begin another to write more")
+        # A name with a slash would reach into another stack.
+        found = self._stacks.get(name) if "/" not in name and name else None
+        if not isinstance(found, zarr.Group):
+            raise unknown_stack(name, self._stacks.group_keys())
+        return found
+
+    def _writable(self, name: str) -> zarr.Group:
+        group = self._group(name)
+        self._touched.add(name)
+        return group
+
+    def _verifiable(self, name: str) -> zarr.Array[Any]:
+        if self._info.model is not None:
+            raise VerifiedError(
+                f"stack {name!r}: only a person can verify voxels, and this round is made by "
+                f"model {self._info.model.name!r}; verify them in a round without a model"
+            )
+        return child_array(self._writable(name), VERIFIED)
