@@ -93,13 +93,18 @@ def _asked_axes(path: Path, shape: Sequence[int], asked: str) -> str:
     )
 
 
+def colours_error(path: Path, samples: int) -> AxesError:
+    """Return what is raised for colour images."""
+    return AxesError(
+        f"{path}: expected one intensity per voxel, got {samples} colour samples (RGB); "
+        "split the colours into channels or convert to grey (Fiji: Image > Type), save again"
+    )
+
+
 def _check_stack(path: Path, shape: Sequence[int], axes: str) -> None:
     sizes = dict(zip(axes, shape, strict=True))
     if sizes.get("S", 1) > 1:
-        raise AxesError(
-            f"{path}: expected one intensity per voxel, got {sizes['S']} colour samples (RGB); "
-            "split the colours into channels or convert to grey (Fiji: Image > Type), save again"
-        )
+        raise colours_error(path, sizes["S"])
     if sizes.get("T", 1) > 1:
         frames_are_slices = (
             "" if "Z" in sizes else "; if its frames are really z slices, say so with --axes ZYX"

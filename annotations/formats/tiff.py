@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from annotations.errors import FormatError
 from annotations.formats.base import Header, RawStack, translated
+from annotations.formats.checks import colours_error
 from annotations.formats.tiff_metadata import OmeXml, calibration
 from annotations.formats.tiff_structure import check_data_extent, check_page_chain
 
@@ -65,6 +66,9 @@ class TiffStack(RawStack):
         if self._contiguous:
             self._check_contiguous(path)
             return
+        samples = dict(zip(self._series.axes, shape, strict=True)).get("S", 1)
+        if samples > 1 and self._pages[0].shape != shape[-2:]:
+            raise colours_error(path, samples)
         if len(self._pages) != expected or self._pages[0].shape != shape[-2:]:
             raise FormatError(
                 f"{path}: expected {expected} planes for its shape {shape}, got "
@@ -113,12 +117,25 @@ class TiffStack(RawStack):
         planes = []
         for position in itertools.product(*ranges):
             page = self._pages[_flat(position, leading)]
-            planes.append(page.asarray().reshape(rows, columns)[index[-2:]])
+            planes.append(_plane(page).reshape(rows, columns)[index[-2:]])
         return np.stack(planes).reshape(*map(len, ranges), *planes[0].shape)
 
     def close(self) -> None:
         """Close the file, and the others of a data set in several files."""
         self._tif.close()
+
+
+def _plane(page: Any) -> NDArray[Any]:
+    """Decode a page, which may lie in another, closed, file of the same data set."""
+    handle = page.parent.filehandle
+    was_closed = handle.closed
+    if was_closed:
+        handle.open()
+    try:
+        return np.asarray(page.asarray())
+    finally:
+        if was_closed:
+            handle.close()
 
 
 def _flat(position: Sequence[int], shape: Sequence[int]) -> int:

@@ -10,6 +10,8 @@ from annotations.errors import FormatError
 
 _ORDERS = {b"II": "<", b"MM": ">"}
 _CLASSIC, _BIG = 42, 43
+_PRIVATE = 32768
+_TYPE_BYTES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _TRUNCATED = "copy or export it again from the original"
 
 
@@ -34,9 +36,14 @@ def check_page_chain(path: Path) -> None:
                 raise FormatError(f"{path}: is corrupt (its pages form a circle); {_TRUNCATED}")
             seen.add(offset)
             entries = _number(stream, offset, order + count_format)
-            after = offset + struct.calcsize(count_format) + (entries or 0) * entry
+            table = offset + struct.calcsize(count_format)
+            after = table + (entries or 0) * entry
             following = _number(stream, after, order + next_format)
-            if entries is None or following is None:
+            if (
+                entries is None
+                or following is None
+                or _values_end(stream, order, table, after, next_format) > size
+            ):
                 raise FormatError(
                     f"{path}: is truncated: page {len(seen) - 1} lies beyond the end of the file "
                     f"({size} bytes); {_TRUNCATED}"
@@ -77,6 +84,20 @@ def _number(stream: BinaryIO, offset: int, layout: str) -> int | None:
     stream.seek(offset)
     data = stream.read(struct.calcsize(layout))
     return int(struct.unpack(layout, data)[0]) if len(data) == struct.calcsize(layout) else None
+
+
+def _values_end(stream: BinaryIO, order: str, table: int, after: int, next_format: str) -> int:
+    """Where the values of a page's tags end, of those that TIFF itself defines."""
+    stream.seek(table)
+    data = stream.read(after - table)
+    layout = struct.Struct(f"{order}HH{next_format}{next_format}")
+    ends = [0]
+    for tag, kind, count, value in layout.iter_unpack(data):
+        size = count * _TYPE_BYTES.get(kind, 1)
+        # Private tags are often damaged in files that are otherwise whole.
+        if tag < _PRIVATE and size > struct.calcsize(next_format):
+            ends.append(value + size)
+    return max(ends)
 
 
 def check_data_extent(
