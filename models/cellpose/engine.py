@@ -1,0 +1,245 @@
+"""Cellpose's own model, run by pieces that can be watched, cancelled and held in memory."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import threading
+import warnings
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.base import Progress
+from models.cellpose.checkpoint import check_checkpoint
+from models.devices import Compute
+from models.errors import CheckpointError, ImageError
+
+BUSY = threading.RLock()
+"""Held by whoever runs the shared network: its progress hook belongs to one caller."""
+
+TILE = 256
+"""Cellpose-SAM's tile edge in pixels, fixed by its position embedding."""
+
+VIEWS = 3
+"""Views whose logits Cellpose adds up in three dimensions (YX, ZY, ZX)."""
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep Cellpose's log messages below errors, and a warning of torch's, from the caller."""
+    logger = logging.getLogger("cellpose")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Sparse invariant checks")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def load(path: Path, compute: Compute) -> Any:
+    """Return Cellpose's model with these weights; the last one asked for stays in memory.
+
+    Raises
+    ------
+    CheckpointError
+        When the file is damaged or of another architecture.
+    """
+    state = path.stat()
+    return _load(path, state.st_size, state.st_mtime_ns, compute)
+
+
+@lru_cache(maxsize=1)
+def _load(path: Path, size: int, mtime_ns: int, compute: Compute) -> Any:
+    import torch
+    from cellpose.models import CellposeModel
+
+    check_checkpoint(path)
+    try:
+        return CellposeModel(
+            pretrained_model=str(path),
+            device=torch.device(compute.device),
+            use_bfloat16=compute.bf16,
+        )
+    except (RuntimeError, ValueError, EOFError) as error:
+        raise CheckpointError(
+            f"{path} ({size} bytes) could not be loaded: {error}; "
+            "if it is damaged, delete it and download it again"
+        ) from error
+
+
+def normalise(image: NDArray[Any], percentiles: tuple[float, float]) -> NDArray[np.float32]:
+    """Return a copy stretched by Cellpose so that the two percentiles become 0 and 1.
+
+    Parameters
+    ----------
+    image : ndarray of integer or float, shape (Z, Y, X)
+    percentiles : (float, float)
+        Of all voxels of the stack.
+
+    Raises
+    ------
+    ImageError
+        When there is no contrast between the percentiles.
+    """
+    from cellpose.transforms import normalize_img
+
+    def stretch(array: NDArray[np.float32]) -> NDArray[np.float32]:
+        out: NDArray[np.float32] = normalize_img(array[..., None], percentile=percentiles)[..., 0]
+        return out
+
+    # Cellpose stretches a float32 array in place: without a copy it would be the caller's.
+    stretched = stretch(image.astype(np.float32))
+    if not stretched.any():
+        # Cellpose blanks what spans less than 0.001; a scale of its own brings floats back.
+        low, high = float(image.min()), float(image.max())
+        stretched = stretch(((image - low) * (65535.0 / (high - low))).astype(np.float32))
+    if not stretched.any():
+        raise ImageError(
+            f"expected contrast between percentiles {percentiles[0]} and {percentiles[1]} of the "
+            "intensities, got one value; set percentiles further apart, for example (0, 99.99)"
+        )
+    return stretched
+
+
+def tiles_per_plane(height: int, width: int, overlap: float, augment: bool) -> int:
+    """Return how many tiles Cellpose cuts a plane of `height` × `width` pixels into."""
+    from cellpose.transforms import get_pad_yx
+
+    top, bottom, left, right = get_pad_yx(height, width, min_size=(TILE, TILE))
+    counts = []
+    for length in (height + top + bottom, width + left + right):
+        if augment:
+            counts.append(max(2, int(np.ceil(2.0 * length / TILE))))
+        else:
+            fits = length <= TILE
+            counts.append(1 if fits else int(np.ceil((1.0 + 2 * overlap) * length / TILE)))
+    return counts[0] * counts[1]
+
+
+def network_runs(planes: int, tiles: int, batch_size: int) -> int:
+    """Return how often Cellpose calls its network for `planes` planes of `tiles` tiles."""
+    together = max(1, batch_size // tiles)
+    full, rest = divmod(planes, together)
+    return full * -(-tiles * together // batch_size) + -(-tiles * rest // batch_size)
+
+
+@contextlib.contextmanager
+def watched(model: Any, total: int, progress: Progress) -> Iterator[None]:
+    """Call `progress` before each run of the network; what it raises ends the work."""
+    done = 0
+
+    def report(*_: Any) -> None:
+        nonlocal done
+        progress(min(done, total), total, "Cellpose tiles")
+        done += 1
+
+    handle = model.net.register_forward_pre_hook(report)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def slices(
+    model: Any, image: NDArray[np.float32], planes: int, options: dict[str, Any]
+) -> Iterator[tuple[slice, NDArray[Any], NDArray[np.float32], NDArray[np.float32]]]:
+    """Run Cellpose on `planes` z slices at a time.
+
+    Parameters
+    ----------
+    model : cellpose.models.CellposeModel
+    image : ndarray of float32, shape (Z, Y, X)
+        Normalised.
+    planes : int
+        As many as share a batch of tiles, so that the numbers equal those of one call.
+    options : dict
+        Further arguments of ``CellposeModel.eval``.
+
+    Yields
+    ------
+    slice, ndarray (z, Y, X), ndarray (2, z, Y, X), ndarray (z, Y, X)
+        Which slices, their masks, their flows (y, x) and their logits.
+    """
+    for start in range(0, len(image), planes):
+        part = image[start : start + planes]
+        masks, flows, _ = model.eval(part[..., None], channel_axis=3, **options)
+        yield (
+            slice(start, start + len(part)),
+            masks.reshape(part.shape),
+            flows[1].reshape(2, *part.shape),
+            _finite(flows[2].reshape(part.shape)),
+        )
+
+
+def volume(
+    model: Any, image: NDArray[np.float32], options: dict[str, Any]
+) -> tuple[NDArray[np.uint32], NDArray[np.float32], NDArray[np.float32]]:
+    """Run Cellpose on the three views of a normalised stack of shape (Z, Y, X).
+
+    Returns
+    -------
+    ndarray of uint32 (Z, Y, X), ndarray of float32 (3, Z, Y, X), ndarray of float32 (Z, Y, X)
+        Masks, flows (z, y, x), and logits: the mean of the three views', which Cellpose adds up.
+    """
+    masks, flows, _ = model.eval(image, z_axis=0, do_3D=True, **options)
+    logits = _finite(flows[2].reshape(image.shape)) / np.float32(VIEWS)
+    return masks.reshape(image.shape).astype(np.uint32), flows[1], logits
+
+
+def stitch(masks: NDArray[np.uint32], threshold: float, min_size: int) -> NDArray[np.uint32]:
+    """Join masks of neighbouring slices by Cellpose's rule: overlap of at least `threshold`.
+
+    Cellpose's function starts counting anew at an empty second slice, so that two objects on
+    either side of it get one id; it is therefore given runs of slices that hold masks.
+
+    Parameters
+    ----------
+    masks : ndarray of uint32, shape (Z, Y, X)
+        One numbering per slice; overwritten.
+    threshold : float
+        Intersection over union.
+    min_size : int
+        Objects of fewer voxels are dropped; -1 keeps all.
+    """
+    from cellpose.utils import fill_holes_and_remove_small_masks, stitch3D
+
+    holds = np.concatenate([[False], masks.any(axis=(1, 2)), [False]])
+    edges = np.flatnonzero(np.diff(holds.astype(np.int8)))
+    offset = np.uint32(0)
+    for start, stop in zip(edges[::2], edges[1::2], strict=True):
+        # Its progress bar cannot be turned off.
+        with contextlib.redirect_stderr(io.StringIO()):
+            run = stitch3D(masks[start:stop], stitch_threshold=threshold)
+        run[run > 0] += offset
+        masks[start:stop] = run
+        offset = run.max()
+    filled: NDArray[np.uint32] = fill_holes_and_remove_small_masks(masks, min_size=min_size)
+    return filled
+
+
+def mean_inside(labels: NDArray[np.uint32], probability: NDArray[np.float32]) -> dict[int, float]:
+    """Return each object's mean probability, slice by slice so that memory stays small."""
+    count = int(labels.max()) + 1
+    voxels, total = np.zeros(count), np.zeros(count)
+    for ids, values in zip(labels, probability, strict=True):
+        voxels += np.bincount(ids.ravel(), minlength=count)
+        total += np.bincount(ids.ravel(), weights=values.ravel(), minlength=count)
+    found = np.flatnonzero(voxels[1:]) + 1
+    return {int(i): float(min(1.0, total[i] / voxels[i])) for i in found}
+
+
+def _finite(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    if not np.isfinite(logits).all():
+        raise CheckpointError(
+            "expected finite cell logits from Cellpose, got NaN or infinity: the weights are "
+            "damaged (delete and download them again) or overflow (set precision to fp32)"
+        )
+    return logits

@@ -1,0 +1,116 @@
+"""Where Cellpose's weights are, what they are, and how to come by them. Imports no framework."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import os
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from models.base import Progress, no_progress
+from models.cellpose.download import download
+from models.errors import CheckpointError, WeightsUnavailableError
+
+ENVIRONMENT = "CELLPOSE_LOCAL_MODELS_PATH"
+"""Environment variable, Cellpose's own, that names the folder of weights."""
+
+SOURCE_URL = "https://huggingface.co/mouseland/cellpose-sam/resolve/main/"
+"""Where Cellpose itself downloads from."""
+
+PRETRAINED = ("cpsam_v2", "cpsam")
+"""Names that can be downloaded (Cellpose-SAM, https://doi.org/10.1101/2025.04.28.651001)."""
+
+LICENCE = (
+    "BSD-3-Clause as published at https://huggingface.co/mouseland/cellpose-sam; trained on data "
+    "under CC-BY-NC (non-commercial), says https://github.com/MouseLand/cellpose"
+)
+
+
+def weights_folder() -> Path:
+    """Return the folder of named weights: the environment variable's, or Cellpose's cache."""
+    given = os.environ.get(ENVIRONMENT)
+    return Path(given).expanduser() if given else Path.home() / ".cellpose" / "models"
+
+
+def weights_path(model: str) -> Path | None:
+    """Tell where a model's weights are on this machine; None when they are not.
+
+    Parameters
+    ----------
+    model : str
+        A pretrained model's name, the name of a file in the folder of weights, or a path.
+    """
+    candidates = [weights_folder() / model]
+    if model not in PRETRAINED:
+        # A name always means the folder, so that a file beside the user cannot stand in for it.
+        candidates.insert(0, Path(model).expanduser())
+    return next((path.absolute() for path in candidates if path.is_file()), None)
+
+
+def available(model: str = PRETRAINED[0]) -> tuple[bool, str]:
+    """Tell, without the network, whether `model` can run here, and what is missing if not."""
+    if find_spec("cellpose") is None:
+        return False, "the package cellpose is not installed; do: pip install cellpose"
+    path = weights_path(model)
+    if path is None:
+        return False, f"Cellpose's weights {model!r} are not on this machine; {how_to_get(model)}"
+    return True, f"Cellpose with the weights {path}"
+
+
+def how_to_get(model: str) -> str:
+    """Say in one line how to put the weights on this machine."""
+    if model not in PRETRAINED:
+        return f"expected a file at {model} or {weights_folder() / model}"
+    return (
+        f"download {SOURCE_URL}{model} (1.2 GB) and save it as {weights_folder() / model}, "
+        f"or set {ENVIRONMENT} to the folder that holds the file {model}"
+    )
+
+
+def ensure_weights(model: str, progress: Progress = no_progress) -> Path:
+    """Return the weights file, downloading a pretrained model that is not here yet.
+
+    Raises
+    ------
+    WeightsUnavailableError
+        A pretrained model that is neither on this machine nor to be had from the network.
+    CheckpointError
+        A name or path that stands for nothing; Cellpose itself would take its default instead.
+    """
+    path = weights_path(model)
+    if path is not None:
+        return path
+    if model not in PRETRAINED:
+        near = difflib.get_close_matches(model, PRETRAINED, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"or use {' or '.join(PRETRAINED)}"
+        raise CheckpointError(f"no Cellpose weights {model!r}: {how_to_get(model)}; {hint}")
+    target = (weights_folder() / model).absolute()
+    try:
+        download(SOURCE_URL + model, target, progress)
+    except WeightsUnavailableError as error:
+        raise WeightsUnavailableError(
+            f"Cellpose's weights {model!r} are not on this machine and the download failed "
+            f"({error}); {how_to_get(model)}"
+        ) from error
+    return target
+
+
+def licence(model: str) -> str:
+    """Return the licence that the weights, and what is trained from them, are under."""
+    if model in PRETRAINED:
+        return LICENCE
+    return f"that of {Path(model).name}; if it was tuned from Cellpose's own: {LICENCE}"
+
+
+def sha256(path: Path) -> str:
+    """Return a weights file's SHA-256, read once for each state of the file."""
+    state = path.stat()
+    return _sha256(path, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _sha256(path: Path, size: int, mtime_ns: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
