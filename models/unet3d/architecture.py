@@ -1,0 +1,112 @@
+"""The network's shape, and what follows from the voxel size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from models.base import Spacing
+from models.errors import CheckpointError
+
+Pooling = tuple[int, int, int]
+Norm = Literal["group", "instance"]
+
+CLASS_NAMES = ("background", "edge", "nucleus")
+HEAD_NAMES = ("object", "distance")
+
+SMALLEST_LEVEL = 2
+"""An axis is pooled only while at least so many voxels of a patch are left."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """All that is needed to build the network again.
+
+    Parameters
+    ----------
+    features : tuple of int
+        Channels per level; the bottleneck has twice the last.
+    pooling : tuple of (int, int, int)
+        Pooling factor (z, y, x) below each level.
+    norm : {"group", "instance"}
+        Normalisation; both work with one patch per batch.
+    """
+
+    features: tuple[int, ...]
+    pooling: tuple[Pooling, ...]
+    norm: Norm = "group"
+
+    @property
+    def multiple(self) -> Pooling:
+        """Sizes (z, y, x) that a patch must be a multiple of."""
+        z, y, x = (math.prod(factor[axis] for factor in self.pooling) for axis in range(3))
+        return z, y, x
+
+    @property
+    def outputs(self) -> int:
+        """Channels of the output: classes, then head."""
+        return len(CLASS_NAMES) + len(HEAD_NAMES)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON-serialisable form."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Architecture:
+        """Read what `to_json` gave.
+
+        Raises
+        ------
+        CheckpointError
+            When a key is missing, unknown, or has a value of another kind.
+        """
+        try:
+            pooling = tuple((int(z), int(y), int(x)) for z, y, x in data["pooling"])
+            return cls(tuple(int(f) for f in data["features"]), pooling, data["norm"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"expected an architecture with features, pooling and norm, got {data!r}; "
+                "the run was written by another version: train it again"
+            ) from error
+
+
+def pooling_for(spacing_um: Spacing, patch: Sequence[int], levels: int) -> tuple[Pooling, ...]:
+    """Return pooling factors that bring the voxels nearer to cubes.
+
+    Parameters
+    ----------
+    spacing_um : (float, float, float)
+        Voxel size (z, y, x) in µm.
+    patch : (int, int, int)
+        Patch or stack extent in voxels; an axis that has become too short is pooled no more.
+    levels : int
+        Number of poolings.
+
+    Returns
+    -------
+    tuple of (int, int, int)
+        Each factor is 1 or 2. z is left alone while it is more than √2 times coarser than xy.
+    """
+    ratio = spacing_um[0] / math.sqrt(spacing_um[1] * spacing_um[2])
+    left = list(patch)
+    factors: list[Pooling] = []
+    for _ in range(levels):
+        coarse = ratio > math.sqrt(2)
+        wanted = (1 if coarse else 2, 2, 2)
+        z, y, x = (
+            f if size // f >= SMALLEST_LEVEL else 1 for f, size in zip(wanted, left, strict=True)
+        )
+        factors.append((z, y, x))
+        left = [size // f for size, f in zip(left, (z, y, x), strict=True)]
+        ratio *= z / math.sqrt(y * x)
+    return tuple(factors)
+
+
+def round_to(size: Sequence[int], multiple: Pooling, *, up: bool) -> tuple[int, int, int]:
+    """Round a size (z, y, x) to a multiple; never below one multiple."""
+    z, y, x = (
+        max(1, math.ceil(s / m) if up else s // m) * m for s, m in zip(size, multiple, strict=True)
+    )
+    return z, y, x

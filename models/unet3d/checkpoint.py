@@ -1,0 +1,185 @@
+"""Files of a run folder: weights as safetensors, everything else as JSON. Nothing is pickled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from models.errors import CheckpointError
+from models.unet3d.architecture import Architecture
+
+if TYPE_CHECKING:
+    import torch
+
+MODEL_FILE = "model.json"
+WEIGHTS_FILE = "weights.safetensors"
+LAST_WEIGHTS_FILE = "last.safetensors"
+LAST_STATE_FILE = "last.json"
+CURVES_FILE = "curves.csv"
+FORMAT = 1
+
+Tensors = dict[str, "torch.Tensor"]
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that a reader, or a killed process, never sees half of it."""
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def write_json(path: Path, data: dict[str, Any]) -> None:
+    """Write JSON atomically."""
+    write_atomically(path, (json.dumps(data, indent=1) + "\n").encode())
+
+
+def write_tensors(path: Path, tensors: Tensors) -> str:
+    """Write tensors as safetensors and return the file's sha256."""
+    from safetensors.torch import save
+
+    data = save({key: t.detach().cpu().contiguous() for key, t in tensors.items()})
+    write_atomically(path, data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def read_tensors(path: Path, sha256: str | None = None) -> Tensors:
+    """Read safetensors.
+
+    Raises
+    ------
+    CheckpointError
+        The file is missing, damaged, or not the one whose sha256 was written down.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(
+            f"{path}: expected weights, got none ({error.strerror}); "
+            "give the folder of a finished run, or train again"
+        ) from error
+    if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
+        raise CheckpointError(
+            f"{path}: expected the weights with sha256 {sha256[:12]}…, got another or a damaged "
+            "file; copy the whole run folder again, or train again"
+        )
+    try:
+        tensors: Tensors = load(data)
+    except SafetensorError as error:
+        raise CheckpointError(
+            f"{path}: expected a safetensors file, got a damaged one ({error}); "
+            "copy the whole run folder again, or train again"
+        ) from error
+    return tensors
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises
+    ------
+    CheckpointError
+        The file is missing or not a JSON object.
+    """
+    try:
+        data = json.loads(path.read_text())
+    except OSError as error:
+        raise CheckpointError(
+            f"{path}: expected the description of a U-Net run, got none ({error.strerror}); "
+            "give the folder that training filled"
+        ) from error
+    except ValueError as error:
+        raise CheckpointError(
+            f"{path}: expected JSON, got a damaged file ({error}); copy the run folder again"
+        ) from error
+    if not isinstance(data, dict) or data.get("model") != "unet3d" or data.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path}: expected a unet3d run of format {FORMAT}, got another kind of run; "
+            "load it with the model that it was trained as"
+        )
+    return data
+
+
+@dataclass(frozen=True)
+class RunFile:
+    """What `model.json` says.
+
+    Parameters
+    ----------
+    folder : Path
+    architecture : Architecture
+    data : dict
+        Settings: spacing, percentiles, patch size, instances, weights' sha256, validation.
+    """
+
+    folder: Path
+    architecture: Architecture
+    data: dict[str, Any]
+
+    @property
+    def sha256(self) -> str:
+        """The weights' sha256."""
+        return str(self.data["weights_sha256"])
+
+
+REQUIRED = ("architecture", "spacing_um", "percentiles", "instances", "weights_sha256")
+
+
+def read_run(folder: Path) -> RunFile:
+    """Read `model.json` of a run folder.
+
+    Raises
+    ------
+    CheckpointError
+        The file is missing, damaged or incomplete.
+    """
+    data = read_json(Path(folder) / MODEL_FILE)
+    missing = [key for key in REQUIRED if key not in data]
+    if missing:
+        raise CheckpointError(
+            f"{folder}: expected {', '.join(REQUIRED)} in {MODEL_FILE}, got none of "
+            f"{', '.join(missing)}; train again"
+        )
+    return RunFile(Path(folder), Architecture.from_json(data["architecture"]), data)
+
+
+def load_network(run: RunFile) -> Any:
+    """Build the network of a run and fill in its weights.
+
+    Raises
+    ------
+    CheckpointError
+        Weights that are missing, damaged or of another architecture.
+    """
+    from models.unet3d.network import UNet3D
+
+    network = UNet3D(run.architecture)
+    fill(network, read_tensors(run.folder / WEIGHTS_FILE, run.sha256), run.folder)
+    return network.eval()
+
+
+def fill(network: Any, tensors: Tensors, where: Path) -> None:
+    """Copy weights into a network.
+
+    Raises
+    ------
+    CheckpointError
+        The weights are of another architecture.
+    """
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise CheckpointError(
+            f"{where}: expected weights of the architecture {network.architecture.features}, got "
+            f"others ({reason}); give a run with the same features, pooling and norm"
+        ) from error

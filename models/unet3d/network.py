@@ -1,0 +1,113 @@
+"""The 3D U-Net."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.unet3d.architecture import Architecture, Norm, Pooling
+
+
+def _norm(kind: Norm, channels: int) -> nn.Module:
+    if kind == "instance":
+        return nn.InstanceNorm3d(channels, affine=True)
+    groups = 8 if channels % 8 == 0 and channels > 8 else 1
+    return nn.GroupNorm(groups, channels)
+
+
+class DoubleConv(nn.Sequential):  # type: ignore[misc]
+    """Two 3×3×3 convolutions, each with normalisation and ReLU.
+
+    Shapes: (N, C_in, Z, Y, X) → (N, C_out, Z, Y, X).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, norm: Norm) -> None:
+        super().__init__(
+            nn.Conv3d(in_channels, out_channels, 3, padding=1, bias=False),
+            _norm(norm, out_channels),
+            nn.ReLU(inplace=True),
+            nn.Conv3d(out_channels, out_channels, 3, padding=1, bias=False),
+            _norm(norm, out_channels),
+            nn.ReLU(inplace=True),
+        )
+
+
+class Up(nn.Module):  # type: ignore[misc]
+    """A 2×2×2 convolution that halves the channels, and trilinear upsampling.
+
+    The convolution comes first: both are linear, and at the coarse size it costs an eighth.
+    Shapes: (N, C, Z, Y, X) → (N, C / 2, Z·fz, Y·fy, X·fx).
+    """
+
+    def __init__(self, channels: int, factor: Pooling) -> None:
+        super().__init__()
+        self.factor = tuple(float(f) for f in factor)
+        self.conv = nn.Conv3d(channels, channels // 2, 2, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the upsampled features."""
+        # An even kernel with padding 1 gives one voxel too many on each axis.
+        x = self.conv(x)[..., :-1, :-1, :-1]
+        return functional.interpolate(
+            x, scale_factor=self.factor, mode="trilinear", align_corners=False
+        )
+
+
+class UNet3D(nn.Module):  # type: ignore[misc]
+    """U-Net with a pooling factor per level and axis.
+
+    With features (64, 128, 256): 22.4 million parameters. After Çiçek et al. 2016 (3D U-Net),
+    with trilinear upsampling and normalisation that works at batch size 1.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    """
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        features, norm = architecture.features, architecture.norm
+        self.architecture = architecture
+        inputs = (1, *features[:-1])
+        self.down = nn.ModuleList(
+            DoubleConv(i, f, norm) for i, f in zip(inputs, features, strict=True)
+        )
+        deepest = 2 * features[-1]
+        self.bottleneck = DoubleConv(features[-1], deepest, norm)
+        below = (*features[1:], deepest)
+        self.up = nn.ModuleList(Up(b, p) for b, p in zip(below, architecture.pooling, strict=True))
+        self.merge = nn.ModuleList(
+            DoubleConv(f + b // 2, f, norm) for f, b in zip(features, below, strict=True)
+        )
+        self.out = nn.Conv3d(features[0], architecture.outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits.
+
+        Parameters
+        ----------
+        x : Tensor, shape (N, 1, Z, Y, X)
+            Z, Y, X are multiples of ``architecture.multiple``.
+
+        Returns
+        -------
+        Tensor, shape (N, 5, Z, Y, X)
+            Logits of background, edge and nucleus (softmax), then of "in an object" and of the
+            normalised distance to the object's border (sigmoid each).
+        """
+        skips = []
+        for block, factor in zip(self.down, self.architecture.pooling, strict=True):
+            x = block(x)
+            skips.append(x)
+            x = functional.max_pool3d(x, factor)
+        x = self.bottleneck(x)
+        for level in reversed(range(len(skips))):
+            x = torch.cat((skips[level], self.up[level](x)), dim=1)
+            x = self.merge[level](x)
+        return self.out(x)
+
+
+def parameter_count(network: nn.Module) -> int:
+    """Return the number of trainable values."""
+    return sum(p.numel() for p in network.parameters() if p.requires_grad)

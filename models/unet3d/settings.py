@@ -1,0 +1,45 @@
+"""Names and settings that are needed before torch is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+LossName = Literal["wce", "focal", "iou", "tversky", "dice", "bce_dice", "binary_focal"]
+ClassWeights = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class LossSettings:
+    """What the losses can be told.
+
+    Parameters
+    ----------
+    name : str
+        Which loss.
+    class_weights : (float, float, float)
+        Weights of background, edge, nucleus.
+    gamma, alpha : float
+        Focal losses: exponent and factor.
+    tversky_alpha, tversky_beta : float
+        Weights of false positives and of false negatives.
+    """
+
+    name: LossName
+    class_weights: ClassWeights
+    gamma: float = 7.0
+    alpha: float = 1.0
+    tversky_alpha: float = 0.3
+    tversky_beta: float = 0.7
+
+
+DEFAULT_CLASS_WEIGHTS: dict[str, ClassWeights] = {
+    "wce": (1.0, 3.0, 2.0),
+    "focal": (1.0, 3.0, 2.0),
+    "binary_focal": (1.0, 3.0, 2.0),
+    "bce_dice": (1.0, 3.0, 2.0),
+    "iou": (1.0, 2.0, 1.5),
+    "tversky": (1.0, 2.0, 1.5),
+    "dice": (1.0, 2.0, 1.5),
+}
+"""Weights of background, edge, nucleus that are taken when none are given."""

@@ -1,0 +1,339 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import io
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from models.base import Progress
+from models.devices import Compute
+from models.errors import CheckpointError, TrainingDivergedError
+from models.unet3d import checkpoint as files
+from models.unet3d.architecture import Architecture
+from models.unet3d.losses import class_loss, head_loss
+from models.unet3d.network import UNet3D
+from models.unet3d.patches import Batch, PatchSampler
+from models.unet3d.settings import LossSettings
+from models.unet3d.validation import Validation
+
+Judge = Callable[[Any], Validation]
+"""From a network to how good it is."""
+
+WARM_UP = 0.03
+LOWEST_RATE = 0.01
+FEWEST_EPOCHS = 8
+COLUMNS = (
+    "epoch", "train_loss", "val_loss", "val_f1_edge", "val_f1_nucleus", "val_f1_instances",
+    "lr", "seconds",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast.
+
+    Parameters
+    ----------
+    epochs, steps_per_epoch : int
+    learning_rate : float
+        Highest rate, after a short warm-up; falls to a hundredth along a cosine.
+    weight_decay : float
+    ema_decay : float
+        Decay of the moving average of the weights, which is what is judged and kept.
+    clip_norm : float
+        Largest norm of the gradient.
+    head_weight : float
+        Weight of the head's loss beside the classes'.
+    patience : int
+        Epochs without a better validation before training stops.
+    max_seconds : float, optional
+        Time budget; the learning rate falls with the time then.
+    """
+
+    epochs: int
+    steps_per_epoch: int
+    learning_rate: float
+    weight_decay: float
+    ema_decay: float
+    clip_norm: float
+    head_weight: float
+    patience: int
+    max_seconds: float | None
+
+    def rate(self, done: float) -> float:
+        """Return the learning rate after a fraction `done` of the training."""
+        if done < WARM_UP:
+            return self.learning_rate * max(done / WARM_UP, LOWEST_RATE)
+        swing = 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+        return self.learning_rate * (LOWEST_RATE + (1 - LOWEST_RATE) * swing)
+
+
+@dataclass
+class History:
+    """What has happened so far; written to `last.json`."""
+
+    epoch: int = 0
+    best_epoch: int = 0
+    best_score: float = -1.0
+    best: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    rows: list[dict[str, float]] = field(default_factory=list)
+
+
+class Training:
+    """One training run that can be interrupted after any epoch and continued.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    sampler : PatchSampler
+    loss : LossSettings
+    schedule : Schedule
+    compute : Compute
+    folder : Path
+        Run folder.
+    model_file : dict
+        Content of `model.json` but for weights' sha256, epoch and validation.
+    fingerprint : str
+        Says which data and options this is, so that no other training is continued.
+    seed : int
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        sampler: PatchSampler,
+        loss: LossSettings,
+        schedule: Schedule,
+        compute: Compute,
+        folder: Path,
+        model_file: dict[str, Any],
+        fingerprint: str,
+        seed: int,
+    ) -> None:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            network = UNet3D(architecture)
+        self.network = network.to(compute.device, memory_format=torch.channels_last_3d)
+        self.averaged = copy.deepcopy(self.network)
+        self.history = History()
+        self._sampler, self._schedule, self._compute = sampler, schedule, compute
+        self._folder, self._model_file, self._fingerprint = folder, model_file, fingerprint
+        self._loss = class_loss(loss)
+        self._optimiser = torch.optim.AdamW(
+            self.network.parameters(),
+            lr=schedule.learning_rate,
+            weight_decay=schedule.weight_decay,
+        )
+
+    def start_from(self, tensors: files.Tensors, where: Path) -> None:
+        """Begin with given weights.
+
+        Raises
+        ------
+        CheckpointError
+            The weights are of another architecture.
+        """
+        for network in (self.network, self.averaged):
+            files.fill(network, tensors, where)
+
+    def run(self, judge: Judge, progress: Progress) -> History:
+        """Train until the epochs, the time or the patience are used up.
+
+        Raises
+        ------
+        TrainingDivergedError
+            The loss is no longer finite. Checkpoints written so far stay.
+        """
+        started = time.monotonic() - self.history.seconds
+        while not self._finished():
+            before = time.monotonic()
+            train_loss = self._epoch(started, progress)
+            values = judge(self.averaged.eval())
+            self.history.epoch += 1
+            self.history.seconds = time.monotonic() - started
+            self._record(train_loss, values, time.monotonic() - before)
+            self._save(values)
+        return self.history
+
+    def _finished(self) -> bool:
+        h, s = self.history, self._schedule
+        late = s.max_seconds is not None and h.seconds >= s.max_seconds
+        return h.epoch >= s.epochs or late or h.epoch - h.best_epoch >= s.patience
+
+    def _epoch(self, started: float, progress: Progress) -> float:
+        s, total = self._schedule, 0.0
+        steps = s.epochs * s.steps_per_epoch
+        self.network.train()
+        done_here = 0
+        epoch_end = self.history.seconds + (s.max_seconds or 0.0) / FEWEST_EPOCHS
+        for i in range(s.steps_per_epoch):
+            step = self.history.epoch * s.steps_per_epoch + i
+            progress(step, steps, f"training, epoch {self.history.epoch + 1}")
+            done = step / steps
+            if s.max_seconds is not None:
+                elapsed = time.monotonic() - started
+                # On a slow machine an epoch is shorter, so that there are some to choose from.
+                if i > 0 and elapsed > min(s.max_seconds, epoch_end):
+                    break
+                done = max(done, elapsed / s.max_seconds)
+            total += self._step(step, s.rate(done))
+            done_here += 1
+        return total / done_here
+
+    def _step(self, step: int, rate: float) -> float:
+        for group in self._optimiser.param_groups:
+            group["lr"] = rate
+        loss = self._batch_loss(self._sampler.batch(step))
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise TrainingDivergedError(self._diverged(step, value))
+        self._optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(
+            self.network.parameters(), self._schedule.clip_norm, foreach=True
+        )
+        if not math.isfinite(float(norm)):
+            raise TrainingDivergedError(self._diverged(step, float(norm)))
+        self._optimiser.step()
+        # A young average follows closely, so that short trainings are not held back.
+        decay = min(self._schedule.ema_decay, (1 + step) / (10 + step))
+        with torch.no_grad():
+            torch._foreach_lerp_(
+                list(self.averaged.parameters()), list(self.network.parameters()), 1 - decay
+            )
+        return value
+
+    def _diverged(self, step: int, value: float) -> str:
+        kept = self._folder / files.WEIGHTS_FILE
+        epoch = self.history.epoch + 1
+        where = f"the best checkpoint so far is {kept}" if kept.exists() else "no checkpoint yet"
+        return (
+            f"epoch {epoch}, step {step + 1}: expected a finite loss and gradient, got {value}; "
+            f"{where}; train again with a lower learning_rate or precision fp32"
+        )
+
+    def _batch_loss(self, batch: Batch) -> torch.Tensor:
+        device, t = self._compute.device, batch.targets
+
+        def tensor(array: np.ndarray[Any, Any], kind: torch.dtype) -> torch.Tensor:
+            return torch.from_numpy(array).to(device, kind)
+
+        x = tensor(batch.image, torch.float32)[:, None]
+        with self._compute.autocast():
+            logits = self.network(x.contiguous(memory_format=torch.channels_last_3d))
+        voxels = tensor(t.voxels, torch.float32)
+        loss = self._loss(logits[:, :3], tensor(t.classes, torch.int64), voxels)
+        head = head_loss(
+            logits[:, 3:],
+            tensor(t.inside, torch.float32),
+            tensor(t.distance, torch.float32),
+            voxels,
+            tensor(t.sure, torch.float32),
+        )
+        return loss + self._schedule.head_weight * head
+
+    def _record(self, train_loss: float, values: Validation, seconds: float) -> None:
+        rate = self._optimiser.param_groups[0]["lr"]
+        row = (
+            self.history.epoch, train_loss, values.loss, values.f1_edge, values.f1_nucleus,
+            values.f1_instances, rate, seconds,
+        )  # fmt: skip
+        self.history.rows.append(dict(zip(COLUMNS, row, strict=True)))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, COLUMNS)
+        writer.writeheader()
+        for one in self.history.rows:
+            writer.writerow({k: v if k == "epoch" else f"{v:.6g}" for k, v in one.items()})
+        files.write_atomically(self._folder / files.CURVES_FILE, text.getvalue().encode())
+
+    def _save(self, values: Validation) -> None:
+        h = self.history
+        if values.score > h.best_score:
+            h.best_score, h.best_epoch = values.score, h.epoch
+            h.best = {
+                "loss": values.loss,
+                "f1_edge": values.f1_edge,
+                "f1_nucleus": values.f1_nucleus,
+                "f1_instances": values.f1_instances,
+            }
+            sha = files.write_tensors(self._folder / files.WEIGHTS_FILE, self.averaged.state_dict())
+            self.write_model_file({"weights_sha256": sha})
+        self._save_last()
+
+    def write_model_file(self, more: dict[str, Any]) -> None:
+        """Write `model.json`; `more` is kept for later writes too."""
+        self._model_file.update(more, epoch=self.history.best_epoch, validation=self.history.best)
+        files.write_json(self._folder / files.MODEL_FILE, self._model_file)
+
+    def best_network(self) -> Any:
+        """Return the network of the best epoch."""
+        files.fill(
+            self.averaged, files.read_tensors(self._folder / files.WEIGHTS_FILE), self._folder
+        )
+        return self.averaged.eval()
+
+    def _save_last(self) -> None:
+        tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
+        tensors |= {f"averaged.{k}": v for k, v in self.averaged.state_dict().items()}
+        state = self._optimiser.state_dict()["state"]
+        for index, values in state.items():
+            tensors |= {f"adam.{index}.{key}": value for key, value in values.items()}
+        sha = files.write_tensors(self._folder / files.LAST_WEIGHTS_FILE, tensors)
+        data = {
+            "model": "unet3d",
+            "format": files.FORMAT,
+            "fingerprint": self._fingerprint,
+            "tensors_sha256": sha,
+            "history": vars(self.history),
+            "model_file": self._model_file,
+        }
+        files.write_json(self._folder / files.LAST_STATE_FILE, data)
+
+    def resume(self) -> bool:
+        """Continue from `last.safetensors` when the folder holds an interrupted training.
+
+        Returns
+        -------
+        bool
+            True when there was one.
+
+        Raises
+        ------
+        CheckpointError
+            It is of other data or options, or damaged.
+        """
+        if not (self._folder / files.LAST_STATE_FILE).exists():
+            return False
+        data = files.read_json(self._folder / files.LAST_STATE_FILE)
+        if data.get("fingerprint") != self._fingerprint:
+            raise CheckpointError(
+                f"{self._folder}: expected an interrupted training of the same data and options, "
+                "got another; train into a new folder"
+            )
+        path = self._folder / files.LAST_WEIGHTS_FILE
+        tensors = files.read_tensors(path, data["tensors_sha256"])
+        parts: dict[str, Any] = {"network": {}, "averaged": {}, "adam": {}}
+        for key, value in tensors.items():
+            part, _, name = key.partition(".")
+            parts[part][name] = value
+        files.fill(self.network, parts["network"], path)
+        files.fill(self.averaged, parts["averaged"], path)
+        adam = self._optimiser.state_dict()
+        for key, value in parts["adam"].items():
+            index, _, name = key.partition(".")
+            adam["state"].setdefault(int(index), {})[name] = value
+        self._optimiser.load_state_dict(adam)
+        self.history = History(**data["history"])
+        self._model_file = data["model_file"]
+        return True

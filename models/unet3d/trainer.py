@@ -1,0 +1,366 @@
+"""Options of a U-Net training, and how it is put together."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+from annotated_types import Ge, Gt, Interval, Le, MinLen
+
+from models.base import (
+    Progress,
+    Spacing,
+    TrainingResult,
+    TrainingSample,
+    check_image,
+    no_progress,
+)
+from models.devices import Compute, choose_compute, set_threads
+from models.errors import TrainingDataError
+from models.unet3d import checkpoint as files
+from models.unet3d.architecture import Architecture, Norm, pooling_for, round_to
+from models.unet3d.augment import Augmentation
+from models.unet3d.instances import InstanceSettings, Method, tune
+from models.unet3d.patches import (
+    PatchSampler,
+    PreparedStack,
+    automatic_patch_size,
+    check_learnable,
+    prepare,
+)
+from models.unet3d.settings import DEFAULT_CLASS_WEIGHTS, LossName, LossSettings
+from models.unet3d.validation import judge, predict_windows, windows
+from models.unet3d.volumes import same_spacing
+
+if TYPE_CHECKING:
+    from models.unet3d.train import Schedule, Training
+
+Share = Annotated[float, Interval(ge=0, le=1)]
+Size = Annotated[int, Gt(0)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class UNet3DTrainer:
+    """Trains a 3D U-Net for background, edge and nucleus, with a distance head.
+
+    Parameters
+    ----------
+    features : tuple of int
+        Channels per level. (64, 128, 256) has 22.4 million parameters; (16, 32, 64) trains in a
+        few minutes on two CPU cores.
+    norm : {"group", "instance"}
+        Normalisation.
+    loss : {"wce", "focal", "iou", "tversky", "dice", "bce_dice", "binary_focal"}
+        Loss of the three classes.
+    class_weights : (float, float, float), optional
+        Weights of background, edge, nucleus; (1, 3, 2) for the cross-entropies and (1, 2, 1.5)
+        for the overlap losses when not given.
+    focal_gamma, focal_alpha : float
+        Exponent and factor of the focal losses.
+    tversky_alpha, tversky_beta : float
+        Weights of false positives and of false negatives in the Tversky loss.
+    gap_weighting : bool
+        Stress background voxels in narrow gaps between objects.
+    gap_amplitude, gap_sigma_px : float
+        How much, and over which distance in xy pixels.
+    head_weight : float
+        Weight of the head's loss.
+    edge_width_px : int
+        Width of the edge class in pixels.
+    patch_size : (int, int, int), optional
+        Training patch (z, y, x) in voxels; from the objects' size when not given.
+    batch_size : int
+        Patches per step.
+    object_share : float
+        Share of patches centred on an object; the others lie anywhere.
+    steps_per_epoch, epochs : int
+    max_minutes : float, optional
+        Time budget of the training; the learning rate then falls with the time.
+    patience : int
+        Epochs without a better validation before training stops.
+    learning_rate, weight_decay, clip_norm : float
+        Of Adam (with decoupled weight decay), and the largest norm of the gradient.
+    ema_decay : float
+        Decay of the moving average of the weights, which is what is kept.
+    percentiles : (float, float)
+        Intensity percentiles of a stack that become 0 and 1.
+    flip : bool
+        Augmentation: mirror.
+    rotate : {"none", "quarter", "any"}
+        Augmentation: rotate in xy.
+    elastic_px : float
+        Augmentation: elastic displacement in xy, standard deviation in pixels.
+    intensity : bool
+        Augmentation: gain, offset, gamma, noise, blur along z.
+    instances : {"watershed", "components"}
+        How objects are made.
+    min_volume_share : float
+        Objects smaller than this share of the smallest usual training object are dropped.
+    validation_voxels : int
+        Voxels that are judged after each epoch, all validation stacks together.
+    precision : {"auto", "bf16", "fp32"}
+        Number format of the convolutions.
+    threads : int, optional
+        CPU threads.
+    base_run : str, optional
+        Run folder whose weights training starts from.
+    seed : int
+    """
+
+    features: Annotated[tuple[Size, ...], MinLen(1)] = (64, 128, 256)
+    norm: Norm = "group"
+    loss: LossName = "wce"
+    class_weights: tuple[float, float, float] | None = None
+    focal_gamma: Annotated[float, Ge(0)] = 7.0
+    focal_alpha: Annotated[float, Gt(0)] = 1.0
+    tversky_alpha: Annotated[float, Ge(0)] = 0.3
+    tversky_beta: Annotated[float, Ge(0)] = 0.7
+    gap_weighting: bool = False
+    gap_amplitude: Annotated[float, Ge(0)] = 100.0
+    gap_sigma_px: Annotated[float, Gt(0)] = 5.0
+    head_weight: Annotated[float, Ge(0)] = 1.0
+    edge_width_px: Size = 1
+    patch_size: tuple[Size, Size, Size] | None = None
+    batch_size: Size = 2
+    object_share: Share = 0.7
+    steps_per_epoch: Size = 32
+    epochs: Size = 100
+    max_minutes: Annotated[float, Gt(0)] | None = None
+    patience: Size = 30
+    learning_rate: Annotated[float, Gt(0)] = 1e-3
+    weight_decay: Annotated[float, Ge(0)] = 1e-4
+    clip_norm: Annotated[float, Gt(0)] = 1.0
+    ema_decay: Annotated[float, Ge(0), Le(0.99999)] = 0.99
+    percentiles: tuple[float, float] = (1.0, 99.8)
+    flip: bool = True
+    rotate: Literal["none", "quarter", "any"] = "any"
+    elastic_px: Annotated[float, Ge(0)] = 1.0
+    intensity: bool = True
+    instances: Method = "watershed"
+    min_volume_share: Share = 0.3
+    validation_voxels: Size = 600_000
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    threads: Size | None = None
+    base_run: str | None = None
+    seed: Annotated[int, Ge(0)] = 0
+
+    def train(
+        self,
+        train: Sequence[TrainingSample],
+        val: Sequence[TrainingSample],
+        run_folder: Path,
+        *,
+        progress: Progress = no_progress,
+    ) -> TrainingResult:
+        """Train on `train`, choose on `val`, write weights and `curves.csv` to `run_folder`.
+
+        A folder that holds an interrupted training of the same data and options is continued.
+
+        Parameters
+        ----------
+        train, val : sequence of TrainingSample
+            Without `val` the choice is made on `train`, and the notes say so.
+        run_folder : Path
+        progress : callable
+            Raising in it cancels; the last epoch's checkpoint stays.
+
+        Returns
+        -------
+        TrainingResult
+
+        Raises
+        ------
+        TrainingDataError
+            When the samples hold no object or no voxel that counts.
+        TrainingDivergedError
+            When the loss is no longer finite.
+        CheckpointError
+            When `base_run`, or an interrupted training, does not fit.
+        """
+        from models.unet3d.predict import NetworkPredictor
+
+        notes: list[str] = []
+        spacing = _common_spacing(train, notes)
+        stacks = self._prepared(train, spacing)
+        check_learnable(stacks, "training stacks")
+        judged = self._judged(self._prepared(val, spacing), stacks, notes)
+        set_threads(self.threads)
+        compute = choose_compute(self.precision)
+        notes.append(compute.note)
+        architecture, patch = self._architecture(stacks, spacing, notes)
+        method = InstanceSettings(self.instances, min_volume_um3=self._min_volume(stacks, spacing))
+        run_folder = Path(run_folder)
+        run_folder.mkdir(parents=True, exist_ok=True)
+        training, base = self._training(
+            architecture, patch, stacks, compute, run_folder,
+            {**self._model_file(architecture, patch, spacing), "instances": method.to_json()},
+            self._fingerprint([*train, *val]),
+        )  # fmt: skip
+        weights = self._loss_settings().class_weights
+
+        def judged_by(network: Any) -> Any:
+            maps = NetworkPredictor(network, architecture, compute).maps
+            return judge(predict_windows(maps, judged), judged, spacing, weights, method)
+
+        if training.resume():
+            notes.append(f"continued after epoch {training.history.epoch}")
+        history = training.run(judged_by, progress)
+        best = NetworkPredictor(training.best_network(), architecture, compute)
+        chosen, f1 = tune(
+            predict_windows(best.maps, judged), spacing, self.instances, method.min_volume_um3
+        )
+        history.best["f1_instances_tuned"] = f1
+        training.write_model_file({"instances": chosen.to_json()})
+        return TrainingResult(
+            weights=run_folder / files.WEIGHTS_FILE,
+            best_epoch=history.best_epoch,
+            epochs=history.epoch,
+            validation=history.best,
+            base=base,
+            notes=tuple(notes),
+        )
+
+    def _gap(self) -> tuple[float, float] | None:
+        return (self.gap_amplitude, self.gap_sigma_px) if self.gap_weighting else None
+
+    def _prepared(self, samples: Sequence[TrainingSample], spacing: Spacing) -> list[PreparedStack]:
+        for sample in samples:
+            check_image(sample.image, f"stack {sample.name!r}")
+        return [
+            prepare(s, spacing, self.percentiles, self.edge_width_px, self._gap()) for s in samples
+        ]
+
+    def _judged(
+        self, val: list[PreparedStack], train: list[PreparedStack], notes: list[str]
+    ) -> list[PreparedStack]:
+        usable = [s for s in val if s.known.size]
+        if not any(len(s.boxes) for s in usable):
+            notes.append(
+                "no validation stack holds a labelled object: the best epoch and the instance "
+                "thresholds were chosen on the training stacks"
+            )
+            usable = train
+        return windows(usable, self.validation_voxels)
+
+    def _architecture(
+        self, stacks: list[PreparedStack], spacing: Spacing, notes: list[str]
+    ) -> tuple[Architecture, tuple[int, int, int]]:
+        largest = np.max([s.image.shape for s in stacks], axis=0)
+        wanted = self.patch_size or automatic_patch_size(stacks)
+        z, y, x = (int(min(w, n)) for w, n in zip(wanted, largest, strict=True))
+        architecture = Architecture(
+            self.features, pooling_for(spacing, (z, y, x), len(self.features)), self.norm
+        )
+        patch = round_to((z, y, x), architecture.multiple, up=False)
+        if self.patch_size is not None and patch != self.patch_size:
+            notes.append(
+                f"patch_size {self.patch_size} became {patch}: inside the largest training stack "
+                f"and a multiple of the pooling {architecture.multiple}"
+            )
+        return architecture, patch
+
+    def _min_volume(self, stacks: list[PreparedStack], spacing: Spacing) -> float:
+        sizes = np.concatenate([np.bincount(s.labels.ravel())[1:] for s in stacks])
+        # Objects cut by the border of a stack are small; the tenth percentile passes over them.
+        usual = float(np.percentile(sizes[sizes > 0], 10))
+        return self.min_volume_share * usual * float(np.prod(spacing))
+
+    def _loss_settings(self) -> LossSettings:
+        return LossSettings(
+            self.loss,
+            self.class_weights or DEFAULT_CLASS_WEIGHTS[self.loss],
+            self.focal_gamma,
+            self.focal_alpha,
+            self.tversky_alpha,
+            self.tversky_beta,
+        )
+
+    def _schedule(self) -> Schedule:
+        from models.unet3d.train import Schedule
+
+        return Schedule(
+            self.epochs,
+            self.steps_per_epoch,
+            self.learning_rate,
+            self.weight_decay,
+            self.ema_decay,
+            self.clip_norm,
+            self.head_weight,
+            self.patience,
+            None if self.max_minutes is None else 60 * self.max_minutes,
+        )
+
+    def _model_file(
+        self, architecture: Architecture, patch: tuple[int, int, int], spacing: Spacing
+    ) -> dict[str, Any]:
+        return {
+            "model": "unet3d",
+            "format": files.FORMAT,
+            "architecture": architecture.to_json(),
+            "spacing_um": spacing,
+            "percentiles": self.percentiles,
+            "patch_size": patch,
+        }
+
+    def _fingerprint(self, samples: Sequence[TrainingSample]) -> str:
+        # What may change between an interrupted training and its continuation is left out.
+        free = ("epochs", "max_minutes", "patience", "threads")
+        options = {k: v for k, v in asdict(self).items() if k not in free}
+        digest = hashlib.sha256(repr(sorted(options.items())).encode())
+        for sample in samples:
+            digest.update(repr((sample.name, sample.spacing_um)).encode())
+            for array in (sample.image, sample.labels, sample.mask):
+                digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+    def _training(
+        self,
+        architecture: Architecture,
+        patch: tuple[int, int, int],
+        stacks: list[PreparedStack],
+        compute: Compute,
+        run_folder: Path,
+        model_file: dict[str, Any],
+        fingerprint: str,
+    ) -> tuple[Training, str]:
+        from models.unet3d.train import Training
+
+        sampler = PatchSampler(
+            stacks,
+            patch,
+            batch_size=self.batch_size,
+            object_share=self.object_share,
+            augmentation=Augmentation(
+                flip=self.flip,
+                rotate=self.rotate,
+                elastic_px=self.elastic_px,
+                intensity=self.intensity,
+            ),
+            seed=self.seed,
+        )
+        training = Training(
+            architecture, sampler, self._loss_settings(), self._schedule(), compute, run_folder,
+            model_file, fingerprint, self.seed,
+        )  # fmt: skip
+        if self.base_run is None:
+            return training, "random"
+        base = files.read_run(Path(self.base_run))
+        weights = files.read_tensors(base.folder / files.WEIGHTS_FILE, base.sha256)
+        training.start_from(weights, base.folder)
+        return training, f"{base.folder.name} ({base.sha256})"
+
+
+def _common_spacing(samples: Sequence[TrainingSample], notes: list[str]) -> Spacing:
+    if not samples:
+        raise TrainingDataError(
+            "expected at least one training stack, got none; add a stack of split train"
+        )
+    z, y, x = (float(v) for v in np.median([s.spacing_um for s in samples], axis=0))
+    others = [s.name for s in samples if not same_spacing(s.spacing_um, (z, y, x))]
+    if others:
+        notes.append(f"resampled to {(z, y, x)} µm per voxel for training: {', '.join(others)}")
+    return z, y, x

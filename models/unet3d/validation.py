@@ -1,0 +1,114 @@
+"""How good the network is on labelled volumes, cheap enough for every epoch."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.base import Spacing
+from models.tiling import fitted_tile, tile_starts
+from models.unet3d.instances import InstanceSettings, Labelled, detection_f1, label_objects
+from models.unet3d.patches import PreparedStack
+from models.unet3d.targets import EDGE, NUCLEUS, Targets
+
+Maps = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""From a normalised volume (Z, Y, X) to maps (5, Z, Y, X)."""
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Values of one epoch.
+
+    Parameters
+    ----------
+    loss : float
+        Weighted cross-entropy of the classes, so that runs with other losses compare.
+    f1_edge, f1_nucleus : float
+        Voxel F1 of the most probable class.
+    f1_instances : float
+        F1 of objects at IoU 0.5.
+    """
+
+    loss: float
+    f1_edge: float
+    f1_nucleus: float
+    f1_instances: float
+
+    @property
+    def score(self) -> float:
+        """What the best checkpoint is chosen by: higher is better."""
+        return (self.f1_edge + self.f1_nucleus + 2 * self.f1_instances) / 4
+
+
+def windows(stacks: Sequence[PreparedStack], voxels: int) -> list[PreparedStack]:
+    """Return the part of each stack that is judged: all, or the window with most known objects.
+
+    Parameters
+    ----------
+    stacks : sequence of PreparedStack
+    voxels : int
+        Largest number of voxels of all windows together.
+    """
+    stacks = [s for s in stacks if s.known.size]
+    return [_window(s, max(1, voxels // len(stacks))) for s in stacks]
+
+
+def _window(stack: PreparedStack, voxels: int) -> PreparedStack:
+    shape = stack.image.shape
+    size = fitted_tile(shape, (1, 1, 1), voxels)
+    starts = itertools.product(
+        *(tile_starts(n, s, 0.0, 0) for n, s in zip(shape, size, strict=True))
+    )
+    boxes = [tuple(slice(a, a + n) for a, n in zip(at, size, strict=True)) for at in starts]
+    best = max(boxes, key=lambda box: int((stack.labels[box] > 0).sum()))
+    parts = {f.name: getattr(stack.targets, f.name)[best] for f in fields(Targets)}
+    return replace(
+        stack, image=stack.image[best], labels=stack.labels[best], targets=Targets(**parts)
+    )
+
+
+def predict_windows(maps: Maps, parts: Sequence[PreparedStack]) -> list[Labelled]:
+    """Return the maps of each window beside its truth."""
+    return [Labelled(maps(s.image), s.labels, s.targets.voxels > 0) for s in parts]
+
+
+def judge(
+    predicted: Sequence[Labelled],
+    parts: Sequence[PreparedStack],
+    spacing_um: Spacing,
+    class_weights: tuple[float, float, float],
+    instances: InstanceSettings,
+) -> Validation:
+    """Judge predicted windows, all voxels that count together, objects averaged over windows.
+
+    Parameters
+    ----------
+    predicted : sequence of Labelled
+    parts : sequence of PreparedStack
+        The same windows.
+    spacing_um : (float, float, float)
+        Voxel size (z, y, x) in µm.
+    class_weights : (float, float, float)
+        For the cross-entropy.
+    instances : InstanceSettings
+    """
+    counts, entropy, voxels, detected = np.zeros((3, 3)), 0.0, 0, []
+    for volume, part in zip(predicted, parts, strict=True):
+        truth = part.targets.classes[volume.known]
+        p = volume.maps[:3, volume.known]
+        chosen = p.argmax(axis=0)
+        counts += np.bincount(truth * 3 + chosen, minlength=9).reshape(3, 3)
+        own = np.maximum(np.take_along_axis(p, truth[None].astype(np.intp), 0)[0], 1e-7)
+        entropy -= float((np.asarray(class_weights)[truth] * np.log(own)).sum())
+        voxels += truth.size
+        labels = label_objects(volume.maps, spacing_um, instances)
+        detected.append(detection_f1(volume.truth, labels, volume.known))
+    right, total = counts.diagonal(), counts.sum(0) + counts.sum(1)
+    f1 = np.divide(2 * right, total, out=np.ones(3), where=total > 0)
+    return Validation(
+        entropy / max(voxels, 1), float(f1[EDGE]), float(f1[NUCLEUS]), float(np.mean(detected))
+    )
