@@ -1,0 +1,132 @@
+"""Two label images, from memory or from zarr, read block by block."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hitl.errors import MetricError
+
+MEMORY_BLOCK_BYTES = 8 << 20
+STORE_BLOCK_BYTES = 64 << 20
+MAX_WORKERS = 4
+
+Block = tuple[slice, slice]
+"""Ranges of z and y; x is always whole."""
+T = TypeVar("T")
+
+
+class LabelImage(Protocol):
+    """Anything with a shape and a dtype that can be sliced: ndarray, memmap, zarr array."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(Z, Y, X) or (Y, X)."""
+        ...
+
+    @property
+    def dtype(self) -> Any:
+        """An integer dtype."""
+        ...
+
+    def __getitem__(self, key: Any, /) -> Any: ...
+
+
+def check_pair(truth: LabelImage, pred: LabelImage) -> None:
+    """Refuse two images that cannot be compared voxel by voxel.
+
+    Raises
+    ------
+    MetricError
+        Shapes differ, not 2D or 3D, or not integers.
+    """
+    for name, image in (("truth", truth), ("prediction", pred)):
+        dtype = np.dtype(image.dtype)
+        if not np.issubdtype(dtype, np.integer):
+            raise MetricError(
+                f"expected integer labels in the {name}, got {dtype}: "
+                "give one whole number per object, 0 for background"
+            )
+    if tuple(truth.shape) != tuple(pred.shape):
+        raise MetricError(
+            f"expected a prediction of the truth's shape {tuple(truth.shape)}, got "
+            f"{tuple(pred.shape)}: compare label images of the same stack"
+        )
+    if len(truth.shape) not in (2, 3):
+        raise MetricError(
+            f"expected labels with axes ZYX or YX, got {len(truth.shape)} dimensions: "
+            "compare one channel of one stack at a time"
+        )
+    if 0 in truth.shape:
+        raise MetricError(f"expected labels with voxels in them, got shape {tuple(truth.shape)}")
+
+
+def shape_zyx(image: LabelImage) -> tuple[int, int, int]:
+    """Shape with a leading 1 where the image is 2D."""
+    z, y, x = (1,) * (3 - len(image.shape)) + tuple(image.shape)
+    return z, y, x
+
+
+def common_dtype(*images: LabelImage) -> np.dtype[Any]:
+    """Unsigned dtype that one compiled kernel serves: 64 bit only where an image needs it."""
+    wide = any(np.dtype(image.dtype).itemsize == 8 for image in images)
+    return np.dtype(np.uint64 if wide else np.uint32)
+
+
+def largest_id(image: LabelImage, dtype: np.dtype[Any]) -> int:
+    """Largest value that `read` gives for a valid id; above it lie the negative ones."""
+    signed = np.dtype(image.dtype).kind == "i"
+    return int(np.iinfo(np.int64).max if dtype.itemsize == 8 else 2 ** (31 if signed else 32) - 1)
+
+
+def plan(*images: LabelImage) -> list[Block]:
+    """Blocks that together cover the images, aligned to chunks where they have any."""
+    z, y, x = shape_zyx(images[0])
+    chunks = next((c for c in map(_chunks, images) if c), None)
+    step_z, step_y = 1, 1
+    limit = MEMORY_BLOCK_BYTES
+    if chunks:
+        step_z, step_y = (1, *chunks)[-3:-1]
+        limit = STORE_BLOCK_BYTES
+    row = x * max(np.dtype(i.dtype).itemsize for i in images)
+    if step_z * y * row <= limit:
+        step_z *= max(1, limit // max(1, step_z * y * row))
+        step_y = y
+    else:
+        step_y *= max(1, limit // max(1, step_z * step_y * row))
+    return [
+        (slice(a, min(a + step_z, z)), slice(b, min(b + step_y, y)))
+        for a in range(0, z, max(1, step_z))
+        for b in range(0, y, max(1, step_y))
+    ]
+
+
+def _chunks(image: LabelImage) -> tuple[int, ...] | None:
+    """Chunk shape of a zarr array; other arrays have none, or (dask) write it otherwise."""
+    chunks = getattr(image, "chunks", None)
+    return chunks if chunks and all(isinstance(c, int) for c in chunks) else None
+
+
+def read(image: LabelImage, block: Block, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """One block as a C-contiguous 3D array of `dtype`; no copy where it is one already."""
+    part = np.asarray(image[block] if len(image.shape) == 3 else image[block[1]][None])
+    signed = np.dtype(f"i{dtype.itemsize}") if part.dtype.kind == "i" else dtype
+    return np.ascontiguousarray(part.astype(signed, copy=False)).view(dtype)
+
+
+def over_blocks(
+    blocks: list[Block], work: Callable[[Iterator[Block]], T], workers: int | None
+) -> list[T]:
+    """Give each of a few threads its share of the blocks; kernels release the GIL."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    count = max(1, min(workers or min(cpus or 1, MAX_WORKERS), len(blocks)))
+    shares = [iter(blocks[i::count]) for i in range(count)]
+    if count == 1:
+        return [work(shares[0])]
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(work, shares))

@@ -1,0 +1,216 @@
+"""Matching of truth and predicted objects at an IoU threshold, and what is counted from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hitl.errors import MetricError
+from hitl.metrics.contingency import Contingency
+
+Ints = NDArray[np.int64]
+Method = Literal["optimal", "greedy"]
+
+MEAN_AP_THRESHOLDS = tuple(round(0.5 + 0.05 * k, 2) for k in range(10))
+"""0.5, 0.55, … 0.95, as in COCO's mean AP."""
+
+
+@dataclass(frozen=True, eq=False)
+class Matching:
+    """Objects matched one to one at an IoU threshold.
+
+    Where neither image holds an object the ratios are None; otherwise a ratio without a match
+    is 0 (also recall where the truth is empty, and precision where the prediction is), as
+    `stardist.matching.matching` has it.
+
+    Parameters
+    ----------
+    threshold : float
+        Least IoU of a match.
+    n_truth, n_pred : int
+        Objects in truth and prediction.
+    truth_index, pred_index : ndarray of int64, shape (tp,)
+        The matched pairs, as indices into the contingency's ids; ascending truth index.
+    iou : ndarray of float64, shape (tp,)
+        Their IoU.
+    """
+
+    threshold: float
+    n_truth: int
+    n_pred: int
+    truth_index: Ints
+    pred_index: Ints
+    iou: NDArray[np.float64]
+
+    @property
+    def tp(self) -> int:
+        """Matched objects."""
+        return len(self.iou)
+
+    @property
+    def fp(self) -> int:
+        """Predicted objects without a match."""
+        return self.n_pred - self.tp
+
+    @property
+    def fn(self) -> int:
+        """Truth objects without a match."""
+        return self.n_truth - self.tp
+
+    def _share(self, value: float, of: float) -> float | None:
+        if self.n_truth + self.n_pred == 0:
+            return None
+        return float(value / of) if of > 0 else 0.0
+
+    @property
+    def precision(self) -> float | None:
+        """TP / (TP + FP)."""
+        return self._share(self.tp, self.n_pred)
+
+    @property
+    def recall(self) -> float | None:
+        """TP / (TP + FN)."""
+        return self._share(self.tp, self.n_truth)
+
+    @property
+    def f1(self) -> float | None:
+        """2 TP / (2 TP + FP + FN); the recognition quality RQ of panoptic quality."""
+        return self._share(2 * self.tp, self.n_truth + self.n_pred)
+
+    @property
+    def ap(self) -> float | None:
+        """TP / (TP + FP + FN): "AP" of Cellpose, "accuracy" of StarDist."""
+        return self._share(self.tp, self.tp + self.fp + self.fn)
+
+    @property
+    def sq(self) -> float | None:
+        """Mean IoU of the matches (segmentation quality; StarDist's mean matched score)."""
+        return self._share(float(self.iou.sum()), self.tp)
+
+    @property
+    def pq(self) -> float | None:
+        """Panoptic quality SQ · RQ (Kirillov et al., Panoptic Segmentation, CVPR 2019, eq. 1)."""
+        return self._share(2 * float(self.iou.sum()), self.n_truth + self.n_pred)
+
+    def to_dict(self) -> dict[str, float | int | None]:
+        """Return counts and ratios as plain numbers."""
+        return {
+            "tp": self.tp,
+            "fp": self.fp,
+            "fn": self.fn,
+            "precision": self.precision,
+            "recall": self.recall,
+            "f1": self.f1,
+            "ap": self.ap,
+            "pq": self.pq,
+            "sq": self.sq,
+            "rq": self.f1,
+        }
+
+
+def match(table: Contingency, threshold: float = 0.5, *, method: Method = "optimal") -> Matching:
+    """Match objects one to one where their IoU is at least `threshold`.
+
+    Parameters
+    ----------
+    table : Contingency
+    threshold : float
+        In (0, 1].
+    method : {"optimal", "greedy"}
+        "optimal" is that of StarDist and Cellpose (Hungarian): as many matches as possible and,
+        among those, the greatest sum of IoU over all assigned pairs. "greedy" is panoptica's
+        naive threshold matching: pairs by descending IoU, each taken if both objects are free.
+        They differ only at 0.5 and below; above it every object has at most one candidate.
+
+    Returns
+    -------
+    Matching
+
+    Raises
+    ------
+    MetricError
+        A threshold outside (0, 1].
+    """
+    if not 0 < threshold <= 1:
+        raise MetricError(f"expected an IoU threshold above 0 and at most 1, got {threshold}")
+    candidates = np.flatnonzero(table.iou >= threshold)
+    if _contested(table.i[candidates]) or _contested(table.j[candidates]):
+        candidates = (
+            _greedy(table, candidates) if method == "greedy" else _optimal(table, threshold)
+        )
+    return Matching(
+        threshold=float(threshold),
+        n_truth=table.n_truth,
+        n_pred=table.n_pred,
+        truth_index=table.i[candidates],
+        pred_index=table.j[candidates],
+        iou=table.iou[candidates],
+    )
+
+
+def _contested(index: Ints) -> bool:
+    return len(np.unique(index)) < len(index)
+
+
+def _greedy(table: Contingency, candidates: Ints) -> Ints:
+    order = candidates[np.argsort(-table.iou[candidates], kind="stable")]
+    taken_truth: set[int] = set()
+    taken_pred: set[int] = set()
+    chosen = []
+    for pair, i, j in zip(order, table.i[order], table.j[order], strict=True):
+        if i not in taken_truth and j not in taken_pred:
+            taken_truth.add(i)
+            taken_pred.add(j)
+            chosen.append(pair)
+    return np.sort(np.asarray(chosen, np.int64))
+
+
+def _optimal(table: Contingency, threshold: float) -> Ints:
+    """Assign among overlapping pairs only: pairs that share nothing weigh 0 anyway."""
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import min_weight_full_bipartite_matching
+
+    smaller = min(table.n_truth, table.n_pred)
+    gain = (table.iou >= threshold) + table.iou / (2 * smaller)
+    rows, row = np.unique(table.i, return_inverse=True)
+    columns, column = np.unique(table.j, return_inverse=True)
+    # A private column per truth object lets it stay free; 2 keeps every cost above zero.
+    n = len(rows)
+    cost = csr_array(
+        (
+            np.r_[2 - gain, np.full(n, 2.0)],
+            (np.r_[row, np.arange(n)], np.r_[column, len(columns) + np.arange(n)]),
+        ),
+        shape=(n, len(columns) + n),
+    )
+    _, assigned = min_weight_full_bipartite_matching(cost)
+    chosen = (assigned[row] == column) & (table.iou >= threshold)
+    return np.flatnonzero(chosen)
+
+
+def mean_ap(table: Contingency, thresholds: Sequence[float] = MEAN_AP_THRESHOLDS) -> float | None:
+    """Mean over IoU thresholds of TP / (TP + FP + FN); None where neither image has objects."""
+    values = [match(table, t).ap for t in thresholds]
+    known = [v for v in values if v is not None]
+    return float(np.mean(known)) if known else None
+
+
+def seg(table: Contingency) -> float | None:
+    """SEG of the Cell Tracking Challenge (Maška et al., Bioinformatics 2014).
+
+    Mean over truth objects of the IoU with the predicted object that covers more than half of
+    it, 0 where there is none; predicted objects too many cost nothing.
+
+    Returns
+    -------
+    float or None
+        None where the truth holds no object.
+    """
+    if table.n_truth == 0:
+        return None
+    covers = 2 * table.count > table.truth_sizes[table.i]
+    return float(table.iou[covers].sum() / table.n_truth)

@@ -1,0 +1,119 @@
+"""Scores of several models or stacks as tables for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rich import box
+from rich.table import Table
+
+from hitl.metrics.summary import AverageScores, Scores
+from hitl.metrics.voxel import CLASS_NAMES
+
+Row = Mapping[str, float | None]
+
+SUMMARY_COLUMNS = {
+    "score": "evaluation_score",
+    "F1": "f1",
+    "prec": "precision",
+    "rec": "recall",
+    "mAP": "mean_ap_50_95",
+    "PQ": "pq",
+    "SEG": "seg",
+    "truth": "n_truth",
+    "found": "n_pred",
+}
+VOXEL_COLUMNS = {"precision": "precision", "recall": "recall", "F1": "f1", "IoU": "iou"}
+NAME_WIDTH = 12
+ERROR_COLUMNS = {
+    name: f"errors.{name}"
+    for name in ("matched", "split", "merged", "shifted", "missed", "spurious")
+}
+
+
+def score_table(rows: Mapping[str, Scores | AverageScores], *, title: str = "Scores") -> Table:
+    """One row per model or stack: evaluation score, F1 … at IoU 0.5, mean AP, PQ, SEG, counts."""
+    return _table(rows, SUMMARY_COLUMNS, title)
+
+
+def error_table(rows: Mapping[str, Scores | AverageScores], *, title: str = "Errors") -> Table:
+    """One row per model or stack: how many objects are split, merged, shifted, missed, …."""
+    return _table(rows, ERROR_COLUMNS, title)
+
+
+def threshold_table(
+    rows: Mapping[str, Scores | AverageScores], *, metric: str = "f1", title: str | None = None
+) -> Table:
+    """One row per model or stack, one column per IoU threshold.
+
+    Parameters
+    ----------
+    rows : mapping of str to Scores or AverageScores
+    metric : {"precision", "recall", "f1", "ap", "pq", "sq", "tp", "fp", "fn"}
+    title : str, optional
+    """
+    keys = [key for row in rows.values() for key in _values(row)]
+    columns = {
+        key.removeprefix("thresholds.").removesuffix(f".{metric}"): key
+        for key in dict.fromkeys(keys)
+        if key.startswith("thresholds.") and key.endswith(f".{metric}")
+    }
+    return _table(rows, columns, title or f"{metric.upper()} by IoU threshold")
+
+
+def voxel_table(
+    rows: Mapping[str, Scores | AverageScores], *, title: str = "Voxels per class"
+) -> Table:
+    """One row per model or stack and class: precision, recall, F1 and IoU."""
+    table = _empty_table(("class", *VOXEL_COLUMNS), title)
+    for name, row in rows.items():
+        for kind in CLASS_NAMES:
+            keys = [f"voxels.{kind}.{metric}" for metric in VOXEL_COLUMNS.values()]
+            table.add_row(name, kind, *_cells(_values(row), keys))
+        table.add_section()
+    return table
+
+
+def group_table(averages: AverageScores, *, title: str = "Mean per group") -> Table:
+    """One row per group of stacks, and a last one for the mean over groups."""
+    table = _table_of(averages.groups, SUMMARY_COLUMNS, title)
+    table.add_section()
+    table.add_row("mean", *_cells(averages.mean, list(SUMMARY_COLUMNS.values())))
+    return table
+
+
+def _values(scores: Scores | AverageScores) -> Row:
+    return scores.mean if isinstance(scores, AverageScores) else scores.flat()
+
+
+def _table(
+    rows: Mapping[str, Scores | AverageScores], columns: Mapping[str, str], title: str
+) -> Table:
+    return _table_of({name: _values(row) for name, row in rows.items()}, columns, title)
+
+
+def _table_of(rows: Mapping[str, Row], columns: Mapping[str, str], title: str) -> Table:
+    table = _empty_table(tuple(columns), title)
+    for name, row in rows.items():
+        table.add_row(name, *_cells(row, list(columns.values())))
+    return table
+
+
+def _empty_table(columns: Sequence[str], title: str) -> Table:
+    table = Table(title=title, box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+    table.add_column("", justify="left", overflow="fold", min_width=NAME_WIDTH)
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _cells(row: Row, keys: Sequence[str]) -> list[str]:
+    return [_cell(row.get(key)) for key in keys]
+
+
+def _cell(value: float | None) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, int):
+        return str(value)
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
