@@ -51,7 +51,7 @@ class PostprocessConfig(Frozen):
     @classmethod
     def _odd(cls, value: int) -> int:
         if value % 2 == 0:
-            raise ValueError(f"expected an odd width (1, 3, 5, …), got {value}")
+            raise ValueError("expected an odd width (1, 3, 5, …)")
         return value
 
 

@@ -104,7 +104,9 @@ def clahe(image: Image, *, grid: int = 8, clip_limit: float = 2.0) -> Image:
     grid : int
         Tiles along y and along x.
     clip_limit : float
-        OpenCV's limit on a histogram's bins, relative to a flat histogram.
+        OpenCV's limit on a histogram's bins, relative to a flat histogram. At 16 bits a tile has
+        more bins than voxels, and the limit is one voxel a bin whatever is given; put `to_uint8`
+        before to set it.
 
     Returns
     -------
@@ -261,18 +263,12 @@ def _require(image: Image, step: str, *dtypes: type[np.generic]) -> None:
         )
 
 
-def check_percentiles(step: str, low: float, high: float) -> None:
-    """Raise `ValueError` unless 0 ≤ low < high ≤ 100."""
-    if not 0 <= low < high <= 100:
-        raise ValueError(f"{step}: expected percentiles 0 ≤ low < high ≤ 100, got {low}, {high}")
-
-
 def _levels(image: Image, step: str, low: float, high: float) -> tuple[float, float]:
     """Return the intensities at two percentiles of the stack (linear between ranks)."""
-    try:
-        check_percentiles(step, low, high)
-    except ValueError as exc:
-        raise PreprocessError(str(exc)) from exc
+    if not 0 <= low < high <= 100:
+        raise PreprocessError(
+            f"{step}: expected percentiles 0 ≤ low < high ≤ 100, got {low} and {high}"
+        )
     if (low, high) == (0, 100):
         first, last = float(image.min()), float(image.max())
     else:
