@@ -98,7 +98,7 @@ def run_demo(
     """
     project = Project.create(folder, demo_config(minutes))
     found = embedded_stack() if stacks is None else own_stacks(stacks, spacing_um)
-    names = []
+    names: list[tuple[str, Split]] = []
     for stack in found:
         names += _add_halves(project, stack, reporter)
     if not any(split == "test" for _, split in names):
@@ -169,7 +169,7 @@ def own_stacks(folder: Path, spacing_um: Spacing | None) -> Iterator[DemoStack]:
         )
 
 
-def _add_halves(project: Project, stack: DemoStack, reporter: Reporter) -> list[tuple[str, str]]:
+def _add_halves(project: Project, stack: DemoStack, reporter: Reporter) -> list[tuple[str, Split]]:
     """Add the first half in y to learn from, and the second, with its labels, to test on."""
     files = project.folder / "images"
     files.mkdir(exist_ok=True)
@@ -177,7 +177,7 @@ def _add_halves(project: Project, stack: DemoStack, reporter: Reporter) -> list[
     if stack.labels is not None:
         middle = stack.image.shape[1] // 2
         parts = [("train", "train", slice(0, middle)), ("test", "test", slice(middle, None))]
-    added = []
+    added: list[tuple[str, Split]] = []
     for suffix, split, rows in parts:
         name = f"{stack.name}_{suffix}"
         image_file = files / f"{name}.tif"

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import functools
 import typing
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
@@ -22,11 +21,8 @@ class Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-@functools.cache
-def options_model(cls: Hashable) -> type[BaseModel]:
+def options_model(cls: type[Any]) -> type[BaseModel]:
     """Return a pydantic model with the same fields, types, bounds and defaults as a dataclass."""
-    if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
-        raise TypeError(f"expected a dataclass, got {cls!r}")
     hints = typing.get_type_hints(cls, include_extras=True)
     fields: dict[str, Any] = {}
     for item in dataclasses.fields(cls):

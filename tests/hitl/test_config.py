@@ -58,7 +58,7 @@ def test_options_follow_the_dataclass() -> None:
         resolve_options(Options, {"widht": 4}, "here")
     with pytest.raises(ConfigError, match=r"width: .*greater than 0, got -1"):
         resolve_options(Options, {"width": -1}, "here")
-    with pytest.raises(ConfigError, match="kind: .*'a' or 'b'"):
+    with pytest.raises(ConfigError, match=r"kind: .*'a' or 'b'"):
         resolve_options(Options, {"kind": "c"}, "here")
 
 
