@@ -145,6 +145,11 @@ class StackView:
         return cast("NDArray[Any]", self.image[self.info.channel])
 
 
+def is_name(name: str) -> bool:
+    """Whether a stack could have this name; all others could reach out of the store's group."""
+    return _NAME.fullmatch(name) is not None and name != "zarr.json"
+
+
 def check_name(name: str) -> None:
     """Refuse a stack name that could not be a folder's.
 
@@ -153,7 +158,7 @@ def check_name(name: str) -> None:
     UnknownStackError
         Not letters, digits, dots, dashes and underscores, beginning with a letter or digit.
     """
-    if not _NAME.fullmatch(name) or name == "zarr.json":
+    if not is_name(name):
         raise UnknownStackError(
             f"stack {name!r}: expected a name of 1 to 100 letters, digits, '.', '_' and '-' that "
             "starts with a letter or digit; choose one with --name"

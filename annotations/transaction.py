@@ -39,6 +39,7 @@ from annotations.stacks import (
     VERIFIED_VOXELS,
     StackView,
     child_array,
+    is_name,
     read_objects,
     unknown_stack,
     write_objects,
@@ -332,8 +333,7 @@ class RoundTransaction:
     def _group(self, name: str) -> zarr.Group:
         if not self._open:
             raise StoreError("the round is over; begin another to write more")
-        # A name with a slash would reach into another stack.
-        found = self._stacks.get(name) if "/" not in name and name else None
+        found = self._stacks.get(name) if is_name(name) else None
         if not isinstance(found, zarr.Group):
             raise unknown_stack(name, self._stacks.group_keys())
         return found
