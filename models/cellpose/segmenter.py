@@ -186,8 +186,8 @@ class CellposeSegmenter:
         if not MIN_DIAMETER_PX <= pixels <= most:
             raise ImageError(
                 f"diameter_um={self.diameter_um} is {pixels:.3g} pixels "
-                f"of {_xy_um(spacing_um):.3g} µm: expected {MIN_DIAMETER_PX:.0f} to {most:.0f} pixels on this image; "
-                "check the diameter and the voxel size"
+                f"of {_xy_um(spacing_um):.3g} µm: expected {MIN_DIAMETER_PX:.0f} to {most:.0f} "
+                "pixels on this image; check the diameter and the voxel size"
             )
         return pixels
 
