@@ -59,6 +59,8 @@ def clean_objects(
     if pieces not in ("keep", "largest", "split"):
         raise ValueError(f"pieces: expected 'keep', 'largest' or 'split', got {pieces!r}")
     out = np.array(labels, dtype=np.uint32, order="C")
+    if not out.any():
+        return out
     if pieces != "keep":
         out = _settle_pieces(out, split=pieces == "split")
     if fill_holes:
@@ -72,7 +74,7 @@ def _settle_pieces(labels: NDArray[np.uint32], *, split: bool) -> NDArray[np.uin
     import cc3d
 
     pieces, count = cc3d.connected_components(labels, connectivity=26, return_N=True)
-    sizes = np.bincount(pieces.ravel(), minlength=count + 1)
+    sizes = cc3d.statistics(pieces)["voxel_counts"].astype(np.int64)
     owners = np.zeros(count + 1, dtype=np.uint32)
     owners[pieces.ravel()] = labels.ravel()
     # Sorted by owner, then from the largest: the first of each owner keeps the id.
@@ -80,7 +82,7 @@ def _settle_pieces(labels: NDArray[np.uint32], *, split: bool) -> NDArray[np.uin
     _, first = np.unique(owners[order], return_index=True)
     rest = np.delete(order, first)
     if split:
-        top = int(labels.max(initial=0))
+        top = int(labels.max())
         if top + rest.size > MAX_ID:
             raise LabelImageError(
                 f"labels: expected room for {rest.size} new ids after {top}; renumber them"

@@ -205,7 +205,14 @@ def test_no_object_and_no_slice():
     for function in (clean_masks, edge_class, to_semantic_coding, from_semantic_coding):
         np.testing.assert_array_equal(function(empty), empty)
         assert function(empty[:0]).shape == (0, 5, 6)
-    np.testing.assert_array_equal(clean_objects(empty, SPACING, pieces="split"), empty)
+
+    full = np.full((2, 3, 4), 9, np.uint32)
+    for labels in (empty, empty[:0], full):
+        for pieces in ("keep", "largest", "split"):
+            cleaned = clean_objects(
+                labels, SPACING, pieces=pieces, fill_holes=True, min_volume_um3=1.0
+            )
+            np.testing.assert_array_equal(cleaned, labels)
 
 
 @pytest.mark.parametrize(
