@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from annotations.errors import FormatError
+from annotations.errors import FormatError, LabelError
 from annotations.formats.base import LabelSource, RawStack, StackImage
 from annotations.formats.checks import check_finite, check_labels_match, check_spacing
 from annotations.formats.tiff_write import write_image_tiff, write_labels_tiff
@@ -107,6 +107,7 @@ def open_labels(path: Path | str, *, axes: str | None = None) -> LabelSource:
     """
     raw = _open_raw(Path(path))
     try:
+        _refuse_image_with_labels(raw.path)
         return LabelSource(raw, axes)
     except BaseException:
         raw.close()
@@ -140,6 +141,16 @@ def read_labels(path: Path | str, *, axes: str | None = None) -> NDArray[np.uint
         for z in range(0, depth, step):
             labels[z : z + step] = source.read(z, min(z + step, depth))
     return labels
+
+
+def _refuse_image_with_labels(path: Path) -> None:
+    """Integer intensities pass for ids; an OME-Zarr image that holds labels tells them apart."""
+    folder = path / "labels"
+    names = sorted(f"labels/{child.name}" for child in folder.glob("*") if child.is_dir())
+    if names:
+        raise LabelError(
+            f"{path}: is an image, not labels; give the labels inside it: {', '.join(names)}"
+        )
 
 
 def _open_raw(path: Path) -> RawStack:

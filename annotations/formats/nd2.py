@@ -63,6 +63,8 @@ class Nd2Stack(RawStack):
 
 
 def _header(path: Path, file: Any) -> Header:
+    if file.is_legacy:
+        raise FormatError(f"{path}: is an ND2 file of before 2010 (JPEG 2000); {_ADVICE}")
     sizes: Mapping[str, int] = file.sizes
     for axis, what in (("P", "stage positions"), ("T", "time points"), ("S", "colour samples")):
         if sizes.get(axis, 1) > 1:

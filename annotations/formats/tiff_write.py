@@ -204,7 +204,9 @@ class _Stack:
 def _write(path: Path, stack: _Stack, *, overwrite: bool) -> None:
     import tifffile
 
-    options = stack.imagej() if stack.dtype in _IMAGEJ_DTYPES else stack.ome()
+    # tifffile miscounts the planes of an ImageJ image of one column.
+    imagej = stack.dtype in _IMAGEJ_DTYPES and stack.shape[-1] > 1
+    options = stack.imagej() if imagej else stack.ome()
     with _new_file(path, overwrite) as partial:
         tifffile.imwrite(
             partial,

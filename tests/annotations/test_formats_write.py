@@ -1,0 +1,179 @@
+"""TIFF out: what was written is what tifffile, Fiji's own rules and this package read back."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from annotations.errors import AxesError, FormatError, LabelError, SpacingError
+from annotations.formats import (
+    open_image,
+    open_labels,
+    read_labels,
+    tiff_write,
+    write_image_tiff,
+    write_labels_tiff,
+)
+
+SPACING = (2.0, 0.5, 0.25)
+DTYPES = ["u1", "u2", "u4", "i1", "i2", "i4", "f2", "f4", "f8", ">u2", ">f4"]
+LABELS = np.random.default_rng(0).integers(0, 300, (4, 6, 5)).astype(np.uint32)
+SAME_FOLDER = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+spacings = st.tuples(*[st.floats(0.01, 100)] * 3)
+shapes = st.tuples(*[st.integers(2, 5), st.integers(1, 6), st.integers(1, 6)])
+
+
+@SAME_FOLDER
+@given(data=st.data(), shape=shapes, spacing=spacings)
+def test_image_round_trip(
+    tmp_path: Path, data: st.DataObject, shape: tuple[int, ...], spacing: tuple[float, ...]
+) -> None:
+    dtype = np.dtype(data.draw(st.sampled_from(DTYPES)))
+    shape = data.draw(st.sampled_from([(), (1,), (2,), (3,)])) + shape
+    elements = {"allow_nan": False} if dtype.kind == "f" else {}
+    array = data.draw(hnp.arrays(dtype, shape, elements=hnp.from_dtype(dtype, **elements)))
+    path = tmp_path / "a.tif"
+    write_image_tiff(path, array, spacing, overwrite=True)
+    with open_image(path) as source:
+        got = source.read(0, source.info.shape[1])
+        assert source.info.spacing_um == pytest.approx(spacing, rel=1e-6)
+        assert source.info.dtype == (np.float32 if dtype == np.float16 else dtype.newbyteorder("="))
+    np.testing.assert_array_equal(got, array.reshape(got.shape))
+
+
+@SAME_FOLDER
+@given(data=st.data(), shape=shapes, top=st.sampled_from([0, 1, 255, 65535, 65536, 2**32 - 1]))
+def test_label_round_trip(
+    tmp_path: Path, data: st.DataObject, shape: tuple[int, ...], top: int
+) -> None:
+    array = data.draw(hnp.arrays(np.uint32, shape, elements=st.integers(0, top)))
+    array.flat[0] = top
+    path = tmp_path / "a.tif"
+    write_labels_tiff(path, array, SPACING, overwrite=True)
+    np.testing.assert_array_equal(read_labels(path), array)
+    with open_labels(path) as source:
+        assert source.dtype == (np.uint16 if top < 2**16 else np.uint32)
+        assert source.spacing_um == pytest.approx(SPACING)
+
+
+def test_16_bit_labels_are_an_imagej_hyperstack(tmp_path: Path) -> None:
+    write_labels_tiff(tmp_path / "a.tif", LABELS, SPACING)
+    with tifffile.TiffFile(tmp_path / "a.tif") as tif:
+        meta = tif.imagej_metadata
+        assert tif.series[0].axes == "ZYX"
+        assert (meta["slices"], meta["spacing"], meta["unit"]) == (4, 2.0, "um")
+        assert (meta["min"], meta["max"]) == (0.0, float(LABELS.max()))
+        assert tif.pages[0].tags["XResolution"].value == (4, 1)
+        assert tif.pages[0].tags["YResolution"].value == (2, 1)
+
+
+def test_32_bit_labels_are_ome(tmp_path: Path) -> None:
+    write_labels_tiff(tmp_path / "a.tif", LABELS, SPACING, bits=32)
+    with tifffile.TiffFile(tmp_path / "a.tif") as tif:
+        assert tif.is_ome
+        assert tif.series[0].axes == "ZYX"
+        assert 'PhysicalSizeZ="2.0"' in tif.ome_metadata
+        assert tif.pages[0].tags["XResolution"].value == (40_000, 1)
+    with pytest.raises(LabelError, match="does not fit into 16 bits; write 32"):
+        write_labels_tiff(tmp_path / "b.tif", LABELS + 2**16, SPACING, bits=16)
+
+
+def test_channels_are_a_composite(tmp_path: Path) -> None:
+    array = np.stack([LABELS, LABELS + 1]).astype(np.uint16)
+    write_image_tiff(tmp_path / "a.tif", array, SPACING)
+    with tifffile.TiffFile(tmp_path / "a.tif") as tif:
+        assert tif.series[0].axes == "ZCYX"
+        assert (tif.imagej_metadata["channels"], tif.imagej_metadata["mode"]) == (2, "composite")
+    write_image_tiff(tmp_path / "b.tif", array.astype("i4"), SPACING, channels=("Cy3", "GFP"))
+    with open_image(tmp_path / "b.tif") as source:
+        assert source.info.channels == ("Cy3", "GFP")
+
+
+def test_beyond_4_gb_imagej_holds_one_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiff_write, "CLASSIC_LIMIT", 10)
+    write_labels_tiff(tmp_path / "a.tif", LABELS, SPACING)
+    write_labels_tiff(tmp_path / "b.tif", LABELS, SPACING, bits=32)
+    with tifffile.TiffFile(tmp_path / "a.tif") as a, tifffile.TiffFile(tmp_path / "b.tif") as b:
+        assert len(a.pages) == 1
+        assert b.is_bigtiff
+    for name in ("a.tif", "b.tif"):
+        np.testing.assert_array_equal(read_labels(tmp_path / name), LABELS)
+
+
+class Slices:
+    """An array that is read when indexed, and refuses to be loaded at once."""
+
+    shape, dtype = LABELS.shape, LABELS.dtype
+
+    def __getitem__(self, key: object) -> np.ndarray:
+        part = LABELS[key]
+        assert part.size <= LABELS[0].size
+        return part
+
+
+def test_labels_are_read_slice_by_slice(tmp_path: Path) -> None:
+    write_labels_tiff(tmp_path / "a.tif", Slices(), SPACING)
+    np.testing.assert_array_equal(read_labels(tmp_path / "a.tif"), LABELS)
+
+
+def test_a_file_that_exists_stays(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    write_labels_tiff(path, LABELS, SPACING)
+    before = path.read_bytes()
+    with pytest.raises(FormatError, match="exists already; give another name"):
+        write_labels_tiff(path, LABELS * 0, SPACING)
+    assert path.read_bytes() == before
+    write_labels_tiff(path, LABELS * 0, SPACING, overwrite=True)
+    assert read_labels(path).max() == 0
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()]
+)
+def test_a_failed_write_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    path = tmp_path / "a.tif"
+    write_labels_tiff(path, LABELS, SPACING)
+    before = path.read_bytes()
+
+    def fail(partial: Path, *_: object, **__: object) -> None:
+        partial.write_bytes(b"half")
+        raise error
+
+    monkeypatch.setattr(tifffile, "imwrite", fail)
+    with pytest.raises((FormatError, KeyboardInterrupt)) as caught:
+        write_labels_tiff(path, LABELS, SPACING, overwrite=True)
+    if isinstance(error, OSError):
+        assert "No space left on device); free some space" in str(caught.value)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_cannot_be_written(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    with pytest.raises(LabelError, match="16 or 32-bit integers"):
+        write_labels_tiff(path, LABELS.astype(float), SPACING)
+    with pytest.raises(LabelError, match="negative id -1 in slice z = 0"):
+        write_labels_tiff(path, LABELS.astype(np.int64) * 0 - 1, SPACING)
+    with pytest.raises(AxesError, match=r"expected an array of shape \(Z, Y, X\)"):
+        write_labels_tiff(path, LABELS[0], SPACING)
+    with pytest.raises(FormatError, match="uint8, uint16 or float32"):
+        write_image_tiff(path, LABELS > 1, SPACING)
+    with pytest.raises(SpacingError, match="positive"):
+        write_labels_tiff(path, LABELS, (0, 1, 1))
+    with pytest.raises(FormatError, match=r"\.tif or \.tiff; rename"):
+        write_labels_tiff(tmp_path / "a.png", LABELS, SPACING)
+    with pytest.raises(FormatError, match="does not exist; create it first"):
+        write_labels_tiff(tmp_path / "none" / "a.tif", LABELS, SPACING)
+    assert not list(tmp_path.iterdir())
