@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -9,11 +11,37 @@ from torch.nn import functional
 from models.unet3d.architecture import Architecture, Norm, Pooling
 
 
+class InstanceNorm(nn.Module):  # type: ignore[misc]
+    """Normalisation of each patch and channel by its own mean and variance.
+
+    The same as `torch.nn.InstanceNorm3d`, which copies channels-last arrays back and forth;
+    batch normalisation of one patch at a time does not.
+    Shapes: (N, C, Z, Y, X) → (N, C, Z, Y, X).
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the normalised features."""
+        if x[0, 0].numel() == 1:
+            # One voxel is its own mean, so nothing of it would be left.
+            return x * self.weight[:, None, None, None] + self.bias[:, None, None, None]
+        parts = [
+            functional.batch_norm(one, None, None, self.weight, self.bias, training=True)
+            for one in x.split(1)
+        ]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
 def _norm(kind: Norm, channels: int) -> nn.Module:
     if kind == "instance":
-        return nn.InstanceNorm3d(channels, affine=True)
-    groups = 8 if channels % 8 == 0 and channels > 8 else 1
-    return nn.GroupNorm(groups, channels)
+        return InstanceNorm(channels)
+    if kind == "batch":
+        return nn.BatchNorm3d(channels)
+    return nn.GroupNorm(8 if channels % 8 == 0 and channels > 8 else 1, channels)
 
 
 class DoubleConv(nn.Sequential):  # type: ignore[misc]
@@ -81,6 +109,24 @@ class UNet3D(nn.Module):  # type: ignore[misc]
             DoubleConv(f + b // 2, f, norm) for f, b in zip(features, below, strict=True)
         )
         self.out = nn.Conv3d(features[0], architecture.outputs, 1)
+
+    def start_at(self, frequencies: Sequence[float], inside: float, distance: float) -> None:
+        """Let the untrained network answer with how frequent things are.
+
+        Rare classes are then learned from the first step, and not first forgotten.
+
+        Parameters
+        ----------
+        frequencies : sequence of float
+            Of background, edge, nucleus; weighted as in the loss.
+        inside, distance : float
+            Share of voxels in objects, and mean relative distance.
+        """
+        rare = 1e-3
+        shares = torch.tensor([inside, distance]).clamp(rare, 1 - rare)
+        classes = torch.tensor([*frequencies]).clamp_min(rare).log()
+        with torch.no_grad():
+            self.out.bias.copy_(torch.cat((classes, torch.logit(shares))))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits.

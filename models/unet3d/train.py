@@ -7,7 +7,7 @@ import csv
 import io
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -136,6 +136,11 @@ class Training:
             weight_decay=schedule.weight_decay,
         )
 
+    def start_at(self, frequencies: Sequence[float], inside: float, distance: float) -> None:
+        """See `UNet3D.start_at`."""
+        for network in (self.network, self.averaged):
+            network.start_at(frequencies, inside, distance)
+
     def start_from(self, tensors: files.Tensors, where: Path) -> None:
         """Begin with given weights.
 
@@ -209,9 +214,9 @@ class Training:
         # A young average follows closely, so that short trainings are not held back.
         decay = min(self._schedule.ema_decay, (1 + step) / (10 + step))
         with torch.no_grad():
-            torch._foreach_lerp_(
-                list(self.averaged.parameters()), list(self.network.parameters()), 1 - decay
-            )
+            mean, now = self.averaged.state_dict(), self.network.state_dict()
+            moving = [key for key, value in now.items() if value.is_floating_point()]
+            torch._foreach_lerp_([mean[k] for k in moving], [now[k] for k in moving], 1 - decay)
         return value
 
     def _diverged(self, step: int, value: float) -> str:

@@ -52,8 +52,9 @@ class UNet3DTrainer:
     features : tuple of int
         Channels per level. (64, 128, 256) has 22.4 million parameters; (16, 32, 64) trains in a
         few minutes on two CPU cores.
-    norm : {"group", "instance"}
-        Normalisation.
+    norm : {"instance", "batch", "group"}
+        Normalisation: of each patch by its own values, by running values, or in groups of
+        channels.
     loss : {"wce", "focal", "iou", "tversky", "dice", "bce_dice", "binary_focal"}
         Loss of the three classes.
     class_weights : (float, float, float), optional
@@ -112,7 +113,7 @@ class UNet3DTrainer:
     """
 
     features: Annotated[tuple[Size, ...], MinLen(1)] = (64, 128, 256)
-    norm: Norm = "group"
+    norm: Norm = "instance"
     loss: LossName = "wce"
     class_weights: tuple[float, float, float] | None = None
     focal_gamma: Annotated[float, Ge(0)] = 7.0
@@ -279,6 +280,16 @@ class UNet3DTrainer:
             self.tversky_beta,
         )
 
+    def _shares(self, stacks: list[PreparedStack]) -> tuple[list[float], float, float]:
+        known = [s.targets.voxels.ravel() > 0 for s in stacks]
+        pairs = list(zip(stacks, known, strict=True))
+        counts = sum(np.bincount(s.targets.classes.ravel()[k], minlength=3) for s, k in pairs)
+        weighted = counts * np.asarray(self._loss_settings().class_weights)
+        voxels = sum(int(k.sum()) for k in known)
+        inside = sum(int(s.targets.inside.ravel()[k].sum()) for s, k in pairs) / voxels
+        distance = sum(float(s.targets.distance.ravel()[k].sum()) for s, k in pairs) / voxels
+        return list(weighted / weighted.sum()), inside, distance
+
     def _schedule(self) -> Schedule:
         from models.unet3d.train import Schedule
 
@@ -347,6 +358,7 @@ class UNet3DTrainer:
             model_file, fingerprint, self.seed,
         )  # fmt: skip
         if self.base_run is None:
+            training.start_at(*self._shares(stacks))
             return training, "random"
         base = files.read_run(Path(self.base_run))
         weights = files.read_tensors(base.folder / files.WEIGHTS_FILE, base.sha256)
