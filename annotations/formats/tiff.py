@@ -38,8 +38,8 @@ class TiffStack(RawStack):
     format: ClassVar[str] = "tiff"
 
     def __init__(self, path: Path) -> None:
-        check_page_chain(path)
         with translated(path, _ADVICE):
+            check_page_chain(path)
             self._tif = tifffile.TiffFile(path)
             try:
                 ome = OmeXml(path, self._tif.ome_metadata) if self._tif.is_ome else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from pathlib import Path
 from typing import BinaryIO
@@ -79,7 +80,7 @@ def _first_page(path: Path, stream: BinaryIO) -> tuple[str, int, str, str, int]:
 
 def _number(stream: BinaryIO, offset: int, layout: str) -> int | None:
     """One unsigned integer at `offset`; None beyond the end of the file."""
-    if offset >= 2**63:
+    if offset >= stream.seek(0, os.SEEK_END):
         return None
     stream.seek(offset)
     data = stream.read(struct.calcsize(layout))

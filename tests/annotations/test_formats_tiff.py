@@ -354,6 +354,16 @@ def test_ome_with_entities(tmp_path: Path) -> None:
         open_image(path)
 
 
+def test_a_page_beyond_any_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, STACK, bigtiff=True, photometric="minisblack")
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<Q", data, 8, 2**63 - 9)
+    path.write_bytes(data)
+    with pytest.raises(FormatError, match=r"truncated.*again"):
+        open_image(path, axes="ZYX", spacing_um=SPACING)
+
+
 @settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

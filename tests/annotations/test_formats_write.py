@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -124,6 +125,25 @@ class Slices:
 def test_labels_are_read_slice_by_slice(tmp_path: Path) -> None:
     write_labels_tiff(tmp_path / "a.tif", Slices(), SPACING)
     np.testing.assert_array_equal(read_labels(tmp_path / "a.tif"), LABELS)
+
+
+@pytest.mark.parametrize("kind", ["imagej", "ome", "npy"])
+def test_memory_does_not_grow_with_the_stack(tmp_path: Path, kind: str) -> None:
+    array = np.zeros((400, 128, 128), np.uint16)
+    path = tmp_path / ("a.npy" if kind == "npy" else "a.tif")
+    if kind == "npy":
+        np.save(path, array)
+    else:
+        write_image_tiff(path, array.astype("u4") if kind == "ome" else array, SPACING)
+    tracemalloc.start()
+    try:
+        with open_image(path, axes="ZYX", spacing_um=SPACING) as source:
+            for z in range(0, 400, 8):
+                source.read(z, z + 8)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < array.nbytes / 4
 
 
 def test_a_file_that_exists_stays(tmp_path: Path) -> None:
