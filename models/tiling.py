@@ -19,7 +19,6 @@ PredictTiles = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 SIGMA = 1 / 8
 """Width of the blending Gaussian, as a fraction of the tile."""
-SMALLEST_WEIGHT = 1e-3
 
 
 class Source(Protocol):
@@ -62,10 +61,11 @@ class Tiling:
     batch_size: int = 1
 
     def __post_init__(self) -> None:
-        if min(self.tile) < 1 or not 0 <= self.overlap <= 0.75 or self.batch_size < 1:
+        narrow = any(b >= t for b, t in zip(self.border, self.tile, strict=True))
+        if not 0 <= self.overlap <= 0.75 or self.batch_size < 1 or narrow or min(self.border) < 0:
             raise ValueError(
-                "expected a tile of at least one voxel, an overlap in [0, 0.75] and a batch of at "
-                f"least one tile, got {self}"
+                "expected a tile larger than its border, an overlap in [0, 0.75] and a batch of "
+                f"at least one tile, got {self}"
             )
 
 
@@ -103,14 +103,17 @@ def fitted_tile(shape: Sequence[int], multiple: Size, voxels: int) -> Size:
 
 
 def blending_weights(tile: Size) -> NDArray[np.float32]:
-    """Return the Gaussian weight of each voxel of a tile, 1 at its centre."""
+    """Return the Gaussian weight of each voxel of a tile, 1 at its centre.
+
+    No floor is needed, at a tile's corner it is 4e-11; a floor would blend corners badly.
+    """
     weight = np.ones((1, 1, 1), np.float32)
     for axis, n in enumerate(tile):
         at = (np.arange(n) - (n - 1) / 2) / max(n * SIGMA, 1e-6)
         shape = [1, 1, 1]
         shape[axis] = n
         weight = weight * np.exp(-0.5 * at**2).astype(np.float32).reshape(shape)
-    return np.maximum(weight, SMALLEST_WEIGHT)
+    return weight
 
 
 def predict_tiled(
