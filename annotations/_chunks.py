@@ -185,23 +185,38 @@ def rewrite(
     changed = 0
     for z_start, z_stop in z_slabs(z.start, z.stop, array.chunks[0]):
         place = (slice(z_start, z_stop), y, x)
+        outer = _to_chunk_borders(place, array)
+        start = tuple(part.start for part in outer)
+        inner = tuple(slice(p.start - s, p.stop - s) for p, s in zip(place, start, strict=True))
         after = read(z_start, z_stop)
+        # Whole chunks: to write a part of one, Zarr would read and decode it a second time.
         with translated("read", location):
-            before = cast("NDArray[Any]", array[place])
+            chunks = cast("NDArray[Any]", array[outer])
+        before = chunks[inner]
         differs = before != after
         guard(Change(place, before, after, differs))
         count = int(np.count_nonzero(differs))
-        if count:
-            start = (z_start, y.start, x.start)
-            tiles = [
-                (there, after[here])
-                for there, here in tile_slab(array, after, start)
-                if differs[here].any()
-            ]
-            with translated("write to", location):
-                write_chunks(array, tiles)
+        if not count:
+            continue
         changed += count
+        touched = np.zeros(chunks.shape, np.bool_) if chunks.shape != differs.shape else differs
+        touched[inner] = differs
+        chunks[inner] = after
+        tiles = [
+            (there, chunks[here])
+            for there, here in tile_slab(array, chunks, start)
+            if touched[here].any()
+        ]
+        with translated("write to", location):
+            write_chunks(array, tiles)
     return changed
+
+
+def _to_chunk_borders(place: Region, array: zarr.Array[Any]) -> tuple[slice, ...]:
+    return tuple(
+        slice(part.start // chunk * chunk, min(-(-part.stop // chunk) * chunk, size))
+        for part, chunk, size in zip(place, array.chunks, array.shape, strict=True)
+    )
 
 
 def whole(shape: tuple[int, ...]) -> Region:

@@ -53,7 +53,10 @@ def check_shape(block: NDArray[Any], place: Region, name: str) -> None:
 
 def as_flags(values: NDArray[Any], name: str) -> NDArray[np.uint8]:
     """Return bool, or 0 and 1, as uint8; LabelError for anything else."""
-    if values.dtype != np.bool_ and (values.dtype.kind not in "iu" or np.any(values & ~1)):
+    flags = values.dtype.kind == "b" or (
+        values.dtype.kind in "iu" and not np.any((values < 0) | (values > 1))
+    )
+    if not flags:
         raise LabelError(
             f"stack {name!r}: expected verified voxels as bool or 0 and 1, got {values.dtype} "
             f"from {values.min()} to {values.max()}"

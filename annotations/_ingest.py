@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import fastremap
 import numpy as np
 import zarr
 from numpy.typing import NDArray
@@ -203,7 +204,7 @@ def _add_labels(
     expected = (z_stop - z_start, *labels.shape[1:])
     if block.shape != expected:
         raise LabelError(f"labels: expected a slab of shape {expected}, got {block.shape}")
-    seen.ids = np.union1d(seen.ids, block).astype(np.uint32)
+    seen.ids = np.union1d(seen.ids, fastremap.unique(block)).astype(np.uint32)
     with translated("write to", location):
         write_slab(child_array(group, LABELS), block, (z_start, 0, 0))
         write_slab(child_array(group, VERIFIED), np.ones(expected, np.uint8), (z_start, 0, 0))

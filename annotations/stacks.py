@@ -12,7 +12,7 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec
+from zarr.codecs import BloscCodec, ZstdCodec
 
 from annotations.errors import StoreError, UnknownStackError
 from annotations.objects import COLUMNS, ObjectTable
@@ -221,9 +221,14 @@ def read_info(group: zarr.Group) -> StackInfo:
     )
 
 
-def voxel_codec(dtype: np.dtype[Any]) -> BloscCodec:
-    """Return the compression that measured best for voxels."""
+def image_codec(dtype: np.dtype[Any]) -> BloscCodec:
+    """Return the compression that measured best for images."""
     return BloscCodec(cname="zstd", clevel=3, shuffle="shuffle", typesize=dtype.itemsize)
+
+
+def label_codec() -> ZstdCodec:
+    """Return the compression that measured best for labels, where runs of ids defeat shuffling."""
+    return ZstdCodec(level=3)
 
 
 def create_stack_arrays(group: zarr.Group, info: StackInfo) -> None:
@@ -237,7 +242,7 @@ def create_stack_arrays(group: zarr.Group, info: StackInfo) -> None:
         shape=info.shape,
         chunks=(1, *chunk),
         dtype=native,
-        compressors=voxel_codec(native),
+        compressors=image_codec(native),
         fill_value=0,
         dimension_names=("c", "z", "y", "x"),
     )
@@ -247,7 +252,7 @@ def create_stack_arrays(group: zarr.Group, info: StackInfo) -> None:
             shape=info.zyx,
             chunks=chunk,
             dtype=dtype,
-            compressors=voxel_codec(dtype),
+            compressors=label_codec(),
             fill_value=0,
             dimension_names=("z", "y", "x"),
         )

@@ -1,0 +1,198 @@
+"""What is read is what was written: by us again, and by others from a plain copy."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from zarr.storage import LocalStore
+
+from annotations import ngff
+from annotations.objects import ObjectTable
+from annotations.store import AnnotationStore
+from annotations.volume import ImageInfo
+from tests.annotations.store_sources import (
+    SPACING_UM,
+    ArraySource,
+    SlabLabels,
+    boxes,
+    by_model,
+    by_person,
+    new_store,
+    noise,
+    proposed,
+)
+
+SHAPES = st.tuples(st.integers(1, 34), st.integers(2, 140), st.integers(1, 20))
+IDS = [0, 1, 2, 300, 2**32 - 1]
+
+
+def regions(shape: tuple[int, ...]) -> st.SearchStrategy[tuple[slice, ...]]:
+    """Parts of a stack that are not empty."""
+    axis = [
+        st.tuples(st.integers(0, size - 1), st.integers(1, size)).map(
+            lambda ends: slice(min(ends[0], ends[1] - 1), max(ends[0] + 1, ends[1]))
+        )
+        for size in shape
+    ]
+    return st.tuples(*axis)
+
+
+@settings(max_examples=8, deadline=None)
+@given(data=st.data(), shape=SHAPES)
+def test_what_is_committed_is_what_is_reopened(data: st.DataObject, shape: tuple) -> None:
+    labels = data.draw(hnp.arrays(np.uint32, shape, elements=st.sampled_from(IDS)))
+    region = data.draw(regions(shape))
+    part = data.draw(hnp.arrays(np.uint32, labels[region].shape, elements=st.sampled_from(IDS)))
+    seen = data.draw(hnp.arrays(np.bool_, labels[region].shape))
+    image = np.arange(2 * labels.size, dtype=np.float32).reshape(2, *shape)
+    objects = proposed(IDS[1:])
+    with tempfile.TemporaryDirectory() as folder:
+        store = AnnotationStore.create(Path(folder) / "store")
+        store.add_stack("a", ArraySource(image))
+        with store.begin_round(by_model()) as txn:
+            changed = txn.set_labels("a", SlabLabels(labels), objects)
+        assert changed == np.count_nonzero(labels)
+        with store.begin_round(by_person()) as txn:
+            txn.write_labels("a", region, part)
+            txn.write_verified("a", region, seen)
+        view = AnnotationStore.open(Path(folder) / "store").stack("a")
+        before = AnnotationStore.open(Path(folder) / "store", read_only=True).stack("a", round=0)
+        assert np.array_equal(before.labels[...], labels)
+        labels[region] = part
+        assert np.array_equal(view.labels[...], labels)
+        assert np.array_equal(view.image[...], image)
+        verified = np.zeros(shape, np.uint8)
+        verified[region] = seen
+        assert np.array_equal(view.verified[...], verified)
+        assert view.verified_voxels == verified.sum()
+        assert view.objects.equals(objects)
+        assert not before.verified[...].any()
+
+
+@settings(max_examples=5, deadline=None)
+@given(st.lists(st.sets(st.integers(1, 60000), max_size=40), min_size=1, max_size=3))
+def test_objects_grow_and_shrink(steps: list[set[int]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        store = new_store(Path(folder) / "store")
+        tables = [proposed(sorted(ids), n) for n, ids in enumerate(steps)]
+        for table in tables:
+            with store.begin_round(by_person()) as txn:
+                txn.set_objects("a", table)
+        for n, table in enumerate(tables):
+            assert store.stack("a", round=n).objects.equals(table)
+
+
+def copy_out(group: zarr.Group, folder: Path) -> None:
+    """Copy a group to a plain folder, key by key, and nothing else."""
+
+    async def copy() -> None:
+        source, target = group.store, await LocalStore.open(folder)
+        prefix = group.path + "/"
+        async for key in source.list_prefix(prefix):
+            buffer = await source.get(key, zarr.core.buffer.default_buffer_prototype())
+            assert buffer is not None
+            await target.set(key.removeprefix(prefix), buffer)
+
+    asyncio.run(copy())
+
+
+def plain_copy(tmp_path: Path) -> Path:
+    store = AnnotationStore.create(tmp_path / "store")
+    store.add_stack("a", ArraySource(noise((2, 20, 40, 30))), labels=boxes())
+    copy_out(store.stack("a").group, tmp_path / "a.zarr")
+    return tmp_path / "a.zarr"
+
+
+def test_a_plain_copy_of_the_image_is_valid_ome_ngff(tmp_path: Path) -> None:
+    models = pytest.importorskip("ome_zarr_models.v05")
+    folder = plain_copy(tmp_path)
+    # What NGFF calls `labels` is a group: a strict reader wants ours exported, not copied.
+    shutil.rmtree(folder / "labels")
+    group = zarr.open_group(folder, mode="r")
+    image = models.Image.from_zarr(group)
+    scales = image.ome_attributes.multiscales[0]
+    assert [axis.name for axis in scales.axes] == ["c", "z", "y", "x"]
+    assert scales.datasets[0].coordinateTransformations[0].scale == [1.0, *SPACING_UM]
+
+
+def test_a_plain_copy_opens_in_the_ome_zarr_reader(tmp_path: Path) -> None:
+    reader = pytest.importorskip("ome_zarr.reader")
+    from ome_zarr.io import parse_url
+
+    nodes = list(reader.Reader(parse_url(plain_copy(tmp_path)))())
+    node = nodes[0]
+    assert np.array_equal(np.asarray(node.data[0]), noise((2, 20, 40, 30)))
+    assert [axis["name"] for axis in node.metadata["axes"]] == ["c", "z", "y", "x"]
+    assert node.metadata["channel_names"] == ["channel-0", "channel-1"]
+    scale = node.metadata["coordinateTransformations"][0][0]["scale"]
+    assert scale == [1.0, *SPACING_UM]
+
+
+def test_labels_beside_a_copy_are_ome_ngff_labels(tmp_path: Path) -> None:
+    models = pytest.importorskip("ome_zarr_models.v05")
+    group = zarr.create_group(tmp_path / "labels.zarr")
+    group.create_array("0", data=boxes(), dimension_names=("z", "y", "x"))
+    group.attrs["ome"] = ngff.label_attributes("nuclei", "0", SPACING_UM)
+    label = models.ImageLabel.from_zarr(group)
+    assert label.ome_attributes.multiscales[0].datasets[0].path == "0"
+
+
+class Endless:
+    """An image made slab by slab, larger than what a test may hold."""
+
+    def __init__(self, depth: int) -> None:
+        self.info = ImageInfo(
+            path=Path("endless.npy"),
+            shape=(1, depth, 256, 256),
+            dtype=np.dtype(np.uint16),
+            spacing_um=SPACING_UM,
+            channels=("nuclei",),
+            format="npy",
+        )
+        self.shape = (depth, 256, 256)
+
+    def read(self, z_start: int, z_stop: int) -> Any:
+        plane = np.arange(256 * 256, dtype=np.uint16).reshape(256, 256)
+        return np.stack([plane * (z + 1) for z in range(z_start, z_stop)])[np.newaxis]
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def __enter__(self) -> Endless:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def test_memory_does_not_grow_with_the_stack(tmp_path: Path) -> None:
+    store = AnnotationStore.create(tmp_path / "store")
+    peaks = []
+    for depth in (32, 32, 128):
+        name = f"stack-{len(peaks)}"
+
+        class Labels(Endless):
+            def read(self, z_start: int, z_stop: int) -> Any:
+                return super().read(z_start, z_stop)[0] % 5
+
+        tracemalloc.start()
+        store.add_stack(name, Endless(depth), labels=Labels(depth))
+        with store.begin_round(by_person()) as txn:
+            txn.set_labels(name, Labels(depth), proposed([1, 2, 3, 4]))
+            txn.set_verified(name, txn.stack(name).verified)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    # The first stack pays for imports. A slab of this stack is 2 MB, the whole of it 17 MB.
+    assert peaks[2] < 1.2 * peaks[1]
+    assert isinstance(store.stack("stack-2").objects, ObjectTable)
