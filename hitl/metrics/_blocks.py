@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from hitl.errors import MetricError
 
 MEMORY_BLOCK_BYTES = 8 << 20
-STORE_BLOCK_BYTES = 64 << 20
+STORE_BLOCK_BYTES = 32 << 20
 MAX_WORKERS = 4
 
 Block = tuple[slice, slice]

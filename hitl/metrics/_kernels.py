@@ -28,7 +28,7 @@ def new_table() -> Table:
     )
 
 
-@numba.njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _slot(keys: Any, stats: Any, a: Any, b: Any) -> Any:
     mask = np.uint64(keys.shape[0] - 1)
     h = a * np.uint64(0x9E3779B97F4A7C15) ^ b * np.uint64(0xC2B2AE3D27D4EB4F)
@@ -45,12 +45,15 @@ def _grown(keys: Any, stats: Any) -> Any:
     for old in range(keys.shape[0]):
         if stats[old, 0] != 0:
             new = _slot(wide_keys, wide_stats, keys[old, 0], keys[old, 1])
-            wide_keys[new] = keys[old]
-            wide_stats[new] = stats[old]
+            # Element by element: assigning rows takes numba a second longer to compile.
+            for k in range(2):
+                wide_keys[new, k] = keys[old, k]
+            for k in range(stats.shape[1]):
+                wide_stats[new, k] = stats[old, k]
     return wide_keys, wide_stats
 
 
-@numba.njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _add_run(s: Any, i: Any, z: Any, y: Any, start: Any, stop: Any) -> None:
     n = stop - start
     if s[i, 0] == 0:
@@ -93,6 +96,30 @@ def _run_starts(changed: Any, starts: Any) -> Any:
     return n
 
 
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _add_row(t: Any, p: Any, z: Any, y: Any, starts: Any, n: Any, table: Any) -> Any:
+    """Add the n runs of one row to a table with room for them; return new slots, largest ids."""
+    keys, stats = table
+    max_a = np.uint64(0)
+    max_b = np.uint64(0)
+    new = 0
+    for run in range(n):
+        start, stop = starts[run], starts[run + 1]
+        a = np.uint64(t[start])
+        b = np.uint64(p[start])
+        if a == 0 and b == 0:
+            continue
+        max_a = max(max_a, a)
+        max_b = max(max_b, b)
+        i = _slot(keys, stats, a, b)
+        if stats[i, 0] == 0:
+            keys[i, 0] = a
+            keys[i, 1] = b
+            new += 1
+        _add_run(stats, i, z, y, start, stop)
+    return new, max_a, max_b
+
+
 def _count_runs(
     t: Any, p: Any, z_first: Any, y_first: Any, keys: Any, stats: Any, used: Any
 ) -> Any:
@@ -108,23 +135,14 @@ def _count_runs(
             _mark_changes(t[z, y], p[z, y], changed)
             n = _run_starts(changed, starts)
             starts[n] = nx
-            for run in range(n):
-                start, stop = starts[run], starts[run + 1]
-                a = np.uint64(t[z, y, start])
-                b = np.uint64(p[z, y, start])
-                if a == 0 and b == 0:
-                    continue
-                max_a = max(max_a, a)
-                max_b = max(max_b, b)
-                i = _slot(keys, stats, a, b)
-                if stats[i, 0] == 0:
-                    if 2 * (used + 1) > keys.shape[0]:
-                        keys, stats = _grown(keys, stats)
-                        i = _slot(keys, stats, a, b)
-                    keys[i, 0] = a
-                    keys[i, 1] = b
-                    used += 1
-                _add_run(stats, i, z + z_first, y + y_first, start, stop)
+            while 2 * (used + n) > keys.shape[0]:
+                keys, stats = _grown(keys, stats)
+            new, a, b = _add_row(
+                t[z, y], p[z, y], z + z_first, y + y_first, starts, n, (keys, stats)
+            )
+            used += new
+            max_a = max(max_a, a)
+            max_b = max(max_b, b)
     return keys, stats, used, max_a, max_b
 
 

@@ -89,7 +89,7 @@ def count_overlaps(
     """Count the runs of equal (truth, predicted) pairs of two label images in one pass.
 
     Memory beyond the images: the table, and for images that are not C-contiguous 32- or 64-bit
-    arrays in memory (other dtypes, zarr) one block of each per worker (at most 64 MiB, or one
+    arrays in memory (other dtypes, zarr) one block of each per worker (at most 32 MiB, or one
     row of chunks).
 
     Parameters

@@ -108,12 +108,12 @@ def _empty_table(columns: Sequence[str], title: str) -> Table:
 
 
 def _cells(row: Row, keys: Sequence[str]) -> list[str]:
-    return [_cell(row.get(key)) for key in keys]
+    return [_cell(key, row.get(key)) for key in keys]
 
 
-def _cell(value: float | None) -> str:
+def _cell(key: str, value: float | None) -> str:
     if value is None:
         return "–"
-    if isinstance(value, int):
-        return str(value)
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+    if key.startswith(("n_", "errors.")) or key.endswith((".tp", ".fp", ".fn")):
+        return f"{round(value, 1):g}"
+    return f"{value:.3f}"

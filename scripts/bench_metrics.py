@@ -1,0 +1,222 @@
+"""Time all IoU thresholds of two big label images against StarDist's and Cellpose's own code.
+
+Run it from the repository's root: ``python -m scripts.bench_metrics``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hitl.metrics import count_overlaps, match, overlap_scores, score
+
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+
+SHAPE = (160, 1024, 1024)
+GRID = (10, 20, 25)
+THRESHOLDS = [round(0.1 + 0.05 * k, 2) for k in range(18)]
+STARDIST_RATIO = 25
+CELLPOSE_RATIO = 60
+MEMORY_SHARE = 1.5
+ZARR_MB = 500
+
+
+def synthetic_labels(
+    shape: tuple[int, int, int] = SHAPE, grid: tuple[int, int, int] = GRID, seed: int = 0
+) -> NDArray[np.uint32]:
+    """Draw one ellipsoid per cell of a grid, its centre moved at random; neighbours may overlap.
+
+    Parameters
+    ----------
+    shape, grid : (int, int, int)
+        Voxels and number of objects along z, y, x.
+    seed : int
+
+    Returns
+    -------
+    ndarray of uint32, shape (Z, Y, X)
+    """
+    rng = np.random.default_rng(seed)
+    pitch = np.array(shape) / grid
+    radii = np.maximum((pitch * [0.4, 0.43, 0.53]).astype(int), 1)
+    z, y, x = (np.arange(-r, r + 1).reshape(-1, *(1,) * (2 - k)) for k, r in enumerate(radii))
+    ball = (z / radii[0]) ** 2 + (y / radii[1]) ** 2 + (x / radii[2]) ** 2 <= 1
+    labels = np.zeros(shape, np.uint32)
+    for label, cell in enumerate(np.ndindex(*grid), start=1):
+        centre = (np.array(cell) + 0.5) * pitch + rng.normal(0, 0.06, 3) * pitch
+        low = np.clip(centre.astype(int) - radii, 0, np.array(shape) - 2 * radii - 1)
+        box = tuple(slice(a, a + 2 * r + 1) for a, r in zip(low, radii, strict=True))
+        labels[box][ball] = label
+    return labels
+
+
+def all_thresholds(truth: Any, pred: Any) -> list[int]:
+    """Return the matches at every threshold; what the peers are timed on too."""
+    table = count_overlaps(truth, pred)
+    return [match(table, threshold).tp for threshold in THRESHOLDS]
+
+
+def bench(
+    repeats: int = 5,
+    *,
+    shape: tuple[int, int, int] = SHAPE,
+    grid: tuple[int, int, int] = GRID,
+) -> list[dict[str, Any]]:
+    """Return one row per peer, and rows for memory and zarr; the peers run once.
+
+    Raises
+    ------
+    RuntimeError
+        When the peers count other matches.
+    """
+    truth, pred = (synthetic_labels(shape, grid, seed) for seed in (0, 1))
+    size = "×".join(map(str, shape))
+    all_thresholds(truth[:1], pred[:1])  # compiles, or loads what was compiled before
+    seconds, ours = _timed(lambda: all_thresholds(truth, pred), repeats)
+    memory = _extra_mb(lambda: all_thresholds(truth, pred))
+    rows = [
+        _row(
+            f"IoU 0.1 … 0.95, {size}",
+            seconds,
+            limit=f"≤ {MEMORY_SHARE:g} × one array's {truth.nbytes / 1e6:.0f} MB",
+            memory_mb=memory,
+        )
+    ]
+    for peer, run, least in (
+        ("stardist.matching", _stardist, STARDIST_RATIO),
+        ("cellpose average_precision", _cellpose, CELLPOSE_RATIO),
+    ):
+        run(truth[:1], pred[:1])  # imports and compiles
+        peer_seconds, theirs = _timed(lambda run=run: run(truth, pred), 1)
+        if theirs != ours:
+            raise RuntimeError(f"{peer} counts other matches: {theirs}, ours: {ours}")
+        rows.append(
+            _row(
+                f"IoU 0.1 … 0.95, {size}",
+                seconds,
+                peer=peer,
+                peer_seconds=peer_seconds,
+                limit=f"≥ {least} ×",
+            )
+        )
+    table = count_overlaps(truth, pred)
+    rows.append(_row("evaluation score", _timed(lambda: overlap_scores(table, pred), repeats)[0]))
+    rows.append(_row("score(): everything", _timed(lambda: score(truth, pred), repeats)[0]))
+    rows.append(_from_zarr(truth, pred, ours))
+    return rows
+
+
+def _from_zarr(truth: NDArray[Any], pred: NDArray[Any], expected: list[int]) -> dict[str, Any]:
+    import zarr
+
+    with tempfile.TemporaryDirectory() as folder:
+        stored = []
+        for name, image in (("truth", truth), ("pred", pred)):
+            array = zarr.create_array(
+                Path(folder) / name,
+                shape=image.shape,
+                dtype=image.dtype,
+                chunks=(16, 128, 128),
+            )
+            array[:] = image
+            stored.append(array)
+        found: list[int] = []
+        begin = time.perf_counter()
+        memory = _extra_mb(lambda: found.extend(all_thresholds(*stored)))
+        seconds = time.perf_counter() - begin
+    if found != expected:
+        raise RuntimeError("labels from zarr gave other matches than those in memory")
+    return _row("IoU 0.1 … 0.95 from zarr", seconds, limit=f"< {ZARR_MB} MB", memory_mb=memory)
+
+
+def _row(
+    name: str,
+    seconds: float,
+    *,
+    peer: str = "",
+    peer_seconds: float | None = None,
+    limit: str = "",
+    memory_mb: float | None = None,
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "seconds": seconds,
+        "peer": peer,
+        "peer_seconds": peer_seconds,
+        "ratio": None if peer_seconds is None else peer_seconds / seconds,
+        "limit": limit,
+        "memory_mb": memory_mb,
+    }
+
+
+def _stardist(truth: NDArray[Any], pred: NDArray[Any]) -> list[int]:
+    from stardist.matching import matching
+
+    return [found.tp for found in matching(truth, pred, thresh=THRESHOLDS)]
+
+
+def _cellpose(truth: NDArray[Any], pred: NDArray[Any]) -> list[int]:
+    from cellpose.metrics import average_precision
+
+    return [int(tp) for tp in average_precision(truth, pred, threshold=THRESHOLDS)[1]]
+
+
+def _extra_mb(work: Callable[[], Any]) -> float | None:
+    """Peak of the process's memory above where it began; None where the kernel does not say."""
+    reset = Path("/proc/self/clear_refs")
+    if not reset.exists():
+        work()
+        return None
+    reset.write_text("5")
+    before = _status_kb("VmRSS")
+    work()
+    return (_status_kb("VmHWM") - before) * 1024 / 1e6
+
+
+def _status_kb(key: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(key + ":")).split()[1])
+
+
+def _timed(work: Callable[[], Any], repeats: int) -> tuple[float, Any]:
+    """Return the median seconds of `repeats` calls, and the last result."""
+    seconds = []
+    result = None
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        result = work()
+        seconds.append(time.perf_counter() - begin)
+    return statistics.median(seconds), result
+
+
+def _cell(value: float | None, pattern: str) -> str:
+    return "–" if value is None else pattern.format(value)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--shape", type=int, nargs=3, default=SHAPE, metavar=("Z", "Y", "X"))
+    parser.add_argument("--grid", type=int, nargs=3, default=GRID, help="objects along z, y, x")
+    parser.add_argument("--repeats", type=int, default=5)
+    given = parser.parse_args()
+    print(f"{'what':<36}{'seconds':>8}{'MB':>7}  {'peer':<28}{'seconds':>8}{'ratio':>7}  limit")
+    for row in bench(given.repeats, shape=tuple(given.shape), grid=tuple(given.grid)):
+        print(
+            f"{row['name']:<36}{row['seconds']:>8.3f}{_cell(row['memory_mb'], '{:.0f}'):>7}  "
+            f"{row['peer']:<28}{_cell(row['peer_seconds'], '{:.2f}'):>8}"
+            f"{_cell(row['ratio'], '{:.0f}×'):>7}  {row['limit']}"
+        )
+
+
+if __name__ == "__main__":
+    main()
