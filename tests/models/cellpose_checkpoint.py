@@ -1,8 +1,10 @@
-"""A checkpoint of Cellpose-SAM's true architecture, format and size whose values are made here.
+"""A checkpoint of Cellpose-SAM's true architecture and format whose values are made here.
 
-The transformer blocks are random but for their last layers, which are nearly zero, so that the
-tokens reach the readout; the convolutions around them are set by hand so that the whole network
-marks bright blobs: logit ~ intensity - threshold, flow ~ intensity gradient across 16 pixels.
+Every tensor has its true name and shape; the 24 blocks hold the same values, which torch's format
+stores once (60 MB in place of 1.2 GB, to be quick). The blocks are random but for their last
+layers, which are nearly zero, so that the tokens reach the readout; the convolutions around them
+are set by hand so that the whole network marks bright blobs: logit ~ intensity - threshold,
+flow ~ intensity gradient across 16 pixels.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ def write_checkpoint(path: Path, seed: int = 0) -> None:
         value = torch.zeros(shape)
         if name.startswith("encoder.blocks."):
             base = block[name.split(".", 3)[3]]
-            value = base.clone() if base.shape == shape else torch.zeros(shape)
+            value = base if base.shape == shape else torch.zeros(shape)
         state[name] = value
     _set_convolutions(state)
     state["diam_labels"] = state["diam_mean"] = torch.tensor([30.0])
