@@ -98,7 +98,7 @@ class ClassicalSegmenter:
 
     diameter_um: Annotated[float, Gt(0)] | None = None
     power: Annotated[float, Gt(0), Le(1)] = 0.8
-    smooth: Annotated[float, Gt(0), Le(1)] = 0.08
+    smooth: Annotated[float, Gt(0), Le(1)] = 0.1
     seed_scale: Annotated[float, Gt(0), Le(2)] = 0.8
     seed_distance: Annotated[float, Gt(0), Le(2)] = 0.4
     min_significance: Annotated[float, Ge(0)] = 5.0
@@ -106,7 +106,7 @@ class ClassicalSegmenter:
     merge_depth: Annotated[float, Ge(0), Lt(1)] = 0.25
     merge_volume: Annotated[float, Gt(0)] = 3.0
     level: Annotated[float, Gt(0), Lt(1)] = 0.43
-    min_contrast: Annotated[float, Ge(0), Lt(1)] = 0.2
+    min_contrast: Annotated[float, Ge(0), Lt(1)] = 0.25
     min_volume: Annotated[float, Ge(0)] = 0.05
 
     name: ClassVar[str] = "classical"
