@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from annotations.formats import check_labels_match, open_image, open_labels
+from annotations.errors import AxesError
+from annotations.formats import LabelSource, check_labels_match, open_image, open_labels
 from annotations.stacks import Split
 from annotations.volume import ImageInfo, Spacing
 from hitl.errors import HitlError
@@ -114,7 +115,9 @@ def add_stack(project: Project, request: AddRequest, reporter: Reporter) -> Adde
         channel = channel_index(source.info, request.channel)
         labels = None
         if request.labels is not None:
-            labels = files.enter_context(open_labels(request.labels, axes=request.axes))
+            # The labels have no channels, whatever the image has.
+            label_axes = request.axes and request.axes.upper().replace("C", "")
+            labels = files.enter_context(open_label_file(request.labels, label_axes))
             check_labels_match(source.info.shape[1:], labels.shape)
         store = project.store(read_only=False)
         info = store.add_stack(
@@ -142,6 +145,22 @@ def add_stack(project: Project, request: AddRequest, reporter: Reporter) -> Adde
         )
     objects = len(store.stack(name).objects.id) if labels is not None else 0
     return Added(name, request.split, source.info.shape, info.spacing_um, objects, twins)
+
+
+def open_label_file(path: Path, axes: str | None) -> LabelSource:
+    """Open labels by the axes that the file states, else by those that were said.
+
+    Raises
+    ------
+    AxesError
+        When neither says what the axes are.
+    """
+    try:
+        return open_labels(path)
+    except AxesError:
+        if axes is None:
+            raise
+        return open_labels(path, axes=axes)
 
 
 def default_name(path: Path) -> str:

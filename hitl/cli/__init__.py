@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 
 EXIT_INPUT = 1
@@ -32,6 +33,8 @@ def run(arguments: list[str]) -> int:
     from hitl.errors import HitlError
     from models.errors import ModelError
 
+    # tifffile logs what its caller learns from an exception anyway.
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     try:
         return app(arguments, standalone_mode=True) or 0
     except SystemExit as exc:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import importlib.util
 import io
 import os
 import sys
@@ -71,6 +72,9 @@ def import_stardist() -> StarDistModules:
 def _modules() -> StarDistModules:
     try:
         with quiet(), _quiet_descriptor():
+            # torch's Triton and TensorFlow both carry LLVM; the other order aborts the process.
+            if importlib.util.find_spec("triton") is not None:
+                importlib.import_module("triton")
             tf = importlib.import_module("tensorflow")
             _set_threads(tf)
             found = StarDistModules(tf, *map(importlib.import_module, _STARDIST_MODULES))
