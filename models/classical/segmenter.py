@@ -106,7 +106,7 @@ class ClassicalSegmenter:
     merge_depth: Annotated[float, Ge(0), Lt(1)] = 0.25
     merge_volume: Annotated[float, Gt(0)] = 3.0
     level: Annotated[float, Gt(0), Lt(1)] = 0.43
-    min_contrast: Annotated[float, Ge(0), Lt(1)] = 0.25
+    min_contrast: Annotated[float, Ge(0), Lt(1)] = 0.2
     min_volume: Annotated[float, Ge(0)] = 0.05
 
     name: ClassVar[str] = "classical"
