@@ -126,12 +126,25 @@ class RunFile:
     data: dict[str, Any]
 
     @property
+    def patch(self) -> tuple[int, int, int]:
+        """Patch size (z, y, x) of the training."""
+        z, y, x = (int(n) for n in self.data["patch_size"])
+        return z, y, x
+
+    @property
     def sha256(self) -> str:
         """The weights' sha256."""
         return str(self.data["weights_sha256"])
 
 
-REQUIRED = ("architecture", "spacing_um", "percentiles", "instances", "weights_sha256")
+REQUIRED = (
+    "architecture",
+    "patch_size",
+    "spacing_um",
+    "percentiles",
+    "instances",
+    "weights_sha256",
+)
 
 
 def read_run(folder: Path) -> RunFile:

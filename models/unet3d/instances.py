@@ -73,6 +73,23 @@ def label_objects(
     return drop_small(labels, settings.min_volume_um3 / float(np.prod(spacing_um)))
 
 
+def foreground_probability(maps: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the probability of an object's voxel: the higher of "nucleus" and "in an object".
+
+    The nucleus class is learned first but leaves out contacts between objects.
+
+    Parameters
+    ----------
+    maps : ndarray of float32, shape (5, Z, Y, X)
+
+    Returns
+    -------
+    ndarray of float32, shape (Z, Y, X)
+    """
+    higher: NDArray[np.float32] = np.maximum(maps[NUCLEUS_MAP], maps[INSIDE_MAP])
+    return higher
+
+
 def nucleus_components(
     maps: NDArray[np.float32], spacing_um: Spacing, foreground: float
 ) -> NDArray[np.uint32]:
@@ -96,7 +113,7 @@ def nucleus_components(
     nucleus = maps[NUCLEUS_MAP] > np.maximum(maps[BACKGROUND_MAP], maps[EDGE_MAP])
     parts = cc3d.connected_components(nucleus, connectivity=6, out_dtype=np.uint32)
     grown = expand_labels(parts, CONTACT_PX * spacing_um[2], spacing=spacing_um)
-    inside = maps[INSIDE_MAP] > foreground
+    inside = foreground_probability(maps) > foreground
     return np.where(nucleus | inside, grown, 0).astype(np.uint32)
 
 
@@ -119,7 +136,7 @@ class Basins:
         from scipy import ndimage
         from skimage.segmentation import watershed
 
-        inside = maps[INSIDE_MAP] > foreground
+        inside = foreground_probability(maps) > foreground
         height = maps[NUCLEUS_MAP] * maps[DISTANCE_MAP]
         # Smoothing by one pixel, less along coarse z, removes peaks that are noise.
         sigma = [0.7 * min(1.0, spacing_um[2] / s) for s in spacing_um]
@@ -264,7 +281,7 @@ class Labelled:
     known: NDArray[np.bool_]
 
 
-FOREGROUNDS = (0.35, 0.5, 0.65)
+FOREGROUNDS = (0.35, 0.5, 0.65, 0.8)
 DEPTHS = (0.1, 0.2, 0.3, 0.45)
 TUNING_IOU = (0.5, 0.6, 0.7)
 

@@ -204,13 +204,13 @@ class UNet3DTrainer:
         weights = self._loss_settings().class_weights
 
         def judged_by(network: Any) -> Any:
-            maps = NetworkPredictor(network, architecture, compute).maps
+            maps = NetworkPredictor(network, architecture, compute, patch).maps
             return judge(predict_windows(maps, judged), judged, spacing, weights, method)
 
         if training.resume():
             notes.append(f"continued after epoch {training.history.epoch}")
         history = training.run(judged_by, progress)
-        best = NetworkPredictor(training.best_network(), architecture, compute)
+        best = NetworkPredictor(training.best_network(), architecture, compute, patch)
         chosen, f1 = tune(
             predict_windows(best.maps, judged), spacing, self.instances, method.min_volume_um3
         )

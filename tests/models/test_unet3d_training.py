@@ -217,7 +217,7 @@ def test_a_patch_larger_than_the_stack_is_told(tmp_path):
 
 def test_starting_from_another_run(run, tmp_path):
     folder, _ = run
-    trainer = dataclasses.replace(TINY, epochs=1, steps_per_epoch=1, base_run=str(folder))
+    trainer = dataclasses.replace(QUICK, epochs=1, steps_per_epoch=1, base_run=str(folder))
     result = trainer.train([sample("a", 3)], [sample("b", 1)], tmp_path)
     assert result.base.startswith("run-1 (")
     assert rows(tmp_path)[0]["val_loss"] < 0.6 * rows(folder)[0]["val_loss"]
