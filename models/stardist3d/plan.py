@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from models.base import Spacing
+
 Triple = tuple[int, int, int]
 Factors = tuple[float, float, float]
 
@@ -38,26 +40,50 @@ class ObjectSizes:
 
 
 def object_sizes(labels: Sequence[NDArray[np.int32]]) -> ObjectSizes:
-    """Measure the objects of all stacks, those not cut by a border where there are enough.
+    """Measure the objects of all stacks; each weighs as much as its voxels.
+
+    Fragments cut off by the stacks' borders then hardly count, however many there are.
 
     Parameters
     ----------
     labels : sequence of ndarray of int32, shape (Z, Y, X)
         Positive ids are objects.
     """
-    whole, all_of_them = [], []
+    extents, voxels = [], []
     for volume in labels:
-        for box in ndimage.find_objects(np.maximum(volume, 0)):
-            if box is None:
-                continue
-            extent = [side.stop - side.start for side in box]
-            all_of_them.append(extent)
-            inside = zip(box, volume.shape, strict=True)
-            if all(side.start > 0 and side.stop < size for side, size in inside):
-                whole.append(extent)
-    measured = np.array(whole if len(whole) >= 5 else all_of_them, dtype=float)
-    median, largest = np.median(measured, axis=0), np.max(all_of_them, axis=0)
-    return ObjectSizes(_factors(median), _factors(largest), len(all_of_them))
+        known = np.maximum(volume, 0)
+        counts = np.bincount(known.ravel())
+        for number, box in enumerate(ndimage.find_objects(known), start=1):
+            if box is not None:
+                extents.append([side.stop - side.start for side in box])
+                voxels.append(counts[number])
+    measured, weights = np.array(extents, dtype=float), np.array(voxels, dtype=float)
+    median = [_weighted_median(along, weights) for along in measured.T]
+    return ObjectSizes(_factors(median), _factors(measured.max(axis=0)), len(extents))
+
+
+def working_spacing(sizes: ObjectSizes, spacing_um: Spacing, cells: float) -> Spacing:
+    """Voxel size at which the median object has at most `cells` voxels along each axis.
+
+    Networks that see large nuclei at full resolution pay for voxels that carry no more
+    information; the polyhedra are drawn at full resolution all the same.
+
+    Parameters
+    ----------
+    sizes : ObjectSizes
+        Measured at `spacing_um`.
+    spacing_um : (float, float, float)
+        Voxel size (z, y, x) in µm.
+    cells : float
+    """
+    z, y, x = sizes.median
+    lateral = (y + x) / 2
+    return _factors(
+        [
+            step * max(1.0, extent / cells)
+            for step, extent in zip(spacing_um, (z, lateral, lateral), strict=True)
+        ]
+    )
 
 
 def choose_anisotropy(sizes: ObjectSizes) -> Factors:
@@ -114,6 +140,12 @@ def fit_patch(wanted: Factors, divisor: Triple, smallest: Triple) -> Triple:
 
 def _power_of_two_below(value: float) -> int:
     return 1 << math.floor(math.log2(max(value, 1.0)))
+
+
+def _weighted_median(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+    order = np.argsort(values)
+    reached = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(reached, reached[-1] / 2)])
 
 
 def _factors(values: Sequence[float] | NDArray[np.float64]) -> Factors:

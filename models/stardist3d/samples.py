@@ -75,8 +75,8 @@ def prepare(
         When it holds more objects than StarDist can number.
     """
     check_image(sample.image, f"stack {sample.name!r}")
-    image = normalisation.apply(sample.image)
     labels = hide_unverified(sample.labels, sample.mask)
+    image = normalisation.apply(sample.image)
     if labels.max() > MAX_OBJECTS:
         raise TrainingDataError(
             f"stack {sample.name!r}: expected at most {MAX_OBJECTS} objects, got {labels.max()}; "
@@ -84,7 +84,7 @@ def prepare(
         )
     scale = rescaling(sample.spacing_um, spacing_um)
     if scale is not None:
-        image = ndimage.zoom(image, scale, order=1)
+        image = resampled(image, scale)
         labels = ndimage.zoom(labels, scale, order=0)
     return PreparedStack(sample.name, image, labels)
 
@@ -96,6 +96,15 @@ def rescaling(spacing_um: Spacing, reference_um: Spacing) -> tuple[float, float,
         for have, want in zip(spacing_um, reference_um, strict=True)
     )
     return None if z == y == x == 1.0 else (z, y, x)
+
+
+def resampled(image: NDArray[np.float32], scale: tuple[float, float, float]) -> NDArray[np.float32]:
+    """Zoom linearly; what shrinks is blurred first, so that noise averages out."""
+    sigma = [max(0.0, (1 / factor - 1) / 2) for factor in scale]
+    zoomed: NDArray[np.float32] = ndimage.zoom(
+        ndimage.gaussian_filter(image, sigma), scale, order=1
+    )
+    return zoomed
 
 
 def hide_unverified(labels: NDArray[np.uint32], mask: NDArray[np.bool_]) -> NDArray[np.int32]:

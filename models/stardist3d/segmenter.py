@@ -22,7 +22,7 @@ from models.stardist3d.runfolder import (
     sha256,
 )
 from models.stardist3d.runtime import import_stardist, quiet
-from models.stardist3d.samples import rescaling
+from models.stardist3d.samples import resampled, rescaling
 
 TILE_VOXELS = 2**21
 """Voxels of one tile; the network's widest layers then take about 1.5 GB."""
@@ -103,7 +103,10 @@ class StarDist3DSegmenter:
                 f"training: resampled by {tuple(round(s, 3) for s in scale)}",
             )
         normalised = self.settings.normalisation.apply(image)
-        found = find_objects(self.network, normalised, scale, progress)
+        if scale is not None:
+            normalised = resampled(normalised, scale)
+        candidates = find_candidates(self.network, normalised, progress)
+        found = suppress(self.network, candidates, image.shape, scale)
         labels, confidence = draw_objects(found, image.shape)
         return Segmentation(labels, confidence, notes=notes)
 
@@ -127,25 +130,46 @@ def load_run(run_folder: Path) -> StarDist3DSegmenter:
     )
 
 
-def find_objects(
+@dataclass(frozen=True)
+class Candidates:
+    """Polyhedra before non-maximum suppression.
+
+    Parameters
+    ----------
+    prob : ndarray of float32, shape (N,)
+    dist : ndarray of float32, shape (N, rays)
+        In voxels of the network.
+    points : ndarray of int, shape (N, 3)
+        Centres (z, y, x) in voxels of the network.
+    """
+
+    prob: NDArray[np.float32]
+    dist: NDArray[np.float32]
+    points: NDArray[np.intp]
+
+    def best(self, count: int) -> Candidates:
+        """Return the `count` most probable."""
+        if len(self.prob) <= count:
+            return self
+        kept = np.argpartition(-self.prob, count)[:count]
+        return Candidates(self.prob[kept], self.dist[kept], self.points[kept])
+
+
+def find_candidates(
     network: Any,
     image: NDArray[np.float32],
-    scale: tuple[float, float, float] | None = None,
     progress: Progress = no_progress,
     prob_threshold: float | None = None,
-    nms_threshold: float | None = None,
-) -> dict[str, Any]:
-    """Predict polyhedra: StarDist's dictionary of points, distances, probabilities and rays.
+) -> Candidates:
+    """Predict, tile by tile, a polyhedron for every grid cell above the probability threshold.
 
     Parameters
     ----------
     network : StarDist3D
     image : ndarray of float32, shape (Z, Y, X)
-        Normalised.
-    scale : (float, float, float), optional
-        Zoom before the network; the polyhedra come back in the image's voxels.
+        Normalised, at the network's voxel size.
     progress : callable, optional
-    prob_threshold, nms_threshold : float, optional
+    prob_threshold : float, optional
         Instead of the network's own.
 
     Raises
@@ -153,30 +177,76 @@ def find_objects(
     ModelError
         When StarDist or TensorFlow fails.
     """
-    shape = [round(s * f) for s, f in zip(image.shape, scale or (1, 1, 1), strict=True)]
     radius = receptive_radius(network.config)
     # StarDist would probe the network with a volume that can be larger than the image.
     network._tile_overlap = [(r, r) for r in radius]
     try:
         with quiet():
-            _, found = network.predict_instances(
+            prob, dist, points = network.predict_sparse(
                 image,
                 axes="ZYX",
-                scale=scale,
-                n_tiles=tile_counts(shape, radius),
-                show_tile_progress=_TileProgress(progress),
-                return_labels=False,
                 prob_thresh=prob_threshold,
-                nms_thresh=nms_threshold,
+                n_tiles=tile_counts(image.shape, radius),
+                show_tile_progress=_TileProgress(progress),
                 # StarDist drops centres within 2 grid cells of the border: a third of a thin stack.
-                predict_kwargs={"b": 0},
+                b=0,
             )
     except (ValueError, RuntimeError, AssertionError, MemoryError) as exc:
-        raise ModelError(
-            f"StarDist failed on an image of shape {image.shape}: {exc}; "
-            "check the image, or train again if other images fail too"
-        ) from exc
+        raise _failure(image.shape, exc) from exc
+    return Candidates(prob, dist, points)
+
+
+def suppress(
+    network: Any,
+    candidates: Candidates,
+    shape: tuple[int, ...],
+    scale: tuple[float, float, float] | None = None,
+    nms_threshold: float | None = None,
+) -> dict[str, Any]:
+    """Keep the most probable of overlapping polyhedra.
+
+    Parameters
+    ----------
+    network : StarDist3D
+    candidates : Candidates
+    shape : (int, int, int)
+        Of the image as it was given.
+    scale : (float, float, float), optional
+        Zoom from that image to the network's; the polyhedra come back in the image's voxels.
+    nms_threshold : float, optional
+        Instead of the network's own.
+
+    Returns
+    -------
+    dict
+        StarDist's ``points``, ``dist``, ``prob`` and ``rays``.
+
+    Raises
+    ------
+    ModelError
+        When StarDist fails.
+    """
+    try:
+        with quiet():
+            _, found = network._instances_from_prediction(
+                shape,
+                candidates.prob,
+                candidates.dist,
+                points=candidates.points,
+                nms_thresh=nms_threshold,
+                scale=None if scale is None else dict(zip("ZYX", scale, strict=True)),
+                return_labels=False,
+            )
+    except (ValueError, RuntimeError, AssertionError, MemoryError) as exc:
+        raise _failure(shape, exc) from exc
     return dict(found)
+
+
+def _failure(shape: tuple[int, ...], exc: Exception) -> ModelError:
+    return ModelError(
+        f"StarDist failed on an image of shape {shape}: {exc}; "
+        "check the image, or train again if other images fail too"
+    )
 
 
 def draw_objects(
@@ -200,7 +270,7 @@ def draw_objects(
     return number[dense].reshape(shape), confidence
 
 
-def tile_counts(shape: list[int], radius: Triple) -> Triple:
+def tile_counts(shape: tuple[int, ...], radius: Triple) -> Triple:
     """Return how often to cut each axis, so that a tile with its margin has `TILE_VOXELS`."""
     counts = [1, 1, 1]
     while True:

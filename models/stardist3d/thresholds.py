@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from models.base import Progress, no_progress
 from models.stardist3d.samples import UNKNOWN, PreparedStack
-from models.stardist3d.segmenter import draw_objects, find_objects
+from models.stardist3d.segmenter import Candidates, draw_objects, find_candidates, suppress
 
 NMS_THRESHOLDS = (0.3, 0.4, 0.5)
 IOU_THRESHOLDS = (0.3, 0.5, 0.7)
@@ -19,6 +19,8 @@ IOU_THRESHOLDS = (0.3, 0.5, 0.7)
 
 LOWEST_PROBABILITY = 0.15
 STEPS = 40
+MAX_CANDIDATES = 50_000
+"""Per stack: a network that has learned little finds an object everywhere."""
 
 
 @dataclass(frozen=True)
@@ -47,15 +49,28 @@ def optimise(
         Validation stacks.
     progress : callable, optional
     """
+    found = [
+        find_candidates(network, stack.image, progress, LOWEST_PROBABILITY).best(MAX_CANDIDATES)
+        for stack in stacks
+    ]
     best = Thresholds(float(network.thresholds.prob), float(network.thresholds.nms), 0.0)
     for step, nms in enumerate(NMS_THRESHOLDS):
         progress(step, len(NMS_THRESHOLDS), "choosing thresholds")
-        pairs = [_overlaps(network, stack, nms) for stack in stacks]
+        pairs = [
+            _overlaps(network, stack, candidates, nms)
+            for stack, candidates in zip(stacks, found, strict=True)
+        ]
         highest = max((pair.prob.max() for pair in pairs if pair.prob.size), default=0.0)
         for prob in np.linspace(LOWEST_PROBABILITY, max(highest, LOWEST_PROBABILITY), STEPS):
             f1 = float(np.mean([_f1(pairs, float(prob), iou) for iou in IOU_THRESHOLDS]))
             if f1 > best.f1:
-                best = Thresholds(float(prob), nms, f1)
+                found = [
+                    find_candidates(network, stack.image, progress, LOWEST_PROBABILITY).best(
+                        MAX_CANDIDATES
+                    )
+                    for stack in stacks
+                ]
+    best = Thresholds(float(prob), nms, f1)
     progress(len(NMS_THRESHOLDS), len(NMS_THRESHOLDS), "choosing thresholds")
     return best
 
@@ -72,11 +87,11 @@ class _Overlaps:
     true_count: int
 
 
-def _overlaps(network: Any, stack: PreparedStack, nms: float) -> _Overlaps:
-    predicted = find_objects(
-        network, stack.image, prob_threshold=LOWEST_PROBABILITY, nms_threshold=nms
+def _overlaps(network: Any, stack: PreparedStack, candidates: Candidates, nms: float) -> _Overlaps:
+    shape = stack.image.shape
+    labels, confidence = draw_objects(
+        suppress(network, candidates, shape, nms_threshold=nms), shape
     )
-    labels, confidence = draw_objects(predicted, stack.image.shape)
     known = stack.labels != UNKNOWN
     true, found = stack.labels[known], labels[known]
     visible = np.bincount(found, minlength=len(confidence) + 1)

@@ -12,12 +12,14 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from annotated_types import Ge, Gt, Le
+from scipy import ndimage
 
 from models.base import Progress, Spacing, TrainingResult, TrainingSample, no_progress
 from models.errors import TrainingDataError
 from models.stardist3d import plan
 from models.stardist3d.batches import PatchSampler, Targets, validation_patches
 from models.stardist3d.fitting import Fit, FitResult, FitSettings, Schedule
+from models.stardist3d.initialise import initialise
 from models.stardist3d.plan import Factors, Triple
 from models.stardist3d.runfolder import (
     BEST_WEIGHTS,
@@ -32,8 +34,10 @@ from models.stardist3d.runfolder import (
 from models.stardist3d.runtime import import_stardist, quiet
 from models.stardist3d.samples import (
     PreparedStack,
+    hide_unverified,
     pad_to,
     prepare,
+    rescaling,
 )
 from models.stardist3d.thresholds import optimise
 
@@ -60,14 +64,17 @@ class StarDist3DTrainer:
         Features of the last layer before the outputs.
     resnet_n_blocks : int
         Blocks of the ResNet.
+    object_voxels : float, optional
+        Stacks in which the median object has more voxels than this along an axis are
+        resampled for the network; None never resamples. The objects are drawn at full resolution.
     patch_size : (int, int, int), optional
         Training patch in voxels.
     batch_size : int
     epochs : int
     steps_per_epoch : int, optional
         By default as many as see the training voxels about twice, 16 to 100.
-    learning_rate : float
-        Of Adam, at its highest.
+    learning_rate : float, optional
+        Of Adam, at its highest; by default 1e-3, or 3e-4 from a base run.
     schedule : str
         ``"cosine"`` falls to 1 % at the last step or the end of the time, ``"plateau"`` halves
         after 40 epochs without a better validation loss.
@@ -89,14 +96,15 @@ class StarDist3DTrainer:
     anisotropy: tuple[float, float, float] | None = None
     backbone: Literal["unet", "resnet"] = "unet"
     unet_n_depth: Annotated[int, Ge(1), Le(5)] = 2
-    unet_n_filter_base: Annotated[int, Ge(1)] = 32
-    net_conv_after: Annotated[int, Ge(0)] = 128
+    unet_n_filter_base: Annotated[int, Ge(1)] = 16
+    net_conv_after: Annotated[int, Ge(0)] = 64
     resnet_n_blocks: Annotated[int, Ge(1)] = 4
+    object_voxels: Annotated[float, Ge(6)] | None = 14.0
     patch_size: tuple[int, int, int] | None = None
-    batch_size: Annotated[int, Ge(1)] = 1
+    batch_size: Annotated[int, Ge(1)] = 4
     epochs: Annotated[int, Ge(1)] = 400
     steps_per_epoch: Annotated[int, Ge(1)] | None = None
-    learning_rate: Annotated[float, Gt(0)] = 3e-4
+    learning_rate: Annotated[float, Gt(0)] | None = None
     schedule: Schedule = "cosine"
     augment: bool = True
     max_minutes: Annotated[float, Gt(0)] | None = None
@@ -133,42 +141,46 @@ class StarDist3DTrainer:
             When the loss is no longer finite; the best weights so far are kept.
         """
         notes: list[str] = []
+        _require_objects(train)
         settings = self._settings(train)
         stacks = _prepared(train, settings)
         checks = _prepared(val, settings)
-        sizes = _sizes(stacks)
+        sizes = plan.object_sizes([stack.labels for stack in stacks])
         network = self._network(Path(run_folder), sizes, [*stacks, *checks], notes)
         patch = self._patch(network, sizes, [*stacks, *checks], notes)
         stacks = [pad_to(stack, patch) for stack in stacks]
         write_settings(Path(run_folder), settings)
         fitted = self._fit(network, stacks, checks, patch, Path(run_folder), notes, progress)
         network.keras_model.load_weights(str(Path(run_folder) / BEST_WEIGHTS))
-        f1 = _choose_thresholds(network, checks, Path(run_folder), notes, progress)
+        f1, told = _choose_thresholds(network, checks, stacks, Path(run_folder), progress)
         return TrainingResult(
             weights=Path(run_folder) / BEST_WEIGHTS,
             best_epoch=fitted.best_epoch,
             epochs=fitted.epochs,
             validation={**fitted.validation, **f1},
             base=settings.base,
-            notes=(*notes, *fitted.notes),
+            notes=(*notes, *fitted.notes, *told),
         )
+
+    @property
+    def _rate(self) -> float:
+        return self.learning_rate or (1e-3 if self.base_run is None else 3e-4)
 
     def _settings(self, train: Sequence[TrainingSample]) -> RunSettings:
         """Return normalisation, voxel size and origin: the base run's, or the data's."""
-        if not train:
-            raise TrainingDataError(
-                "expected at least one labelled stack to train on, got none; add labels first"
-            )
-        spacing = np.median([sample.spacing_um for sample in train], axis=0)
-        of_data: Spacing = (float(spacing[0]), float(spacing[1]), float(spacing[2]))
         if self.base_run is None:
-            return RunSettings(spacing_um=of_data)
+            return RunSettings(spacing_um=self._spacing(train))
         folder = Path(self.base_run)
         base = read_settings(folder)
         digest = sha256(folder / BEST_WEIGHTS) if (folder / BEST_WEIGHTS).is_file() else "missing"
-        return RunSettings(
-            base.normalisation, base.spacing_um or of_data, f"{folder.name} sha256:{digest}"
-        )
+        spacing = base.spacing_um or _median_spacing(train)
+        return RunSettings(base.normalisation, spacing, f"{folder.name} sha256:{digest}")
+
+    def _spacing(self, train: Sequence[TrainingSample]) -> Spacing:
+        spacing = _median_spacing(train)
+        if self.object_voxels is None:
+            return spacing
+        return plan.working_spacing(_sizes(train, spacing), spacing, self.object_voxels)
 
     def _network(
         self,
@@ -216,7 +228,7 @@ class StarDist3DTrainer:
                     backbone=self.backbone,
                     train_batch_size=self.batch_size,
                     train_epochs=self.epochs,
-                    train_learning_rate=self.learning_rate,
+                    train_learning_rate=self._rate,
                     **options,
                 )
         except ValueError as exc:
@@ -270,12 +282,14 @@ class StarDist3DTrainer:
             self.batch_size,
             self.epochs,
             steps,
-            self.learning_rate,
+            self._rate,
             self.schedule,
             self.patience,
             self.max_minutes,
         )
         sampler = PatchSampler(stacks, patch, self.augment, self.seed)
+        if self.base_run is None:
+            initialise(network, sampler, targets)
         return Fit(network, folder, settings, progress).run(sampler, checked, targets)
 
 
@@ -287,14 +301,27 @@ def _prepared(samples: Sequence[TrainingSample], settings: RunSettings) -> list[
     return stacks
 
 
-def _sizes(stacks: Sequence[PreparedStack]) -> plan.ObjectSizes:
-    if not any((stack.labels > 0).any() for stack in stacks):
-        names = ", ".join(stack.name for stack in stacks)
+def _require_objects(train: Sequence[TrainingSample]) -> None:
+    if not any((hide_unverified(one.labels, one.mask) > 0).any() for one in train):
+        names = ", ".join(sample.name for sample in train) or "no stack at all"
         raise TrainingDataError(
-            f"expected at least one object whose voxels are all verified in {names}, got none; "
+            f"expected at least one object whose voxels are all verified, got none in: {names}; "
             "label or accept some objects first"
         )
-    return plan.object_sizes([stack.labels for stack in stacks])
+
+
+def _median_spacing(samples: Sequence[TrainingSample]) -> Spacing:
+    z, y, x = np.median([sample.spacing_um for sample in samples], axis=0)
+    return (float(z), float(y), float(x))
+
+
+def _sizes(samples: Sequence[TrainingSample], spacing_um: Spacing) -> plan.ObjectSizes:
+    volumes = []
+    for sample in samples:
+        labels = hide_unverified(sample.labels, sample.mask)
+        scale = rescaling(sample.spacing_um, spacing_um)
+        volumes.append(labels if scale is None else ndimage.zoom(labels, scale, order=0))
+    return plan.object_sizes(volumes)
 
 
 def _smallest(stacks: Sequence[PreparedStack]) -> Triple:
@@ -327,31 +354,27 @@ def _differences(
 def _choose_thresholds(
     network: Any,
     checks: Sequence[PreparedStack],
+    stacks: Sequence[PreparedStack],
     folder: Path,
-    notes: list[str],
     progress: Progress,
-) -> dict[str, float]:
-    """Write the thresholds; without anything to choose on, those the network has."""
+) -> tuple[dict[str, float], list[str]]:
+    """Write the thresholds best on the validation stacks, else on the training stacks.
+
+    Returns the validation value, if there is one, and what the user must be told.
+    """
+    notes: list[str] = []
+    for where, tried in (("validation", checks), ("training", stacks)):
+        known = [stack for stack in tried if (stack.labels > 0).any()]
+        best = optimise(network, known, progress) if known else None
+        if best is not None and best.f1 > 0:
+            write_thresholds(folder, network, best.prob, best.nms)
+            return {"val_f1": best.f1} if where == "validation" else {}, notes
+        why = "nothing was found" if known else "there is no verified object"
+        notes.append(f"{why} in the {where} stacks: thresholds were not chosen on them")
     prob, nms = float(network.thresholds.prob), float(network.thresholds.nms)
-    validation = {}
-    known = [stack for stack in checks if (stack.labels > 0).any()]
-    if known:
-        best = optimise(network, known, progress)
-        validation["val_f1"] = best.f1
-        if best.f1 > 0:
-            prob, nms = best.prob, best.nms
-        else:
-            notes.append(
-                "nothing was found in the validation stacks: the thresholds are the defaults "
-                f"prob {prob:g} and nms {nms:g}; train longer"
-            )
-    else:
-        notes.append(
-            f"no verified object in the validation stacks: thresholds left at prob {prob:g} and "
-            f"nms {nms:g}"
-        )
     write_thresholds(folder, network, prob, nms)
-    return validation
+    notes.append(f"thresholds are the defaults, prob {prob:g} and nms {nms:g}; train longer")
+    return {}, notes
 
 
 @contextlib.contextmanager
