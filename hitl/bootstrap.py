@@ -17,6 +17,7 @@ from hitl.errors import NothingToDoError
 from hitl.project import Project
 from hitl.proposals import merge_proposal
 from hitl.reporting import Reporter
+from hitl.tables import plain_table
 from models.base import Segmentation, Segmenter
 from models.registry import segmenter_class
 
@@ -52,14 +53,11 @@ class Bootstrapped:
 
     def table(self) -> Any:
         """Return what is printed for people."""
-        from rich.table import Table
-
-        table = Table(title=f"round {self.round}, bootstrapped with {self.segmenter}")
-        for column in ("stack", "objects", "seconds"):
-            table.add_column(column, justify="left" if column == "stack" else "right")
-        for result in self.stacks:
-            table.add_row(result.stack, str(result.objects), f"{result.seconds:.1f}")
-        return table
+        return plain_table(
+            ("stack", "objects", "seconds"),
+            [(r.stack, str(r.objects), f"{r.seconds:.1f}") for r in self.stacks],
+            title=f"round {self.round}, bootstrapped with {self.segmenter}",
+        )
 
 
 def bootstrap(

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import inspect
+import types
 import typing
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from hitl.tables import plain_table
 from models.registry import SEGMENTERS, TRAINERS, resolve
 
 NEEDS = {
@@ -16,6 +19,7 @@ NEEDS = {
     "stardist3d": ("stardist", "csbdeep", "tensorflow", "tf_keras"),
     "unet3d": ("torch", "safetensors"),
 }
+OPTION_KEYS = ("key", "type", "default", "meaning")
 EXTRAS = {"gui": "napari", "nd2": "nd2", "dask": "distributed"}
 
 
@@ -49,14 +53,11 @@ class Catalogue:
 
     def table(self) -> Any:
         """Return what is printed for people."""
-        from rich.table import Table
-
-        table = Table(title="what can be run here")
-        for column in ("name", "use", "ready", "what is missing"):
-            table.add_column(column, overflow="fold")
-        for row in self.rows:
-            table.add_row(row.name, row.use, "yes" if row.ready else "no", row.missing)
-        return table
+        return plain_table(
+            ("name", "use", "ready", "what is missing"),
+            [(r.name, r.use, "yes" if r.ready else "no", r.missing) for r in self.rows],
+            title="what can be run here",
+        )
 
 
 @dataclass(frozen=True)
@@ -64,27 +65,18 @@ class Options:
     """The options of one model."""
 
     name: str
-    rows: tuple[tuple[str, str, str], ...]
+    rows: tuple[tuple[str, str, str, str], ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `--json` prints."""
         return {
             "model": self.name,
-            "options": [
-                dict(zip(("key", "type", "default"), row, strict=True)) for row in self.rows
-            ],
+            "options": [dict(zip(OPTION_KEYS, row, strict=True)) for row in self.rows],
         }
 
     def table(self) -> Any:
         """Return what is printed for people."""
-        from rich.table import Table
-
-        table = Table(title=f"options of {self.name}")
-        for column in ("key", "type", "default"):
-            table.add_column(column, overflow="fold")
-        for row in self.rows:
-            table.add_row(*row)
-        return table
+        return plain_table(OPTION_KEYS, self.rows, title=f"options of {self.name}")
 
 
 def list_models() -> Catalogue:
@@ -116,13 +108,28 @@ def list_options(name: str) -> Options:
     """
     cls = resolve({**SEGMENTERS, **TRAINERS}, name, "model")
     hints = typing.get_type_hints(cls)
+    meanings = parameter_descriptions(cls.__doc__ or "")
     return Options(
         name,
         tuple(
-            (item.name, _type_name(hints[item.name]), _default(item))
+            (item.name, type_name(hints[item.name]), _default(item), meanings.get(item.name, ""))
             for item in dataclasses.fields(cls)
         ),
     )
+
+
+def parameter_descriptions(docstring: str) -> dict[str, str]:
+    """Return what a numpydoc "Parameters" section says of each parameter, as one line each."""
+    lines = inspect.cleandoc(docstring).partition("Parameters\n----------\n")[2].splitlines()
+    found: dict[str, str] = {}
+    names: list[str] = []
+    for line in lines:
+        if line and not line.startswith(" "):
+            names = [name.strip() for name in line.partition(" : ")[0].split(",")]
+            found |= dict.fromkeys(names, "")
+        else:
+            found |= {name: f"{found[name]} {line.strip()}".strip() for name in names}
+    return found
 
 
 def missing_packages(modules: tuple[str, ...]) -> str:
@@ -131,8 +138,19 @@ def missing_packages(modules: tuple[str, ...]) -> str:
     return f"install {', '.join(lacking)}" if lacking else ""
 
 
-def _type_name(hint: Any) -> str:
-    return hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
+def type_name(hint: Any) -> str:
+    """Return a type as people write it: ``number or none``, ``3 whole numbers``, ``a | b``."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Literal:
+        return " | ".join(map(str, arguments))
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(type_name(a) if a is not type(None) else "none" for a in arguments)
+    if origin is tuple:
+        count = "list" if arguments[-1] is Ellipsis else str(len(arguments))
+        return f"{count} of {type_name(arguments[0])}"
+    return {int: "whole number", float: "number", bool: "true | false", str: "text"}.get(
+        hint, str(hint)
+    )
 
 
 def _default(item: dataclasses.Field[Any]) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from annotations.objects import Status
 from annotations.rounds import LogEntry
 from hitl.project import Project
+from hitl.tables import plain_table
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,15 @@ class RunState:
 
 @dataclass(frozen=True)
 class Overview:
-    """Stacks, runs, the last round and a hint."""
+    """Stacks, runs, the last round, the last evaluation and a hint."""
 
     project: str
     last_round: int | None
     stacks: tuple[StackState, ...]
     runs: tuple[RunState, ...]
     unfinished_runs: tuple[str, ...]
+    evaluation: str | None
+    scores: dict[str, dict[str, float | None]]
     next: str
 
     def to_dict(self) -> dict[str, Any]:
@@ -53,32 +56,45 @@ class Overview:
     def table(self) -> Any:
         """Return what is printed for people."""
         from rich.console import Group
-        from rich.table import Table
 
         round_ = "no round yet" if self.last_round is None else f"last round: {self.last_round}"
-        stacks = Table(title=f"{self.project}: {round_}")
-        for column in ("stack", "split", "voxels (z, y, x)", "µm (z, y, x)"):
-            stacks.add_column(column)
-        for column in (*(s.name.lower() for s in Status), "verified"):
-            stacks.add_column(column, justify="right")
-        for state in self.stacks:
-            stacks.add_row(
-                state.name,
-                state.split,
-                "×".join(map(str, state.shape_czyx[1:])),
-                "×".join(f"{s:g}" for s in state.spacing_um),
-                *(str(state.objects[s.name.lower()]) for s in Status),
-                f"{state.verified_share:.0%}",
+        statuses = [status.name.lower() for status in Status]
+        parts: list[Any] = [
+            plain_table(
+                ("stack", "split", "voxels z, y, x", "µm z, y, x", *statuses, "verified"),
+                [
+                    (
+                        state.name,
+                        state.split,
+                        "×".join(map(str, state.shape_czyx[1:])),
+                        "×".join(f"{s:g}" for s in state.spacing_um),
+                        *(str(state.objects[status]) for status in statuses),
+                        f"{state.verified_share:.0%}",
+                    )
+                    for state in self.stacks
+                ],
+                title=f"{self.project}: {round_}",
+                right=(*statuses, "verified"),
             )
-        parts: list[Any] = [stacks]
+        ]
         if self.runs:
-            runs = Table()
-            for column in ("run", "made", "labels of round", "validation"):
-                runs.add_column(column)
-            for run in self.runs:
-                values = ", ".join(f"{k} {v:.3f}" for k, v in run.validation.items())
-                runs.add_row(run.run, run.made, str(run.round), values)
-            parts.append(runs)
+            rows = [
+                (
+                    run.run,
+                    run.made,
+                    str(run.round),
+                    ", ".join(f"{k} {v:.3f}" for k, v in run.validation.items()),
+                )
+                for run in self.runs
+            ]
+            parts.append(plain_table(("run", "made", "labels of round", "validation"), rows))
+        if self.scores:
+            scored = [
+                (model, f"{score.get('score') or 0:.3f}", f"{score.get('f1') or 0:.3f}")
+                for model, score in self.scores.items()
+            ]
+            parts.append(f"last evaluation: {self.evaluation}")
+            parts.append(plain_table(("model", "score", "F1"), scored))
         if self.unfinished_runs:
             parts.append(f"did not finish: {', '.join(self.unfinished_runs)}")
         parts.append(f"next: {self.next}")
@@ -107,20 +123,20 @@ class History:
 
     def table(self) -> Any:
         """Return what is printed for people."""
-        from rich.table import Table
-
-        table = Table()
-        for column in ("round", "when (UTC)", "what", "by", "objects"):
-            table.add_column(column, overflow="fold")
-        for entry in self.entries:
-            table.add_row(
-                "" if entry.round is None else str(entry.round),
-                f"{entry.when:%Y-%m-%d %H:%M:%S}",
-                entry.message,
-                _author(entry),
-                _counts(entry),
-            )
-        return table
+        return plain_table(
+            ("round", "when (UTC)", "what", "by", "objects"),
+            [
+                (
+                    "" if entry.round is None else str(entry.round),
+                    f"{entry.when:%Y-%m-%d %H:%M:%S}",
+                    entry.message,
+                    _author(entry),
+                    _counts(entry),
+                )
+                for entry in self.entries
+            ],
+            right=("round",),
+        )
 
 
 def status(project: Project) -> Overview:
@@ -146,13 +162,16 @@ def status(project: Project) -> Overview:
     done = {run.run for run in runs}
     folders = sorted(project.runs_folder.glob("*")) if project.runs_folder.is_dir() else []
     rounds = store.rounds()
+    evaluation, scores = _last_evaluation(project)
     return Overview(
         str(project.folder),
         rounds[-1].round if rounds else None,
         tuple(states),
         runs,
         tuple(folder.name for folder in folders if folder.name not in done),
-        _next_step(states, bool(runs)),
+        evaluation,
+        scores,
+        _next_step(str(project.folder), states, runs, scores),
     )
 
 
@@ -165,21 +184,41 @@ def _run_state(card: dict[str, Any]) -> RunState:
     return RunState(card["run"], card["made"], card["round"], card["validation"])
 
 
-def _next_step(states: list[StackState], trained: bool) -> str:
+def _last_evaluation(project: Project) -> tuple[str | None, dict[str, dict[str, float | None]]]:
+    files = sorted(project.folder.glob("evaluations/*/scores.json"))
+    if not files:
+        return None, {}
+    models = json.loads(files[-1].read_text(encoding="utf-8"))["models"]
+    means = {model: found["mean"] for model, found in models.items()}
+    scores = {
+        model: {"score": mean.get("evaluation_score"), "f1": mean.get("f1")}
+        for model, mean in means.items()
+    }
+    return str(files[-1]), scores
+
+
+def _next_step(
+    folder: str,
+    states: list[StackState],
+    runs: tuple[RunState, ...],
+    scores: dict[str, dict[str, float | None]],
+) -> str:
     learnable = [state for state in states if state.split != "test"]
-    tested = [s for s in states if s.split == "test" and any(s.objects.values())]
+    tested = [state for state in states if state.split == "test" and any(state.objects.values())]
     if not learnable:
-        return "add a stack to learn from: hitl add PROJECT IMAGE"
+        return f"add a stack to learn from: hitl add {folder} IMAGE"
     if not any(any(state.objects.values()) for state in learnable):
-        return "make the first labels: hitl bootstrap PROJECT"
-    if not trained:
-        return "train a model: hitl train PROJECT stardist3d (or unet3d)"
+        return f"make the first labels: hitl bootstrap {folder}"
+    if not runs:
+        return f"train a model: hitl train {folder} stardist3d (or unet3d)"
     if not tested:
         return (
             "add a stack with hand-made labels to test on: "
-            "hitl add PROJECT IMAGE --split test --labels FILE"
+            f"hitl add {folder} IMAGE --split test --labels FILE"
         )
-    return "score the models: hitl evaluate PROJECT"
+    if any(run.run not in scores for run in runs):
+        return f"score the models: hitl evaluate {folder}"
+    return f"segment all stacks with the best model: hitl predict {folder} --model RUN"
 
 
 def _author(entry: LogEntry) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -60,7 +61,10 @@ def choose_compute(precision: Precision = "auto", device: str = "auto") -> Compu
     import torch
 
     if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+        with warnings.catch_warnings():
+            # A build for CUDA on a machine without a driver warns; that is no news to the user.
+            warnings.filterwarnings("ignore", message="CUDA initialization")
+            device = "cuda" if torch.cuda.is_available() else "cpu"
     if precision != "auto":
         return Compute(device, precision == "bf16")
     return Compute(device, torch.cuda.is_bf16_supported() if device == "cuda" else cpu_has_bf16())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import warnings
 
 EXIT_INPUT = 1
 EXIT_INTERRUPTED = 130
@@ -35,6 +36,7 @@ def run(arguments: list[str]) -> int:
 
     # tifffile logs what its caller learns from an exception anyway.
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", message="CUDA initialization")
     try:
         return app(arguments, standalone_mode=True) or 0
     except SystemExit as exc:
