@@ -30,7 +30,7 @@ def run(arguments: list[str]) -> int:
     """
     from annotations.errors import AnnotationError
     from hitl.cli.app import app
-    from hitl.cli.console import print_error
+    from hitl.cli.console import Interrupted, print_error
     from hitl.errors import HitlError
     from models.errors import ModelError
 
@@ -48,6 +48,6 @@ def run(arguments: list[str]) -> int:
         where = f"{exc.filename}: " if exc.filename else ""
         print_error(f"{where}{exc.strerror or exc}; nothing was recorded in the store")
         return EXIT_INPUT
-    except KeyboardInterrupt:
+    except (Interrupted, KeyboardInterrupt):
         print_error("interrupted; what was recorded before is kept")
         return EXIT_INTERRUPTED

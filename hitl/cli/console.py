@@ -101,12 +101,24 @@ class _Bar:
             self._progress.stop()
 
 
+class Interrupted(BaseException):
+    """Ctrl+C while a command worked; click would print its own word for a KeyboardInterrupt."""
+
+
 @contextmanager
 def console(as_json: bool) -> Iterator[Console]:
-    """Give a console, and take its progress bar down whatever happens."""
+    """Give a console, and take its progress bar down whatever happens.
+
+    Raises
+    ------
+    Interrupted
+        In place of KeyboardInterrupt.
+    """
     made = Console(as_json)
     try:
         yield made
+    except KeyboardInterrupt as exc:
+        raise Interrupted from exc
     finally:
         made._clear()
 

@@ -71,7 +71,7 @@ def test_options_follow_the_dataclass() -> None:
         ({"preprocess": [{"step": "nonsense"}]}, "to_uint8"),
         ({"bootstrap": {"segmenter": "celpose"}}, "did you mean 'cellpose'"),
         ({"segmenters": {"clasical": {}}}, "did you mean 'classical'"),
-        ({"segmenters": {"cellpose": {"modle": "x"}}}, "did you mean 'model'"),
+        ({"segmenters": {"cellpose": {"diametre_um": 9}}}, "did you mean 'diameter_um'"),
         ({"training": {"models": {"unet": {}}}}, "did you mean 'unet3d'"),
         ({"training": {"models": {"unet3d": {"feature": [4]}}}}, "did you mean 'features'"),
         ({"training": {"validation_share": 0.9}}, "less than 0.6, got 0.9"),
