@@ -58,6 +58,8 @@ class Schedule:
         Epochs without a better validation before training stops.
     max_seconds : float, optional
         Time budget; the learning rate falls with the time then.
+    seed : int
+        Of the first weights.
     """
 
     epochs: int
@@ -69,6 +71,7 @@ class Schedule:
     head_weight: float
     patience: int
     max_seconds: float | None
+    seed: int
 
     def rate(self, done: float) -> float:
         """Return the learning rate after a fraction `done` of the training."""
@@ -103,10 +106,8 @@ class Training:
     folder : Path
         Run folder.
     model_file : dict
-        Content of `model.json` but for weights' sha256, epoch and validation.
-    fingerprint : str
-        Says which data and options this is, so that no other training is continued.
-    seed : int
+        Content of `model.json` but for weights' sha256, epoch and validation. Its ``fingerprint``
+        says which data and options this is, so that no other training is continued.
     """
 
     def __init__(
@@ -118,17 +119,15 @@ class Training:
         compute: Compute,
         folder: Path,
         model_file: dict[str, Any],
-        fingerprint: str,
-        seed: int,
     ) -> None:
         with torch.random.fork_rng():
-            torch.manual_seed(seed)
+            torch.manual_seed(schedule.seed)
             network = UNet3D(architecture)
         self.network = network.to(compute.device, memory_format=torch.channels_last_3d)
         self.averaged = copy.deepcopy(self.network)
         self.history = History()
         self._sampler, self._schedule, self._compute = sampler, schedule, compute
-        self._folder, self._model_file, self._fingerprint = folder, model_file, fingerprint
+        self._folder, self.model_file = folder, model_file
         self._loss = class_loss(loss)
         self._optimiser = torch.optim.AdamW(
             self.network.parameters(),
@@ -278,8 +277,8 @@ class Training:
 
     def write_model_file(self, more: dict[str, Any]) -> None:
         """Write `model.json`; `more` is kept for later writes too."""
-        self._model_file.update(more, epoch=self.history.best_epoch, validation=self.history.best)
-        files.write_json(self._folder / files.MODEL_FILE, self._model_file)
+        self.model_file.update(more, epoch=self.history.best_epoch, validation=self.history.best)
+        files.write_json(self._folder / files.MODEL_FILE, self.model_file)
 
     def best_network(self) -> Any:
         """Return the network of the best epoch."""
@@ -298,10 +297,9 @@ class Training:
         data = {
             "model": "unet3d",
             "format": files.FORMAT,
-            "fingerprint": self._fingerprint,
             "tensors_sha256": sha,
             "history": vars(self.history),
-            "model_file": self._model_file,
+            "model_file": self.model_file,
         }
         files.write_json(self._folder / files.LAST_STATE_FILE, data)
 
@@ -321,7 +319,7 @@ class Training:
         if not (self._folder / files.LAST_STATE_FILE).exists():
             return False
         data = files.read_json(self._folder / files.LAST_STATE_FILE)
-        if data.get("fingerprint") != self._fingerprint:
+        if data["model_file"]["fingerprint"] != self.model_file["fingerprint"]:
             raise CheckpointError(
                 f"{self._folder}: expected an interrupted training of the same data and options, "
                 "got another; train into a new folder"
@@ -340,5 +338,5 @@ class Training:
             adam["state"].setdefault(int(index), {})[name] = value
         self._optimiser.load_state_dict(adam)
         self.history = History(**data["history"])
-        self._model_file = data["model_file"]
+        self.model_file = data["model_file"]
         return True

@@ -24,7 +24,7 @@ from models.errors import TrainingDataError
 from models.unet3d import checkpoint as files
 from models.unet3d.architecture import Architecture, Norm, pooling_for, round_to
 from models.unet3d.augment import Augmentation
-from models.unet3d.instances import InstanceSettings, Method, tune
+from models.unet3d.instances import InstanceSettings, Labelled, Method, tune
 from models.unet3d.patches import (
     PatchSampler,
     PreparedStack,
@@ -32,8 +32,9 @@ from models.unet3d.patches import (
     check_learnable,
     prepare,
 )
+from models.unet3d.predict import NetworkPredictor
 from models.unet3d.settings import DEFAULT_CLASS_WEIGHTS, LossName, LossSettings
-from models.unet3d.validation import judge, predict_windows, windows
+from models.unet3d.validation import Validation, judge, predict_windows, windows
 from models.unet3d.volumes import same_spacing
 
 if TYPE_CHECKING:
@@ -182,8 +183,6 @@ class UNet3DTrainer:
         CheckpointError
             When `base_run`, or an interrupted training, does not fit.
         """
-        from models.unet3d.predict import NetworkPredictor
-
         notes: list[str] = []
         spacing = _common_spacing(train, notes)
         stacks = self._prepared(train, spacing)
@@ -194,36 +193,62 @@ class UNet3DTrainer:
         notes.append(compute.note)
         architecture, patch = self._architecture(stacks, spacing, notes)
         method = InstanceSettings(self.instances, min_volume_um3=self._min_volume(stacks, spacing))
+        model_file = {
+            "model": "unet3d",
+            "format": files.FORMAT,
+            "architecture": architecture.to_json(),
+            "spacing_um": spacing,
+            "percentiles": self.percentiles,
+            "patch_size": patch,
+            "instances": method.to_json(),
+            "fingerprint": self._fingerprint([*train, *val]),
+        }
         run_folder = Path(run_folder)
         run_folder.mkdir(parents=True, exist_ok=True)
         training, base = self._training(
-            architecture, patch, stacks, compute, run_folder,
-            {**self._model_file(architecture, patch, spacing), "instances": method.to_json()},
-            self._fingerprint([*train, *val]),
-        )  # fmt: skip
-        weights = self._loss_settings().class_weights
-
-        def judged_by(network: Any) -> Any:
-            maps = NetworkPredictor(network, architecture, compute, patch).maps
-            return judge(predict_windows(maps, judged), judged, spacing, weights, method)
-
+            architecture, patch, stacks, compute, run_folder, model_file
+        )
         if training.resume():
             notes.append(f"continued after epoch {training.history.epoch}")
-        history = training.run(judged_by, progress)
-        best = NetworkPredictor(training.best_network(), architecture, compute, patch)
-        chosen, f1 = tune(
-            predict_windows(best.maps, judged), spacing, self.instances, method.min_volume_um3
-        )
-        history.best["f1_instances_tuned"] = f1
-        training.write_model_file({"instances": chosen.to_json()})
+        self._fit(training, architecture, patch, compute, judged, spacing, progress)
         return TrainingResult(
             weights=run_folder / files.WEIGHTS_FILE,
-            best_epoch=history.best_epoch,
-            epochs=history.epoch,
-            validation=history.best,
+            best_epoch=training.history.best_epoch,
+            epochs=training.history.epoch,
+            validation=training.history.best,
             base=base,
             notes=tuple(notes),
         )
+
+    def _fit(
+        self,
+        training: Training,
+        architecture: Architecture,
+        patch: tuple[int, int, int],
+        compute: Compute,
+        judged: list[PreparedStack],
+        spacing: Spacing,
+        progress: Progress,
+    ) -> None:
+        weights = self._loss_settings().class_weights
+        method = InstanceSettings(**training.model_file["instances"])
+
+        def predicted_by(network: Any) -> list[Labelled]:
+            maps = NetworkPredictor(network, architecture, compute, patch).maps
+            return predict_windows(maps, judged)
+
+        def judge_network(network: Any) -> Validation:
+            return judge(predicted_by(network), judged, spacing, weights, method)
+
+        history = training.run(judge_network, progress)
+        chosen, f1 = tune(
+            predicted_by(training.best_network()),
+            spacing,
+            self.instances,
+            method.min_volume_um3,
+        )
+        history.best["f1_instances_tuned"] = f1
+        training.write_model_file({"instances": chosen.to_json()})
 
     def _gap(self) -> tuple[float, float] | None:
         return (self.gap_amplitude, self.gap_sigma_px) if self.gap_weighting else None
@@ -303,19 +328,8 @@ class UNet3DTrainer:
             self.head_weight,
             self.patience,
             None if self.max_minutes is None else 60 * self.max_minutes,
+            self.seed,
         )
-
-    def _model_file(
-        self, architecture: Architecture, patch: tuple[int, int, int], spacing: Spacing
-    ) -> dict[str, Any]:
-        return {
-            "model": "unet3d",
-            "format": files.FORMAT,
-            "architecture": architecture.to_json(),
-            "spacing_um": spacing,
-            "percentiles": self.percentiles,
-            "patch_size": patch,
-        }
 
     def _fingerprint(self, samples: Sequence[TrainingSample]) -> str:
         # What may change between an interrupted training and its continuation is left out.
@@ -336,7 +350,6 @@ class UNet3DTrainer:
         compute: Compute,
         run_folder: Path,
         model_file: dict[str, Any],
-        fingerprint: str,
     ) -> tuple[Training, str]:
         from models.unet3d.train import Training
 
@@ -355,7 +368,7 @@ class UNet3DTrainer:
         )
         training = Training(
             architecture, sampler, self._loss_settings(), self._schedule(), compute, run_folder,
-            model_file, fingerprint, self.seed,
+            model_file,
         )  # fmt: skip
         if self.base_run is None:
             training.start_at(*self._shares(stacks))
