@@ -56,21 +56,13 @@ def optimise(
     best = Thresholds(float(network.thresholds.prob), float(network.thresholds.nms), 0.0)
     for step, nms in enumerate(NMS_THRESHOLDS):
         progress(step, len(NMS_THRESHOLDS), "choosing thresholds")
-        pairs = [
+        overlaps = [
             _overlaps(network, stack, candidates, nms)
             for stack, candidates in zip(stacks, found, strict=True)
         ]
-        highest = max((pair.prob.max() for pair in pairs if pair.prob.size), default=0.0)
-        for prob in np.linspace(LOWEST_PROBABILITY, max(highest, LOWEST_PROBABILITY), STEPS):
-            f1 = float(np.mean([_f1(pairs, float(prob), iou) for iou in IOU_THRESHOLDS]))
-            if f1 > best.f1:
-                found = [
-                    find_candidates(network, stack.image, progress, LOWEST_PROBABILITY).best(
-                        MAX_CANDIDATES
-                    )
-                    for stack in stacks
-                ]
-    best = Thresholds(float(prob), nms, f1)
+        prob, f1 = _best_probability(overlaps)
+        if f1 > best.f1:
+            best = Thresholds(prob, nms, f1)
     progress(len(NMS_THRESHOLDS), len(NMS_THRESHOLDS), "choosing thresholds")
     return best
 
@@ -113,6 +105,15 @@ def _overlaps(network: Any, stack: PreparedStack, candidates: Candidates, nms: f
         counts=2 * visible[1:] > whole[1:],
         true_count=int(np.count_nonzero(size[1:])),
     )
+
+
+def _best_probability(stacks: Sequence[_Overlaps]) -> tuple[float, float]:
+    """Return the best threshold and its F1; of several equally good ones the middle one."""
+    highest = max((float(stack.prob.max()) for stack in stacks if stack.prob.size), default=0.0)
+    tried = np.linspace(LOWEST_PROBABILITY, max(highest, LOWEST_PROBABILITY), STEPS)
+    scores = np.array([np.mean([_f1(stacks, p, iou) for iou in IOU_THRESHOLDS]) for p in tried])
+    ties = tried[scores == scores.max()]
+    return float(ties[len(ties) // 2]), float(scores.max())
 
 
 def _f1(stacks: Sequence[_Overlaps], prob: float, iou: float) -> float:
