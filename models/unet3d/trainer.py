@@ -79,7 +79,10 @@ class UNet3DTrainer:
         Patches per step.
     object_share : float
         Share of patches centred on an object; the others lie anywhere.
-    steps_per_epoch, epochs : int
+    steps_per_epoch : int
+        Steps after which the network is validated.
+    epochs : int
+        At most so many times.
     max_minutes : float, optional
         Time budget of the training; the learning rate then falls with the time.
     patience : int
@@ -111,6 +114,7 @@ class UNet3DTrainer:
     base_run : str, optional
         Run folder whose weights training starts from.
     seed : int
+        Of weights, patches and augmentation; the same seed gives the same weights on a CPU.
     """
 
     features: Annotated[tuple[Size, ...], MinLen(1)] = (64, 128, 256)
