@@ -1,0 +1,191 @@
+"""Finds edits by comparing labels before and after, whichever tool made them.
+
+Two objects belong together where they share more than half of the voxels of either. What hangs
+together so is one change; its kind follows from how many objects it has on each side.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from annotations._chunks import Region, Voxels
+from annotations.edits._overlaps import Ids, Ints, Objects, Overlaps, blocks_of, count_overlaps
+from annotations.edits.records import Edit, Edits, Kind
+from annotations.errors import LabelError
+from annotations.objects import ObjectTable
+
+MAJORITY = 0.5
+"""Two objects belong together when they share more than this part of either's voxels."""
+
+_LARGEST_ID = int(np.iinfo(np.uint32).max)
+
+
+def compare_labels(before: Voxels, after: Voxels, *, objects: ObjectTable | None = None) -> Edits:
+    """Find what became of each object; ids in `after` may be any.
+
+    Two objects belong together when they share more than half of the voxels of one of them. Each
+    object is in one group of those that belong together, directly or through others:
+
+    ========= ========== ===========================================================
+    before    after      kind
+    ========= ========== ===========================================================
+    1         1          unchanged if all voxels are the same, else ``"reshaped"``
+    none      1          ``"added"``
+    1         none       ``"deleted"``
+    1         2 or more  ``"split"``
+    2 or more 1          ``"merged"``
+    2 or more 2 or more  ``"regrouped"``: at least one split and one merge in one
+    ========= ========== ===========================================================
+
+    So an object that moved by half of itself or more is one deleted and one added, and voxels
+    that a group gained or lost beside its split or merge are counted in its `Edit`.
+
+    Stable ids: of two that belong together, the pair with most voxels in common shares the id,
+    then the next pair of which neither has one: a merged object goes on under the id of its
+    largest contributor, of a split one the largest piece does. Others get ids above every id
+    ever given, in the order of their first voxels. Of equals, the one whose first shared voxel
+    comes first wins. Nothing depends on the ids after.
+
+    Parameters
+    ----------
+    before, after : ndarray, zarr array or source of slabs, integers, shape (Z, Y, X)
+        0 is background. Read block by block; each may be in memory or not.
+    objects : ObjectTable, optional
+        What the store knows: ids in it, those of rejected objects too, are never given again.
+
+    Returns
+    -------
+    Edits
+
+    Raises
+    ------
+    LabelError
+        Shapes that differ, not labels, or no ids left for new objects.
+    """
+    overlaps = count_overlaps(before, after, blocks_of(before, after))
+    return classify(overlaps, objects)
+
+
+def classify(overlaps: Overlaps, objects: ObjectTable | None, *, whole: bool = True) -> Edits:
+    """Return the edits that a table of overlaps tells of; as `compare_labels`."""
+    groups = _group(overlaps)
+    stable = _stable_ids(overlaps, groups, objects)
+    return Edits(
+        shape=overlaps.shape,
+        changes=_changes(overlaps, groups, stable),
+        before=overlaps.before,
+        after=overlaps.after,
+        stable_ids=stable,
+        whole=whole,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Groups:
+    """Group of each object, which pairs made the groups, and which groups changed."""
+
+    before: Ints
+    after: Ints
+    edge: Ints
+    changed: Ints
+
+
+def _group(found: Overlaps) -> _Groups:
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    n_before, n_after = found.before.ids.size, found.after.ids.size
+    size_before, size_after = found.before.sizes[found.i], found.after.sizes[found.j]
+    edge = np.flatnonzero(found.count > MAJORITY * np.minimum(size_before, size_after))
+    i, j = found.i[edge], found.j[edge]
+    n = n_before + n_after
+    links = coo_array((np.ones(edge.size, np.int8), (i, n_before + j)), shape=(n, n))
+    _, label = connected_components(links, directed=False)
+    same = (found.count == size_before) & (found.count == size_after)
+    changed = np.setdiff1d(label, label[found.i[same]]).astype(np.int64)
+    label = label.astype(np.int64)
+    return _Groups(label[:n_before], label[n_before:], edge, changed)
+
+
+def _stable_ids(found: Overlaps, groups: _Groups, objects: ObjectTable | None) -> Ids:
+    before, after = found.before, found.after
+    stable = np.zeros(after.ids.size, np.int64)
+    taken = np.zeros(before.ids.size, np.bool_)
+    edge = groups.edge[np.lexsort((found.first[groups.edge], -found.count[groups.edge]))]
+    for i, j in zip(found.i[edge].tolist(), found.j[edge].tolist(), strict=True):
+        if not taken[i] and not stable[j]:
+            taken[i] = True
+            stable[j] = before.ids[i]
+    highest = int(before.ids.max(initial=0))
+    if objects is not None:
+        highest = max(highest, int(objects.id.max(initial=0)))
+    new = np.flatnonzero(stable == 0)
+    new = new[np.argsort(after.first[new])]
+    if highest + new.size > _LARGEST_ID:
+        raise LabelError(
+            f"labels: expected room for {new.size} new ids below {_LARGEST_ID + 1}, got {highest} "
+            "as the highest id; number the labels of the stack from 1 on and add it again"
+        )
+    stable[new] = highest + 1 + np.arange(new.size)
+    return stable.astype(np.uint32)
+
+
+def _changes(found: Overlaps, groups: _Groups, stable: Ids) -> tuple[Edit, ...]:
+    n = 1 + int(max(groups.before.max(initial=-1), groups.after.max(initial=-1)))
+    inside = groups.before[found.i] == groups.after[found.j]
+    kept = np.zeros(n, np.int64)
+    np.add.at(kept, groups.before[found.i[inside]], found.count[inside])
+    rows_before, rows_after = _rows(groups.before, groups), _rows(groups.after, groups)
+    changes = []
+    for group in groups.changed.tolist():
+        b, a = rows_before[group], rows_after[group]
+        first = min(
+            found.before.first[b].min(initial=np.iinfo(np.int64).max),
+            found.after.first[a].min(initial=np.iinfo(np.int64).max),
+        )
+        edit = Edit(
+            kind=_kind(b.size, a.size),
+            before=tuple(found.before.ids[b].tolist()),
+            after=tuple(found.after.ids[a].tolist()),
+            stable=tuple(stable[a].tolist()),
+            gained=int(found.after.sizes[a].sum() - kept[group]),
+            lost=int(found.before.sizes[b].sum() - kept[group]),
+            box=_box(found.before, b, found.after, a),
+        )
+        # An object before and another after may start at one voxel.
+        changes.append(((int(first), not edit.before), edit))
+    return tuple(edit for _, edit in sorted(changes, key=lambda item: item[0]))
+
+
+def _rows(label: Ints, groups: _Groups) -> dict[int, Ints]:
+    """Objects of each changed group, ascending."""
+    order = np.argsort(label, kind="stable")
+    ordered = label[order]
+    start = np.searchsorted(ordered, groups.changed)
+    stop = np.searchsorted(ordered, groups.changed, side="right")
+    bounds = zip(groups.changed.tolist(), start.tolist(), stop.tolist(), strict=True)
+    return {group: order[a:b] for group, a, b in bounds}
+
+
+def _kind(n_before: int, n_after: int) -> Kind:
+    match n_before, n_after:
+        case 0, _:
+            return "added"
+        case _, 0:
+            return "deleted"
+        case 1, 1:
+            return "reshaped"
+        case 1, _:
+            return "split"
+        case _, 1:
+            return "merged"
+    return "regrouped"
+
+
+def _box(before: Objects, b: Ints, after: Objects, a: Ints) -> Region:
+    boxes = np.concatenate([before.boxes[b], after.boxes[a]])
+    low, high = boxes[:, :, 0].min(axis=0), boxes[:, :, 1].max(axis=0)
+    z, y, x = (slice(int(p), int(q)) for p, q in zip(low, high, strict=True))
+    return z, y, x
