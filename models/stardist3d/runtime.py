@@ -77,6 +77,8 @@ def _modules() -> StarDistModules:
                 importlib.import_module("triton")
             tf = importlib.import_module("tensorflow")
             _set_threads(tf)
+            # Advice on retracing for every new tile shape is nothing a user can act on.
+            tf.get_logger().setLevel("ERROR")
             found = StarDistModules(tf, *map(importlib.import_module, _STARDIST_MODULES))
     except (ImportError, RuntimeError) as exc:
         raise ModelError(

@@ -1,0 +1,295 @@
+"""StarDist 3D for real, on volumes of a few thousand voxels."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import typing
+
+import numpy as np
+import pytest
+
+from models.base import Segmenter, Trainer, TrainingSample
+from models.errors import (
+    CheckpointError,
+    ImageError,
+    TrainingDataError,
+    TrainingDivergedError,
+)
+from models.registry import load_run, trainer_class
+from models.stardist3d import StarDist3DTrainer, segmenter, thresholds
+from models.stardist3d.batches import Targets
+from models.stardist3d.fitting import COLUMNS, Fit, masked_losses
+from models.stardist3d.runfolder import new_network
+from models.stardist3d.runtime import import_stardist
+from tests.models.test_stardist3d_data import SPACING, prepared, sample
+
+TINY = {
+    "n_rays": 16,
+    "unet_n_filter_base": 4,
+    "net_conv_after": 8,
+    "epochs": 2,
+    "steps_per_epoch": 3,
+    "batch_size": 2,
+    "patch_size": (12, 32, 32),
+}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A finished tiny run: its folder, its result and the progress it reported."""
+    folder = tmp_path_factory.mktemp("runs") / "first"
+    calls = []
+    result = StarDist3DTrainer(**TINY).train(
+        [sample()], [sample(name="b", seed=1)], folder, progress=lambda *call: calls.append(call)
+    )
+    return folder, result, calls
+
+
+def config(folder, **options):
+    stardist = import_stardist()
+    return new_network(
+        folder,
+        stardist.models.Config3D(
+            rays=stardist.rays.Rays_GoldenSpiral(8, anisotropy=(2, 1, 1)),
+            anisotropy=(2, 1, 1),
+            **options,
+        ),
+    )
+
+
+def test_import_is_cheap():
+    code = "import models.stardist3d, sys; print('tensorflow' in sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "False"
+
+
+def test_options_can_be_read_by_a_config_schema():
+    hints = typing.get_type_hints(trainer_class("stardist3d"), include_extras=True)
+    assert set(hints) == set(StarDist3DTrainer.__dataclass_fields__)
+    assert isinstance(StarDist3DTrainer(), Trainer)
+
+
+def test_run_folder_has_csbdeeps_layout_and_curves(run):
+    folder, result, calls = run
+    for name in ("config.json", "thresholds.json", "weights_best.h5", "weights_last.h5"):
+        assert (folder / name).is_file()
+    lines = (folder / "curves.csv").read_text().splitlines()
+    assert lines[0].split(",") == list(COLUMNS) and len(lines) == 3
+    assert np.isfinite([float(value) for value in lines[2].split(",")]).all()
+    assert result.weights == folder / "weights_best.h5" and result.epochs == 2
+    assert result.validation["val_loss"] == min(float(line.split(",")[4]) for line in lines[1:])
+    assert (6, 6) in {call[:2] for call in calls}
+
+
+def test_loaded_run_predicts_as_the_same_weights_in_stock_stardist(run):
+    folder, _, _ = run
+    loaded = load_run("stardist3d", folder)
+    assert isinstance(loaded, Segmenter)
+    stock = import_stardist().models.StarDist3D(None, name=folder.name, basedir=str(folder.parent))
+    image = loaded.settings.normalisation.apply(sample().image)
+    for mine, theirs in zip(loaded.network.predict(image), stock.predict(image), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    assert loaded.network.thresholds == stock.thresholds
+    described = json.loads(json.dumps(loaded.describe()))
+    assert len(described["weights_sha256"]) == 64 and described["n_rays"] == 16
+
+
+def test_same_seed_gives_the_same_weights_and_leaves_numpys_generator_alone(run, tmp_path):
+    folder, _, _ = run
+    np.random.seed(11)  # noqa: NPY002
+    expected = np.random.RandomState(11).rand()
+    StarDist3DTrainer(**TINY).train([sample()], [sample(name="b", seed=1)], tmp_path / "again")
+    assert np.random.rand() == expected  # noqa: NPY002
+    first, again = (load_run("stardist3d", path).network for path in (folder, tmp_path / "again"))
+    for a, b in zip(first.keras_model.get_weights(), again.keras_model.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_fine_tuning_keeps_the_base_architecture_and_is_silent(run, tmp_path, capfd):
+    folder, _, _ = run
+    options = TINY | {"n_rays": 32, "epochs": 1, "steps_per_epoch": 1, "learning_rate": 1e-9}
+    result = StarDist3DTrainer(**options, base_run=str(folder)).train(
+        [sample()], [], tmp_path / "tuned"
+    )
+    assert result.base.startswith("first sha256:")
+    assert any("n_rays is the base run's 16" in note for note in result.notes)
+    assert any("best epoch was chosen on the training stacks" in note for note in result.notes)
+    base, tuned = (load_run("stardist3d", path).network for path in (folder, tmp_path / "tuned"))
+    for a, b in zip(base.keras_model.get_weights(), tuned.keras_model.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+    assert capfd.readouterr().out == ""
+
+
+def test_losses_equal_stardists_on_known_targets_and_skip_unknown_ones(tmp_path):
+    network = config(tmp_path, grid=(1, 2, 2), unet_n_filter_base=2, net_conv_after_unet=4)
+    tf = import_stardist().tf
+    stack = prepared()
+    targets = Targets(import_stardist().rays.rays_from_json(network.config.rays_json), (1, 2, 2), (2, 1, 1))  # fmt: skip  # noqa: E501
+    image, (prob, dist) = targets.batch([(stack.image, stack.labels)])
+    predicted = network.keras_model(image)
+    network.prepare_for_training()
+    theirs = network.keras_model.loss
+    mine = masked_losses(8)
+    for ours, stock, true, out in zip(mine, theirs, (prob, dist), predicted, strict=True):
+        assert float(ours(true, out)) == pytest.approx(
+            float(tf.reduce_mean(stock(true, out))), rel=1e-4
+        )
+    unknown = np.zeros(prob.shape, bool)
+    unknown[:, :, :10] = True
+    for ours, true, out in zip(mine, (prob, dist), predicted, strict=True):
+        true = true.copy()
+        true[..., -1:][unknown] = -1
+        spoilt = np.where(unknown, 0.9, out).astype(np.float32)
+        assert float(ours(true, out)) == pytest.approx(float(ours(true, spoilt)), rel=1e-6)
+        true[..., -1:] = -1
+        assert float(ours(true, out)) == 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"grid": (1, 2, 2), "unet_n_filter_base": 2, "net_conv_after_unet": 2},
+        {
+            "grid": (1, 2, 2),
+            "backbone": "resnet",
+            "resnet_n_filter_base": 2,
+            "resnet_n_blocks": 1,
+            "net_conv_after_resnet": 2,
+        },
+    ],
+)
+def test_tiles_change_nothing(tmp_path, monkeypatch, options):
+    network = config(tmp_path, **options)
+    image = np.random.default_rng(0).random((8, 400, 24)).astype(np.float32)
+    whole = segmenter.find_candidates(network, image, prob_threshold=0.0)
+    monkeypatch.setattr(segmenter, "TILE_VOXELS", 8 * 24 * 300)
+    seen = []
+    tiled = segmenter.find_candidates(
+        network, image, lambda *call: seen.append(call), prob_threshold=0.0
+    )
+    assert seen[-1][0] == seen[-1][1] > 1
+    order = [np.lexsort(found.points.T) for found in (whole, tiled)]
+    np.testing.assert_array_equal(whole.points[order[0]], tiled.points[order[1]])
+    np.testing.assert_allclose(whole.dist[order[0]], tiled.dist[order[1]], atol=1e-4)
+
+
+def test_perfect_predictions_become_the_labels_and_thresholds_are_found(tmp_path, monkeypatch):
+    network = config(tmp_path, unet_n_filter_base=2, net_conv_after_unet=2)
+    stack = prepared()
+    rays = import_stardist().rays.rays_from_json(network.config.rays_json)
+    prob, dist = Targets(rays, (1, 1, 1), (2, 1, 1)).of(stack.labels)
+    inside = prob[..., 0] > 0.1
+    points, found_prob = np.argwhere(inside), 0.5 + prob[..., 0][inside] / 2
+    # A false object, less probable than the true ones.
+    points = np.vstack([points, [[6, 19, 19]]])
+    found_prob = np.append(found_prob, 0.4)
+    found_dist = np.vstack([dist[..., :-1][inside], np.full((1, 8), 2.0)])
+    ideal = segmenter.Candidates(found_prob, found_dist.astype(np.float32), points)
+    monkeypatch.setattr(thresholds, "find_candidates", lambda *_: ideal)
+    best = thresholds.optimise(network, [stack])
+    assert best.f1 > 0.6 and 0.4 < best.prob < 0.99 and best.nms in thresholds.NMS_THRESHOLDS
+    kept = ideal.prob >= best.prob
+    found = segmenter.suppress(
+        network, segmenter.Candidates(*(part[kept] for part in (ideal.prob, ideal.dist, points))),
+        stack.labels.shape, nms_threshold=best.nms,
+    )  # fmt: skip
+    labels, confidence = segmenter.draw_objects(found, stack.labels.shape)
+    assert labels.max() == len(confidence) == 4
+    assert confidence[1] == pytest.approx(1, abs=0.01)
+
+
+def test_other_voxel_size_is_resampled_and_told(run):
+    folder, _, _ = run
+    loaded = load_run("stardist3d", folder)
+    same = loaded.segment(sample().image, SPACING)
+    finer = loaded.segment(np.repeat(sample().image, 2, axis=1), (2.0, 0.25, 0.5))
+    assert same.notes == () and same.labels.dtype == np.uint32
+    assert finer.labels.shape == (12, 80, 40) and "resampled" in finer.notes[0]
+    assert set(same.confidence) == set(np.unique(same.labels)) - {0}
+
+
+def test_one_slice_and_a_patch_larger_than_the_stack(tmp_path):
+    whole = sample()
+    cut = [getattr(whole, part)[5:6] for part in ("image", "labels", "mask")]
+    options = TINY | {"epochs": 1, "steps_per_epoch": 1, "patch_size": (64, 64, 64)}
+    result = StarDist3DTrainer(**options).train(
+        [TrainingSample("slice", *cut, SPACING)], [], tmp_path / "slice"
+    )
+    assert any(note.startswith("patch_size (64, 64, 64) became (1, ") for note in result.notes)
+    labels = load_run("stardist3d", tmp_path / "slice").segment(cut[0], SPACING).labels
+    assert labels.shape == (1, 40, 40)
+
+
+@pytest.mark.parametrize("train", [[], "empty", "hidden"])
+def test_nothing_to_learn_is_refused_before_anything_is_written(tmp_path, train):
+    one = sample()
+    if train == "empty":
+        train = [TrainingSample("x", one.image, 0 * one.labels, one.mask, SPACING)]
+    elif train == "hidden":
+        train = [TrainingSample("x", one.image, one.labels, ~one.mask, SPACING)]
+    with pytest.raises(TrainingDataError, match="at least one object"):
+        StarDist3DTrainer(**TINY).train(train, [], tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_divergence_keeps_the_last_good_weights(tmp_path, monkeypatch):
+    plain = Fit._next_rate
+
+    def explode(self):
+        plain(self)
+        rate = 1e-4 if self._steps < 3 else 1e30
+        self._set_value(self._model.optimizer.learning_rate, rate)
+        return rate
+
+    monkeypatch.setattr(Fit, "_next_rate", explode)
+    with pytest.raises(TrainingDivergedError, match="weights of epoch 1 are kept"):
+        StarDist3DTrainer(**TINY | {"epochs": 4}).train([sample()], [], tmp_path / "run")
+    weights = load_run("stardist3d", tmp_path / "run").network.keras_model.get_weights()
+    assert all(np.isfinite(array).all() for array in weights)
+
+
+def damaged(run_folder, tmp_path, change):
+    folder = tmp_path / "copy"
+    shutil.copytree(run_folder, folder)
+    change(folder)
+    return folder
+
+
+def edit(name, **values):
+    def change(folder):
+        content = json.loads((folder / name).read_text())
+        (folder / name).write_text(json.dumps(content | values))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda f: (f / "weights_best.h5").unlink(), "weights_best.h5 is missing"),
+        (lambda f: (f / "weights_best.h5").write_bytes(b"\x89HDF"), "fit each other"),
+        (lambda f: (f / "config.json").write_text("{"), "expected JSON"),
+        (lambda f: (f / "model.json").write_text("[]"), "expected a JSON object"),
+        (edit("model.json", model="unet3d"), "got one of 'unet3d'"),
+        (edit("config.json", unet_n_filter_base=8), "fit each other"),
+        (edit("config.json", rays_json={"name": "print", "kwargs": {}}), "expected rays"),
+    ],
+)
+def test_damaged_run_folders_are_refused(run, tmp_path, change, message):
+    with pytest.raises(CheckpointError, match=message):
+        load_run("stardist3d", damaged(run[0], tmp_path, change))
+
+
+def test_missing_run_folder_is_refused(tmp_path):
+    with pytest.raises(CheckpointError, match="finished run"):
+        load_run("stardist3d", tmp_path / "nowhere")
+
+
+def test_bad_images_are_refused(run):
+    loaded = load_run("stardist3d", run[0])
+    for image in (np.zeros((4, 4)), np.zeros((4, 8, 8)), np.full((4, 8, 8), np.nan)):
+        with pytest.raises(ImageError):
+            loaded.segment(image, SPACING)
