@@ -53,6 +53,9 @@ class ObjectTable:
         The round that last changed the object, `NO_ROUND` before any.
     origins : tuple of str
         ``"person:<who>"`` or ``"model:<which>"``.
+    highest_id : int
+        The highest id that was ever given in the stack, also to objects whose rows are gone; at
+        least that of the last row. New objects get ids above it, so that none is given twice.
 
     Raises
     ------
@@ -66,6 +69,7 @@ class ObjectTable:
     confidence: NDArray[np.float32]
     round: NDArray[np.int32]
     origins: tuple[str, ...] = field(default=())
+    highest_id: int = 0
 
     def __post_init__(self) -> None:
         lengths = {name: np.shape(getattr(self, name)) for name in COLUMNS}
@@ -80,6 +84,8 @@ class ObjectTable:
             column.flags.writeable = False
             object.__setattr__(self, name, column)
         self._check_values()
+        last = int(self.id[-1]) if self.id.size else 0
+        object.__setattr__(self, "highest_id", max(self.highest_id, last))
 
     def _check_values(self) -> None:
         if self.id.size and self.id[0] == 0:
@@ -155,13 +161,15 @@ class ObjectTable:
         )
 
     @classmethod
-    def from_arrays(cls, columns: Mapping[str, ArrayLike]) -> Self:
+    def from_arrays(cls, columns: Mapping[str, ArrayLike], *, highest_id: int = 0) -> Self:
         """Build a table from columns in any row order, `origin` as names.
 
         Parameters
         ----------
         columns : mapping of str to array, shape (N,)
             The keys of `COLUMNS`.
+        highest_id : int
+            The highest id that was ever given, if it is above those in `columns`.
 
         Raises
         ------
@@ -184,7 +192,12 @@ class ObjectTable:
         sorted_arrays = {
             name: _exact(name, values[order], COLUMNS[name]) for name, values in arrays.items()
         }
-        return cls(origin=codes.astype(np.uint16), origins=tuple(map(str, names)), **sorted_arrays)
+        return cls(
+            origin=codes.astype(np.uint16),
+            origins=tuple(map(str, names)),
+            highest_id=highest_id,
+            **sorted_arrays,
+        )
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return the columns, `origin` as names; what `from_arrays` takes."""
@@ -203,7 +216,9 @@ class ObjectTable:
     def select(self, keep: NDArray[np.bool_]) -> ObjectTable:
         """Return the rows where `keep` (bool, shape (N,)) is True."""
         return ObjectTable(
-            **{name: getattr(self, name)[keep] for name in COLUMNS}, origins=self.origins
+            **{name: getattr(self, name)[keep] for name in COLUMNS},
+            origins=self.origins,
+            highest_id=self.highest_id,
         )
 
     def updated(self, rows: ObjectTable) -> ObjectTable:
@@ -211,7 +226,8 @@ class ObjectTable:
         kept = self.select(~np.isin(self.id, rows.id)).to_arrays()
         new = rows.to_arrays()
         return ObjectTable.from_arrays(
-            {name: np.concatenate([kept[name], new[name]]) for name in COLUMNS}
+            {name: np.concatenate([kept[name], new[name]]) for name in COLUMNS},
+            highest_id=max(self.highest_id, rows.highest_id),
         )
 
     def counts(self) -> dict[str, int]:

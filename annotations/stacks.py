@@ -28,6 +28,7 @@ STACKS = "stacks"
 IMAGE, LABELS, VERIFIED = "image", "labels", "verified"
 OBJECTS, HASHES = "objects", "slice_hashes"
 VERIFIED_VOXELS = "verified_voxels"
+HIGHEST_ID = "highest_id"
 
 _OBJECT_CHUNK = 16384
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -266,7 +267,11 @@ def read_objects(group: zarr.Group) -> ObjectTable:
     """Return the objects of a stack's group."""
     objects = child_group(group, OBJECTS)
     columns: dict[str, Any] = {name: child_array(objects, name)[...] for name in COLUMNS}
-    return ObjectTable(**columns, origins=tuple(cast("list[str]", objects.attrs["origins"])))
+    return ObjectTable(
+        **columns,
+        origins=tuple(cast("list[str]", objects.attrs["origins"])),
+        highest_id=int(cast("int", objects.attrs.get(HIGHEST_ID, 0))),
+    )
 
 
 def write_objects(group: zarr.Group, table: ObjectTable) -> None:
@@ -274,6 +279,10 @@ def write_objects(group: zarr.Group, table: ObjectTable) -> None:
     objects = child_group(group, OBJECTS)
     if objects.attrs["origins"] != list(table.origins):
         objects.attrs["origins"] = list(table.origins)
+    # Kept when rows go and when an earlier round comes back: an id is never given twice.
+    highest = max(int(cast("int", objects.attrs.get(HIGHEST_ID, 0))), table.highest_id)
+    if objects.attrs.get(HIGHEST_ID) != highest:
+        objects.attrs[HIGHEST_ID] = highest
     for name in COLUMNS:
         array, values = child_array(objects, name), getattr(table, name)
         if np.asarray(array[...]).tobytes() == values.tobytes():
