@@ -1,0 +1,48 @@
+"""A file or folder that appears only when it is complete."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from annotations.errors import FormatError
+
+
+@contextmanager
+def new_file(path: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
+    """Give a temporary path beside `path`, for a file or folder that takes its place at the end.
+
+    Parameters
+    ----------
+    path : Path
+    suffixes : tuple of str
+        What the name must end in, one of these.
+
+    Raises
+    ------
+    FormatError
+        Another suffix, a path that exists, a folder that does not, or no space left.
+    """
+    if not path.name.lower().endswith(suffixes):
+        raise FormatError(f"{path}: expected a name that ends in {' or '.join(suffixes)}; rename")
+    if not path.parent.is_dir():
+        raise FormatError(f"{path}: the folder {path.parent} does not exist; create it first")
+    if path.exists():
+        raise FormatError(f"{path}: exists already; give another name, or remove it first")
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
+    try:
+        yield partial
+        partial.rename(path)
+    except OSError as exc:
+        raise FormatError(
+            f"{path}: could not be written ({exc.strerror or exc}); free some space or choose "
+            "another folder"
+        ) from exc
+    finally:
+        if partial.is_dir():
+            shutil.rmtree(partial)
+        else:
+            partial.unlink(missing_ok=True)
