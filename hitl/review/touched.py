@@ -1,0 +1,125 @@
+"""Which chunks a session has changed, and what they held before: what a draft and a round write."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hitl.review.history import Box, pack, unpack
+
+ChunkIndex = tuple[int, int, int]
+"""Position of a chunk in the grid, (z, y, x)."""
+
+
+@dataclass(frozen=True)
+class ChunkData:
+    """One chunk's labels and verified voxels, each from `pack`, and a digest of both."""
+
+    labels: bytes
+    verified: bytes
+    digest: str
+
+    @classmethod
+    def of(cls, labels: NDArray[np.uint32], verified: NDArray[np.uint8]) -> ChunkData:
+        """Pack a chunk."""
+        return cls(pack(labels), pack(verified), digest(labels, verified))
+
+
+def digest(labels: NDArray[np.uint32], verified: NDArray[np.uint8]) -> str:
+    """Return a digest of a chunk's voxels."""
+    found = hashlib.blake2b(np.ascontiguousarray(labels).tobytes(), digest_size=16)
+    found.update(np.ascontiguousarray(verified).tobytes())
+    return found.hexdigest()
+
+
+class TouchedChunks:
+    """Keeps each chunk as it was before its first change.
+
+    Parameters
+    ----------
+    labels : ndarray of uint32, shape (Z, Y, X)
+    verified : ndarray of uint8, shape (Z, Y, X)
+        Both are edited in place; `touch` is called before.
+    chunks : (int, int, int)
+        The store's.
+    """
+
+    def __init__(
+        self,
+        labels: NDArray[np.uint32],
+        verified: NDArray[np.uint8],
+        chunks: tuple[int, int, int],
+    ) -> None:
+        self._labels = labels
+        self._verified = verified
+        self._chunks = chunks
+        self._base: dict[ChunkIndex, ChunkData] = {}
+        self._packed: dict[ChunkIndex, ChunkData] = {}
+
+    def touch(self, box: Box) -> None:
+        """Say that a box is about to change."""
+        for index in self._meeting(box):
+            self._packed.pop(index, None)
+            if index not in self._base:
+                self._base[index] = self._read(index)
+
+    def box(self, index: ChunkIndex) -> Box:
+        """Return the voxels of a chunk, cut at the stack's border."""
+        z, y, x = (
+            slice(i * chunk, min((i + 1) * chunk, size))
+            for i, chunk, size in zip(index, self._chunks, self._labels.shape, strict=True)
+        )
+        return z, y, x
+
+    def base(self, index: ChunkIndex) -> ChunkData:
+        """Return a touched chunk as it was at the start."""
+        return self._base[index]
+
+    def base_labels(self, box: Box) -> NDArray[np.uint32]:
+        """Return the labels of a box as they were at the start."""
+        found = self._labels[box].copy()
+        for index in self._meeting(box):
+            if index not in self._base:
+                continue
+            chunk = self.box(index)
+            data = unpack(self._base[index].labels, found.dtype, self._labels[chunk].shape)
+            there, here = _overlap(box, chunk)
+            found[there] = data[here]
+        return found
+
+    def changed(self) -> dict[ChunkIndex, ChunkData]:
+        """Return the chunks that differ from the start now (undo can have brought some back)."""
+        for index in self._base:
+            if index not in self._packed:
+                self._packed[index] = self._read(index)
+        return {
+            index: data
+            for index, data in sorted(self._packed.items())
+            if data.digest != self._base[index].digest
+        }
+
+    def _read(self, index: ChunkIndex) -> ChunkData:
+        box = self.box(index)
+        return ChunkData.of(self._labels[box], self._verified[box])
+
+    def _meeting(self, box: Box) -> Iterator[ChunkIndex]:
+        spans = [
+            range(part.start // chunk, -(-part.stop // chunk))
+            for part, chunk in zip(box, self._chunks, strict=True)
+        ]
+        for z in spans[0]:
+            for y in spans[1]:
+                for x in spans[2]:
+                    yield z, y, x
+
+
+def _overlap(box: Box, chunk: Box) -> tuple[Box, Box]:
+    """Return where both meet, relative to the box and to the chunk."""
+    common = [(max(p.start, q.start), min(p.stop, q.stop)) for p, q in zip(box, chunk, strict=True)]
+    z, y, x = (slice(a - p.start, b - p.start) for (a, b), p in zip(common, box, strict=True))
+    k, j, i = (slice(a - p.start, b - p.start) for (a, b), p in zip(common, chunk, strict=True))
+    return (z, y, x), (k, j, i)

@@ -1,0 +1,60 @@
+"""Tiny anisotropic stacks for the correction session."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotations.objects import ObjectTable, Status
+from hitl.review.activity import ActivityClock
+from hitl.review.session import ReviewSession
+
+SPACING = (3.0, 1.0, 1.0)
+SHAPE = (8, 32, 40)
+
+
+def ball(centre: tuple[int, int, int], radius_um: float, shape=SHAPE) -> NDArray[np.bool_]:
+    grid = np.indices(shape).astype(float)
+    return sum(((grid[i] - centre[i]) * SPACING[i]) ** 2 for i in range(3)) <= radius_um**2
+
+
+def stack() -> tuple[NDArray, NDArray, NDArray, ObjectTable]:
+    """Image, labels, verified, objects: 1 is fine, 2 is debris, 3 is two nuclei, 4 + 5 are one."""
+    labels = np.zeros(SHAPE, np.uint32)
+    labels[ball((4, 7, 7), 5)] = 1
+    labels[ball((4, 26, 34), 3)] = 2
+    labels[ball((4, 8, 22), 5) | ball((4, 8, 31), 5)] = 3
+    whole = ball((4, 24, 10), 6)
+    labels[whole] = 4
+    labels[whole & (np.indices(SHAPE)[2] > 11)] = 5
+    image = (labels > 0) * 100 + np.random.default_rng(0).integers(0, 20, SHAPE)
+    objects = ObjectTable.make(
+        [1, 2, 3, 4, 5],
+        status=Status.PROPOSED,
+        origin="model:m",
+        confidence={1: 0.9, 2: 0.2, 3: 0.5, 4: 0.6},
+    )
+    return image.astype(np.uint16), labels, np.zeros(SHAPE, np.uint8), objects
+
+
+class Clock:
+    """Seconds that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def session(clock: Clock | None = None) -> ReviewSession:
+    image, labels, verified, objects = stack()
+    return ReviewSession(
+        image,
+        labels,
+        verified,
+        objects,
+        SPACING,
+        chunks=(4, 16, 16),
+        clock=ActivityClock(now=clock or Clock()),
+    )
