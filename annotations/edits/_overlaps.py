@@ -11,11 +11,11 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from annotations._chunks import Region, SlabSource, Voxels, as_labels, read_slab, z_slabs
+from annotations._chunks import Region, SlabSource, Voxels, z_slabs
+from annotations.edits._reading import Ids, read_region
 from annotations.errors import LabelError
 
 Ints = NDArray[np.int64]
-Ids = NDArray[np.uint32]
 
 BLOCK_BYTES = 1 << 26
 """Most that is read of one image at a time, unless one slice (or one row of chunks) is more."""
@@ -110,22 +110,6 @@ def check_pair(before: Voxels, after: Voxels) -> tuple[int, int, int]:
             "after; give both from the same stack"
         )
     return one
-
-
-def read_region(source: Voxels, region: Region) -> Ids:
-    """Return a part of a label image, C-contiguous uint32.
-
-    Raises
-    ------
-    LabelError
-        Not labels.
-    """
-    z, y, x = region
-    if isinstance(source, SlabSource):
-        block = read_slab(source, z.start, z.stop)[:, y, x]
-    else:
-        block = np.asarray(source[region])
-    return np.ascontiguousarray(as_labels(block, "labels"))
 
 
 def blocks_of(before: Voxels, after: Voxels) -> Iterator[Region]:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from annotations._chunks import Region, Voxels
-from annotations.edits._overlaps import Ids, Ints, Objects, Overlaps, blocks_of, count_overlaps
+from annotations.edits._overlaps import Ints, Objects, Overlaps, blocks_of, count_overlaps
+from annotations.edits._reading import Ids
 from annotations.edits.records import Edit, Edits, Kind
 from annotations.errors import LabelError
 from annotations.objects import ObjectTable

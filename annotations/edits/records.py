@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotations._chunks import Region, as_labels
-from annotations.edits._overlaps import Ids, Objects
+from annotations.edits._overlaps import Objects
+from annotations.edits._reading import Ids
 from annotations.errors import LabelError
 from annotations.rounds import EditCounts
 
@@ -116,6 +117,21 @@ class Edits:
         if self.whole:
             return [int(s) for s in self.stable_ids[self.after.index(wanted)]]
         return [self.stable.get(i, i) for i in wanted]
+
+    def with_stable_ids(self) -> Edits:
+        """Return the same edits as of the labels with stable ids."""
+        order = np.argsort(self.stable_ids)
+        after, stable = self.after, self.stable_ids[order]
+        changes = []
+        for change in self.changes:
+            ids = tuple(sorted(change.stable))
+            changes.append(replace(change, after=ids, stable=ids))
+        return replace(
+            self,
+            changes=tuple(changes),
+            after=Objects(stable, after.sizes[order], after.boxes[order], after.first[order]),
+            stable_ids=stable,
+        )
 
     def apply_stable_ids(self, after: NDArray[Any]) -> Ids:
         """Return a part of the labels after with stable ids.

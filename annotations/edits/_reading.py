@@ -1,0 +1,78 @@
+"""Reads boxes of label images, whatever holds them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from annotations._chunks import Region, SlabSource, Voxels, as_labels, tile_slab
+
+Ids = NDArray[np.uint32]
+
+CACHE_BYTES = 1 << 26
+"""Decoded chunks of one array that are kept while neighbouring boxes are read."""
+
+
+@runtime_checkable
+class RegionSource(SlabSource, Protocol):
+    """A source of slabs that can read a box without the slabs around it."""
+
+    def read_region(self, region: Region) -> Ids:
+        """Return labels of the region's shape."""
+        ...
+
+
+def read_region(source: Voxels, region: Region) -> Ids:
+    """Return a part of a label image, uint32 and C-contiguous, shape (dz, dy, dx).
+
+    Raises
+    ------
+    LabelError
+        Not labels.
+    """
+    z, y, x = region
+    if isinstance(source, RegionSource):
+        block: Any = source.read_region(region)
+    elif isinstance(source, SlabSource):
+        block = source.read(z.start, z.stop)[:, y, x]
+    else:
+        block = source[region]
+    return np.ascontiguousarray(as_labels(np.asarray(block), "labels"))
+
+
+def box_reader(source: Voxels) -> Callable[[Region], Ids]:
+    """Return a function that reads boxes; of a Zarr array it keeps the last decoded chunks."""
+    if not isinstance(source, zarr.Array):
+        return lambda region: read_region(source, region)
+    array, chunks = source, OrderedDict[tuple[int, ...], Ids]()
+    room = max(1, CACHE_BYTES // (4 * int(np.prod(array.chunks))))
+
+    def chunk(index: tuple[int, ...]) -> Ids:
+        if index not in chunks:
+            place = tuple(
+                slice(i * c, min((i + 1) * c, n))
+                for i, c, n in zip(index, array.chunks, array.shape, strict=True)
+            )
+            chunks[index] = as_labels(np.asarray(array[place]), "labels")
+            if len(chunks) > room:
+                chunks.popitem(last=False)
+        chunks.move_to_end(index)
+        return chunks[index]
+
+    def read(region: Region) -> Ids:
+        out = np.empty([part.stop - part.start for part in region], np.uint32)
+        for there, here in tile_slab(array, out, tuple(part.start for part in region)):
+            index = tuple(part.start // c for part, c in zip(there, array.chunks, strict=True))
+            inner = tuple(
+                slice(part.start - i * c, part.stop - i * c)
+                for part, i, c in zip(there, index, array.chunks, strict=True)
+            )
+            out[here] = chunk(index)[inner]
+        return out
+
+    return read

@@ -1,0 +1,45 @@
+"""Label images that are made when they are read, so that they need not fit in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from annotations._chunks import Region, Voxels
+from annotations.edits._reading import Ids, read_region
+from annotations.edits.records import Edits
+
+
+@dataclass(frozen=True, eq=False)
+class StableLabels:
+    """The labels after, with stable ids; what a round may write.
+
+    Parameters
+    ----------
+    after : ndarray, zarr array or source of slabs, shape (Z, Y, X)
+        As the tool gave them.
+    edits : Edits
+        What `compare_labels` found in them.
+    """
+
+    after: Voxels
+    edits: Edits
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(Z, Y, X)."""
+        return tuple(self.after.shape)
+
+    def read(self, z_start: int, z_stop: int) -> Ids:
+        """Return labels of shape (z_stop - z_start, Y, X)."""
+        _, y, x = self.shape
+        return self.read_region((slice(z_start, z_stop), slice(0, y), slice(0, x)))
+
+    def read_region(self, region: Region) -> Ids:
+        """Return labels of the region's shape; its ends must be given.
+
+        Raises
+        ------
+        LabelError
+            The labels have changed since they were compared.
+        """
+        return self.edits.apply_stable_ids(read_region(self.after, region))

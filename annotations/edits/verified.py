@@ -1,0 +1,166 @@
+"""Which voxels a person has verified by accepting, editing and checking."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotations._chunks import Region, Voxels, explicit
+from annotations.edits._overlaps import Ints, check_pair
+from annotations.edits._reading import box_reader
+from annotations.edits.records import Edits
+from annotations.errors import LabelError
+from annotations.volume import Spacing
+
+
+class VerifiedPatch(NamedTuple):
+    """Voxels to be set as verified; those that are 0 here stay as they are.
+
+    Parameters
+    ----------
+    region : (slice, slice, slice)
+        Of (z, y, x).
+    mask : ndarray of uint8, shape of the region
+        1 where verified.
+    """
+
+    region: Region
+    mask: NDArray[np.uint8]
+
+
+class _Seen(NamedTuple):
+    region: Region
+    gone: tuple[int, ...]
+    kept: tuple[int, ...]
+
+
+def shell_voxels(spacing_um: Spacing, thickness: float = 2.0) -> tuple[int, int, int]:
+    """Return how far the shell of an object reaches along (z, y, x), in voxels.
+
+    Parameters
+    ----------
+    spacing_um : (float, float, float)
+        Voxel size (z, y, x) in µm.
+    thickness : float
+        In voxels of the finest axis. Along the others it is the same distance, but one voxel at
+        least, or else nothing would say where an object ends along z.
+
+    Raises
+    ------
+    LabelError
+        A voxel size or thickness that is not positive.
+
+    >>> shell_voxels((2.0, 0.5, 0.5)), shell_voxels((0.5, 0.5, 0.25))
+    ((1, 2, 2), (1, 1, 2))
+    """
+    if not min(*spacing_um, thickness) > 0:
+        raise LabelError(
+            f"shell: expected a positive voxel size and thickness, got {spacing_um} and {thickness}"
+        )
+    reach = thickness * min(spacing_um)
+    z, y, x = (max(1, int(reach / size + 0.5)) for size in spacing_um)
+    return z, y, x
+
+
+def verified_mask_update(
+    before: Voxels,
+    after: Voxels,
+    edits: Edits,
+    accepted: Collection[int] = (),
+    *,
+    shell: tuple[int, int, int],
+    checked: Iterable[Region] = (),
+) -> Iterator[VerifiedPatch]:
+    """Yield the voxels that edits, accepted objects and checked regions verify.
+
+    These are: the objects that an edit left and those accepted, each with a shell of background;
+    former voxels of edited and deleted objects that are background now; and all of each
+    checked region. A shell never covers another object. Read are the boxes of these objects only.
+
+    Parameters
+    ----------
+    before, after : ndarray, zarr array or source of slabs, shape (Z, Y, X)
+        The images that were compared.
+    edits : Edits
+        What `compare_labels` found in them.
+    accepted : collection of int
+        Ids after.
+    shell : (int, int, int)
+        Semi-axes (z, y, x), in voxels, of the ellipsoid of background that goes with each voxel
+        of an object; see `shell_voxels`.
+    checked : iterable of (slice, slice, slice)
+        Regions (z, y, x) in which a person says that everything is right.
+
+    Yields
+    ------
+    VerifiedPatch
+        They may overlap.
+
+    Raises
+    ------
+    LabelError
+        An accepted id that the labels after do not have, a region outside the stack, a negative
+        shell, or images of another shape than those compared.
+    """
+    from annotations.edits import _kernels
+
+    shape = _check_shape(before, after, edits)
+    offsets = _ellipsoid(shell)
+    regions = [explicit(region, shape, "checked region") for region in checked]
+    for region in regions:
+        sizes = [part.stop - part.start for part in region]
+        yield VerifiedPatch(region, np.broadcast_to(np.uint8(1), sizes))
+    read_before, read_after = box_reader(before), box_reader(after)
+    for seen in _seen(edits, accepted):
+        z, y, x = (
+            slice(max(0, part.start - reach), min(size, part.stop + reach))
+            for part, reach, size in zip(seen.region, shell, shape, strict=True)
+        )
+        place = (z, y, x)
+        if any(_within(place, region) for region in regions):
+            continue
+        new = read_after(place)
+        old = read_before(place) if seen.gone else new
+        mask = np.zeros(new.shape, np.uint8)
+        gone, kept = (np.array(sorted(ids), np.uint32) for ids in (seen.gone, seen.kept))
+        _kernels.mark_seen()(old, new, gone, kept, offsets, mask)
+        yield VerifiedPatch(place, mask)
+
+
+def _seen(edits: Edits, accepted: Collection[int]) -> Iterator[_Seen]:
+    done: set[int] = set()
+    for change in edits.changes:
+        done.update(change.after)
+        yield _Seen(change.box, change.before, change.after)
+    wanted = sorted(set(accepted) - done)
+    for row, id_ in zip(edits.after.index(wanted), wanted, strict=True):
+        yield _Seen(edits.after.region(np.array([row], np.int64)), (), (id_,))
+
+
+def _check_shape(before: Voxels, after: Voxels, edits: Edits) -> tuple[int, int, int]:
+    shape = check_pair(before, after)
+    if shape != edits.shape:
+        raise LabelError(
+            f"verified: expected the labels of shape {edits.shape} that were compared, got {shape}"
+        )
+    return shape
+
+
+def _within(inner: Region, outer: Region) -> bool:
+    return all(o.start <= i.start and i.stop <= o.stop for i, o in zip(inner, outer, strict=True))
+
+
+def _ellipsoid(semi_axes: tuple[int, int, int]) -> Ints:
+    """Offsets (n, 3) within an ellipsoid, without (0, 0, 0)."""
+    if min(semi_axes) < 0:
+        raise LabelError(f"shell: expected 0 or more voxels along (z, y, x), got {semi_axes}")
+    inside = []
+    for offset in product(*(range(-r, r + 1) for r in semi_axes)):
+        distance = sum((o / r) ** 2 for o, r in zip(offset, semi_axes, strict=True) if r)
+        if 0 < distance <= 1 + 1e-9:
+            inside.append(offset)
+    return np.array(inside, np.int64).reshape(-1, 3)

@@ -1,0 +1,302 @@
+"""Joins the edits of a person with what others committed since the labels were handed out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotations._chunks import Region, Voxels, explicit
+from annotations.edits._overlaps import check_pair
+from annotations.edits._reading import Ids, read_region
+from annotations.edits.compare import compare_labels
+from annotations.edits.partial import compare_regions
+from annotations.edits.records import Edit, Edits, relabelled
+from annotations.edits.sources import StableLabels
+from annotations.errors import ConflictError
+from annotations.objects import ObjectTable
+
+Reason = Literal["object", "voxels", "accepted", "checked"]
+"""Both changed an object, or gave the same voxels to one; one accepted, or checked the region
+of, what the other changed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conflict:
+    """One place where the work of two people does not go together.
+
+    Parameters
+    ----------
+    reason : {"object", "voxels", "accepted", "checked"}
+    objects : tuple of int
+        Their ids in the store, ascending: as they are now, or were when the labels were handed out.
+    box : (slice, slice, slice)
+        Around them; z, y, x.
+    """
+
+    reason: Reason
+    objects: tuple[int, ...]
+    box: Region
+
+
+class MergeConflictError(ConflictError):
+    """Edits that others' edits meet; `conflicts` says where.
+
+    Parameters
+    ----------
+    name : str
+        Whose labels they are, for the message.
+    conflicts : tuple of Conflict
+    """
+
+    def __init__(self, name: str, conflicts: tuple[Conflict, ...]) -> None:
+        self.conflicts = conflicts
+        ids = sorted({i for conflict in conflicts for i in conflict.objects})
+        shown = ", ".join(map(str, ids[:8])) + (f" and {len(ids) - 8} more" if ids[8:] else "")
+        low = min(conflict.box[0].start for conflict in conflicts)
+        high = max(conflict.box[0].stop for conflict in conflicts) - 1
+        super().__init__(
+            f"{name}: expected edits where nobody else made any, got {len(conflicts)} that meet "
+            f"changes committed since (objects {shown}; z {low} to {high}); nothing was written: "
+            "export the labels as they are now, redo these edits in them, and import again"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Merged:
+    """What a round may write.
+
+    Parameters
+    ----------
+    labels : MergedLabels or StableLabels
+        Source of slabs, shape (Z, Y, X), with stable ids; it reads the three images when asked.
+    edits : Edits
+        From `theirs` to `labels`. Outside the boxes of its changes the two are equal.
+    accepted : tuple of int
+        Ids in `labels` of the accepted objects.
+    """
+
+    labels: MergedLabels | StableLabels
+    edits: Edits
+    accepted: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class MergedLabels:
+    """Their labels with my edits in them; read box by box.
+
+    Parameters
+    ----------
+    base, mine, theirs : ndarray, zarr array or source of slabs, shape (Z, Y, X)
+    edits : Edits
+        From `base` to `mine`.
+    ids : ndarray of uint32
+        Id in the store now of each of `edits.after.ids`.
+    shared : tuple of Edit
+        Changes of mine that they made just so.
+    """
+
+    base: Voxels
+    mine: Voxels
+    theirs: Voxels
+    edits: Edits
+    ids: Ids
+    shared: tuple[Edit, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(Z, Y, X)."""
+        return tuple(self.theirs.shape)
+
+    def read(self, z_start: int, z_stop: int) -> Ids:
+        """Return labels of shape (z_stop - z_start, Y, X)."""
+        _, y, x = self.shape
+        return self.read_region((slice(z_start, z_stop), slice(0, y), slice(0, x)))
+
+    def read_region(self, region: Region) -> Ids:
+        """Return labels of the region's shape; its ends must be given."""
+        base, mine = read_region(self.base, region), read_region(self.mine, region)
+        changed = self.edits.apply_stable_ids(mine) != base
+        for change in self.shared:
+            changed &= ~(np.isin(base, change.before) | np.isin(mine, change.after))
+        ids = relabelled(mine, self.edits.after.ids, self.ids, keep_unknown=False)
+        return np.where(changed, ids, read_region(self.theirs, region))
+
+
+def merge_edits(
+    base: Voxels,
+    mine: Voxels,
+    theirs: Voxels,
+    *,
+    objects: ObjectTable,
+    name: str = "labels",
+    accepted: Collection[int] = (),
+    checked: Iterable[Region] = (),
+) -> Merged:
+    """Put one person's edits into labels that others have changed meanwhile.
+
+    Edits of different objects and voxels both land. What both did in just the same way landed
+    already. Anything else that meets is a conflict, and no labels are made.
+
+    Parameters
+    ----------
+    base : ndarray, zarr array or source of slabs, integers, shape (Z, Y, X)
+        The labels that were handed out.
+    mine : as `base`
+        What came back; ids may be any.
+    theirs : as `base`
+        The store's labels now. Give the same object as `base` when they are those.
+    objects : ObjectTable
+        Rows of `theirs`.
+    name : str
+        The stack's, for messages.
+    accepted : collection of int
+        Ids in `mine` of unchanged objects that the person says are right.
+    checked : iterable of (slice, slice, slice)
+        Regions in which the person says that everything is right as in `mine`.
+
+    Returns
+    -------
+    Merged
+
+    Raises
+    ------
+    MergeConflictError
+        A `ConflictError`: both changed an object, or gave the same voxels to one; or they changed
+        what the person accepted or checked.
+    LabelError
+        Shapes that differ, not labels, an accepted id that `mine` lacks, or a region outside.
+    """
+    ours = compare_labels(base, mine, objects=objects)
+    regions = [explicit(region, ours.shape, "checked region") for region in checked]
+    ours.after.index(accepted)
+    if theirs is base:
+        kept = tuple(sorted(set(ours.stable_id(accepted))))
+        return Merged(StableLabels(mine, ours), ours.with_stable_ids(), kept)
+    check_pair(base, theirs)
+    sides = _Sides(base, mine, theirs, ours, compare_labels(base, theirs))
+    conflicts = tuple(_conflicts(sides, accepted, regions))
+    if conflicts:
+        raise MergeConflictError(name, conflicts)
+    labels = MergedLabels(base, mine, theirs, ours, sides.ids_now, sides.shared[0])
+    kept = tuple(sorted(set(sides.ids_now[ours.after.index(accepted)].tolist())))
+    boxes = [change.box for change in sides.my_changes]
+    boxes += [ours.after.region(row[None]) for row in ours.after.index(accepted)]
+    edits = compare_regions(theirs, labels, boxes, objects=objects, follow=kept)
+    return Merged(labels, edits, kept)
+
+
+@dataclass(frozen=True, eq=False)
+class _Sides:
+    """Three images and the edits between the first and each of the others."""
+
+    base: Voxels
+    mine: Voxels
+    theirs: Voxels
+    ours: Edits
+    others: Edits
+
+    @cached_property
+    def exact(self) -> dict[int, int]:
+        """Id in `theirs` of each object of `mine` that has just the same voxels there."""
+        return dict(compare_labels(self.theirs, self.mine).unchanged)
+
+    @cached_property
+    def shared(self) -> tuple[tuple[Edit, ...], tuple[Edit, ...]]:
+        """Changes that both made in just the same way: as mine, as theirs."""
+        theirs = {(c.before, c.after): c for c in self.others.changes}
+        pairs = []
+        for change in self.ours.changes if theirs else ():
+            after = tuple(sorted(self.exact.get(i, 0) for i in change.after))
+            if (change.before, after) in theirs:
+                pairs.append((change, theirs[change.before, after]))
+        return tuple(m for m, _ in pairs), tuple(t for _, t in pairs)
+
+    @cached_property
+    def my_changes(self) -> tuple[Edit, ...]:
+        return _without(self.ours.changes, self.shared[0])
+
+    @cached_property
+    def their_changes(self) -> tuple[Edit, ...]:
+        return _without(self.others.changes, self.shared[1])
+
+    @cached_property
+    def ids_now(self) -> Ids:
+        """Id in the store now of each object of mine; 0 for what they changed and I did not."""
+        now = {before: after for after, before in self.others.unchanged.items()}
+        same = {i: self.exact[i] for change in self.shared[0] for i in change.after}
+        known = set(self.ours.before.ids.tolist())
+        ids = [
+            same.get(mine, now.get(stable, 0) if stable in known else stable)
+            for mine, stable in self.ours.stable.items()
+        ]
+        return np.array(ids, np.uint32)
+
+
+def _without(changes: tuple[Edit, ...], dropped: tuple[Edit, ...]) -> tuple[Edit, ...]:
+    keys = {(c.before, c.after) for c in dropped}
+    return tuple(c for c in changes if (c.before, c.after) not in keys)
+
+
+def _conflicts(
+    sides: _Sides, accepted: Collection[int], checked: list[Region]
+) -> Iterator[Conflict]:
+    theirs_of = {i: change for change in sides.their_changes for i in change.before}
+    for change in sides.my_changes:
+        both = tuple(i for i in change.before if i in theirs_of)
+        if both:
+            yield Conflict(reason="object", objects=both, box=change.box)
+        elif change.gained:
+            yield from _claimed_by_both(sides, change)
+    unchanged = sides.ours.unchanged
+    for mine in sorted(set(accepted)):
+        before = unchanged.get(mine, 0)
+        if before in theirs_of:
+            box = theirs_of[before].box
+            yield Conflict(reason="accepted", objects=(before,), box=box)
+    for region in checked:
+        for change in sides.their_changes:
+            yield from _changed_inside(sides, change, region)
+
+
+def _claimed_by_both(sides: _Sides, change: Edit) -> Iterator[Conflict]:
+    """Voxels of the background that a change of mine and one of theirs gave to objects."""
+    meeting = [c for c in sides.their_changes if c.gained and _overlap(c.box, change.box)]
+    if not meeting:
+        return
+    base, mine, theirs = (
+        read_region(source, change.box) for source in (sides.base, sides.mine, sides.theirs)
+    )
+    claimed = np.isin(mine, change.after) & (base == 0) & (theirs != 0)
+    if claimed.any():
+        ids = tuple(np.unique(theirs[claimed]).tolist())
+        yield Conflict(reason="voxels", objects=ids, box=_box_of(claimed, change.box))
+
+
+def _changed_inside(sides: _Sides, change: Edit, region: Region) -> Iterator[Conflict]:
+    """Voxels in a region of mine that belong, or did, to objects that they changed."""
+    place = _overlap(change.box, region)
+    if place is None:
+        return
+    base, theirs = read_region(sides.base, place), read_region(sides.theirs, place)
+    inside = np.isin(base, change.before) | np.isin(theirs, change.after)
+    if inside.any():
+        ids = change.before or change.after
+        yield Conflict(reason="checked", objects=ids, box=_box_of(inside, place))
+
+
+def _overlap(a: Region, b: Region) -> Region | None:
+    z, y, x = (slice(max(p.start, q.start), min(p.stop, q.stop)) for p, q in zip(a, b, strict=True))
+    return (z, y, x) if all(p.start < p.stop for p in (z, y, x)) else None
+
+
+def _box_of(mask: NDArray[np.bool_], place: Region) -> Region:
+    z, y, x = (
+        slice(part.start + int(where.min()), part.start + int(where.max()) + 1)
+        for part, where in zip(place, np.nonzero(mask), strict=True)
+    )
+    return z, y, x
