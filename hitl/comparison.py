@@ -1,0 +1,341 @@
+"""Whether one model is worse than another on the same objects, by stratum, beyond noise.
+
+Each truth object is an item: the evaluation score that the candidate gives it minus the one that
+the model in use gives it. So is each spurious object: -1 when only the candidate has it, +1 when
+only the other has it, 0 when both have. That the mean of a group of items is below zero by chance
+is tested by flipping the signs of its items at random (Fisher's paired randomisation test: if the
+models were equally good, either sign would be as likely).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hitl.errors import MetricError
+from hitl.metrics.contingency import Contingency, count_overlaps
+from hitl.metrics.overlap_score import overlap_scores
+from models.base import Spacing
+
+ALPHA = 0.05
+"""Chance, at most, that a model that is as good is found worse: overall, and in any stratum."""
+
+TOLERANCE = 0.01
+"""A mean score lower by no more than this is no regression, however certain."""
+
+FLIPS = 9999
+"""Random sign flips of a test; all of them where there are fewer than 4096."""
+
+_ALL_FLIPS = 12
+_RESAMPLES = 2000
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Paired:
+    """The items of one stack, or of several.
+
+    Parameters
+    ----------
+    in_use, candidate : ndarray of float64, shape (N,)
+        Evaluation score of each truth object under both models.
+    volume_um3, depth_um : ndarray of float64, shape (N,)
+        Depth: z of the centre below the first slice.
+    neighbours : ndarray of float64, shape (N,)
+        Objects no further from it, surface to surface, than its own diameter (both taken as
+        spheres of their volume).
+    spurious : ndarray of float64, shape (M,)
+        Per spurious object -1 (only the candidate has it), 1 (only the other) or 0.
+    """
+
+    in_use: Floats
+    candidate: Floats
+    volume_um3: Floats
+    depth_um: Floats
+    neighbours: Floats
+    spurious: Floats
+
+    @classmethod
+    def joined(cls, parts: Sequence[Paired]) -> Paired:
+        """Return the items of several stacks as one."""
+        return cls(
+            **{
+                name: np.concatenate([getattr(part, name) for part in parts])
+                for name in cls.__dataclass_fields__
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Stratum:
+    """One group of items.
+
+    Parameters
+    ----------
+    name : str
+        As in "small objects".
+    objects : int
+        Items in it.
+    in_use, candidate : float
+        Mean scores; for spurious objects how many each model has.
+    difference, low, high : float
+        Mean difference, and its 95 % interval from resampling the items (percentiles).
+    p : float
+        One-sided, of the sign-flip test that the candidate is worse.
+    worse : bool
+        Worse beyond noise; strata after Holm's correction for their number.
+    """
+
+    name: str
+    objects: int
+    in_use: float
+    candidate: float
+    difference: float
+    low: float
+    high: float
+    p: float
+    worse: bool = False
+
+    def figures(self) -> str:
+        """Return what a message says of it."""
+        scores = f"{self.candidate:.3f} against {self.in_use:.3f}"
+        if self.name == SPURIOUS:
+            scores = f"{self.candidate:.0f} against {self.in_use:.0f}"
+        return (
+            f"{self.name}: {scores}, difference {self.difference:+.3f} "
+            f"[{self.low:+.3f}, {self.high:+.3f}] over {self.objects} items, p = {self.p:.4f}"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain types for JSON."""
+        return asdict(self)
+
+
+EVERYTHING = "all objects"
+SPURIOUS = "spurious objects"
+
+
+def paired_objects(
+    truth: NDArray[np.integer[Any]],
+    counts: NDArray[np.bool_],
+    in_use: NDArray[np.integer[Any]],
+    candidate: NDArray[np.integer[Any]],
+    spacing_um: Spacing,
+) -> Paired:
+    """Score two predictions of one stack on the objects that count.
+
+    An object counts where more than half of its voxels do. Objects are compared whole, also
+    where they reach out of the voxels that count. A predicted object is spurious when it
+    counts and less than half of it lies on truth objects.
+
+    Parameters
+    ----------
+    truth, in_use, candidate : ndarray of integer, shape (Z, Y, X)
+        Instance labels, 0 for background.
+    counts : ndarray of bool, shape (Z, Y, X)
+        Voxels of which a person knows what is there.
+    spacing_um : (float, float, float)
+        Voxel size (z, y, x) in µm.
+
+    Raises
+    ------
+    MetricError
+        Shapes differ, or not labels.
+    """
+    if counts.shape != truth.shape:
+        raise MetricError(
+            f"expected a mask of the truth's shape {truth.shape}, got {counts.shape}: "
+            "give both of one stack"
+        )
+    mask = np.ascontiguousarray(counts, dtype=np.uint32)
+    tables = [count_overlaps(truth, labels) for labels in (in_use, candidate)]
+    scores = [
+        overlap_scores(table, labels).score
+        for table, labels in zip(tables, (in_use, candidate), strict=True)
+    ]
+    counted = _counted(count_overlaps(truth, mask))
+    spacing = np.asarray(spacing_um, np.float64)
+    centres: Floats = np.asarray(tables[0].truth_centroids * spacing, np.float64)
+    volumes: Floats = np.asarray(tables[0].truth_sizes * np.prod(spacing), np.float64)
+    neighbours = _neighbours(centres, volumes)
+    spurious = [
+        _spurious(table, labels, mask)
+        for table, labels in zip(tables, (in_use, candidate), strict=True)
+    ]
+    return Paired(
+        in_use=scores[0][counted],
+        candidate=scores[1][counted],
+        volume_um3=volumes[counted],
+        depth_um=centres[counted, 0],
+        neighbours=neighbours[counted],
+        spurious=_pair_spurious(in_use, candidate, *spurious),
+    )
+
+
+def compare(items: Paired) -> tuple[Stratum, ...]:
+    """Compare two models overall and by stratum; the first stratum is all items.
+
+    Strata: terciles of volume, of depth and of the number of neighbours (where values tie, a
+    tercile may be smaller or missing), and the spurious objects. A stratum is worse when its
+    mean is lower by more than `TOLERANCE` and p is below `ALPHA` (all items), or below it after
+    Holm's correction for the number of strata.
+    """
+    difference = items.candidate - items.in_use
+    whole = np.ones(difference.size, np.bool_)
+    first = _stratum(EVERYTHING, items, whole, np.concatenate([difference, items.spurious]))
+    strata = [_stratum(name, items, chosen, difference[chosen]) for name, chosen in _strata(items)]
+    if items.spurious.size:
+        strata.append(_spurious_stratum(items))
+    below = _holm([stratum.p for stratum in strata])
+    judged = [_judged(first, first.p < ALPHA)]
+    judged += [_judged(stratum, found) for stratum, found in zip(strata, below, strict=True)]
+    return tuple(judged)
+
+
+def flip_p(values: Floats) -> float:
+    """Return the chance of so low a mean or a lower one if signs were random, one-sided.
+
+    Exact for up to 12 values that are not 0, otherwise from `FLIPS` random flips with a fixed
+    seed; 1 where all values are 0.
+    """
+    sizes = np.abs(values[values != 0])
+    if not sizes.size:
+        return 1.0
+    # Flips that give the same sum differ in their last bits.
+    found = values.sum() + 1e-9 * sizes.sum()
+    if sizes.size <= _ALL_FLIPS:
+        signs = np.array(list(product((-1.0, 1.0), repeat=sizes.size)))
+        return float(np.mean(signs @ sizes <= found))
+    random = np.random.default_rng(0)
+    lower = 0
+    for start in range(0, FLIPS, 500):
+        n = min(500, FLIPS - start)
+        flips = random.integers(0, 2, (n, sizes.size), dtype=np.int8) * 2 - 1
+        lower += int(np.count_nonzero(flips @ sizes <= found))
+    return (1 + lower) / (1 + FLIPS)
+
+
+def _strata(items: Paired) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    for values, names in (
+        (items.volume_um3, ("small objects", "objects of middle size", "large objects")),
+        (items.depth_um, ("shallow objects", "objects at middle depth", "deep objects")),
+        (items.neighbours, ("isolated objects", "objects with neighbours", "crowded objects")),
+    ):
+        if not values.size:
+            continue
+        third = np.searchsorted(np.quantile(values, [1 / 3, 2 / 3]), values)
+        for number, name in enumerate(names):
+            chosen = third == number
+            if 0 < chosen.sum() < values.size:
+                yield name, chosen
+
+
+def _stratum(name: str, items: Paired, chosen: NDArray[np.bool_], values: Floats) -> Stratum:
+    in_use, candidate = items.in_use[chosen], items.candidate[chosen]
+    return Stratum(
+        name,
+        int(values.size),
+        float(in_use.mean()) if in_use.size else 0.0,
+        float(candidate.mean()) if candidate.size else 0.0,
+        *_interval(values),
+        flip_p(values),
+    )
+
+
+def _spurious_stratum(items: Paired) -> Stratum:
+    values = items.spurious
+    return Stratum(
+        SPURIOUS,
+        int(values.size),
+        float(np.count_nonzero(values >= 0)),
+        float(np.count_nonzero(values <= 0)),
+        *_interval(values),
+        flip_p(values),
+    )
+
+
+def _interval(values: Floats) -> tuple[float, float, float]:
+    if not values.size:
+        return 0.0, 0.0, 0.0
+    random = np.random.default_rng(0)
+    means = np.array(
+        [values[random.integers(0, values.size, values.size)].mean() for _ in range(_RESAMPLES)]
+    )
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(values.mean()), float(low), float(high)
+
+
+def _judged(stratum: Stratum, unlikely: bool) -> Stratum:
+    worse = bool(unlikely and stratum.difference < -TOLERANCE)
+    return replace(stratum, worse=worse)
+
+
+def _holm(p: list[float]) -> list[bool]:
+    """Which of several tests are below `ALPHA` together (Holm, Scand. J. Stat. 1979)."""
+    below = [False] * len(p)
+    for rank, test in enumerate(np.argsort(p, kind="stable").tolist()):
+        if p[test] >= ALPHA / (len(p) - rank):
+            break
+        below[test] = True
+    return below
+
+
+def _counted(table: Contingency) -> NDArray[np.bool_]:
+    """Which truth objects of a table lie mostly on the other image's objects."""
+    inside = np.zeros(table.n_truth, np.int64)
+    np.add.at(inside, table.i, table.count)
+    return np.asarray(2 * inside > table.truth_sizes, np.bool_)
+
+
+def _neighbours(centres: Floats, volumes: Floats) -> Floats:
+    if not centres.size:
+        return np.zeros(0)
+    from scipy.spatial import cKDTree
+
+    radii = np.cbrt(volumes * 3 / (4 * np.pi))
+    tree = cKDTree(centres)
+    # The largest object's surface may be as near as its radius.
+    near = tree.query_ball_point(centres, 3 * radii + radii.max())
+    found = [
+        np.count_nonzero(
+            np.linalg.norm(centres[others] - centres[i], axis=1)
+            <= 3 * radii[i] + radii[np.asarray(others)]
+        )
+        - 1
+        for i, others in enumerate(near)
+    ]
+    return np.asarray(found, np.float64)
+
+
+def _spurious(
+    table: Contingency, labels: NDArray[np.integer[Any]], mask: NDArray[np.uint32]
+) -> NDArray[np.int64]:
+    """Ids of the predicted objects that count and lie mostly on no truth object."""
+    on_truth = np.zeros(table.n_pred, np.int64)
+    np.add.at(on_truth, table.j, table.count)
+    counted = _counted(count_overlaps(labels, mask))
+    return np.asarray(table.pred_ids[counted & (2 * on_truth < table.pred_sizes)])
+
+
+def _pair_spurious(
+    in_use: NDArray[np.integer[Any]],
+    candidate: NDArray[np.integer[Any]],
+    ids_in_use: NDArray[np.int64],
+    ids_candidate: NDArray[np.int64],
+) -> Floats:
+    table = count_overlaps(in_use, candidate)
+    old, new = table.truth_ids[table.i], table.pred_ids[table.j]
+    smaller = np.minimum(table.truth_sizes[table.i], table.pred_sizes[table.j])
+    both = (2 * table.count > smaller) & np.isin(old, ids_in_use) & np.isin(new, ids_candidate)
+    common_old, common_new = np.unique(old[both]).size, np.unique(new[both]).size
+    common = min(common_old, common_new)
+    return np.repeat(
+        np.array([1.0, 0.0, -1.0]),
+        [ids_in_use.size - common, common, ids_candidate.size - common],
+    )

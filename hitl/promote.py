@@ -1,0 +1,339 @@
+"""Which run is in use, and the comparison that a run must pass to take its place."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+import numpy as np
+
+from annotations.stacks import StackInfo
+from annotations.store import AnnotationStore
+from hitl.comparison import SPURIOUS, Paired, Stratum, compare, paired_objects
+from hitl.errors import HitlError, NothingToDoError, ProjectError
+from hitl.prediction import BOOTSTRAP, Predictor, cached_prediction
+from hitl.project import Project, now, write_json
+from hitl.reporting import Reporter
+from hitl.samples import MIN_VALIDATION_VOXELS, refuse_leakage
+from hitl.tables import plain_table
+from hitl.training import read_card
+
+IN_USE = "in_use.json"
+"""In the project's folder: the run in use and every promotion before it."""
+
+LOCK_TIMEOUT_S = 10.0
+
+FEW = 5
+"""With fewer items no difference, however large, could be told from noise."""
+
+
+class RegressionError(HitlError):
+    """A run that is worse than the model in use, or that finds nothing."""
+
+
+@dataclass(frozen=True)
+class Promoted:
+    """A run that is in use now.
+
+    Parameters
+    ----------
+    run : str
+    replaced : str or None
+        The run that was in use before.
+    compared_with : str or None
+        The run that was in use, or the bootstrap's segmenter for the first promotion; None where
+        a forced promotion had nothing to compare on.
+    stacks : tuple of str
+        Where they were compared.
+    strata : tuple of Stratum
+        All objects first.
+    forced : bool
+    objections : tuple of str
+        What it was forced against.
+    """
+
+    run: str
+    replaced: str | None
+    compared_with: str | None
+    stacks: tuple[str, ...]
+    strata: tuple[Stratum, ...]
+    forced: bool
+    objections: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `--json` prints."""
+        return asdict(self)
+
+    def table(self) -> Any:
+        """Return what is printed for people."""
+        return plain_table(
+            ("stratum", "items", "in use", "candidate", "difference", "95 %", "p"),
+            [_row(stratum) for stratum in self.strata],
+            title=f"{self.run} against {self.compared_with} on {', '.join(self.stacks)}",
+            right=("items", "in use", "candidate", "difference", "p"),
+        )
+
+    def sentence(self) -> str:
+        """Return the outcome in one line."""
+        before = f" instead of {self.replaced}" if self.replaced else ""
+        forced = f" (forced against: {'; '.join(self.objections)})" if self.objections else ""
+        return f"{self.run} is in use now{before}{forced}"
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A stack, or the rows of it in y that no training saw."""
+
+    info: StackInfo
+    rows: slice
+
+
+def model_in_use(project: Project) -> str | None:
+    """Return the promoted run's id, None before any promotion.
+
+    Raises
+    ------
+    ProjectError
+        The file that says so is damaged.
+    """
+    run = _read(project)["run"]
+    return None if run is None else str(run)
+
+
+def promotions(project: Project) -> list[dict[str, Any]]:
+    """Return every promotion, oldest first: run, when, by, replaced, forced, why, strata, …."""
+    return list(_read(project)["history"])
+
+
+def promote(
+    project: Project,
+    run: str,
+    reporter: Reporter,
+    *,
+    force: bool = False,
+    why: str = "",
+    by: str | None = None,
+) -> Promoted:
+    """Put a run in use, unless it is worse than what is in use.
+
+    Both are compared on labelled stacks of split val, on what people verified there; without
+    any, on what they verified in the slab at the far end in y of the training stacks that
+    training held out. Test stacks are never looked at. The first run is compared with the
+    bootstrap's segmenter, since that is what it would replace. See `hitl.comparison.compare` for
+    when it counts as worse.
+
+    Parameters
+    ----------
+    project : Project
+    run : str
+        A finished run's id.
+    reporter : Reporter
+    force : bool
+        Promote it all the same; who, when, why and what spoke against it are recorded.
+    why : str
+        The reason, needed with `force`.
+    by : str, optional
+        Who; the name of the account when not given.
+
+    Raises
+    ------
+    RegressionError
+        The run is worse beyond noise, overall or in a stratum, or finds no object.
+    NothingToDoError
+        It is in use already, or nothing is verified to compare on.
+    ProjectError
+        Unknown run, or `force` without a reason.
+    LeakageError
+        A stack to compare on shares voxels with a test stack.
+    """
+    project.run(run)
+    if force and not why.strip():
+        raise ProjectError("--force: expected the reason, got none; give it with --why TEXT")
+    with _alone(project):
+        known = _read(project)
+        if known["run"] == run:
+            raise NothingToDoError(f"{run} is in use already; nothing changed")
+        against = known["run"] or BOOTSTRAP
+        result = _judge(project, run, against, force, reporter)
+        if result.objections and not force:
+            raise RegressionError(_refusal(result))
+        entry = {
+            **result.to_dict(),
+            "when": now(),
+            "by": by or getpass.getuser(),
+            "why": why if force else "",
+            "weights_sha256": read_card(project.run(run))["weights_sha256"],
+        }
+        write_json(project.folder / IN_USE, {"run": run, "history": [*known["history"], entry]})
+    return result
+
+
+@contextmanager
+def _alone(project: Project) -> Iterator[None]:
+    """Let one promotion at a time read and write the record."""
+    file = project.folder / f"{IN_USE}.lock"
+    lock = filelock.FileLock(file)
+    try:
+        lock.acquire(timeout=LOCK_TIMEOUT_S)
+    except filelock.Timeout as error:
+        raise ProjectError(
+            f"{project.folder}: another promotion is under way (it holds {file.name}); wait until "
+            "it is done and try again"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _judge(project: Project, run: str, against: str, force: bool, reporter: Reporter) -> Promoted:
+    """Compare, and say what speaks against the run."""
+    replaced = None if against == BOOTSTRAP else against
+    store = project.store()
+    try:
+        parts = _parts(project, store, [run, against], reporter)
+    except NothingToDoError as error:
+        if not force:
+            raise
+        return Promoted(run, replaced, None, (), (), True, (str(error),))
+    models = [Predictor(project, name, reporter) for name in (against, run)]
+    items, found = _items(project, store, parts, models)
+    stacks = tuple(part.info.name for part in parts)
+    if not items.in_use.size:
+        missing = _nothing_verified(project)
+        if not force:
+            raise missing
+        return Promoted(run, replaced, None, stacks, (), True, (str(missing),))
+    if items.in_use.size < FEW:
+        reporter.note(
+            f"only {items.in_use.size} verified objects to compare on: no difference could be "
+            "told from noise; verify more objects of a stack of split val"
+        )
+    strata = compare(items)
+    objections = [stratum.figures() for stratum in strata if stratum.worse]
+    if not found:
+        objections.insert(0, f"it finds no object in {', '.join(stacks)}")
+    return Promoted(run, replaced, models[0].name, stacks, strata, force, tuple(objections))
+
+
+def _items(
+    project: Project, store: AnnotationStore, parts: Sequence[_Part], models: Sequence[Predictor]
+) -> tuple[Paired, bool]:
+    """Scores of both models, and whether the second finds anything at all."""
+    items, found = [], False
+    for part in parts:
+        view = store.stack(part.info.name)
+        in_use, candidate = (
+            cached_prediction(project, store, model, part.info.name)[0] for model in models
+        )
+        counts = np.zeros(part.info.zyx, np.bool_)
+        counts[:, part.rows] = np.asarray(view.verified[:, part.rows]) > 0
+        truth = np.asarray(view.labels[...], dtype=np.uint32)
+        found = found or bool(candidate.any())
+        items.append(paired_objects(truth, counts, in_use, candidate, part.info.spacing_um))
+    return Paired.joined(items), found
+
+
+def _parts(
+    project: Project, store: AnnotationStore, models: list[str], reporter: Reporter
+) -> list[_Part]:
+    """Where two models can be compared without anything that one of them was trained on."""
+    verified = [info for info in store.stacks() if store.stack(info.name).verified_voxels > 0]
+    parts = [_Part(info, slice(0, info.zyx[1])) for info in verified if info.split == "val"]
+    cards = [read_card(project.run(name)) for name in models if name != BOOTSTRAP]
+    if parts:
+        _note_training(cards, parts, reporter)
+    else:
+        share = min([project.config.training.validation_share, *map(_share, cards)])
+        parts = _held_out([info for info in verified if info.split == "train"], share)
+        reporter.note(
+            f"no verified stack of split val: compares on the last {share:.0%} in y of the "
+            "training stacks"
+        )
+        for card in cards:
+            if any(source["split"] == "val" for source in card["trained_on"]):
+                reporter.note(
+                    f"{card['run']} was trained when there was a stack of split val, so nothing "
+                    "of the training stacks was held out: its scores here flatter it"
+                )
+    if not parts:
+        raise _nothing_verified(project)
+    refuse_leakage(store, [part.info.name for part in parts])
+    return parts
+
+
+def _share(card: dict[str, Any]) -> float:
+    return float(card["config"]["validation_share"])
+
+
+def _held_out(stacks: list[StackInfo], share: float) -> list[_Part]:
+    """Return the slabs that `hitl.samples.split_sample` held out."""
+    parts = []
+    for info in stacks:
+        height = info.zyx[1]
+        cut = height - max(round(height * share), MIN_VALIDATION_VOXELS)
+        if cut >= MIN_VALIDATION_VOXELS:
+            parts.append(_Part(info, slice(cut, height)))
+    return parts
+
+
+def _note_training(cards: list[dict[str, Any]], parts: list[_Part], reporter: Reporter) -> None:
+    for card in cards:
+        seen = {s["source_sha256"] for s in card["trained_on"] if s["split"] == "train"} - {None}
+        for part in parts:
+            if part.info.source_sha256 in seen:
+                reporter.note(
+                    f"{card['run']} was trained on the file of {part.info.name}: its scores "
+                    "there flatter it"
+                )
+
+
+def _nothing_verified(project: Project) -> NothingToDoError:
+    share = project.config.training.validation_share
+    return NothingToDoError(
+        "there is no verified object to compare on: verify some in a stack of split val (or in "
+        f"the last {share:.0%} in y of a training stack), add one with `hitl add PROJECT IMAGE "
+        "--split val --labels FILE`, or promote without a comparison with --force --why TEXT"
+    )
+
+
+def _refusal(result: Promoted) -> str:
+    return (
+        f"{result.run} is not promoted, {result.compared_with} does better on "
+        f"{', '.join(result.stacks)}: {'; '.join(result.objections)}. Train again on more "
+        "verified objects like these, or promote it all the same with --force --why TEXT"
+    )
+
+
+def _row(stratum: Stratum) -> tuple[str, ...]:
+    scores = (stratum.in_use, stratum.candidate)
+    return (
+        stratum.name,
+        str(stratum.objects),
+        *(f"{s:.0f}" if stratum.name == SPURIOUS else f"{s:.3f}" for s in scores),
+        f"{stratum.difference:+.3f}",
+        f"{stratum.low:+.3f} to {stratum.high:+.3f}",
+        f"{stratum.p:.4f}",
+    )
+
+
+def _read(project: Project) -> dict[str, Any]:
+    file: Path = project.folder / IN_USE
+    if not file.is_file():
+        return {"run": None, "history": []}
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        found = error
+    if not (isinstance(found, dict) and "run" in found and isinstance(found.get("history"), list)):
+        raise ProjectError(
+            f"{file}: expected the record of promotions, got something else; restore it from a "
+            "copy, or delete it and promote a run again"
+        )
+    return found
