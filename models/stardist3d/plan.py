@@ -108,32 +108,32 @@ def choose_grid(sizes: ObjectSizes) -> Triple:
     return (grid[0], grid[1], grid[2])
 
 
-def choose_pool(sizes: ObjectSizes, grid: Triple, depth: int, smallest: Triple) -> Triple:
+def choose_pool(sizes: ObjectSizes, grid: Triple, depth: int, largest_stack: Triple) -> Triple:
     """U-Net pooling per level; z is kept when it is coarse beside x and y, or too thin."""
     cells = [extent / step for extent, step in zip(sizes.median, grid, strict=True)]
     coarse = cells[0] < 0.6 * min(cells[1:])
-    thin = smallest[0] < grid[0] * 2**depth
+    thin = largest_stack[0] < grid[0] * 2**depth
     return (1 if coarse or thin else 2, 2, 2)
 
 
-def choose_patch(sizes: ObjectSizes, divisor: Triple, smallest: Triple) -> Triple:
+def choose_patch(sizes: ObjectSizes, divisor: Triple, largest_stack: Triple) -> Triple:
     """Training patch: the largest object and as much again around it, within the stacks."""
     z, y, x = sizes.largest
     lateral = max(y, x, 32.0)
     wanted = [max(1.5 * z, 12.0), 1.5 * lateral, 1.5 * lateral]
     shrink = min(1.0, (MAX_PATCH_VOXELS / math.prod(wanted)) ** (1 / 3))
-    return fit_patch(_factors([shrink * side for side in wanted]), divisor, smallest)
+    return fit_patch(_factors([shrink * side for side in wanted]), divisor, largest_stack)
 
 
-def fit_patch(wanted: Factors, divisor: Triple, smallest: Triple) -> Triple:
-    """Round a patch up to what the network divides by, and down to what the stacks hold.
+def fit_patch(wanted: Factors, divisor: Triple, largest_stack: Triple) -> Triple:
+    """Round a patch up to what the network divides by, but no larger than the stacks need.
 
-    An axis of the smallest stack that is shorter than the divisor gives the divisor: such
-    stacks are padded.
+    Stacks smaller than that are padded, which costs less than the context and the objects
+    that smaller patches would cut.
     """
     patch = [
-        max(step, min(math.ceil(side / step), size // step) * step)
-        for side, step, size in zip(wanted, divisor, smallest, strict=True)
+        min(math.ceil(side / step), math.ceil(size / step)) * step
+        for side, step, size in zip(wanted, divisor, largest_stack, strict=True)
     ]
     return (patch[0], patch[1], patch[2])
 

@@ -146,8 +146,8 @@ class StarDist3DTrainer:
         stacks = _prepared(train, settings)
         checks = _prepared(val, settings)
         sizes = plan.object_sizes([stack.labels for stack in stacks])
-        network = self._network(Path(run_folder), sizes, [*stacks, *checks], notes)
-        patch = self._patch(network, sizes, [*stacks, *checks], notes)
+        network = self._network(Path(run_folder), sizes, stacks, notes)
+        patch = self._patch(network, sizes, stacks, notes)
         stacks = [pad_to(stack, patch) for stack in stacks]
         write_settings(Path(run_folder), settings)
         fitted = self._fit(network, stacks, checks, patch, Path(run_folder), notes, progress)
@@ -193,7 +193,7 @@ class StarDist3DTrainer:
         grid = self.grid or plan.choose_grid(sizes)
         anisotropy = self.anisotropy or plan.choose_anisotropy(sizes)
         if self.base_run is None:
-            pool = plan.choose_pool(sizes, grid, self.unet_n_depth, _smallest(stacks))
+            pool = plan.choose_pool(sizes, grid, self.unet_n_depth, _largest(stacks))
             with _seeded(self.seed):
                 return new_network(folder, self._config(grid, anisotropy, pool))
         base = load_network(Path(self.base_run))
@@ -242,14 +242,14 @@ class StarDist3DTrainer:
         notes: list[str],
     ) -> Triple:
         z, y, x = (int(step) for step in network._axes_div_by("ZYX"))
-        smallest = _smallest(stacks)
+        largest = _largest(stacks)
         if self.patch_size is None:
-            return plan.choose_patch(sizes, (z, y, x), smallest)
-        patch = plan.fit_patch(self.patch_size, (z, y, x), smallest)
+            return plan.choose_patch(sizes, (z, y, x), largest)
+        patch = plan.fit_patch(self.patch_size, (z, y, x), largest)
         if patch != tuple(self.patch_size):
             notes.append(
                 f"patch_size {tuple(self.patch_size)} became {patch}: the network divides by "
-                f"{(z, y, x)} and the smallest stack has {smallest} voxels"
+                f"{(z, y, x)} and the training stacks have at most {largest} voxels"
             )
         return patch
 
@@ -324,8 +324,8 @@ def _sizes(samples: Sequence[TrainingSample], spacing_um: Spacing) -> plan.Objec
     return plan.object_sizes(volumes)
 
 
-def _smallest(stacks: Sequence[PreparedStack]) -> Triple:
-    z, y, x = np.min([stack.image.shape for stack in stacks], axis=0)
+def _largest(stacks: Sequence[PreparedStack]) -> Triple:
+    z, y, x = np.max([stack.image.shape for stack in stacks], axis=0)
     return (int(z), int(y), int(x))
 
 
