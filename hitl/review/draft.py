@@ -8,18 +8,17 @@ import tempfile
 import uuid
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import numpy as np
-from numpy.typing import NDArray
-
 from annotations.objects import Status
+from hitl.project import now
 from hitl.review.errors import DraftError
 from hitl.review.history import box_shape, unpack
+from hitl.review.rebase import Planes, Renumbering, check_rows, merge_chunks
 from hitl.review.session import ReviewSession
 from hitl.review.touched import ChunkData, ChunkIndex
 
@@ -27,7 +26,7 @@ DRAFT_FORMAT = 1
 """Version of the file."""
 
 _HEADER = "draft.json"
-_UNFINISHED = ".draft-"
+_WHEN = ("before", "after")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +52,13 @@ class DraftHeader:
     verdicts, counts : mapping
         As in the session; verdicts by name of `Status`.
     handled : tuple of int
-    base_digests : mapping of str to str
-        Of each chunk in the draft, as it was in the base, by its position ``"z.y.x"``.
+    rounds : mapping of str to int
+        By id of each object of the base that the session is about: the round that last
+        changed it.
+    base_highest_id : int
+        Ids above it are the session's own.
+    chunks : tuple of str
+        Positions of the chunks in the draft, ``"z.y.x"``.
     """
 
     id: str
@@ -69,46 +73,71 @@ class DraftHeader:
     verdicts: Mapping[str, str] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
     handled: tuple[int, ...] = ()
-    base_digests: Mapping[str, str] = field(default_factory=dict)
+    rounds: Mapping[str, int] = field(default_factory=dict)
+    base_highest_id: int = 0
+    chunks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A draft in memory: its header and its packed chunks."""
+    """A draft in memory: its header, and its chunks before and after."""
 
     header: DraftHeader
-    chunks: Mapping[ChunkIndex, tuple[bytes, bytes]]
+    chunks: Mapping[ChunkIndex, tuple[ChunkData, ChunkData]]
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return f"draft of {self.header.annotator!r} for stack {self.header.stack!r}"
 
     def apply(self, session: ReviewSession) -> None:
-        """Bring a session of the same stack to where the draft was saved.
+        """Bring a session that has just begun to where the draft was saved.
+
+        The session may begin with what somebody else has committed since; what both changed
+        is kept, as long as it is not the same voxel or object.
 
         Raises
         ------
+        DraftConflictError
+            The same voxel or object was changed.
         DraftError
-            A chunk that is not of its size.
+            Another stack's draft, or a chunk that is not of its size.
         """
-        session.restore(
-            self._unpacked(session),
-            verdicts={int(i): Status[name] for i, name in self.header.verdicts.items()},
-            counts=self.header.counts,  # type: ignore[arg-type]
-            handled=self.header.handled,
-            highest_id=self.header.highest_id,
+        header = self.header
+        if header.shape != session.labels.shape:
+            raise DraftError(
+                f"{self.name}: expected one of shape {session.labels.shape} (Z, Y, X), got "
+                f"{header.shape}; move it away to start afresh"
+            )
+        check_rows({int(i): r for i, r in header.rounds.items()}, session.objects, self.name)
+        new = Renumbering(
+            header.base_highest_id, max(session.highest_id - header.base_highest_id, 0)
         )
-        session.agenda.go(self.header.row)
+        base = {i: self._unpacked(session, i, pair[0]) for i, pair in self.chunks.items()}
+        mine = {}
+        for index, (_, after) in self.chunks.items():
+            labels, verified = self._unpacked(session, index, after)
+            mine[index] = new.labels(labels), verified
+        boxes = {index: session.touched.box(index) for index in self.chunks}
+        theirs = {i: (session.labels[box], session.verified[box]) for i, box in boxes.items()}
+        session.restore(
+            list(merge_chunks(base, mine, theirs, self.name)),
+            verdicts={new.id(int(i)): Status[name] for i, name in header.verdicts.items()},
+            counts=header.counts,  # type: ignore[arg-type]
+            handled=map(new.id, header.handled),
+            highest_id=new.id(header.highest_id),
+        )
+        session.agenda.go(header.row)
 
-    def _unpacked(
-        self, session: ReviewSession
-    ) -> Iterator[tuple[ChunkIndex, NDArray[np.uint32], NDArray[np.uint8]]]:
-        for index, (labels, verified) in self.chunks.items():
-            shape = box_shape(session.touched.box(index))
-            try:
-                yield (
-                    index,
-                    unpack(labels, session.labels.dtype, shape),
-                    unpack(verified, session.verified.dtype, shape),
-                )
-            except (ValueError, zlib.error) as error:
-                raise DraftError(f"draft of {self.header.stack}: chunk {index}: {error}") from error
+    def _unpacked(self, session: ReviewSession, index: ChunkIndex, data: ChunkData) -> Planes:
+        shape = box_shape(session.touched.box(index))
+        try:
+            labels = unpack(data.labels, session.labels.dtype, shape)
+            return labels, unpack(data.verified, session.verified.dtype, shape)
+        except (ValueError, zlib.error) as error:
+            raise DraftError(
+                f"{self.name}: block {index} cannot be read ({error}); move it away to start afresh"
+            ) from error
 
 
 def draft_path(folder: Path, stack: str, annotator: str) -> Path:
@@ -121,7 +150,32 @@ def new_draft_id() -> str:
     return uuid.uuid4().hex
 
 
-def write_draft(path: Path, header: DraftHeader, chunks: Mapping[ChunkIndex, ChunkData]) -> None:
+def draft_of(session: ReviewSession, *, id: str, stack: str, annotator: str, base: str) -> Draft:
+    """Return a session as a draft; the parameters are those of its header."""
+    rounds = dict(zip(session.objects.id.tolist(), session.objects.round.tolist(), strict=True))
+    touched = session.touched
+    chunks = {i: (touched.base(i), after) for i, after in touched.changed().items()}
+    header = DraftHeader(
+        id=id,
+        stack=stack,
+        annotator=annotator,
+        base=base,
+        shape=session.labels.shape,
+        saved_at=now(),
+        seconds=session.clock.seconds,
+        row=session.agenda.row,
+        highest_id=session.highest_id,
+        verdicts={str(i): status.name for i, status in session.verdicts.items()},
+        counts={str(kind): count for kind, count in session.changes().items()},
+        handled=tuple(session.handled),
+        rounds={str(i): rounds[i] for i in session.handled if i in rounds},
+        base_highest_id=session.base_highest_id,
+        chunks=tuple(map(dotted, chunks)),
+    )
+    return Draft(header, chunks)
+
+
+def write_draft(path: Path, draft: Draft) -> None:
     """Write a draft whole or not at all; the one before stays until the new one is on disk.
 
     Raises
@@ -131,16 +185,16 @@ def write_draft(path: Path, header: DraftHeader, chunks: Mapping[ChunkIndex, Chu
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=_UNFINISHED)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=_unfinished(path))
         try:
             with os.fdopen(handle, "wb") as stream:
                 with zipfile.ZipFile(stream, "w") as archive:
-                    archive.writestr(
-                        _HEADER, json.dumps({"format": DRAFT_FORMAT, **asdict(header)})
-                    )
-                    for index, data in chunks.items():
-                        archive.writestr(f"labels/{dotted(index)}", data.labels)
-                        archive.writestr(f"verified/{dotted(index)}", data.verified)
+                    header = {"format": DRAFT_FORMAT, **asdict(draft.header)}
+                    archive.writestr(_HEADER, json.dumps(header))
+                    for index, pair in draft.chunks.items():
+                        for when, data in zip(_WHEN, pair, strict=True):
+                            archive.writestr(f"{when}/{dotted(index)}/labels", data.labels)
+                            archive.writestr(f"{when}/{dotted(index)}/verified", data.verified)
                 stream.flush()
                 os.fsync(stream.fileno())
             Path(name).replace(path)
@@ -177,8 +231,8 @@ def read_draft(path: Path) -> Draft | None:
             fields["handled"] = tuple(fields["handled"])
             header = DraftHeader(**fields)
             chunks = {
-                _index(name): (archive.read(f"labels/{name}"), archive.read(f"verified/{name}"))
-                for name in header.base_digests
+                _index(name): (_read(archive, "before", name), _read(archive, "after", name))
+                for name in header.chunks
             }
     except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError) as error:
         raise DraftError(
@@ -189,8 +243,10 @@ def read_draft(path: Path) -> Draft | None:
 
 def sweep_unfinished(path: Path) -> None:
     """Remove what killed writers left beside a draft; only while nobody else writes there."""
-    for leftover in path.parent.glob(f"{_UNFINISHED}*"):
-        leftover.unlink(missing_ok=True)
+    if path.parent.is_dir():
+        for leftover in path.parent.iterdir():
+            if leftover.name.startswith(_unfinished(path)):
+                leftover.unlink(missing_ok=True)
 
 
 def dotted(index: ChunkIndex) -> str:
@@ -205,3 +261,12 @@ def dotted(index: ChunkIndex) -> str:
 def _index(name: str) -> ChunkIndex:
     z, y, x = (int(part) for part in name.split("."))
     return z, y, x
+
+
+def _read(archive: zipfile.ZipFile, when: str, name: str) -> ChunkData:
+    planes = (archive.read(f"{when}/{name}/{plane}") for plane in ("labels", "verified"))
+    return ChunkData(*planes)
+
+
+def _unfinished(path: Path) -> str:
+    return f".{path.name}."

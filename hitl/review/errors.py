@@ -13,3 +13,7 @@ class DraftError(HitlError):
 
 class DraftConflictError(DraftError):
     """A draft whose voxels somebody else has changed in the store since it was begun."""
+
+
+class WindowError(HitlError):
+    """A window that cannot be opened here."""

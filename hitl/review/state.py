@@ -15,7 +15,7 @@ from annotations.volume import Spacing
 from hitl.review.activity import ActivityClock
 from hitl.review.agenda import Agenda, QueueEntry, plain_queue
 from hitl.review.errors import ReviewError
-from hitl.review.history import Box, History, Kind, Operation, Patch, Plane
+from hitl.review.history import Box, History, Kind, Operation, Patch, Plane, box_shape
 from hitl.review.index import ObjectIndex
 from hitl.review.touched import ChunkIndex, TouchedChunks
 
@@ -74,7 +74,8 @@ class ReviewState:
         self._history = History()
         self._counts: Counter[Kind] = Counter()
         self._handled: Counter[int] = Counter()
-        self._highest_id = max(int(objects.id.max(initial=0)), self.index.highest)
+        self.base_highest_id = max(objects.highest_id, self.index.highest)
+        self._highest_id = self.base_highest_id
         self.revision = 0
         entries = plain_queue(objects, self.centre, self.index.ids) if queue is None else queue
         self.agenda = Agenda(entries, self._is_done)
@@ -157,6 +158,21 @@ class ReviewState:
         nearest = voxels[int(distance.argmin())]
         z, y, x = (int(part.start + i) for part, i in zip(box, nearest, strict=True))
         return z, y, x
+
+    def describe(self, object_id: int) -> str:
+        """Return one line about an object, for people."""
+        if object_id not in self.index:
+            return "No object selected"
+        box = self.index.box(object_id)
+        voxels = int(np.count_nonzero(self.labels[box] == object_id))
+        volume = voxels * float(np.prod(self.spacing_um))
+        row = np.flatnonzero(self.objects.id == object_id)
+        status = Status(int(self.objects.status[row[0]])).name.lower() if row.size else "new"
+        if object_id in self.verdicts:
+            status = self.verdicts[object_id].name.lower()
+        elif self.is_handled(object_id):
+            status = "edited"
+        return f"Object {object_id}: {status}, {volume:,.0f} µm³ in {box_shape(box)[0]} slices"
 
     def restore(
         self,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -17,23 +16,15 @@ ChunkIndex = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class ChunkData:
-    """One chunk's labels and verified voxels, each from `pack`, and a digest of both."""
+    """One chunk's labels and verified voxels, each from `pack`."""
 
     labels: bytes
     verified: bytes
-    digest: str
 
     @classmethod
     def of(cls, labels: NDArray[np.uint32], verified: NDArray[np.uint8]) -> ChunkData:
         """Pack a chunk."""
-        return cls(pack(labels), pack(verified), digest(labels, verified))
-
-
-def digest(labels: NDArray[np.uint32], verified: NDArray[np.uint8]) -> str:
-    """Return a digest of a chunk's voxels."""
-    found = hashlib.blake2b(np.ascontiguousarray(labels).tobytes(), digest_size=16)
-    found.update(np.ascontiguousarray(verified).tobytes())
-    return found.hexdigest()
+        return cls(pack(labels), pack(verified))
 
 
 class TouchedChunks:
@@ -97,9 +88,7 @@ class TouchedChunks:
             if index not in self._packed:
                 self._packed[index] = self._read(index)
         return {
-            index: data
-            for index, data in sorted(self._packed.items())
-            if data.digest != self._base[index].digest
+            index: data for index, data in sorted(self._packed.items()) if data != self._base[index]
         }
 
     def _read(self, index: ChunkIndex) -> ChunkData:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
 from annotations.objects import ObjectTable, Status
+from annotations.rounds import ModelRef, RoundInfo
+from hitl.config import ProjectConfig
+from hitl.project import Project
 from hitl.review.activity import ActivityClock
 from hitl.review.session import ReviewSession
+from tests.annotations.store_sources import ArraySource
 
 SPACING = (3.0, 1.0, 1.0)
 SHAPE = (8, 32, 40)
@@ -58,3 +65,17 @@ def session(clock: Clock | None = None) -> ReviewSession:
         chunks=(4, 16, 16),
         clock=ActivityClock(now=clock or Clock()),
     )
+
+
+def make_project(folder: Path) -> Project:
+    """A project with one stack, ``s``, and a model's proposal of it."""
+    project = Project.create(folder, ProjectConfig())
+    image, labels, _, objects = stack()
+    source = ArraySource(image[None])
+    source.info = replace(source.info, spacing_um=SPACING)
+    store = project.store(read_only=False)
+    store.add_stack("s", source)
+    info = RoundInfo(kind="bootstrap", message="m", author="model", model=ModelRef(name="m"))
+    with store.begin_round(info) as txn:
+        txn.set_labels("s", labels, objects)
+    return project

@@ -1,0 +1,223 @@
+"""From a session to a round: what it did, found by comparing, and only that is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotations.edits import (
+    Edits,
+    StableLabels,
+    compare_regions,
+    shell_voxels,
+    updated_objects,
+    verified_mask_update,
+)
+from annotations.errors import ConflictError
+from annotations.rounds import EditCounts, RoundInfo
+from annotations.store import AnnotationStore
+from annotations.transaction import RoundTransaction
+from hitl.review.errors import ReviewError
+from hitl.review.history import Box, box_shape, unpack
+from hitl.review.session import ReviewSession
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """What a session did.
+
+    Parameters
+    ----------
+    counts : EditCounts
+        Objects, by what became of them.
+    checked_voxels : int
+        Voxels that became verified because a slice or a box was marked as checked.
+    minutes : float
+    """
+
+    counts: EditCounts
+    checked_voxels: int
+    minutes: float
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to commit."""
+        return self.counts == EditCounts() and not self.checked_voxels
+
+    def words(self) -> str:
+        """Return one line for people."""
+        said = [f"{count} {kind}" for kind, count in asdict(self.counts).items() if count]
+        if self.checked_voxels:
+            said.append(f"{self.checked_voxels} voxels checked")
+        return ", ".join(said) or "nothing changed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Committed:
+    """The round that a session became.
+
+    Parameters
+    ----------
+    round : int
+    summary : Summary
+    """
+
+    round: int
+    summary: Summary
+
+
+@dataclass(frozen=True)
+class _Before:
+    """The labels that a session began with, without a second copy of them."""
+
+    session: ReviewSession
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.session.labels.shape
+
+    def read(self, z_start: int, z_stop: int) -> NDArray[np.uint32]:
+        _, height, width = self.session.labels.shape
+        return self.read_region((slice(z_start, z_stop), slice(0, height), slice(0, width)))
+
+    def read_region(self, region: Box) -> NDArray[np.uint32]:
+        return self.session.touched.base_labels(region)
+
+
+def summarise(session: ReviewSession) -> Summary:
+    """Return what a session has done so far, as its commit would say it."""
+    edits = find_edits(session)
+    _, counts = updated_objects(
+        session.objects, edits, annotator="nobody", round=0, accepted=session.accepted
+    )
+    checked = 0
+    for index in session.touched.changed():
+        box = session.touched.box(index)
+        base = unpack(session.touched.base(index).verified, session.verified.dtype, box_shape(box))
+        checked += int(np.count_nonzero(session.verified[box] != base))
+    return Summary(counts=counts, checked_voxels=checked, minutes=session.clock.minutes)
+
+
+def find_edits(session: ReviewSession) -> Edits:
+    """Return what became of each object of a session, found by comparing before and after."""
+    known = set(session.objects.live_ids.tolist())
+    accepted = [i for i in session.accepted if i in known]
+    return compare_regions(
+        _Before(session),
+        session.labels,
+        [
+            *(session.touched.box(index) for index in session.touched.changed()),
+            *(session.index.box(i) for i in session.accepted),
+        ],
+        objects=session.objects,
+        follow=accepted,
+    )
+
+
+def commit_session(
+    store: AnnotationStore,
+    stack: str,
+    session: ReviewSession,
+    *,
+    annotator: str,
+    message: str = "",
+    config: Mapping[str, Any] | None = None,
+) -> Committed:
+    """Make a session a round of kind ``"correct"``.
+
+    Parameters
+    ----------
+    store : AnnotationStore
+        Open for writing.
+    stack : str
+    session : ReviewSession
+        Of that stack, as its last commit has it.
+    annotator : str
+    message : str
+        One line for people; says what was done when empty.
+    config : mapping, optional
+        Kept with the round.
+
+    Returns
+    -------
+    Committed
+
+    Raises
+    ------
+    ReviewError
+        There is nothing to commit.
+    ConflictError
+        Somebody else has committed to the stack since the session began.
+    StoreError
+        The store cannot be written.
+    """
+    summary = summarise(session)
+    if summary.is_empty:
+        raise ReviewError("there is nothing to commit: no object was changed or accepted")
+    info = RoundInfo(
+        kind="correct",
+        message=message.strip() or f"corrected {stack}: {summary.words()}",
+        author=annotator,
+        minutes=round(summary.minutes, 3),
+        config={**(config or {}), "actions": dict(session.changes())},
+    )
+    with store.begin_round(info) as txn:
+        _check_base(txn, stack, session)
+        _write(txn, stack, session, annotator)
+        number = txn.number
+    return Committed(round=number, summary=summary)
+
+
+def _write(txn: RoundTransaction, stack: str, session: ReviewSession, annotator: str) -> None:
+    edits = find_edits(session)
+    # Before the labels are written: it reads both images.
+    _write_verified(txn, stack, session, edits)
+    stable = StableLabels(session.labels, edits)
+    for change in edits.changes:
+        # The whole object: a stable id can be another one than the session's.
+        txn.write_labels(stack, change.box, stable.read_region(change.box))
+    rows, counts = updated_objects(
+        session.objects, edits, annotator=annotator, round=txn.number, accepted=session.accepted
+    )
+    txn.set_objects(stack, rows)
+    txn.count(stack, counts)
+
+
+def _write_verified(
+    txn: RoundTransaction, stack: str, session: ReviewSession, edits: Edits
+) -> None:
+    for index in session.touched.changed():
+        box = session.touched.box(index)
+        txn.write_verified(stack, box, session.verified[box])
+    patches = verified_mask_update(
+        _Before(session),
+        session.labels,
+        edits,
+        session.accepted,
+        shell=shell_voxels(session.spacing_um),
+    )
+    verified = txn.stack(stack).verified
+    for patch in patches:
+        seen = np.asarray(verified[patch.region]) | patch.mask
+        txn.write_verified(stack, patch.region, seen)
+
+
+def _check_base(txn: RoundTransaction, stack: str, session: ReviewSession) -> None:
+    """Refuse to write over what others committed between the session's start and now."""
+    view = txn.stack(stack)
+    moved = not view.objects.equals(session.objects)
+    for index in session.touched.changed():
+        box, base = session.touched.box(index), session.touched.base(index)
+        labels = unpack(base.labels, session.labels.dtype, box_shape(box))
+        verified = unpack(base.verified, session.verified.dtype, box_shape(box))
+        moved |= not np.array_equal(labels, np.asarray(view.labels[box]))
+        moved |= not np.array_equal(verified, np.asarray(view.verified[box]))
+    if moved:
+        raise ConflictError(
+            f"stack {stack!r}: somebody else has committed to it just now; nothing was written, "
+            "commit again"
+        )

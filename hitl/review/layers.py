@@ -1,0 +1,184 @@
+"""The layers of the correction window: image, labels, what is checked, what is selected."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.utils.colormaps import DirectLabelColormap
+from numpy.typing import NDArray
+
+from hitl.review.history import Box, Operation, union
+from hitl.review.session import ReviewSession
+from hitl.review.tools import as_voxel, first_along_ray
+
+_CHECKED = (0.25, 0.85, 0.45, 0.28)
+_SELECTED = (1.0, 1.0, 1.0, 1.0)
+_POINT_UM = 2.5
+
+
+class ReviewLayers:
+    """Shows a session; it changes none of it.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+    session : ReviewSession
+    """
+
+    def __init__(self, viewer: ViewerModel, session: ReviewSession) -> None:
+        self.viewer = viewer
+        self.session = session
+        scale = session.spacing_um
+        low, high = np.percentile(session.image[:: max(1, session.image.shape[0] // 8)], [1, 99.8])
+        self.image = viewer.add_image(
+            session.image,
+            name="image",
+            scale=scale,
+            contrast_limits=(float(low), float(max(high, low + 1))),
+        )
+        self.checked = viewer.add_labels(
+            session.verified,
+            name="checked",
+            scale=scale,
+            colormap=DirectLabelColormap(color_dict={None: (0, 0, 0, 0), 1: _CHECKED}),
+            opacity=1.0,
+        )
+        self.checked.editable = False
+        # A copy: what a person paints into it becomes an edit of the session afterwards.
+        self.labels = viewer.add_labels(
+            session.labels.copy(), name="labels", scale=scale, opacity=0.45
+        )
+        self.selected = viewer.add_labels(
+            np.zeros((1, 1, 1), np.uint8),
+            name="selected",
+            scale=scale,
+            colormap=DirectLabelColormap(color_dict={None: (0, 0, 0, 0), 1: _SELECTED}),
+            opacity=1.0,
+        )
+        self.selected.contour = 1
+        self.selected.editable = False
+        self.points = viewer.add_points(
+            np.zeros((0, 3)),
+            name="clicked",
+            scale=scale,
+            ndim=3,
+            size=_POINT_UM / scale[1],
+            face_color="#ffd54f",
+            border_color="black",
+            out_of_slice_display=True,
+        )
+        self.labels.preserve_labels = True
+        viewer.scale_bar.visible = True
+        viewer.scale_bar.unit = "um"
+        self.activate()
+
+    @property
+    def all(self) -> list[Any]:
+        """Every layer, to bind keys to."""
+        return [self.image, self.checked, self.labels, self.selected, self.points]
+
+    def activate(self) -> None:
+        """Let the mouse and the keys go to the labels."""
+        self.viewer.layers.selection.active = self.labels
+
+    def show(self, session: ReviewSession) -> None:
+        """Show another session of the same stack."""
+        self.session = session
+        self.labels.data = session.labels.copy()
+        self.checked.data = session.verified
+        self.outline(0)
+
+    def follow(self, operation: Operation) -> None:
+        """Show what an operation has changed."""
+        box = operation.extent("labels")
+        if box is not None:
+            self.labels.data[box] = self.session.labels[box]
+            self.labels.refresh()
+        if operation.extent("verified") is not None:
+            self.checked.refresh()
+
+    def outline(self, object_id: int) -> None:
+        """Draw a white line around an object; 0 for none."""
+        mask, corner = np.zeros((1, 1, 1), np.uint8), (0, 0, 0)
+        if object_id in self.session.index:
+            z, y, x = box = self.session.index.box(object_id)
+            # A margin: the line of an object that fills its box would be cut off.
+            mask = np.pad(self.session.labels[box] == object_id, 1).astype(np.uint8)
+            corner = (z.start - 1, y.start - 1, x.start - 1)
+            self.labels.selected_label = object_id
+        self.selected.data = mask
+        self.selected.translate = np.array(corner) * self.session.spacing_um
+
+    def look_at(self, voxel: tuple[int, int, int]) -> None:
+        """Bring a voxel (z, y, x) into view."""
+        place = [i * step for i, step in zip(voxel, self.session.spacing_um, strict=True)]
+        self.viewer.dims.set_point((0, 1, 2), place)
+        self.viewer.camera.center = (
+            tuple(place) if self.viewer.dims.ndisplay == 3 else (0.0, *place[1:])
+        )
+
+    def show_slice_of(self, operation: Operation) -> None:
+        """Go to a slice that an operation changed, unless one is in view."""
+        boxes = [operation.extent("labels"), operation.extent("verified")]
+        found = [box for box in boxes if box is not None]
+        if not found:
+            return
+        box: Box = found[0] if len(found) == 1 else union(found[0], found[1])
+        if not box[0].start <= self.slice < box[0].stop:
+            middle = (box[0].start + box[0].stop - 1) // 2
+            self.viewer.dims.set_point(0, middle * self.session.spacing_um[0])
+
+    @property
+    def slice(self) -> int:
+        """The z that is shown in 2D."""
+        z = round(self.viewer.dims.point[0] / self.session.spacing_um[0])
+        return int(np.clip(z, 0, self.session.labels.shape[0] - 1))
+
+    def voxel_at(self, event: Any) -> tuple[int, int, int] | None:
+        """Return the voxel under the mouse; in 3D the first labelled one behind it, or None.
+
+        Raises
+        ------
+        ReviewError
+            Beside the stack.
+        """
+        if self.viewer.dims.ndisplay == 2:
+            return as_voxel(self.labels.world_to_data(event.position), self.labels.data.shape)
+        start, stop = self.labels.get_ray_intersections(
+            event.position, event.view_direction, event.dims_displayed, world=True
+        )
+        if start is None or stop is None:
+            return None
+        return first_along_ray(self.session.labels, np.asarray(start), np.asarray(stop))
+
+    def painted(self, atoms: Any) -> tuple[NDArray[np.uint32], Box | None]:
+        """Return what a stroke of the brush left, and the box that it was in."""
+        box = painted_box(atoms, self.labels.data.shape)
+        return (self.labels.data[box] if box else self.labels.data), box
+
+
+def painted_box(atoms: Any, shape: tuple[int, ...]) -> Box | None:
+    """Return the box around a stroke, as napari's paint event tells it; None when it does not.
+
+    napari 0.9 gives slices, the versions before it index arrays.
+    """
+    whole: Box | None = None
+    for atom in atoms:
+        key = getattr(atom, "slice_key", None) or (atom[0] if isinstance(atom, tuple) else None)
+        if key is None or len(key) != len(shape):
+            return None
+        z, y, x = (_span(part, size) for part, size in zip(key, shape, strict=True))
+        if z is None or y is None or x is None:
+            continue
+        whole = (z, y, x) if whole is None else union(whole, (z, y, x))
+    return whole
+
+
+def _span(part: Any, size: int) -> slice | None:
+    if isinstance(part, slice):
+        start, stop, _ = part.indices(size)
+        return slice(start, stop)
+    values = np.asarray(part)
+    return slice(int(values.min()), int(values.max()) + 1) if values.size else None

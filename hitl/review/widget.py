@@ -1,0 +1,233 @@
+"""The dock beside the image: the queue, the keys, what changed. It decides nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QBrush, QColor, QFont
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QDialog,
+    QDialogButtonBox,
+    QFormLayout,
+    QGridLayout,
+    QHeaderView,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QSizePolicy,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from hitl.review.agenda import Agenda, QueueEntry
+
+_COLUMNS = ("", "object", "conf.", "why")
+_DONE, _ALERT = "#7a8290", "#ff8a65"
+_NO_FOCUS = Qt.FocusPolicy.NoFocus
+
+
+@dataclass(frozen=True)
+class Action:
+    """A thing that a key or a button does.
+
+    Parameters
+    ----------
+    name : str
+        On the button.
+    keys : tuple of str
+        As napari writes them; the first is shown.
+    hint : str
+        What the mouse tells.
+    run : callable
+    """
+
+    name: str
+    keys: tuple[str, ...]
+    hint: str
+    run: Callable[[], None]
+
+
+class ReviewWidget(QWidget):
+    """Queue, buttons and status; what they do is given as functions.
+
+    Parameters
+    ----------
+    title : str
+    actions : sequence of Action
+    on_row : callable
+        A row of the queue was clicked.
+    on_commit : callable
+    """
+
+    def __init__(
+        self,
+        title: str,
+        actions: Sequence[Action],
+        on_row: Callable[[int], None],
+        on_commit: Callable[[], None],
+    ) -> None:
+        super().__init__()
+        self.setMinimumWidth(340)
+        layout = QVBoxLayout(self)
+        layout.setSpacing(8)
+        self.title = _label(title, bold=True)
+        self.left = _label("")
+        self.table = _queue_table()
+        self._cells: list[list[QTableWidgetItem]] = []
+        self.table.cellClicked.connect(lambda row, _column: on_row(row))
+        self.object_line = _label("", bold=True)
+        self.why_line = _label("")
+        self.prompt = _label("")
+        self.prompt.setTextFormat(Qt.TextFormat.PlainText)
+        self.changes = _label("")
+        self.saved = _label("")
+        self.commit = _button("Commit round …", "Show what this session did, then make it a round")
+        self.commit.clicked.connect(lambda: on_commit())
+        self.commit.setMinimumHeight(34)
+        for part in (self.title, self.left):
+            layout.addWidget(part)
+        layout.addWidget(self.table, stretch=1)
+        for part in (self.object_line, self.why_line):
+            layout.addWidget(part)
+        layout.addLayout(_buttons(actions))
+        for part in (self.prompt, self.changes, self.saved):
+            layout.addWidget(part)
+        layout.addWidget(self.commit)
+
+    def show_queue(self, agenda: Agenda) -> None:
+        """Fill the table with a queue."""
+        self.table.setRowCount(len(agenda.entries))
+        self._cells = []
+        for row, entry in enumerate(agenda.entries):
+            self._cells.append([])
+            texts = ("", name_of(entry), percent(entry.confidence), entry.why)
+            for column, text in enumerate(texts):
+                item = QTableWidgetItem(text)
+                item.setToolTip(entry.why)
+                if column in (1, 2):
+                    item.setTextAlignment(
+                        Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+                    )
+                self.table.setItem(row, column, item)
+                self._cells[row].append(item)
+        self.show_progress(agenda)
+
+    def show_progress(self, agenda: Agenda) -> None:
+        """Mark what is done, and where the cursor is."""
+        for row, cells in enumerate(self._cells):
+            done = agenda.is_done(row)
+            cells[0].setText("✓" if done else "")
+            for cell in cells:
+                cell.setForeground(QBrush(QColor(_DONE)) if done else QBrush())
+        if agenda.entries:
+            self.table.setCurrentCell(agenda.row, 1)
+            self.table.scrollToItem(self._cells[agenda.row][1])
+        total = len(agenda.entries)
+        self.left.setText(f"{total - agenda.left} of {total} in the queue seen to")
+
+    def say(self, text: str, *, alert: bool = False) -> None:
+        """Show what to do next, or what cannot be done."""
+        self.prompt.setText(text)
+        self.prompt.setStyleSheet(f"color: {_ALERT};" if alert else "")
+
+
+class CommitDialog(QDialog):
+    """Shows what a round would hold and asks for a line about it.
+
+    Parameters
+    ----------
+    lines : sequence of (str, str)
+        What, and how much.
+    parent : QWidget
+    """
+
+    def __init__(self, lines: Sequence[tuple[str, str]], parent: QWidget) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Commit this round?")
+        self.setMinimumWidth(380)
+        form = QFormLayout(self)
+        form.setVerticalSpacing(6)
+        for what, how_much in lines:
+            form.addRow(what, _label(how_much, bold=True))
+        self.message = QLineEdit()
+        self.message.setPlaceholderText("says what was done when left empty")
+        form.addRow("message", self.message)
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
+        self.commit = QPushButton("Commit")
+        self.commit.setDefault(True)
+        buttons.addButton(self.commit, QDialogButtonBox.ButtonRole.AcceptRole)
+        buttons.accepted.connect(self.accept)
+        buttons.rejected.connect(self.reject)
+        form.addRow(buttons)
+
+
+def name_of(entry: QueueEntry) -> str:
+    """Return what the queue calls an entry."""
+    return "missing?" if entry.id is None else str(entry.id)
+
+
+def percent(confidence: float | None) -> str:
+    """Return a confidence for people.
+
+    >>> percent(0.256), percent(None)
+    ('26 %', '–')
+    """
+    known = confidence is not None and math.isfinite(confidence)
+    return f"{100 * confidence:.0f} %" if known and confidence is not None else "–"
+
+
+def _label(text: str, *, bold: bool = False) -> QLabel:
+    label = QLabel(text)
+    label.setWordWrap(True)
+    if bold:
+        font = QFont(label.font())
+        font.setBold(True)
+        label.setFont(font)
+    return label
+
+
+def _button(text: str, hint: str) -> QPushButton:
+    button = QPushButton(text)
+    button.setToolTip(hint)
+    # The keys belong to the image: a button with the focus would eat the space bar.
+    button.setFocusPolicy(_NO_FOCUS)
+    button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    return button
+
+
+def _buttons(actions: Sequence[Action]) -> QGridLayout:
+    grid = QGridLayout()
+    grid.setSpacing(4)
+    for number, action in enumerate(actions):
+        key = action.keys[0].replace("Control", "Ctrl").replace("-", "+")
+        button = _button(f"{action.name}  [{key}]", action.hint)
+        button.clicked.connect(lambda _=False, run=action.run: run())
+        grid.addWidget(button, number // 2, number % 2)
+    return grid
+
+
+def _queue_table() -> QTableWidget:
+    table = QTableWidget(0, len(_COLUMNS))
+    table.setHorizontalHeaderLabels(_COLUMNS)
+    table.setFocusPolicy(_NO_FOCUS)
+    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+    table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+    table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+    table.setShowGrid(False)
+    table.setWordWrap(False)
+    rows, header = table.verticalHeader(), table.horizontalHeader()
+    assert rows is not None and header is not None, "a table widget is made with both headers"
+    rows.hide()
+    rows.setDefaultSectionSize(24)
+    for column, width in ((0, 22), (1, 62), (2, 50)):
+        header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
+        table.setColumnWidth(column, width)
+    header.setStretchLastSection(True)
+    header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft)
+    return table
