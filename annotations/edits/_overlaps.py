@@ -17,7 +17,7 @@ from annotations.errors import LabelError
 
 Ints = NDArray[np.int64]
 
-BLOCK_BYTES = 1 << 26
+BLOCK_BYTES = 1 << 25
 """Most that is read of one image at a time, unless one slice (or one row of chunks) is more."""
 
 WORKERS = 2
