@@ -1,0 +1,155 @@
+"""Labels, and the image where a tool needs it, as files that other tools open."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from annotations.stacks import StackView
+from annotations.store import AnnotationStore
+from hitl.errors import NothingToDoError
+from hitl.exchange.errors import ExchangeError
+from hitl.exchange.sidecar import Sidecar, sidecar_path, slices_digest
+from hitl.exchange.writing import Format, file_names, new_folder_files, write_files
+from hitl.project import Project, now
+from hitl.reporting import Reporter
+
+_HINTS: dict[str, str] = {
+    "tiff": "open both in Fiji or napari, and save the changed labels as TIFF",
+    "labkit": (
+        "open the image in Labkit, the labels with Labeling > Open Labeling, and save with "
+        "Labeling > Save Labeling as .tif"
+    ),
+    "cellpose": "open the image with `cellpose --Zstack`; the GUI finds the masks and saves them",
+    "rois": "open the image in Fiji, then the set in its ROI Manager, and save it from there",
+    "ome-zarr": "open it in napari; change its labels in place, or save them as TIFF",
+    "coded": "open both in Fiji or napari, and save the changed labels as TIFF",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """What was written.
+
+    Parameters
+    ----------
+    stack, format : str
+    round : int, optional
+        None for the labels that came with the stack.
+    objects : int
+    labels : str
+        The file to give to `hitl import` when it has been corrected.
+    files : tuple of str
+        All files.
+    hint : str
+        What to do with them.
+    """
+
+    stack: str
+    format: str
+    round: int | None
+    objects: int
+    labels: str
+    files: tuple[str, ...]
+    hint: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `--json` prints."""
+        return asdict(self)
+
+    def sentence(self) -> str:
+        """Return what is printed for people."""
+        state = "as added" if self.round is None else f"round {self.round}"
+        listed = "\n".join(f"  {file}" for file in self.files)
+        return (
+            f"{self.objects} objects of {self.stack} ({state}):\n{listed}\n{self.hint}, then "
+            f"`hitl import` {self.labels}"
+        )
+
+
+def export(
+    project: Project,
+    stack: str,
+    destination: Path,
+    fmt: str,
+    round: int | None,
+    reporter: Reporter,
+) -> Exported:
+    """Write a stack's labels, and its image where the tool needs it: all files or none.
+
+    Parameters
+    ----------
+    project : Project
+    stack : str
+    destination : Path
+        A folder, made where it is not there; no file in it is overwritten.
+    fmt : {"tiff", "labkit", "cellpose", "rois", "ome-zarr", "coded"}
+    round : int, optional
+        The labels of an earlier round.
+    reporter : Reporter
+
+    Raises
+    ------
+    ExchangeError
+        An unknown format, or a destination that cannot be used.
+    NothingToDoError
+        The stack has no labels yet.
+    UnknownStackError, UnknownRoundError
+    FormatError
+        A file that cannot be written.
+    """
+    if fmt not in get_args(Format):
+        raise ExchangeError(f"--format: expected one of {', '.join(get_args(Format))}, got {fmt!r}")
+    view, round, snapshot = _state(project.store(), stack, round)
+    if not len(view.objects.live_ids):
+        raise NothingToDoError(
+            f"stack {stack} has no labels to export; make some with `hitl bootstrap "
+            f"{project.folder}`"
+        )
+    names = file_names(stack, fmt)
+    with new_folder_files(destination, (*names, sidecar_path(Path(names[-1])).name)) as folder:
+        ids = write_files(view, fmt, folder, destination, reporter)
+        state = Sidecar(
+            project=project.folder.resolve().name,
+            stack=stack,
+            format=fmt,
+            round=round,
+            snapshot=snapshot,
+            shape_zyx=view.info.zyx,
+            spacing_um=view.info.spacing_um,
+            image_sha256=view.info.source_sha256,
+            slices=slices_digest(view),
+            ids=ids,
+            exported=now(),
+        )
+        state.write(folder / names[-1])
+    return Exported(
+        stack=stack,
+        format=fmt,
+        round=round,
+        objects=len(ids),
+        labels=str(destination / names[-1]),
+        files=tuple(str(destination / name) for name in names),
+        hint=_HINTS[fmt],
+    )
+
+
+def _state(
+    store: AnnotationStore, stack: str, round: int | None
+) -> tuple[StackView, int | None, str]:
+    """Return a stack with the round whose labels it has, and the snapshot of that state."""
+    if round is not None:
+        return store.stack(stack, round), round, store.round_snapshot(round)
+    while True:
+        log = store.log()
+        view = store.stack(stack)
+        # Somebody may have committed between the two.
+        if store.log()[0].snapshot == log[0].snapshot:
+            break
+    for entry in log:
+        if entry.round is not None:
+            return view, entry.round, log[0].snapshot
+        if entry.kind == "add" and stack in entry.stacks:
+            break
+    return view, None, log[0].snapshot

@@ -1,0 +1,272 @@
+"""Corrected labels of any tool become one round: all of it or nothing."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from annotations._chunks import Region, Voxels
+from annotations.edits import shell_voxels, updated_objects, verified_mask_update
+from annotations.errors import ConflictError, LabelError
+from annotations.merging import Merged, merge_edits
+from annotations.rounds import EditCounts, RoundInfo
+from annotations.stacks import StackView
+from annotations.store import AnnotationStore
+from annotations.transaction import RoundTransaction
+from hitl.exchange.errors import ExchangeError, NothingChangedError
+from hitl.exchange.reading import LabelsRead, read_any
+from hitl.exchange.sidecar import Sidecar, check_stack, find_sidecar
+from hitl.project import Project
+from hitl.reporting import Reporter
+
+Verified = Literal["all", "changed"]
+"""What a person has looked at: the whole stack, or only what they changed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Imported:
+    """What an import did.
+
+    Parameters
+    ----------
+    stack : str
+    round : int
+        The round that it became.
+    format : str
+    base_round : int, optional
+        The round that the labels were compared with; None for those that came with the stack.
+    counts : EditCounts
+    verified_voxels : int
+        Voxels that are verified now and were not.
+    """
+
+    stack: str
+    round: int
+    format: str
+    base_round: int | None
+    counts: EditCounts
+    verified_voxels: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `--json` prints."""
+        return asdict(self)
+
+    def sentence(self) -> str:
+        """Return what is printed for people."""
+        counts = asdict(self.counts)
+        done = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
+        return (
+            f"round {self.round} of {self.stack}: {done or 'no object changed'}; "
+            f"{self.verified_voxels} more voxels are verified"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportRequest:
+    """What `hitl import` was asked for.
+
+    Parameters
+    ----------
+    stack : str
+    file : Path
+    annotator : str
+    minutes : float, optional
+        Hand work.
+    verified : {"all", "changed"}
+    axes : str, optional
+        Axes of the file where it does not say.
+    coded : bool
+        The file holds 0 background, 1 edge, 2 and up nuclei.
+    """
+
+    stack: str
+    file: Path
+    annotator: str
+    minutes: float | None = None
+    verified: Verified = "changed"
+    axes: str | None = None
+    coded: bool = False
+
+
+def import_labels(project: Project, request: ImportRequest, reporter: Reporter) -> Imported:
+    """Read corrected labels, find what was changed, and commit it as one round.
+
+    The labels are compared with those that were exported; what others have committed since
+    stays. Their ids may be any.
+
+    Parameters
+    ----------
+    project : Project
+    request : ImportRequest
+    reporter : Reporter
+
+    Raises
+    ------
+    LabelError
+        No labels, labels of another shape or of another stack.
+    FormatError
+        A file that cannot be read, or that asks for code to be run.
+    ConflictError
+        The edits meet what others have committed since the export.
+    NothingChangedError
+        The labels are those of the project.
+    ExchangeError
+        An unknown answer to what is verified, or a damaged sidecar.
+    StoreError
+        The store cannot be written; it stays as it was.
+    """
+    if request.verified not in get_args(Verified):
+        raise ExchangeError(f"--verified: expected all or changed, got {request.verified!r}")
+    store = project.store(read_only=False)
+    view = store.stack(request.stack)
+    sidecar = _sidecar(store, view, request, reporter)
+    reporter.progress(0, 2, f"{request.stack}: reading labels")
+    found = read_any(request.file, view.info.zyx, sidecar, axes=request.axes, coded=request.coded)
+    for note in found.notes:
+        reporter.note(note)
+    reporter.progress(1, 2, f"{request.stack}: comparing")
+    info = _round_info(request, found, sidecar)
+    with store.begin_round(info) as round_:
+        # Nobody commits between this and the end of the block.
+        now = store.stack(request.stack)
+        base, base_round = _base(store, now, sidecar)
+        everywhere = [_whole(now)] if request.verified == "all" else []
+        merged = merge_edits(
+            base,
+            found.labels,
+            now.labels,
+            objects=now.objects,
+            name=str(request.file),
+            accepted=_ids(found) if everywhere else (),
+            checked=everywhere,
+        )
+        counts, gained = _write(round_, now, merged, everywhere, request.annotator)
+        number = round_.number
+    reporter.progress(2, 2, f"{request.stack}: comparing")
+    return Imported(
+        stack=request.stack,
+        round=number,
+        format=found.format,
+        base_round=base_round,
+        counts=counts,
+        verified_voxels=gained,
+    )
+
+
+def _sidecar(
+    store: AnnotationStore, view: StackView, request: ImportRequest, reporter: Reporter
+) -> Sidecar | None:
+    """Find where the labels come from; refuse those of another stack or project."""
+    path = find_sidecar(request.file, request.stack) if request.file.exists() else None
+    if path is None:
+        rounds = store.rounds()
+        with_what = f"round {rounds[-1].round}" if rounds else "the labels of the stack"
+        reporter.note(
+            f"{request.file}: nothing beside it says which round it was exported from; compared "
+            f"with {with_what}, the last one"
+        )
+        return None
+    sidecar = Sidecar.read(path)
+    check_stack(sidecar, view, request.file)
+    if sidecar.snapshot not in {entry.snapshot for entry in store.log()}:
+        raise LabelError(
+            f"{request.file}: expected labels exported from this project, got those of another, "
+            f"{sidecar.project!r} (says {path.name}); import them there, or remove {path.name} to "
+            "compare them with the last round"
+        )
+    return sidecar
+
+
+def _base(
+    store: AnnotationStore, now: StackView, sidecar: Sidecar | None
+) -> tuple[Voxels, int | None]:
+    """Return the labels that were handed out, and their round."""
+    if sidecar is None:
+        last = store.rounds()
+        return now.labels, last[-1].round if last else None
+    name = now.info.name
+    for entry in store.log():
+        if entry.snapshot == sidecar.snapshot:
+            return now.labels, sidecar.round
+        if name in entry.stacks:
+            break
+    if sidecar.round is None:
+        raise ConflictError(
+            f"{name}: expected labels exported from a round, got the state in which the stack was "
+            f"added, before {entry.message!r}; nothing was written: export the labels as they are "
+            "now, redo the edits in them, and import again"
+        )
+    return store.stack(name, sidecar.round).labels, sidecar.round
+
+
+def _round_info(request: ImportRequest, found: LabelsRead, sidecar: Sidecar | None) -> RoundInfo:
+    digest = None
+    if request.file.is_file():
+        with request.file.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return RoundInfo(
+        kind="import",
+        message=f"import of {request.file.name} into {request.stack}",
+        author=request.annotator,
+        minutes=request.minutes,
+        config={
+            "file": request.file.name,
+            "sha256": digest,
+            "format": found.format,
+            "verified": request.verified,
+            "base_round": sidecar.round if sidecar else None,
+        },
+    )
+
+
+def _whole(view: StackView) -> Region:
+    z, y, x = view.info.zyx
+    return slice(0, z), slice(0, y), slice(0, x)
+
+
+def _ids(found: LabelsRead) -> list[int]:
+    import fastremap
+
+    ids = fastremap.unique(found.labels)
+    return [int(i) for i in ids[ids > 0]]
+
+
+def _write(
+    round_: RoundTransaction,
+    now: StackView,
+    merged: Merged,
+    everywhere: list[Region],
+    annotator: str,
+) -> tuple[EditCounts, int]:
+    """Write labels, objects and verified voxels; return the counts and the voxels verified."""
+    name, edits = now.info.name, merged.edits
+    objects, counts = updated_objects(
+        now.objects, edits, annotator=annotator, round=round_.number, accepted=merged.accepted
+    )
+    before = now.verified_voxels
+    round_.set_objects(name, objects)
+    for change in edits.changes:
+        round_.write_labels(name, change.box, merged.labels.read_region(change.box))
+    patches = verified_mask_update(
+        now.labels,
+        merged.labels,
+        edits,
+        merged.accepted,
+        shell=shell_voxels(now.info.spacing_um),
+        checked=everywhere,
+    )
+    verified = round_.stack(name).verified
+    for region, mask in patches:
+        round_.write_verified(name, region, np.maximum(np.asarray(verified[region]), mask))
+    gained = round_.stack(name).verified_voxels - before
+    if not edits.changes and not counts.accepted and not gained:
+        raise NothingChangedError(
+            f"{name}: the labels are those of the project already, so no round was made; correct "
+            "them and save them in the tool, then import again"
+        )
+    round_.count(name, counts)
+    return counts, gained

@@ -1,0 +1,140 @@
+"""The small file beside exported labels that says where they come from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from annotations.errors import LabelError
+from annotations.stacks import StackView
+from hitl.exchange.errors import ExchangeError
+from hitl.project import write_json
+
+SUFFIX = ".hitl.json"
+_VERSION = 1
+_LARGEST_BYTES = 64 * 2**20
+_ADVICE = "export again, or import without it"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sidecar:
+    """Where exported labels come from.
+
+    Parameters
+    ----------
+    project : str
+        Name of the project's folder.
+    stack : str
+    format : str
+        Name of the export's format.
+    round : int, optional
+        The round whose labels these are; None for those that came with the stack.
+    snapshot : str
+        The store's own name of that state.
+    shape_zyx : tuple of int
+    spacing_um : tuple of float
+    image_sha256 : str, optional
+        Of the image's source file.
+    slices : str
+        Digest of the hashes of the image's slices.
+    ids : tuple of int
+        Objects in the file, ascending; mask k of the Cellpose GUI is the k-th.
+    exported : str
+        When, UTC.
+    """
+
+    project: str
+    stack: str
+    format: str
+    round: int | None
+    snapshot: str
+    shape_zyx: tuple[int, int, int]
+    spacing_um: tuple[float, float, float]
+    image_sha256: str | None
+    slices: str
+    ids: tuple[int, ...]
+    exported: str
+
+    def write(self, labels_file: Path) -> Path:
+        """Write it beside a file of labels; return its path."""
+        path = sidecar_path(labels_file)
+        write_json(path, {"hitl_export": _VERSION, **asdict(self)})
+        return path
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read one.
+
+        Raises
+        ------
+        ExchangeError
+            Not one of this toolkit's, or damaged.
+        """
+        try:
+            if path.stat().st_size > _LARGEST_BYTES:
+                raise ValueError("it is too large")
+            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            if found.pop("hitl_export") != _VERSION:
+                raise ValueError("another version")
+            return cls(**found)._checked()
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as exc:
+            raise ExchangeError(
+                f"{path}: expected what `hitl export` wrote, got something else ({exc}); {_ADVICE}"
+            ) from exc
+
+    def _checked(self) -> Self:
+        texts = (self.project, self.stack, self.format, self.snapshot, self.slices)
+        whole = self.round is None or (type(self.round) is int and self.round >= 0)
+        if not all(isinstance(text, str) for text in texts) or not whole:
+            raise ValueError("a value of another kind")
+        return self
+
+
+def sidecar_path(labels_file: Path) -> Path:
+    """Return where the sidecar of a file of labels is."""
+    return labels_file.with_name(labels_file.name + SUFFIX)
+
+
+def find_sidecar(labels_file: Path, stack: str) -> Path | None:
+    """Return the sidecar of a file, also where a tool saved it under a new name.
+
+    That of the same name, or that of the OME-Zarr around a label group; else that of the only
+    export of the stack in the same folder.
+    """
+    file = labels_file.resolve()
+    for candidate in (file, *file.parents[:2]):
+        own = sidecar_path(candidate)
+        if own.is_file() and (candidate == file or candidate.suffix == ".zarr"):
+            return own
+    others = sorted(file.parent.glob(f"*{SUFFIX}"))
+    of_stack = [path for path in others if Sidecar.read(path).stack == stack]
+    states = {(read.round, read.snapshot) for read in map(Sidecar.read, of_stack)}
+    return of_stack[0] if len(states) == 1 else None
+
+
+def slices_digest(view: StackView) -> str:
+    """Return a digest of the segmented channel, whatever file it came from."""
+    return hashlib.blake2b(view.slice_hashes.tobytes(), digest_size=16).hexdigest()
+
+
+def check_stack(sidecar: Sidecar, view: StackView, file: Path) -> None:
+    """Refuse labels that were exported from another stack.
+
+    Raises
+    ------
+    LabelError
+    """
+    stack = view.info.name
+    if sidecar.stack != stack:
+        raise LabelError(
+            f"{file}: expected labels of stack {stack!r}, got those of {sidecar.stack!r} "
+            f"(says {sidecar_path(file).name}); import them into that stack"
+        )
+    if sidecar.slices != slices_digest(view):
+        raise LabelError(
+            f"{file}: expected labels of the image in stack {stack!r}, got those of another image "
+            f"of this name (from project {sidecar.project!r}); import them there, or export again"
+        )
