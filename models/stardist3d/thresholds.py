@@ -19,6 +19,8 @@ IOU_THRESHOLDS = (0.3, 0.5, 0.7)
 
 LOWEST_PROBABILITY = 0.15
 STEPS = 40
+USUAL_PROBABILITY = 0.5
+"""StarDist's threshold before any is chosen."""
 MAX_CANDIDATES = 50_000
 """Per stack: a network that has learned little finds an object everywhere."""
 
@@ -108,12 +110,21 @@ def _overlaps(network: Any, stack: PreparedStack, candidates: Candidates, nms: f
 
 
 def _best_probability(stacks: Sequence[_Overlaps]) -> tuple[float, float]:
-    """Return the best threshold and its F1; of several equally good ones the middle one."""
+    """Return the threshold nearest to StarDist's usual one that is about as good as the best.
+
+    "About" is one standard error of an F1 over so many objects (the one-standard-error rule of
+    Breiman et al., Classification and Regression Trees, 1984): a handful of validation objects
+    must not drive the threshold to an extreme.
+    """
     highest = max((float(stack.prob.max()) for stack in stacks if stack.prob.size), default=0.0)
     tried = np.linspace(LOWEST_PROBABILITY, max(highest, LOWEST_PROBABILITY), STEPS)
     scores = np.array([np.mean([_f1(stacks, p, iou) for iou in IOU_THRESHOLDS]) for p in tried])
-    ties = tried[scores == scores.max()]
-    return float(ties[len(ties) // 2]), float(scores.max())
+    best = float(scores.max())
+    objects = sum(stack.true_count for stack in stacks)
+    error = np.sqrt(best * (1 - best) / objects) if objects else 0.0
+    good = np.flatnonzero(scores >= best - error)
+    chosen = good[np.argmin(np.abs(tried[good] - USUAL_PROBABILITY))]
+    return float(tried[chosen]), float(scores[chosen])
 
 
 def _f1(stacks: Sequence[_Overlaps], prob: float, iou: float) -> float:
