@@ -148,8 +148,10 @@ def shuffled(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The same objects under random ids, some of them large."""
     ids = np.unique(labels[labels > 0])
     pool = np.concatenate([np.arange(1, ids.size + 3), [70_000, 2**32 - 1]])
-    lookup = dict(zip(ids.tolist(), rng.permutation(pool)[: ids.size].tolist(), strict=True))
-    return np.vectorize(lambda i: lookup.get(i, 0), otypes=[np.uint32])(labels)
+    values = rng.permutation(pool)[: ids.size].astype(np.uint32)
+    return np.append(values, np.uint32(0))[
+        np.where(labels > 0, np.searchsorted(ids, labels), ids.size)
+    ]
 
 
 @st.composite

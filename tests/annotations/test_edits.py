@@ -299,3 +299,31 @@ def test_memory_does_not_grow_with_the_stack(monkeypatch: pytest.MonkeyPatch) ->
         assert len(edits.unchanged) == 256 * depth // 8
     # 12 MB of voxels more: only the tables of 6144 more objects may grow.
     assert peaks[1] - peaks[0] < 6e6
+
+
+@pytest.mark.real
+def test_edits_of_real_nuclei_are_found_whatever_the_ids(real_stack) -> None:
+    _, labels, _ = real_stack("gonuclear_1136")
+    before = labels.astype(np.uint32)
+    rng = np.random.default_rng(0)
+    ids = np.unique(before[before > 0])
+    free = rng.permutation(ids).tolist()
+    after, truth = before.copy(), []
+    for one, other in zip(free[9:12], free[12:15], strict=True):
+        after[after == other] = one
+        truth.append(("merged", tuple(sorted((one, other)))))
+    for number, id_ in enumerate(free[:9]):
+        z, y, x = np.nonzero(before == id_)
+        if number < 3:
+            after[z, y, x] = 0
+            truth.append(("deleted", (id_,)))
+        elif number < 6:
+            far = x > np.median(x)
+            after[z[far], y[far], x[far]] = ids.max() + 1 + number
+            truth.append(("split", (id_,)))
+        else:
+            after[z[z == z.min()], y[z == z.min()], x[z == z.min()]] = 0
+            truth.append(("reshaped", (id_,)))
+    edits = compare_labels(before, shuffled(after, rng))
+    assert sorted((c.kind, c.before) for c in edits.changes) == sorted(truth)
+    assert len(edits.unchanged) == ids.size - 6 - 9
