@@ -44,7 +44,7 @@ class Disagreement:
     partners: Ints
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MissedCandidate:
     """A place where others find an object and the labels have none.
 
@@ -56,18 +56,16 @@ class MissedCandidate:
         Its id there.
     inside_zyx : (int, int, int)
         A voxel of that outline, the nearest to its centroid.
-    voxels : int
-    support : float
-        Share of the other segmentations that find it.
+    places : ndarray of int64, shape (voxels,)
+        Flat indices of its voxels.
     names : tuple of str
-        Which.
+        The segmentations that find it.
     """
 
     source: str
     label: int
     inside_zyx: tuple[int, int, int]
-    voxels: int
-    support: float
+    places: Ints
     names: tuple[str, ...]
 
 
@@ -136,7 +134,7 @@ def find_missed(
     Returns
     -------
     list of MissedCandidate
-        Ordered by support, then size, both falling.
+        Those that most segmentations find first, then larger ones.
     """
     taken = labels > 0 if checked is None else (labels > 0) | checked
     found = []
@@ -148,7 +146,7 @@ def find_missed(
             label = int(table.truth_ids[row])
             centre = table.truth_centroids[row]
             found.append(_free(name, other, label, table.truth_boxes[row], centre))
-    return _grouped(found, len(others))
+    return _grouped(found)
 
 
 def _free(name: str, labels: NDArray[np.uint32], label: int, box: Ints, centre: Floats) -> _Free:
@@ -158,7 +156,7 @@ def _free(name: str, labels: NDArray[np.uint32], label: int, box: Ints, centre: 
     return _Free(name, label, (z, y, x), np.ravel_multi_index(tuple(places.T), labels.shape))
 
 
-def _grouped(found: list[_Free], others: int) -> list[MissedCandidate]:
+def _grouped(found: list[_Free]) -> list[MissedCandidate]:
     """Join candidates of several segmentations that overlap, best supported first."""
     near = _overlaps(found)
     left = set(range(len(found)))
@@ -171,12 +169,8 @@ def _grouped(found: list[_Free], others: int) -> list[MissedCandidate]:
         left.difference_update(group)
         names = tuple(dict.fromkeys(found[b].source for b in sorted(group)))
         one = found[a]
-        out.append(
-            MissedCandidate(
-                one.source, one.label, one.inside_zyx, len(one.voxels), len(names) / others, names
-            )
-        )
-    return sorted(out, key=lambda c: (-c.support, -c.voxels, c.source, c.label))
+        out.append(MissedCandidate(one.source, one.label, one.inside_zyx, one.voxels, names))
+    return sorted(out, key=lambda c: (-len(c.names), -len(c.places), c.source, c.label))
 
 
 def _overlaps(found: list[_Free]) -> list[dict[int, float]]:

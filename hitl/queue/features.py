@@ -38,6 +38,8 @@ class ObjectFeatures:
         Share of the surface that touches another object.
     border : ndarray of float64, shape (n,)
         Share of the surface that lies on the stack's border.
+    brightness : ndarray of float64, shape (n,)
+        Mean intensity above the stack's 5th percentile.
     fall : ndarray of float64, shape (n,)
         Fall of intensity across the free surface as a share of the object's contrast, in [0, 1].
     pieces : ndarray of int64, shape (n,)
@@ -53,6 +55,7 @@ class ObjectFeatures:
     elongation: Floats
     contact: Floats
     border: Floats
+    brightness: Floats
     fall: Floats
     pieces: Ints
 
@@ -81,30 +84,57 @@ def measure(labels: NDArray[np.uint32], image: NDArray[Any], spacing_um: Spacing
     dense.ravel()[where] = row + 1
     voxels = np.bincount(row, minlength=n)
     places = np.stack(np.unravel_index(where, labels.shape), axis=1)
-    centre, axes = _moments(places * np.asarray(spacing_um), row, voxels, spacing_um)
-    volume = voxels.astype(np.float64) * math.prod(spacing_um)
-    ellipsoid = 4 / 3 * math.pi * np.prod(axes, axis=1)
+    centre, fill, elongation = ellipsoids(places, row, n, spacing_um)
+    light = above_background(image)
+    own = np.bincount(row, light.ravel()[where], n) / voxels
     contact, border = _surface(dense, n, spacing_um)
     return ObjectFeatures(
         ids=ids.astype(np.int64),
         voxels=voxels.astype(np.int64),
         centre_um=centre,
         inside_zyx=_nearest_voxel(places, row, centre, spacing_um),
-        volume_um3=volume,
-        fill=volume / np.maximum(ellipsoid, 1e-9),
-        elongation=axes.max(axis=1, initial=0) / np.maximum(axes.min(axis=1, initial=np.inf), 1e-9),
+        volume_um3=voxels.astype(np.float64) * math.prod(spacing_um),
+        fill=fill,
+        elongation=elongation,
         contact=contact,
         border=border,
-        fall=_fall(dense, image, voxels, spacing_um),
+        brightness=own,
+        fall=_fall(dense, light, own, voxels, spacing_um),
         pieces=_pieces(dense, n),
     )
 
 
-def _moments(
-    places_um: Floats, row: Ints, voxels: Ints, spacing_um: Spacing
-) -> tuple[Floats, Floats]:
-    """Return each object's centroid and the half axes of the ellipsoid of equal moments, in µm."""
-    n = len(voxels)
+def above_background(image: NDArray[Any]) -> NDArray[np.float32]:
+    """Return intensities above the image's 5th percentile, shape (Z, Y, X)."""
+    light = image.astype(np.float32)
+    return np.asarray(light - np.float32(np.percentile(light, 5)), np.float32)
+
+
+def ellipsoids(
+    places: Ints, row: Ints, n: int, spacing_um: Spacing
+) -> tuple[Floats, Floats, Floats]:
+    """Compare objects with the ellipsoids of equal second moments.
+
+    Parameters
+    ----------
+    places : ndarray of int64, shape (v, 3)
+        Voxels (z, y, x).
+    row : ndarray of int64, shape (v,)
+        Which object each belongs to, 0 … n - 1; every object has a voxel.
+    n : int
+    spacing_um : (float, float, float)
+        Voxel size (z, y, x) in µm.
+
+    Returns
+    -------
+    centre_um : ndarray of float64, shape (n, 3)
+    fill, elongation : ndarray of float64, shape (n,)
+        As in `ObjectFeatures`.
+    """
+    if n == 0:
+        return np.zeros((0, 3)), np.zeros(0), np.zeros(0)
+    places_um = places * np.asarray(spacing_um)
+    voxels = np.bincount(row, minlength=n)
     centre = np.stack([np.bincount(row, c, n) for c in places_um.T], axis=1) / voxels[:, None]
     away = places_um - centre[row]
     spread = np.empty((n, 3, 3))
@@ -114,7 +144,10 @@ def _moments(
     spread /= voxels[:, None, None]
     # A voxel is a box, not a point: its own second moment.
     spread += np.diag(np.square(spacing_um) / 12)
-    return centre, np.sqrt(5 * np.linalg.eigvalsh(spread)) if n else np.zeros((0, 3))
+    axes = np.sqrt(5 * np.linalg.eigvalsh(spread))
+    volume = voxels * math.prod(spacing_um)
+    fill = volume / (4 / 3 * math.pi * np.prod(axes, axis=1))
+    return centre, np.asarray(fill), np.asarray(axes[:, -1] / axes[:, 0])
 
 
 def _nearest_voxel(places: Ints, row: Ints, centre_um: Floats, spacing_um: Spacing) -> Ints:
@@ -143,15 +176,16 @@ def _surface(dense: NDArray[np.int32], n: int, spacing_um: Spacing) -> tuple[Flo
 
 
 def _fall(
-    dense: NDArray[np.int32], image: NDArray[Any], voxels: Ints, spacing_um: Spacing
+    dense: NDArray[np.int32],
+    light: NDArray[np.float32],
+    own: Floats,
+    voxels: Ints,
+    spacing_um: Spacing,
 ) -> Floats:
-    """Return how far intensity falls about one typical tenth of a diameter beyond the surface."""
+    """Return how far intensity falls 0.15 of a typical diameter beyond the free surface."""
     n = len(voxels)
     if n == 0:
         return np.zeros(0)
-    light = image.astype(np.float32)
-    own = np.bincount(dense.ravel(), light.ravel(), n + 1)[1:] / voxels
-    low = float(np.percentile(light, 5))
     diameter = (6 / math.pi * float(np.median(voxels)) * math.prod(spacing_um)) ** (1 / 3)
     outside, faces = np.zeros((2, n + 1))
     for axis, step in enumerate(spacing_um):
@@ -166,7 +200,7 @@ def _fall(
             outside += np.bincount(mine, values[there][leaves], n + 1)
             faces += np.bincount(mine, minlength=n + 1)
     level = outside[1:] / np.maximum(faces[1:], 1)
-    fall = (own - level) / np.maximum(own - low, 1e-6)
+    fall = (own - level) / np.maximum(own, 1e-6)
     return np.where(faces[1:] > 0, np.clip(fall, 0, 1), 0.0)
 
 

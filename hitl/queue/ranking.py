@@ -19,7 +19,14 @@ from hitl.queue.disagreement import (
     find_missed,
 )
 from hitl.queue.entries import Entry
-from hitl.queue.features import Floats, ObjectFeatures, measure, robust_z
+from hitl.queue.features import (
+    Floats,
+    ObjectFeatures,
+    above_background,
+    ellipsoids,
+    measure,
+    robust_z,
+)
 
 WEIGHTS: Mapping[str, float] = {
     "outline": 0.35,
@@ -42,6 +49,9 @@ kinds, a synthetic stack of StarDist's, two real ones), rounded; `confidence` sh
 with `fall`, which says much the same, and `pieces`, which the data never had, is set by hand.
 `scripts/simulate_budget.py` measures the queue on other stacks than these synthetic ones.
 """
+
+LEAST_CHANCE = 0.05
+"""Candidates for a missed object that are less likely a nucleus are not listed."""
 
 _REASON_FROM = 0.05
 _MAX_REASONS = 3
@@ -170,9 +180,13 @@ def rank(
         for row, label in enumerate(found.features.ids)
         if int(label) not in done
     ]
-    usual_voxels = float(np.median(found.features.voxels)) if len(found.features) else 0.0
     missed = find_missed(labels, others, checked) if others else []
-    entries += [_missed_entry(c, usual_voxels, len(others), stack, others) for c in missed]
+    chances = _chances(missed, found.features, image, spacing_um)
+    entries += [
+        _missed_entry(candidate, float(chance), len(others), stack)
+        for candidate, chance in zip(missed, chances, strict=True)
+        if chance >= LEAST_CHANCE
+    ]
     return tuple(
         sorted(entries, key=lambda e: (-e.score, e.kind, e.id or 0, e.source, e.source_label))
     )
@@ -229,36 +243,52 @@ def _words(found: Signals, name: str, row: int) -> str:
     return sentences[name]()
 
 
-def _missed_entry(
-    candidate: MissedCandidate,
-    usual_voxels: float,
-    count: int,
-    stack: str,
-    others: Mapping[str, NDArray[np.uint32]],
-) -> Entry:
-    """Rate a place by how many segmentations find an object of a usual size there.
+def _chances(
+    missed: list[MissedCandidate],
+    usual: ObjectFeatures,
+    image: NDArray[Any],
+    spacing_um: Spacing,
+) -> Floats:
+    """Return how likely each candidate is a nucleus: as round, bright and large as the others.
 
-    Of candidates with one, two and three of eight segmentations behind them, one in six, two in
-    three and three in four were nuclei on the stacks behind `WEIGHTS`, and none larger than 2.5
-    usual volumes.
+    On twelve stacks 495 candidates, of which 54 were nuclei, got these chances; they were right
+    for 93 % of those above 0.8, 82 % of 0.6 to 0.8, 18 % of 0.2 to 0.4 and none below 0.02.
     """
-    size = candidate.voxels / usual_voxels if usual_voxels else 1.0
-    odd = max(0.0, abs(math.log(size)) - math.log(2))
-    score = math.sqrt(candidate.support) * math.exp(-((odd / 0.5) ** 2) / 2)
+    if not missed:
+        return np.zeros(0)
+    sizes = np.array([len(c.places) for c in missed])
+    row = np.repeat(np.arange(len(missed)), sizes)
+    flat = np.concatenate([c.places for c in missed])
+    places = np.stack(np.unravel_index(flat, image.shape), axis=1)
+    _, fill, elongation = ellipsoids(places, row, len(missed), spacing_um)
+    chance = _ramp(fill, 0.5, 0.85) * _ramp(-elongation, -3.0, -1.5)
+    if len(usual):
+        light = np.bincount(row, above_background(image).ravel()[flat]) / sizes
+        chance *= _ramp(light / max(float(np.median(usual.brightness)), 1e-6), 0.2, 0.6)
+        odd = np.abs(np.log(sizes / np.median(usual.voxels))) - math.log(2.5)
+        chance *= np.exp(-((np.maximum(odd, 0) / 0.5) ** 2) / 2)
+    return np.asarray(chance)
+
+
+def _ramp(values: Floats, zero: float, one: float) -> Floats:
+    return np.clip((values - zero) / (one - zero), 0, 1)
+
+
+def _missed_entry(candidate: MissedCandidate, chance: float, count: int, stack: str) -> Entry:
     found_by = len(candidate.names)
-    reasons = (
-        f"missed? {found_by} of {count} other segmentations find an object here "
-        f"({', '.join(candidate.names[:3])}{', …' if found_by > 3 else ''})",
-    )
+    more = ", …" if found_by > 3 else ""
     return Entry(
         stack=stack,
         kind="missed",
         id=None,
         position_zyx=candidate.inside_zyx,
-        score=min(1.0, score),
+        score=chance,
         confidence=None,
-        reasons=reasons,
-        voxels=candidate.voxels,
+        reasons=(
+            f"missed? {found_by} of {count} other segmentations find an object here "
+            f"({', '.join(candidate.names[:3])}{more})",
+        ),
+        voxels=len(candidate.places),
         source=candidate.source,
         source_label=candidate.label,
     )

@@ -116,19 +116,25 @@ class Bench:
     labels : ndarray of uint32, shape (Z, Y, X)
         As corrected so far.
     checked : ndarray of bool, shape (Z, Y, X)
-        True where the oracle has drawn or deleted.
+        True where the oracle has drawn or deleted: the labels are the truth there.
+    looked : ndarray of bool, shape (Z, Y, X)
+        True wherever something was shown.
     settled : set of int
         Ids in `labels` that the oracle has drawn.
     drawn : set of int
         Their ids in the truth.
+    confidence : mapping of int to float
+        Of the objects that are not settled.
     """
 
     def __init__(self, case: Case) -> None:
         self.case = case
         self.labels = case.labels.astype(np.uint32, copy=True)
         self.checked = np.zeros(case.truth.shape, np.bool_)
+        self.looked = np.zeros(case.truth.shape, np.bool_)
         self.settled: set[int] = set()
         self.drawn: set[int] = set()
+        self.confidence: Mapping[int, float] = case.confidence
         self._true_voxels = _voxels_by_label(case.truth)
         self._next_id = int(self.labels.max(initial=0)) + 1
 
@@ -137,9 +143,10 @@ class Bench:
         """Ids of all true objects, ascending."""
         return sorted(self._true_voxels)
 
-    def replace_labels(self, labels: NDArray[np.uint32], settled: set[int]) -> None:
-        """Take new labels, of which the objects in `settled` are the oracle's."""
-        self.labels, self.settled = labels, settled
+    def replace_labels(self, labels: NDArray[np.uint32], confidence: Mapping[int, float]) -> None:
+        """Take new proposals; what is settled must be in them, unchanged."""
+        assert np.array_equal(labels[self.checked], self.labels[self.checked])
+        self.labels, self.confidence = labels, confidence
         self._next_id = max(self._next_id, int(labels.max(initial=0)) + 1)
 
     def overlaps(self) -> Contingency:
@@ -182,8 +189,10 @@ class Bench:
         before = flat[places]
         self._draw(concerned, leaving, cleared)
         looked_at = flat[region]
-        judged = (looked_at == 0) | np.isin(looked_at, list(self.settled))
+        empty = (looked_at == 0) & (self.case.truth.ravel()[region] == 0)
+        judged = empty | np.isin(looked_at, list(self.settled))
         self.checked.ravel()[region[judged]] = True
+        self.looked.ravel()[region] = True
         return Correction(max(1, len(concerned)), int(np.sum(flat[places] != before)))
 
     def _region(self, target: Target) -> Ints | None:
@@ -196,7 +205,7 @@ class Bench:
             found = np.flatnonzero(self.labels == target.label)
             return found if len(found) else None
         found = np.flatnonzero(self.case.others[target.source] == target.label)
-        return None if np.mean(self.checked.ravel()[found]) > 0.5 else found
+        return None if np.mean((self.looked | self.checked).ravel()[found]) > 0.5 else found
 
     def _concerned(self, ids: Ints, counts: Ints, size: int) -> set[int]:
         """Return the true objects, not yet drawn, that a region of `size` voxels shows."""

@@ -33,10 +33,10 @@ def _by_queue(benches: Sequence[Bench], wanted: int, rng: np.random.Generator) -
             bench.labels,
             case.image,
             case.spacing_um,
-            confidence=case.confidence,
+            confidence=bench.confidence,
             others=case.others,
             settled=bench.settled,
-            checked=bench.checked,
+            checked=bench.checked | bench.looked,
             stack=str(number),
         )
     entries.sort(key=lambda e: -e.score)
@@ -101,7 +101,7 @@ def _best(pool: list[tuple[float, Target]], wanted: int, rng: np.random.Generato
 
 def _confidence(bench: Bench) -> dict[int, float]:
     # Without a confidence nothing speaks for an object, hence last.
-    rated = {i: bench.case.confidence.get(i, np.nan) for i in bench.open_objects()}
+    rated = {i: bench.confidence.get(i, np.nan) for i in bench.open_objects()}
     return {i: 2.0 if np.isnan(value) else value for i, value in rated.items()}
 
 

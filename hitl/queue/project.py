@@ -1,0 +1,179 @@
+"""The queue of a project: what to correct next, over all its stacks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from annotations.objects import ObjectTable, Status
+from annotations.stacks import StackInfo
+from annotations.store import AnnotationStore
+from hitl.errors import NothingToDoError
+from hitl.project import Project
+from hitl.queue.alternatives import other_segmentations, predictors
+from hitl.queue.entries import Entry, QueueOptions
+from hitl.queue.ranking import rank
+from hitl.queue.sampling import select
+from hitl.reporting import Reporter
+from hitl.samples import last_round
+
+MODEL = "model:"
+
+
+@dataclass(frozen=True)
+class Queue:
+    """What to correct next.
+
+    Parameters
+    ----------
+    round : int
+        The round whose labels were looked at.
+    entries : tuple of Entry
+        In the order in which to correct them.
+    open : int
+        Entries that there are in all, listed or not.
+    rest : int
+        Those that expected error alone does not list: what `estimate_error` speaks of.
+    compared_with : tuple of str
+        The other segmentations.
+    """
+
+    round: int
+    entries: tuple[Entry, ...]
+    open: int
+    rest: int
+    compared_with: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `--json` prints."""
+        return {
+            "round": self.round,
+            "open": self.open,
+            "rest": self.rest,
+            "compared_with": list(self.compared_with),
+            "entries": [
+                {"rank": n, **entry.to_dict()} for n, entry in enumerate(self.entries, start=1)
+            ],
+        }
+
+    def table(self) -> Any:
+        """Return what is printed for people."""
+        from rich.table import Table
+
+        title = f"{len(self.entries)} of {self.open} to look at after round {self.round}"
+        table = Table(title=title)
+        for column in ("", "stack", "object", "z, y, x", "expected error", "confidence", "why"):
+            right = column in ("", "object", "expected error", "confidence")
+            table.add_column(column, justify="right" if right else "left")
+        for number, entry in enumerate(self.entries, start=1):
+            table.add_row(
+                str(number),
+                entry.stack,
+                "missed?" if entry.id is None else str(entry.id),
+                ", ".join(map(str, entry.position_zyx)),
+                f"{entry.score:.2f}",
+                "–" if entry.confidence is None else f"{entry.confidence:.2f}",
+                entry.why,
+            )
+        return table
+
+
+def build_queue(
+    project: Project,
+    stacks: tuple[str, ...],
+    limit: int | None,
+    reporter: Reporter,
+    options: QueueOptions | None = None,
+) -> Queue:
+    """Rank what nobody has verified in the last commit's labels.
+
+    Parameters
+    ----------
+    project : Project
+    stacks : tuple of str
+        Only these; all of split train and val that have labels when empty.
+    limit : int, optional
+        Entries to list; all when not given, and then none is drawn at random.
+    reporter : Reporter
+    options : QueueOptions, optional
+
+    Returns
+    -------
+    Queue
+
+    Raises
+    ------
+    NothingToDoError
+        No labels yet, everything is verified, or a limit that is not positive.
+    UnknownStackError
+        No such stack.
+    """
+    if limit is not None and limit < 1:
+        raise NothingToDoError(f"--limit {limit}: expected at least 1 entry to list")
+    options = options or QueueOptions()
+    store = project.store()
+    chosen = _labelled(store, stacks)
+    available = predictors(project, reporter)
+    entries: list[Entry] = []
+    for info in chosen:
+        entries += _rank_stack(project, store, info.name, available, reporter)
+    if not entries:
+        raise NothingToDoError(
+            f"nothing is left to correct in {', '.join(info.name for info in chosen)}: "
+            "people have verified every object; `hitl propose` makes new ones"
+        )
+    entries.sort(key=lambda e: -e.score)
+    listed = tuple(select(entries, limit, options))
+    drawn = sum(entry.chosen == "random" for entry in listed)
+    return Queue(
+        last_round(store),
+        listed,
+        len(entries),
+        len(entries) - len(listed) + drawn,
+        tuple(predictor.name for predictor in available),
+    )
+
+
+def _labelled(store: AnnotationStore, names: tuple[str, ...]) -> list[StackInfo]:
+    chosen = [store.stack(name).info for name in names] or [
+        info for info in store.stacks() if info.split != "test"
+    ]
+    labelled = [info for info in chosen if len(store.stack(info.name).objects.live_ids) > 0]
+    if not labelled:
+        raise NothingToDoError(
+            "there are no labels to correct yet; make some with `hitl bootstrap PROJECT`"
+        )
+    return labelled
+
+
+def _rank_stack(
+    project: Project,
+    store: AnnotationStore,
+    name: str,
+    available: list[Any],
+    reporter: Reporter,
+) -> tuple[Entry, ...]:
+    view = store.stack(name)
+    objects = view.objects
+    others = other_segmentations(project, store, name, reporter, _maker(objects), available)
+    return rank(
+        np.asarray(view.labels[...], np.uint32),
+        view.read_channel(),
+        view.info.spacing_um,
+        confidence=dict(zip(objects.id.tolist(), objects.confidence.tolist(), strict=True)),
+        others=others,
+        settled=objects.id[objects.status != Status.PROPOSED].tolist(),
+        checked=np.asarray(view.verified[...]) > 0,
+        stack=name,
+    )
+
+
+def _maker(objects: ObjectTable) -> str:
+    """Return the model that proposed most of the open objects, an empty string for none."""
+    proposed = objects.select(objects.status == Status.PROPOSED)
+    makers = Counter(proposed.origins[i] for i in proposed.origin.tolist())
+    origin = makers.most_common(1)[0][0] if makers else ""
+    return origin.removeprefix(MODEL) if origin.startswith(MODEL) else ""

@@ -1,0 +1,125 @@
+"""Simulated rounds on a project's own labelled stacks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from annotations.stacks import StackInfo
+from annotations.store import AnnotationStore
+from hitl.bootstrap import make_segmenter, segment_stack
+from hitl.errors import LeakageError, NothingToDoError
+from hitl.project import Project
+from hitl.queue.alternatives import other_segmentations, predictors
+from hitl.reporting import Reporter
+from hitl.simulate.oracle import Case
+from hitl.simulate.retrain import ModelRetraining
+from hitl.simulate.rounds import SimulationResult, simulate
+from hitl.simulate.strategies import STRATEGIES, Strategy
+
+
+def simulate_project(
+    project: Project,
+    *,
+    stacks: tuple[str, ...] = (),
+    rounds: int | None = None,
+    objects_per_round: int = 10,
+    strategies: Sequence[Strategy] = tuple(STRATEGIES),
+    repeats: int = 5,
+    seed: int = 0,
+    retrain: str | None = None,
+    settings: dict[str, object] | None = None,
+    reporter: Reporter,
+) -> SimulationResult:
+    """Correct the bootstrap's labels towards those that people gave, strategy by strategy.
+
+    Nothing is written to the store; other segmentations are kept in the project's predictions.
+
+    Parameters
+    ----------
+    project : Project
+    stacks : tuple of str
+        Only these; all of split train and val that people labelled everywhere when empty.
+    rounds, objects_per_round, strategies, repeats, seed
+        As for `simulate`; all rounds that there are when `rounds` is not given.
+    retrain : str, optional
+        A trainable model to train on what is corrected after each round (slow).
+    settings : dict, optional
+        Its options.
+    reporter : Reporter
+
+    Returns
+    -------
+    SimulationResult
+
+    Raises
+    ------
+    NothingToDoError
+        No stack that people labelled everywhere.
+    LeakageError
+        A model would be trained on a test stack.
+    ConfigError, UnknownModelError
+        As `simulate`; no such model or option.
+    """
+    store = project.store()
+    chosen = _known(store, stacks)
+    training = None
+    if retrain is not None:
+        for info in chosen:
+            if info.split == "test":
+                raise LeakageError(
+                    f"stack {info.name} is of split test and never reaches training; "
+                    "name others, or simulate without --retrain"
+                )
+        training = ModelRetraining.of_project(project, retrain, settings or {}, reporter)
+    return simulate(
+        [_case(project, store, info, reporter) for info in chosen],
+        rounds=rounds,
+        objects_per_round=objects_per_round,
+        strategies=strategies,
+        repeats=repeats,
+        seed=seed,
+        retrain=training,
+        retrained=retrain or "",
+        reporter=reporter,
+    )
+
+
+def _known(store: AnnotationStore, names: tuple[str, ...]) -> list[StackInfo]:
+    """Return the stacks whose every voxel a person has verified."""
+    chosen = [store.stack(name).info for name in names] or [
+        info for info in store.stacks() if info.split != "test"
+    ]
+    known = []
+    for info in chosen:
+        view = store.stack(info.name)
+        if view.verified_voxels == int(np.prod(info.zyx)) and len(view.objects.live_ids):
+            known.append(info)
+        elif names:
+            raise NothingToDoError(
+                f"stack {info.name} is not labelled by hand everywhere: there is no truth to "
+                "correct towards; name another"
+            )
+    if not known:
+        raise NothingToDoError(
+            "no stack of split train or val is labelled by hand everywhere; add one with "
+            "`hitl add PROJECT IMAGE --labels FILE`, or name a test stack with --stack"
+        )
+    return known
+
+
+def _case(project: Project, store: AnnotationStore, info: StackInfo, reporter: Reporter) -> Case:
+    view = store.stack(info.name)
+    first = make_segmenter(project.config, project.config.bootstrap.segmenter, reporter)
+    found = segment_stack(store, info.name, project.config, first, reporter)
+    available = predictors(project, reporter)
+    return Case(
+        name=info.name,
+        image=view.read_channel(),
+        spacing_um=info.spacing_um,
+        truth=np.asarray(view.labels[...], np.uint32),
+        labels=found.labels,
+        confidence=found.confidence,
+        others=other_segmentations(project, store, info.name, reporter, first.name, available),
+    )
