@@ -111,6 +111,42 @@ class StoreReader:
                     return entry.snapshot
         raise unknown_round(number, known)
 
+    def stack_at(self, name: str, snapshot: str) -> StackView | None:
+        """Return a stack as one commit has it, None where it does not hold it."""
+        with translated("read", self._location):
+            session = self._repository.readonly_session(snapshot_id=snapshot)
+            stacks = child_group(zarr.open_group(session.store, mode="r"), STACKS)
+            return StackView(child_group(stacks, name)) if name in stacks else None
+
+    def changed_chunks(
+        self, name: str, array: str, older: str, newer: str
+    ) -> list[tuple[int, ...]] | None:
+        """Return the chunks of a stack's array that commits after one and up to another wrote.
+
+        Nothing is read but what Icechunk noted of each commit.
+
+        Parameters
+        ----------
+        name : str
+        array : str
+            ``"labels"`` or ``"verified"``.
+        older, newer : str
+            Snapshots; the first must be an ancestor of the second.
+
+        Returns
+        -------
+        list of (int, int, int), or None
+            Chunk positions; None when the array itself came or went between them.
+        """
+        if older == newer:
+            return []
+        path = f"/{STACKS}/{name}/{array}"
+        with translated("read", self._location):
+            found = self._repository.diff(from_snapshot_id=older, to_snapshot_id=newer)
+        if path in found.new_arrays or path in found.deleted_arrays:
+            return None
+        return [tuple(chunk) for chunk in found.updated_chunks.get(path, [])]
+
     def status(self) -> StoreStatus:
         """Return stacks, objects by status, verified share, the last round and the size."""
         with translated("read", self._location):

@@ -9,6 +9,24 @@ from annotations.stacks import StackInfo, StackView
 
 
 @dataclass(frozen=True, kw_only=True)
+class Garbage:
+    """What no commit refers to, and was removed (or would be).
+
+    Parameters
+    ----------
+    bytes, chunks, manifests, snapshots : int
+    removed : bool
+        False when it was only counted.
+    """
+
+    bytes: int
+    chunks: int
+    manifests: int
+    snapshots: int
+    removed: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Overlap:
     """Two stacks that hold the same slices.
 

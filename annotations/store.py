@@ -8,7 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
@@ -45,6 +45,7 @@ from annotations.stacks import (
     child_group,
     unknown_stack,
 )
+from annotations.status import Garbage
 from annotations.transaction import RoundTransaction
 from annotations.volume import ImageSource
 
@@ -253,6 +254,47 @@ class AnnotationStore(StoreReader):
             metadata = round_metadata(info, number, txn.counts, txn.stacks)
             snapshot = self._commit(session, info.message, metadata)
             self._tag(number, snapshot)
+
+    def collect_garbage(
+        self, older_than: timedelta | None = None, *, dry_run: bool = False
+    ) -> Garbage:
+        """Remove what writers that were killed left behind; every commit keeps all of its own.
+
+        History is never shortened, so nothing that a round, a tag or the branch refers to goes.
+
+        Parameters
+        ----------
+        older_than : timedelta, optional
+            Leave younger files alone. By default all go from a local folder, where the lock
+            shows that nobody is writing, and those older than a day from object storage.
+        dry_run : bool
+            Only count.
+
+        Raises
+        ------
+        StoreError
+            The store is read-only, locked or cannot be written, or less than an hour was given
+            on object storage, where a writer's chunks may be that young.
+        """
+        if self._read_only:
+            raise StoreError(f"{self.location}: it was opened read-only; open it for writing")
+        remote = self._location.folder is None
+        age = older_than if older_than is not None else timedelta(days=1 if remote else 0)
+        if age < (timedelta(hours=1) if remote else timedelta(0)):
+            raise StoreError(
+                f"{self.location}: expected an age of {'an hour' if remote else '0'} or more, got "
+                f"{age}; younger files may belong to a round that is being written"
+            )
+        lock = exclusive(self._location, self._lock_timeout_s)
+        with lock, translated("collect garbage in", self._location):
+            found = self._repository.garbage_collect(datetime.now(UTC) - age, dry_run=dry_run)
+        return Garbage(
+            bytes=found.bytes_deleted,
+            chunks=found.chunks_deleted,
+            manifests=found.manifests_deleted,
+            snapshots=found.snapshots_deleted,
+            removed=not dry_run,
+        )
 
     def _stacks_of(self, store: Any) -> zarr.Group:
         with translated("read", self._location):

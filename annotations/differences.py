@@ -1,0 +1,332 @@
+"""What differs between two rounds, object by object.
+
+Ids are stable across rounds, so an id is the same object before and after. All is found from the
+chunks that Icechunk says were written in between: nothing else is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotations._chunks import Region
+from annotations._reader import StoreReader
+from annotations.edits._overlaps import blocks_of, count_pairs
+from annotations.edits.compare import MAJORITY
+from annotations.objects import ObjectTable, Status
+from annotations.rounds import EditCounts
+from annotations.stacks import LABELS, StackView
+
+ChangeKind = Literal["added", "deleted", "split", "merged", "reshaped", "regrouped", "verdict"]
+"""As `annotations.edits.Kind`; a verdict is a change of status alone."""
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectChange:
+    """What became of one object, or of several that a split or merge joins.
+
+    Parameters
+    ----------
+    kind : str
+        One of `ChangeKind`.
+    before, after : tuple of int
+        Ids before and after, ascending.
+    gained, lost : int
+        Voxels that the objects after have and those before had not, and the reverse.
+    box : ((int, int), (int, int), (int, int)) or None
+        Around the voxels that differ: first and last + 1 of z, y, x; None for a verdict.
+    statuses : mapping of int to (str or None, str or None)
+        Status before and after of each id; None where it has no row.
+    """
+
+    kind: ChangeKind
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+    gained: int = 0
+    lost: int = 0
+    box: tuple[tuple[int, int], ...] | None = None
+    statuses: Mapping[int, tuple[str | None, str | None]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackDiff:
+    """What differs in one stack.
+
+    Parameters
+    ----------
+    stack : str
+    changes : tuple of ObjectChange
+        Ordered by their lowest id.
+    voxels : int
+        Label voxels that differ.
+    verified_voxels : int
+        Verified voxels more (or fewer, if negative).
+    """
+
+    stack: str
+    changes: tuple[ObjectChange, ...]
+    voxels: int
+    verified_voxels: int
+
+    def counts(self) -> EditCounts:
+        """Count changes by kind; one that regroups is a split and a merge."""
+        kinds = [change.kind for change in self.changes]
+        both = kinds.count("regrouped")
+        accepted = sum(
+            status == ("proposed", "accepted")
+            for change in self.changes
+            for status in change.statuses.values()
+        )
+        return EditCounts(
+            added=kinds.count("added"),
+            deleted=kinds.count("deleted"),
+            split=kinds.count("split") + both,
+            merged=kinds.count("merged") + both,
+            reshaped=kinds.count("reshaped"),
+            accepted=accepted,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundDiff:
+    """What differs between two rounds.
+
+    Parameters
+    ----------
+    a, b : int
+        From and to; either may be the later one.
+    stacks : tuple of StackDiff
+        Of the stacks in both that differ.
+    added, removed : tuple of str
+        Stacks in `b` only, and in `a` only (or of another shape by then: both).
+    """
+
+    a: int
+    b: int
+    stacks: tuple[StackDiff, ...]
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+
+
+def diff_rounds(store: StoreReader, a: int, b: int) -> RoundDiff:
+    """Compare two rounds, stack by stack.
+
+    Raises
+    ------
+    UnknownRoundError
+    """
+    ends = store.round_snapshot(a), store.round_snapshot(b)
+    order = newest_first(store)
+    names_a, names_b = ({i.name: i.zyx for i in store.stacks(round=n)} for n in (a, b))
+    both = [name for name in names_a if names_a[name] == names_b.get(name)]
+    found = [diff_stack(store, name, *ends, order=order) for name in both]
+    return RoundDiff(
+        a=a,
+        b=b,
+        stacks=tuple(d for d in found if d.changes or d.voxels or d.verified_voxels),
+        added=tuple(name for name in names_b if name not in both),
+        removed=tuple(name for name in names_a if name not in both),
+    )
+
+
+def newest_first(store: StoreReader) -> list[str]:
+    """Return the snapshots of all commits."""
+    return [entry.snapshot for entry in store.log()]
+
+
+def diff_stack(store: StoreReader, name: str, a: str, b: str, *, order: Sequence[str]) -> StackDiff:
+    """Compare a stack of two snapshots that both have it, in one shape, whichever is older.
+
+    Parameters
+    ----------
+    store : StoreReader
+    name : str
+    a, b : str
+        Snapshots.
+    order : sequence of str
+        All snapshots, newest first.
+    """
+    one, other = store.stack_at(name, a), store.stack_at(name, b)
+    assert one is not None and other is not None, "both snapshots have the stack"
+    older, newer = (a, b) if order.index(a) >= order.index(b) else (b, a)
+    regions = changed_regions(store, name, one, older, newer)
+    if regions is None:
+        regions = list(blocks_of(one.labels, other.labels))
+    pairs, stats = count_pairs(one.labels, other.labels, regions)
+    old, new = one.objects, other.objects
+    changes = [*_changes(pairs.astype(np.int64), stats, old, new)]
+    touched = {i for change in changes for i in (*change.before, *change.after)}
+    changes += _verdicts(old, new, touched)
+    differ = pairs[:, 0] != pairs[:, 1]
+    from annotations.edits import _kernels as k
+
+    return StackDiff(
+        stack=name,
+        changes=tuple(sorted(changes, key=lambda change: min(change.before + change.after))),
+        voxels=int(stats[differ, k.COUNT].sum()),
+        verified_voxels=other.verified_voxels - one.verified_voxels,
+    )
+
+
+def changed_regions(
+    store: StoreReader, name: str, view: StackView, older: str, newer: str
+) -> list[Region] | None:
+    """Return where labels may differ, None for anywhere."""
+    chunks = store.changed_chunks(name, LABELS, older, newer)
+    if chunks is None:
+        return None
+    found: list[Region] = []
+    for chunk in sorted(chunks):
+        z, y, x = (
+            slice(i * size, min((i + 1) * size, whole))
+            for i, size, whole in zip(chunk, view.labels.chunks, view.labels.shape, strict=True)
+        )
+        found.append((z, y, x))
+    return found
+
+
+def _changes(
+    pairs: Ints, stats: Ints, old: ObjectTable, new: ObjectTable
+) -> Iterable[ObjectChange]:
+    """Join objects that split or merge, and say what each group became.
+
+    A pair of other ids joins two objects when one of them came or went and has more than half of
+    its voxels in the other. Such an object lies in changed chunks as a whole, so the rest of the
+    stack has no say in it.
+    """
+    from annotations.edits import _kernels as k
+
+    differ = pairs[:, 0] != pairs[:, 1]
+    changed = np.setdiff1d(pairs[differ].ravel(), [0])
+    if not changed.size:
+        return []
+    count = stats[:, k.COUNT]
+    came = np.setdiff1d(changed, old.live_ids)
+    went = np.setdiff1d(changed, new.live_ids)
+    one, other = pairs[differ, 0], pairs[differ, 1]
+    shared = count[differ]
+    both = (one > 0) & (other > 0)
+    size_came, size_went = _sizes(pairs[:, 1], count, other), _sizes(pairs[:, 0], count, one)
+    joins = both & (
+        (np.isin(other, came) & (shared > MAJORITY * size_came))
+        | (np.isin(one, went) & (shared > MAJORITY * size_went))
+    )
+    group = _components(changed, one[joins], other[joins])
+    boxes = stats[differ][:, k.Z0 : k.X1 + 1].reshape(-1, 3, 2) + np.array([0, 1])
+    measured = _measured(changed, group, (one, other), shared, boxes)
+    members = _members(changed, group)
+    return [
+        _change(ids, *row, came=came, went=went, tables=(old, new))
+        for ids, row in zip(members, measured, strict=True)
+    ]
+
+
+def _measured(
+    ids: Ints, group: NDArray[np.int32], pairs: tuple[Ints, Ints], shared: Ints, boxes: Ints
+) -> list[tuple[int, int, Ints]]:
+    """Voxels gained and lost by each group, and the box around those that differ."""
+    n = int(group.max()) + 1
+    first, second = (np.where(side > 0, group[np.searchsorted(ids, side)], -1) for side in pairs)
+    gained, lost = np.zeros(n, np.int64), np.zeros(n, np.int64)
+    low, high = np.full((n, 3), np.iinfo(np.int64).max), np.zeros((n, 3), np.int64)
+    moved = first != second
+    for side, total in ((second, gained), (first, lost)):
+        np.add.at(total, side[moved & (side >= 0)], shared[moved & (side >= 0)])
+        np.minimum.at(low, side[side >= 0], boxes[side >= 0, :, 0])
+        np.maximum.at(high, side[side >= 0], boxes[side >= 0, :, 1])
+    box = np.stack([low, high], axis=2)
+    return list(zip(gained.tolist(), lost.tolist(), box, strict=True))
+
+
+def _sizes(ids: Ints, count: Ints, wanted: Ints) -> Ints:
+    """Voxels of each wanted id in the chunks that were read."""
+    names, rows = np.unique(ids, return_inverse=True)
+    sizes = np.zeros(names.size, np.int64)
+    np.add.at(sizes, rows, count)
+    return sizes[np.searchsorted(names, wanted)]
+
+
+def _components(ids: Ints, one: Ints, other: Ints) -> NDArray[np.int32]:
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    i, j = np.searchsorted(ids, one), np.searchsorted(ids, other)
+    links = coo_array((np.ones(i.size, np.int8), (i, j)), shape=(ids.size, ids.size))
+    return np.asarray(connected_components(links, directed=False)[1], np.int32)
+
+
+def _members(ids: Ints, group: NDArray[np.int32]) -> list[Ints]:
+    order = np.argsort(group, kind="stable")
+    borders = np.flatnonzero(np.diff(group[order])) + 1
+    return np.split(ids[order], borders)
+
+
+def _change(
+    ids: Ints,
+    gained: int,
+    lost: int,
+    box: Ints,
+    *,
+    came: Ints,
+    went: Ints,
+    tables: tuple[ObjectTable, ObjectTable],
+) -> ObjectChange:
+    before, after = np.setdiff1d(ids, came), np.setdiff1d(ids, went)
+    return ObjectChange(
+        kind=_kind(before.size, after.size),
+        before=tuple(before.tolist()),
+        after=tuple(after.tolist()),
+        gained=gained,
+        lost=lost,
+        box=tuple((low, high) for low, high in box.tolist()),
+        statuses=_statuses(ids, *tables),
+    )
+
+
+def _kind(before: int, after: int) -> ChangeKind:
+    match before, after:
+        case 0, _:
+            return "added"
+        case _, 0:
+            return "deleted"
+        case 1, 1:
+            return "reshaped"
+        case 1, _:
+            return "split"
+        case _, 1:
+            return "merged"
+    return "regrouped"
+
+
+def _statuses(
+    ids: Iterable[Any], old: ObjectTable, new: ObjectTable
+) -> dict[int, tuple[str | None, str | None]]:
+    return {int(i): (status_of(old, int(i)), status_of(new, int(i))) for i in ids}
+
+
+def row_of(table: ObjectTable, i: int) -> int | None:
+    """Return the row of an id, None where it has none."""
+    row = int(np.searchsorted(table.id, i))
+    return row if row < len(table) and table.id[row] == i else None
+
+
+def status_of(table: ObjectTable, i: int) -> str | None:
+    """Return the status of an id in words, None where it has no row."""
+    row = row_of(table, i)
+    return None if row is None else Status(int(table.status[row])).name.lower()
+
+
+def _verdicts(old: ObjectTable, new: ObjectTable, touched: set[int]) -> list[ObjectChange]:
+    """Objects whose status alone differs."""
+    common, i, j = np.intersect1d(old.id, new.id, assume_unique=True, return_indices=True)
+    ids = [n for n in common[old.status[i] != new.status[j]].tolist() if n not in touched]
+    return [
+        ObjectChange(kind="verdict", before=(n,), after=(n,), statuses=_statuses([n], old, new))
+        for n in ids
+    ]

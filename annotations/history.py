@@ -1,0 +1,261 @@
+"""What happened to an object from round to round, and the way back to an earlier round."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from annotations._chunks import Region
+from annotations._reader import StoreReader
+from annotations.differences import (
+    StackDiff,
+    changed_regions,
+    diff_stack,
+    newest_first,
+    row_of,
+    status_of,
+)
+from annotations.edits._overlaps import blocks_of
+from annotations.errors import LabelError, StoreError
+from annotations.objects import ObjectTable
+from annotations.rounds import LogEntry, RoundInfo
+from annotations.stacks import StackView, unknown_stack
+from annotations.store import AnnotationStore
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlameEntry:
+    """One commit that changed an object.
+
+    Parameters
+    ----------
+    entry : LogEntry
+        Who, when, what kind, with which model.
+    what : tuple of str
+        Of "added", "deleted", "reshaped", "status: proposed to accepted", "confidence",
+        "origin".
+    status : str or None
+        After it; None where the object has no row.
+    confidence : float or None
+    gained, lost : int
+        Voxels.
+    """
+
+    entry: LogEntry
+    what: tuple[str, ...]
+    status: str | None
+    confidence: float | None
+    gained: int
+    lost: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolledBack:
+    """A round that brought an earlier one back.
+
+    Parameters
+    ----------
+    round, to : int
+        Its number, and the round that it equals.
+    undone : tuple of int
+        Rounds that it takes back; they stay in the history.
+    stacks : tuple of StackDiff
+        What changed by it.
+    left_alone : tuple of str
+        Stacks that were added since.
+    gone : tuple of str
+        Stacks of that round that have been removed since; they do not come back.
+    """
+
+    round: int
+    to: int
+    undone: tuple[int, ...]
+    stacks: tuple[StackDiff, ...]
+    left_alone: tuple[str, ...]
+    gone: tuple[str, ...]
+
+
+def blame(store: StoreReader, stack: str, object_id: int) -> tuple[BlameEntry, ...]:
+    """Return every commit that changed an object's voxels or row, oldest first.
+
+    Raises
+    ------
+    UnknownStackError
+        No commit has that stack.
+    LabelError
+        No commit has that object.
+    """
+    entries = [entry for entry in reversed(store.log()) if stack in entry.stacks]
+    if not entries:
+        raise unknown_stack(stack, [info.name for info in store.stacks()])
+    found = []
+    before: LogEntry | None = None
+    for entry in entries if object_id > 0 else ():
+        change = _blame_entry(store, stack, object_id, before, entry)
+        if change is not None:
+            found.append(change)
+        before = entry
+    if not found:
+        raise LabelError(
+            f"stack {stack!r}: expected the id of an object that some round had, got {object_id}; "
+            "look ids up in the labels or the queue"
+        )
+    return tuple(found)
+
+
+def roll_back(
+    store: AnnotationStore, number: int, *, author: str, message: str | None = None
+) -> RolledBack:
+    """Commit a round whose labels, verified voxels and objects are those of an earlier one.
+
+    History stays as it is, and ids that were given since are not given again.
+
+    Raises
+    ------
+    UnknownRoundError
+    StoreError
+        It is the last round, or the store is read-only, locked or cannot be written.
+    """
+    snapshot = store.round_snapshot(number)
+    then = {info.name: info.zyx for info in store.stacks(round=number)}
+    about = RoundInfo(
+        kind="rollback",
+        message=message or f"back to round {number}",
+        author=author,
+        config={"to": number},
+    )
+    with store.begin_round(about) as round_:
+        if number == round_.number - 1:
+            raise StoreError(
+                f"round {number} is the last one: there is nothing to take back; `hitl log` lists "
+                "the rounds before it"
+            )
+        now = {info.name: info.zyx for info in store.stacks()}
+        order = newest_first(store)
+        found = []
+        for name in (name for name in then if then[name] == now.get(name)):
+            view = store.stack(name, round=number)
+            change = diff_stack(store, name, order[0], snapshot, order=order)
+            round_.set_labels(name, view.labels, view.objects)
+            round_.set_verified(name, view.verified)
+            round_.count(name, change.counts())
+            found.append(change)
+    same = {change.stack for change in found}
+    return RolledBack(
+        round=round_.number,
+        to=number,
+        undone=tuple(range(number + 1, round_.number)),
+        stacks=tuple(found),
+        left_alone=tuple(name for name in now if name not in same),
+        gone=tuple(name for name in then if name not in same),
+    )
+
+
+def provenance_steps(store: StoreReader, stack: str, round: int | None = None) -> dict[str, Any]:
+    """Return the attribute `provenance:steps`: the commits that made a stack, oldest first.
+
+    It is made from the history and not kept beside it; exports put it on their group. Each step
+    has `name` (kind of the commit), `description`, `when` (ISO 8601), `by`, and where they apply
+    `round`, `model`, `weights_sha256`, `counts`, `minutes`.
+
+    Raises
+    ------
+    UnknownStackError, UnknownRoundError
+    """
+    store.stack(stack, round=round)
+    last = None if round is None else store.round_snapshot(round)
+    steps = []
+    for entry in reversed(store.log()):
+        if stack in entry.stacks:
+            steps.append(_step(entry, stack))
+        if entry.snapshot == last:
+            break
+    return {"provenance:steps": steps}
+
+
+def _step(entry: LogEntry, stack: str) -> dict[str, Any]:
+    counts = entry.counts.get(stack)
+    step = {
+        "name": entry.kind,
+        "description": entry.message,
+        "when": entry.when.isoformat(),
+        "by": entry.author,
+        "round": entry.round,
+        "model": entry.model.name if entry.model else None,
+        "weights_sha256": entry.model.weights_sha256 if entry.model else None,
+        "counts": {k: v for k, v in vars(counts).items() if v} if counts else None,
+        "minutes": entry.minutes,
+    }
+    return {key: value for key, value in step.items() if value is not None}
+
+
+def _blame_entry(
+    store: StoreReader, stack: str, object_id: int, before: LogEntry | None, entry: LogEntry
+) -> BlameEntry | None:
+    """Return what a commit did to an object, None where nothing."""
+    old = store.stack_at(stack, before.snapshot) if before is not None else None
+    new = store.stack_at(stack, entry.snapshot)
+    regions: list[Region] | None = None
+    if before is not None and old is not None and new is not None:
+        regions = changed_regions(store, stack, new, before.snapshot, entry.snapshot)
+    gained, lost = _voxels(old, new, object_id, regions)
+    tables = tuple(view.objects if view is not None else ObjectTable.empty() for view in (old, new))
+    what = _what(tables[0], tables[1], object_id, bool(gained or lost))
+    if not what:
+        return None
+    row = row_of(tables[1], object_id)
+    rated = np.nan if row is None else float(tables[1].confidence[row])
+    return BlameEntry(
+        entry=entry,
+        what=tuple(what),
+        status=status_of(tables[1], object_id),
+        confidence=None if np.isnan(rated) else rated,
+        gained=gained,
+        lost=lost,
+    )
+
+
+def _voxels(
+    old: StackView | None, new: StackView | None, object_id: int, regions: list[Region] | None
+) -> tuple[int, int]:
+    """Voxels that an object gained and lost; all of a stack that came or went."""
+    some = new or old
+    if some is None or (regions is None and not any(_held(v, object_id) for v in (old, new))):
+        return 0, 0
+    places = regions if regions is not None else blocks_of(some.labels, some.labels)
+    gained = lost = 0
+    for place in places:
+        had, has = (
+            np.asarray(view.labels[place]) == object_id if view is not None else np.False_
+            for view in (old, new)
+        )
+        gained += int(np.count_nonzero(has & ~had))
+        lost += int(np.count_nonzero(had & ~has))
+    return gained, lost
+
+
+def _held(view: StackView | None, object_id: int) -> bool:
+    return view is not None and row_of(view.objects, object_id) is not None
+
+
+def _what(old: ObjectTable, new: ObjectTable, i: int, moved: bool) -> list[str]:
+    names = [status_of(old, i), status_of(new, i)]
+    was, is_ = (name not in (None, "rejected") for name in names)
+    what = []
+    if is_ and not was:
+        what.append("added")
+    elif was and not is_:
+        what.append("deleted")
+    elif moved:
+        what.append("reshaped")
+    if None not in names and names[0] != names[1]:
+        what.append(f"status: {names[0]} to {names[1]}")
+    a, b = row_of(old, i), row_of(new, i)
+    if a is not None and b is not None:
+        if not np.array_equal(old.confidence[a], new.confidence[b], equal_nan=True):
+            what.append("confidence")
+        if old.origins[old.origin[a]] != new.origins[new.origin[b]]:
+            what.append("origin")
+    return what
