@@ -64,7 +64,7 @@ class Exported:
         listed = "\n".join(f"  {file}" for file in self.files)
         return (
             f"{self.objects} objects of {self.stack} ({state}):\n{listed}\n{self.hint}, then "
-            f"`hitl import` {self.labels}"
+            f"`hitl import PROJECT {self.stack} {self.labels}`"
         )
 
 

@@ -9,9 +9,8 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from annotations._chunks import Region, Voxels
 from annotations.edits import shell_voxels, updated_objects, verified_mask_update
-from annotations.errors import ConflictError, LabelError
+from annotations.errors import LabelError
 from annotations.merging import Merged, merge_edits
 from annotations.rounds import EditCounts, RoundInfo
 from annotations.stacks import StackView
@@ -25,6 +24,8 @@ from hitl.reporting import Reporter
 
 Verified = Literal["all", "changed"]
 """What a person has looked at: the whole stack, or only what they changed."""
+
+_Region = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +137,7 @@ def import_labels(project: Project, request: ImportRequest, reporter: Reporter) 
         base, base_round = _base(store, now, sidecar)
         everywhere = [_whole(now)] if request.verified == "all" else []
         merged = merge_edits(
-            base,
+            base.labels,
             found.labels,
             now.labels,
             objects=now.objects,
@@ -183,24 +184,24 @@ def _sidecar(
 
 def _base(
     store: AnnotationStore, now: StackView, sidecar: Sidecar | None
-) -> tuple[Voxels, int | None]:
-    """Return the labels that were handed out, and their round."""
+) -> tuple[StackView, int | None]:
+    """Return the stack as it was handed out, and its round; `now` where nothing came after."""
     if sidecar is None:
         last = store.rounds()
-        return now.labels, last[-1].round if last else None
+        return now, last[-1].round if last else None
     name = now.info.name
     for entry in store.log():
         if entry.snapshot == sidecar.snapshot:
-            return now.labels, sidecar.round
+            return now, sidecar.round
         if name in entry.stacks:
             break
-    if sidecar.round is None:
-        raise ConflictError(
-            f"{name}: expected labels exported from a round, got the state in which the stack was "
-            f"added, before {entry.message!r}; nothing was written: export the labels as they are "
-            "now, redo the edits in them, and import again"
+    base = store.stack_at(name, sidecar.snapshot)
+    if base is None:
+        raise ExchangeError(
+            f"{name}: expected a stack that was there when it was exported, got none at "
+            f"{sidecar.snapshot}; the file beside the labels was changed: export again"
         )
-    return store.stack(name, sidecar.round).labels, sidecar.round
+    return base, sidecar.round
 
 
 def _round_info(request: ImportRequest, found: LabelsRead, sidecar: Sidecar | None) -> RoundInfo:
@@ -223,7 +224,7 @@ def _round_info(request: ImportRequest, found: LabelsRead, sidecar: Sidecar | No
     )
 
 
-def _whole(view: StackView) -> Region:
+def _whole(view: StackView) -> _Region:
     z, y, x = view.info.zyx
     return slice(0, z), slice(0, y), slice(0, x)
 
@@ -239,7 +240,7 @@ def _write(
     round_: RoundTransaction,
     now: StackView,
     merged: Merged,
-    everywhere: list[Region],
+    everywhere: list[_Region],
     annotator: str,
 ) -> tuple[EditCounts, int]:
     """Write labels, objects and verified voxels; return the counts and the voxels verified."""
