@@ -92,7 +92,7 @@ def demo(
     spacing_um: SpacingOption = None,
     minutes: Annotated[
         float, typer.Option("--minutes", min=0.1, help="Training time of each model.")
-    ] = 1.0,
+    ] = 1.25,
     as_json: JsonOption = False,
 ) -> None:
     """Run the whole line once, on a stack that is installed already."""

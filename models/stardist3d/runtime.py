@@ -38,7 +38,7 @@ def quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _quiet_descriptor() -> Iterator[None]:
+def quiet_native() -> Iterator[None]:
     """Hold back what C++ code writes to standard error; give it back when the block fails."""
     sys.stderr.flush()
     saved = os.dup(2)
@@ -71,7 +71,7 @@ def import_stardist() -> StarDistModules:
 @functools.cache
 def _modules() -> StarDistModules:
     try:
-        with quiet(), _quiet_descriptor():
+        with quiet(), quiet_native():
             # torch's Triton and TensorFlow both carry LLVM; the other order aborts the process.
             if importlib.util.find_spec("triton") is not None:
                 importlib.import_module("triton")

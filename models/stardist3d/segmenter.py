@@ -21,7 +21,7 @@ from models.stardist3d.runfolder import (
     read_settings,
     sha256,
 )
-from models.stardist3d.runtime import import_stardist, quiet
+from models.stardist3d.runtime import import_stardist, quiet, quiet_native
 from models.stardist3d.samples import resampled, rescaling
 
 TILE_VOXELS = 2**21
@@ -227,7 +227,8 @@ def suppress(
         When StarDist fails.
     """
     try:
-        with quiet():
+        # Qhull, in StarDist's C++, writes long warnings of flat hulls to standard error.
+        with quiet(), quiet_native():
             _, found = network._instances_from_prediction(
                 shape,
                 candidates.prob,
