@@ -256,9 +256,11 @@ def draw_objects(
     """Draw polyhedra, the more probable above; return labels 1…n and each one's probability."""
     if len(found["points"]) == 0:
         return np.zeros(shape, np.uint32), {}
-    drawn = import_stardist().geometry.polyhedron_to_label(
-        found["dist"], found["points"], found["rays"], shape, prob=found["prob"], verbose=False
-    )
+    geometry = import_stardist().geometry
+    with quiet_native():
+        drawn = geometry.polyhedron_to_label(
+            found["dist"], found["points"], found["rays"], shape, prob=found["prob"], verbose=False
+        )
     ids, dense = np.unique(drawn, return_inverse=True)
     # Completely covered polyhedra have no voxel left and get no label.
     number = np.cumsum(ids > 0).astype(np.uint32)
