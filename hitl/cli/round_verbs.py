@@ -1,0 +1,269 @@
+"""Verbs of a correction round: what to correct, out to a tool and back in, propose, promote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from hitl.cli.app import AxesOption, JsonOption, ProjectArgument, StackOption, app
+from hitl.cli.console import console
+
+PANEL = "Correction rounds"
+Format = Literal["tiff", "labkit", "cellpose", "rois", "ome-zarr", "coded"]
+
+StackArgument = Annotated[str, typer.Argument(metavar="STACK", help="Name of the stack.")]
+AnnotatorOption = Annotated[
+    str | None,
+    typer.Option("--annotator", metavar="NAME", help="Who corrects; the config's if not given."),
+]
+
+
+@app.command(rich_help_panel=PANEL)
+def queue(
+    project: ProjectArgument,
+    stack: StackOption = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Entries to list.")] = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """List what to correct next, and why: the largest expected error first."""
+    from hitl.project import Project
+    from hitl.queue.project import build_queue
+
+    with console(as_json) as out:
+        found = build_queue(Project.open(project), tuple(stack or ()), limit, out)
+        out.result(found.to_dict(), found.table())
+
+
+@app.command(rich_help_panel=PANEL)
+def correct(
+    project: ProjectArgument,
+    stack: StackArgument,
+    annotator: AnnotatorOption = None,
+    limit: Annotated[
+        int, typer.Option("--limit", min=0, help="Queue entries; 0: all proposals, unranked.")
+    ] = 50,
+) -> None:
+    """Correct a stack in a napari window; a draft is kept until a round is committed."""
+    from hitl.annotator import annotator_of
+    from hitl.project import Project
+    from hitl.queue.project import build_queue
+    from hitl.review.window import check_display, open_window
+
+    with console(False) as out:
+        opened = Project.open(project)
+        check_display()
+        entries = build_queue(opened, (stack,), limit, out).entries if limit else None
+        window = open_window(
+            opened, stack, annotator=annotator_of(opened, annotator), queue=entries
+        )
+        window.run()
+
+
+@app.command(rich_help_panel=PANEL)
+def export(
+    project: ProjectArgument,
+    stack: StackArgument,
+    destination: Annotated[Path, typer.Argument(metavar="DEST", help="Folder to write to.")],
+    file_format: Annotated[
+        Format,
+        typer.Option("--format", help="For Fiji, Labkit, the Cellpose GUI, ImageJ ROIs, …"),
+    ] = "tiff",
+    round_number: Annotated[
+        int | None, typer.Option("--round", metavar="R", help="Labels as of this round.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a stack and its labels for another tool to correct."""
+    from hitl.exchange import export as run
+    from hitl.project import Project
+
+    with console(as_json) as out:
+        opened = Project.open(project)
+        done = run(opened, stack, destination, file_format, round_number, out)
+        out.result(done.to_dict(), done.sentence())
+
+
+@app.command(name="import", rich_help_panel=PANEL)
+def import_(
+    project: ProjectArgument,
+    stack: StackArgument,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Corrected labels.")],
+    annotator: AnnotatorOption = None,
+    minutes: Annotated[
+        float | None, typer.Option("--minutes", min=0, help="Minutes of hand work.")
+    ] = None,
+    verified: Annotated[
+        Literal["all", "changed"],
+        typer.Option("--verified", help="What the person has looked at."),
+    ] = "changed",
+    axes: AxesOption = None,
+    coded: Annotated[
+        bool, typer.Option("--coded", help="The file holds 0 background, 1 edge, 2 and up nuclei.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Take corrected labels back in as one round, whichever tool they come from."""
+    from hitl.annotator import annotator_of
+    from hitl.exchange import ImportRequest, import_labels
+    from hitl.project import Project
+
+    with console(as_json) as out:
+        opened = Project.open(project)
+        request = ImportRequest(
+            stack=stack,
+            file=file,
+            annotator=annotator_of(opened, annotator),
+            minutes=minutes,
+            verified=verified,
+            axes=axes,
+            coded=coded,
+        )
+        done = import_labels(opened, request, out)
+        out.result(done.to_dict(), done.sentence())
+
+
+@app.command(rich_help_panel=PANEL)
+def propose(
+    project: ProjectArgument,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", metavar="RUN", help="The promoted run if not given."),
+    ] = None,
+    stack: StackOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make the next round: a model fills what nobody has verified."""
+    from hitl.project import Project
+    from hitl.propose import propose as run
+
+    with console(as_json) as out:
+        done = run(Project.open(project), model, tuple(stack or ()), out)
+        out.result(done.to_dict(), done.table())
+
+
+@app.command(rich_help_panel=PANEL)
+def promote(
+    project: ProjectArgument,
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="A finished run's id.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Promote what got worse; recorded, needs --why.")
+    ] = False,
+    why: Annotated[str, typer.Option("--why", help="The reason for --force.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Put a run in use, unless it is worse than the one in use."""
+    from hitl.project import Project
+    from hitl.promote import promote as run
+
+    with console(as_json) as out:
+        done = run(Project.open(project), run_id, out, force=force, why=why)
+        out.result(done.to_dict(), done.table())
+
+
+@app.command(rich_help_panel=PANEL)
+def diff(
+    project: ProjectArgument,
+    a: Annotated[int, typer.Argument(metavar="A", help="A round.")],
+    b: Annotated[int, typer.Argument(metavar="B", help="Another round.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Tell what changed between two rounds, object by object."""
+    from hitl.history import diff as run
+    from hitl.project import Project
+
+    with console(as_json) as out:
+        done = run(Project.open(project), a, b)
+        out.result(done.to_dict(), done.table())
+
+
+@app.command(rich_help_panel=PANEL)
+def blame(
+    project: ProjectArgument,
+    stack: StackArgument,
+    object_id: Annotated[int, typer.Argument(metavar="OBJECT", help="Id of the object.")],
+    as_json: JsonOption = False,
+) -> None:
+    """One object's history: each round that changed it, by whom, with which model."""
+    from hitl.history import blame_object
+    from hitl.project import Project
+
+    with console(as_json) as out:
+        done = blame_object(Project.open(project), stack, object_id)
+        out.result(done.to_dict(), done.table())
+
+
+@app.command(rich_help_panel=PANEL)
+def rollback(
+    project: ProjectArgument,
+    number: Annotated[int, typer.Argument(metavar="ROUND", help="The round to go back to.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Commit a round that equals an earlier one; nothing of the history goes."""
+    from hitl.history import rollback as run
+    from hitl.project import Project
+
+    with console(as_json) as out:
+        done = run(Project.open(project), number)
+        out.result(done.to_dict(), done.table())
+
+
+@app.command(rich_help_panel=PANEL)
+def gc(
+    project: ProjectArgument,
+    older_than_days: Annotated[
+        float | None, typer.Option("--older-than-days", min=0, help="Leave younger files alone.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Free what killed writers left behind; no round is touched."""
+    from hitl.history import gc as run
+    from hitl.project import Project
+
+    with console(as_json) as out:
+        done = run(Project.open(project), older_than_days=older_than_days, dry_run=dry_run)
+        out.result(done.to_dict(), done.sentence())
+
+
+@app.command(rich_help_panel=PANEL)
+def simulate(
+    project: ProjectArgument,
+    rounds: Annotated[
+        int | None, typer.Option("--rounds", min=1, help="Until all is right if not given.")
+    ] = None,
+    objects_per_round: Annotated[
+        int, typer.Option("--objects-per-round", min=1, help="Objects corrected in a round.")
+    ] = 10,
+    strategy: Annotated[
+        list[str] | None,
+        typer.Option("--strategy", metavar="S", help="queue, random, … (repeatable); all if none."),
+    ] = None,
+    stack: StackOption = None,
+    repeats: Annotated[int, typer.Option("--repeats", min=1)] = 5,
+    seed: Annotated[int, typer.Option("--seed")] = 0,
+    retrain: Annotated[
+        str | None,
+        typer.Option("--retrain", metavar="MODEL", help="Train a model each round (slow)."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Plan an annotation budget: an oracle corrects from known labels."""
+    from hitl.project import Project
+    from hitl.simulate import STRATEGIES
+    from hitl.simulate.project import simulate_project
+
+    with console(as_json) as out:
+        done = simulate_project(
+            Project.open(project),
+            stacks=tuple(stack or ()),
+            rounds=rounds,
+            objects_per_round=objects_per_round,
+            strategies=tuple(strategy or STRATEGIES),
+            repeats=repeats,
+            seed=seed,
+            retrain=retrain,
+            reporter=out,
+        )
+        out.result(done.to_dict(), done.table())
