@@ -7,6 +7,7 @@ chunks that Icechunk says were written in between: nothing else is read.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,7 +16,6 @@ from numpy.typing import NDArray
 
 from annotations._chunks import Region
 from annotations._reader import StoreReader
-from annotations.edits._overlaps import blocks_of, count_pairs
 from annotations.edits.compare import MAJORITY
 from annotations.objects import ObjectTable, Status
 from annotations.rounds import EditCounts
@@ -25,6 +25,9 @@ ChangeKind = Literal["added", "deleted", "split", "merged", "reshaped", "regroup
 """As `annotations.edits.Kind`; a verdict is a change of status alone."""
 
 Ints = NDArray[np.int64]
+
+_READERS = 2
+"""Chunks that are read and compared at the same time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +117,51 @@ class RoundDiff:
     removed: tuple[str, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class _Moved:
+    """Voxels that differ, by id.
+
+    Parameters
+    ----------
+    one, other : ndarray of uint32, shape (N,)
+        Id before and after.
+    count : ndarray of int64, shape (N,)
+    boxes : ndarray of int64, shape (N, 3, 2)
+        First and last + 1 of z, y, x.
+    """
+
+    one: NDArray[np.uint32]
+    other: NDArray[np.uint32]
+    count: Ints
+    boxes: Ints
+
+    @classmethod
+    def none(cls) -> _Moved:
+        ids, count = np.zeros(0, np.uint32), np.zeros(0, np.int64)
+        return cls(ids, ids, count, np.zeros((0, 3, 2), np.int64))
+
+    def columns(self) -> tuple[NDArray[Any], ...]:
+        return self.one, self.other, self.count, self.boxes
+
+    def joined(self) -> _Moved:
+        """Return one row per pair of ids."""
+        if not self.count.size:
+            return self
+        code = self.one.astype(np.uint64) << np.uint64(32) | self.other
+        order = np.argsort(code, kind="stable")
+        start = np.flatnonzero(np.r_[True, np.diff(code[order]) > 0])
+        boxes = self.boxes[order]
+        low = np.minimum.reduceat(boxes[:, :, 0], start, axis=0)
+        high = np.maximum.reduceat(boxes[:, :, 1], start, axis=0)
+        first = order[start]
+        return _Moved(
+            self.one[first],
+            self.other[first],
+            np.add.reduceat(self.count[order], start),
+            np.stack([low, high], axis=2),
+        )
+
+
 def diff_rounds(store: StoreReader, a: int, b: int) -> RoundDiff:
     """Compare two rounds, stack by stack.
 
@@ -156,20 +204,15 @@ def diff_stack(store: StoreReader, name: str, a: str, b: str, *, order: Sequence
     assert one is not None and other is not None, "both snapshots have the stack"
     older, newer = (a, b) if order.index(a) >= order.index(b) else (b, a)
     regions = changed_regions(store, name, one, older, newer)
-    if regions is None:
-        regions = list(blocks_of(one.labels, other.labels))
-    pairs, stats = count_pairs(one.labels, other.labels, regions)
+    found = _moved(one, other, every_chunk(one) if regions is None else regions)
     old, new = one.objects, other.objects
-    changes = [*_changes(pairs.astype(np.int64), stats, old, new)]
+    changes = _changes(found, old, new)
     touched = {i for change in changes for i in (*change.before, *change.after)}
     changes += _verdicts(old, new, touched)
-    differ = pairs[:, 0] != pairs[:, 1]
-    from annotations.edits import _kernels as k
-
     return StackDiff(
         stack=name,
         changes=tuple(sorted(changes, key=lambda change: min(change.before + change.after))),
-        voxels=int(stats[differ, k.COUNT].sum()),
+        voxels=int(found.count.sum()),
         verified_voxels=other.verified_voxels - one.verified_voxels,
     )
 
@@ -181,45 +224,62 @@ def changed_regions(
     chunks = store.changed_chunks(name, LABELS, older, newer)
     if chunks is None:
         return None
-    found: list[Region] = []
-    for chunk in sorted(chunks):
-        z, y, x = (
-            slice(i * size, min((i + 1) * size, whole))
-            for i, size, whole in zip(chunk, view.labels.chunks, view.labels.shape, strict=True)
-        )
-        found.append((z, y, x))
-    return found
+    return [_place(view, chunk) for chunk in sorted(chunks)]
 
 
-def _changes(
-    pairs: Ints, stats: Ints, old: ObjectTable, new: ObjectTable
-) -> Iterable[ObjectChange]:
+def every_chunk(view: StackView) -> list[Region]:
+    """Return the regions of all chunks of a stack's labels."""
+    labels = view.labels
+    grid = (-(-n // size) for n, size in zip(labels.shape, labels.chunks, strict=True))
+    return [_place(view, chunk) for chunk in np.ndindex(*grid)]
+
+
+def _place(view: StackView, chunk: tuple[int, ...]) -> Region:
+    z, y, x = (
+        slice(i * size, min((i + 1) * size, n))
+        for i, size, n in zip(chunk, view.labels.chunks, view.labels.shape, strict=True)
+    )
+    return z, y, x
+
+
+def _moved(one: StackView, other: StackView, regions: Iterable[Region]) -> _Moved:
+    """Count the voxels that differ, by id before and after."""
+
+    def work(region: Region) -> _Moved:
+        before, after = np.asarray(one.labels[region]), np.asarray(other.labels[region])
+        where = np.stack(np.nonzero(before != after), axis=1)
+        at = tuple(where.T)
+        low = where + np.array([part.start for part in region])
+        ones = np.ones(len(where), np.int64)
+        return _Moved(before[at], after[at], ones, np.stack([low, low + 1], axis=2)).joined()
+
+    with ThreadPoolExecutor(_READERS) as pool:
+        parts = list(pool.map(work, regions))
+    if not parts:
+        return _Moved.none()
+    fields = (np.concatenate(column) for column in zip(*map(_Moved.columns, parts), strict=True))
+    return _Moved(*fields).joined()
+
+
+def _changes(found: _Moved, old: ObjectTable, new: ObjectTable) -> list[ObjectChange]:
     """Join objects that split or merge, and say what each group became.
 
-    A pair of other ids joins two objects when one of them came or went and has more than half of
-    its voxels in the other. Such an object lies in changed chunks as a whole, so the rest of the
-    stack has no say in it.
+    A pair of ids joins two objects when one of them came or went and has more than half of its
+    voxels in the other. All voxels of such an object differ, so the rest of the stack has no say.
     """
-    from annotations.edits import _kernels as k
-
-    differ = pairs[:, 0] != pairs[:, 1]
-    changed = np.setdiff1d(pairs[differ].ravel(), [0])
+    one, other, shared = found.one.astype(np.int64), found.other.astype(np.int64), found.count
+    changed = np.setdiff1d(np.concatenate([one, other]), [0])
     if not changed.size:
         return []
-    count = stats[:, k.COUNT]
     came = np.setdiff1d(changed, old.live_ids)
     went = np.setdiff1d(changed, new.live_ids)
-    one, other = pairs[differ, 0], pairs[differ, 1]
-    shared = count[differ]
     both = (one > 0) & (other > 0)
-    size_came, size_went = _sizes(pairs[:, 1], count, other), _sizes(pairs[:, 0], count, one)
     joins = both & (
-        (np.isin(other, came) & (shared > MAJORITY * size_came))
-        | (np.isin(one, went) & (shared > MAJORITY * size_went))
+        (np.isin(other, came) & (shared > MAJORITY * _totals(other, shared)))
+        | (np.isin(one, went) & (shared > MAJORITY * _totals(one, shared)))
     )
     group = _components(changed, one[joins], other[joins])
-    boxes = stats[differ][:, k.Z0 : k.X1 + 1].reshape(-1, 3, 2) + np.array([0, 1])
-    measured = _measured(changed, group, (one, other), shared, boxes)
+    measured = _measured(changed, group, (one, other), shared, found.boxes)
     members = _members(changed, group)
     return [
         _change(ids, *row, came=came, went=went, tables=(old, new))
@@ -228,7 +288,7 @@ def _changes(
 
 
 def _measured(
-    ids: Ints, group: NDArray[np.int32], pairs: tuple[Ints, Ints], shared: Ints, boxes: Ints
+    ids: Ints, group: Ints, pairs: tuple[Ints, Ints], shared: Ints, boxes: Ints
 ) -> list[tuple[int, int, Ints]]:
     """Voxels gained and lost by each group, and the box around those that differ."""
     n = int(group.max()) + 1
@@ -244,24 +304,31 @@ def _measured(
     return list(zip(gained.tolist(), lost.tolist(), box, strict=True))
 
 
-def _sizes(ids: Ints, count: Ints, wanted: Ints) -> Ints:
-    """Voxels of each wanted id in the chunks that were read."""
+def _totals(ids: Ints, count: Ints) -> Ints:
+    """Return for each row the voxels of all rows of its id."""
     names, rows = np.unique(ids, return_inverse=True)
-    sizes = np.zeros(names.size, np.int64)
-    np.add.at(sizes, rows, count)
-    return sizes[np.searchsorted(names, wanted)]
+    total = np.zeros(names.size, np.int64)
+    np.add.at(total, rows, count)
+    return np.asarray(total[rows])
 
 
-def _components(ids: Ints, one: Ints, other: Ints) -> NDArray[np.int32]:
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
+def _components(ids: Ints, one: Ints, other: Ints) -> Ints:
+    """Return the group of each id, from 0 on, where pairs of ids are in one group."""
+    parent = {i: i for i in ids.tolist()}
 
-    i, j = np.searchsorted(ids, one), np.searchsorted(ids, other)
-    links = coo_array((np.ones(i.size, np.int8), (i, j)), shape=(ids.size, ids.size))
-    return np.asarray(connected_components(links, directed=False)[1], np.int32)
+    def root(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    for i, j in zip(one.tolist(), other.tolist(), strict=True):
+        parent[root(i)] = root(j)
+    roots = np.array([root(i) for i in ids.tolist()], np.int64)
+    return np.asarray(np.unique(roots, return_inverse=True)[1], np.int64)
 
 
-def _members(ids: Ints, group: NDArray[np.int32]) -> list[Ints]:
+def _members(ids: Ints, group: Ints) -> list[Ints]:
     order = np.argsort(group, kind="stable")
     borders = np.flatnonzero(np.diff(group[order])) + 1
     return np.split(ids[order], borders)

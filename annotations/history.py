@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,16 +14,19 @@ from annotations.differences import (
     StackDiff,
     changed_regions,
     diff_stack,
+    every_chunk,
     newest_first,
     row_of,
     status_of,
 )
-from annotations.edits._overlaps import blocks_of
 from annotations.errors import LabelError, StoreError
 from annotations.objects import ObjectTable
 from annotations.rounds import LogEntry, RoundInfo
 from annotations.stacks import StackView, unknown_stack
 from annotations.store import AnnotationStore
+
+_READERS = 2
+"""Chunks that are read at the same time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,19 +225,22 @@ def _voxels(
     old: StackView | None, new: StackView | None, object_id: int, regions: list[Region] | None
 ) -> tuple[int, int]:
     """Voxels that an object gained and lost; all of a stack that came or went."""
-    some = new or old
-    if some is None or (regions is None and not any(_held(v, object_id) for v in (old, new))):
+    # Labels without a row for the object cannot hold it, and need not be read.
+    holders = [view if _held(view, object_id) else None for view in (old, new)]
+    some = holders[1] or holders[0]
+    if some is None:
         return 0, 0
-    places = regions if regions is not None else blocks_of(some.labels, some.labels)
-    gained = lost = 0
-    for place in places:
+
+    def work(place: Region) -> tuple[int, int]:
         had, has = (
             np.asarray(view.labels[place]) == object_id if view is not None else np.False_
-            for view in (old, new)
+            for view in holders
         )
-        gained += int(np.count_nonzero(has & ~had))
-        lost += int(np.count_nonzero(had & ~has))
-    return gained, lost
+        return int(np.count_nonzero(has & ~had)), int(np.count_nonzero(had & ~has))
+
+    with ThreadPoolExecutor(_READERS) as pool:
+        found = list(pool.map(work, regions if regions is not None else every_chunk(some)))
+    return sum(gained for gained, _ in found), sum(lost for _, lost in found)
 
 
 def _held(view: StackView | None, object_id: int) -> bool:
