@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import typer
 
@@ -251,7 +251,7 @@ def simulate(
 ) -> None:
     """Plan an annotation budget: an oracle corrects from known labels."""
     from hitl.project import Project
-    from hitl.simulate import STRATEGIES
+    from hitl.simulate import STRATEGIES, Strategy
     from hitl.simulate.project import simulate_project
 
     with console(as_json) as out:
@@ -260,7 +260,7 @@ def simulate(
             stacks=tuple(stack or ()),
             rounds=rounds,
             objects_per_round=objects_per_round,
-            strategies=tuple(strategy or STRATEGIES),
+            strategies=cast("tuple[Strategy, ...]", tuple(strategy or STRATEGIES)),
             repeats=repeats,
             seed=seed,
             retrain=retrain,
