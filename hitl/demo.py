@@ -61,7 +61,7 @@ class Demonstrated:
             f"pictures of each result beside the truth:\n{pictures}\n"
             f"look around: hitl status {folder}; hitl log {folder}"
         )
-        return Group(self.evaluated.tables(), closing)
+        return Group(self.evaluated.score_table(), closing)
 
 
 def run_demo(

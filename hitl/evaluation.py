@@ -69,7 +69,21 @@ class Evaluated:
         """Return what is printed for people."""
         from rich.console import Group
 
-        from hitl.metrics.table import error_table, score_table, threshold_table, voxel_table
+        from hitl.metrics.table import error_table, threshold_table, voxel_table
+
+        means = dict(self.averages)
+        return Group(
+            self.score_table(),
+            threshold_table(means, metric="f1"),
+            threshold_table(means, metric="ap"),
+            voxel_table(means, title="voxels of each class"),
+            error_table(means, title="what became of each object"),
+            f"all of it: {self.file}",
+        )
+
+    def score_table(self) -> Any:
+        """Return the table of the main scores: a row per model and stack, and their means."""
+        from hitl.metrics.table import score_table
 
         stacks = [name for found in self.scores.values() for name in found]
         rows: dict[str, Scores | AverageScores] = {}
@@ -78,16 +92,8 @@ class Evaluated:
                 rows.update({f"{model}, {name}": scores for name, scores in found.items()})
         for model, mean in self.averages.items():
             rows[model if not rows or len(set(stacks)) == 1 else f"{model}, mean"] = mean
-        means = dict(self.averages)
         where = f"{', '.join(dict.fromkeys(stacks))} ({self.split})"
-        return Group(
-            score_table(rows, title=f"scores on {where}; F1, precision, recall, PQ at IoU 0.5"),
-            threshold_table(means, metric="f1"),
-            threshold_table(means, metric="ap"),
-            voxel_table(means, title="voxels of each class"),
-            error_table(means, title="what became of each object"),
-            f"all of it: {self.file}",
-        )
+        return score_table(rows, title=f"scores on {where}; F1, precision, recall, PQ at IoU 0.5")
 
 
 def evaluate(
