@@ -32,10 +32,16 @@ Objects to correct until F1 at IoU 0.5 has come half, three quarters and 90 % of
 the bootstrap's to 1: mean ± standard deviation over {repeats} repeats (share of random choice).
 
 The bootstrap is the classical segmenter. A correction replaces what is shown, and what lies in
-the same nuclei, by the true nuclei; it costs as many objects as it draws, at least one. Random
-choice is favoured: it comes upon a missed nucleus as easily as upon any object, and never looks
-where none is. All other strategies but the oracle find the missed nuclei that nothing points at
-only at the end, by looking through the stack. The oracle shows the truly worst object first.
+the same nuclei, by the true nuclei; it costs as many objects as it draws, at least one. When a
+strategy has nothing left to show, the person looks through the stack for what is still missed.
+
+- queue: as `hitl queue` lists, its random tenth included.
+- random: any of what the queue knows of, objects and places where others find one.
+- informed: any object, and any missed nucleus, also those that nothing points at: random choice
+  that is told what nobody knows.
+- confidence, size, disagreement: the least confident, the most unusual size, the object that
+  other segmentations agree on least.
+- oracle: the object that is truly worst; no queue can do better.
 
 """
 

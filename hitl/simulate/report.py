@@ -15,6 +15,7 @@ from hitl.simulate.rounds import SimulationResult
 COLOURS = {
     "queue": "#0072B2",
     "random": "#D55E00",
+    "informed": "#000000",
     "confidence": "#CC79A7",
     "size": "#E69F00",
     "disagreement": "#56B4E9",

@@ -15,7 +15,7 @@ from hitl.queue.ranking import rank
 from hitl.queue.sampling import select
 from hitl.simulate.oracle import Bench, Target
 
-Strategy = Literal["queue", "random", "confidence", "size", "disagreement", "oracle"]
+Strategy = Literal["queue", "random", "informed", "confidence", "size", "disagreement", "oracle"]
 """The names of `STRATEGIES`."""
 
 Order = Callable[[Sequence[Bench], int, np.random.Generator], list[Target]]
@@ -24,8 +24,8 @@ Order = Callable[[Sequence[Bench], int, np.random.Generator], list[Target]]
 Scores = Callable[[Bench], dict[int, float]]
 
 
-def _by_queue(benches: Sequence[Bench], wanted: int, rng: np.random.Generator) -> list[Target]:
-    """Show what `hitl queue` lists, its random share included."""
+def _listed(benches: Sequence[Bench]) -> list[Entry]:
+    """Return everything that the queue knows of, largest expected error first."""
     entries: list[Entry] = []
     for number, bench in enumerate(benches):
         case = bench.case
@@ -39,24 +39,34 @@ def _by_queue(benches: Sequence[Bench], wanted: int, rng: np.random.Generator) -
             checked=bench.checked | bench.looked,
             stack=str(number),
         )
-    entries.sort(key=lambda e: -e.score)
+    return sorted(entries, key=lambda e: -e.score)
+
+
+def _target(entry: Entry) -> Target:
+    if entry.id is not None:
+        return Target(int(entry.stack), "object", entry.id)
+    return Target(int(entry.stack), "missed", entry.source_label, entry.source)
+
+
+def _by_queue(benches: Sequence[Bench], wanted: int, rng: np.random.Generator) -> list[Target]:
+    """Show what `hitl queue` lists, its random share included."""
     options = QueueOptions(seed=int(rng.integers(2**31)))
     # A top-up within a round is too short to have a share of its own.
     if wanted * options.random_share < 1:
         options = replace(options, random_share=0.0)
-    return [
-        Target(int(e.stack), "object", e.id)
-        if e.id is not None
-        else Target(int(e.stack), "missed", e.source_label, e.source)
-        for e in select(entries, wanted, options)
-    ]
+    return [_target(entry) for entry in select(_listed(benches), wanted, options)]
 
 
 def _at_random(benches: Sequence[Bench], wanted: int, rng: np.random.Generator) -> list[Target]:
-    """Show objects in any order, and come upon each missed one as easily as upon an object.
+    """Show what the queue knows of, objects and places of missed ones alike, in any order."""
+    entries = _listed(benches)
+    return [_target(entries[i]) for i in rng.permutation(len(entries))[:wanted]]
 
-    That favours random choice: a person who picks at random is not told where a nucleus is
-    missed, and never looks at a place where none is.
+
+def _informed(benches: Sequence[Bench], wanted: int, rng: np.random.Generator) -> list[Target]:
+    """Show objects in any order, and every missed nucleus as readily as an object.
+
+    It is told what nobody knows: where a nucleus is missed that nothing points at.
     """
     pool = []
     for number, bench in enumerate(benches):
@@ -120,12 +130,14 @@ def _disagreement(bench: Bench) -> dict[int, float]:
 STRATEGIES: dict[Strategy, Order] = {
     "queue": _by_queue,
     "random": _at_random,
+    "informed": _informed,
     "confidence": _by_score(_confidence),
     "size": _by_score(_size),
     "disagreement": _by_score(_disagreement),
     "oracle": _by_truth,
 }
-"""Ways to choose what is corrected next: the queue; any object; the least confident; the most
-unusual size; the least agreed upon; and, as the bound, the truly worst."""
+"""Ways to choose what is corrected next: the queue; any of what it knows of; any object and any
+missed nucleus; the least confident; the most unusual size; the least agreed upon; and, as the
+bound, the truly worst."""
 
 assert tuple(STRATEGIES) == get_args(Strategy)

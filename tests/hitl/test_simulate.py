@@ -177,9 +177,12 @@ def test_the_points_are_scored_as_everywhere_else() -> None:
     assert found.curves["random"][0].points[-1].objects == 4
 
 
+SMALL = SpheroidGenerator(shape=(20, 72, 72), nuclei=45)
+
+
 @cache
-def spheroid(seed: int) -> Case:
-    drawn = SpheroidGenerator(shape=(20, 72, 72), nuclei=45).make(seed)
+def spheroid(seed: int, maker: SpheroidGenerator = SMALL) -> Case:
+    drawn = maker.make(seed)
     first, others = classical_segmentations(drawn.image, drawn.spacing_um)
     return Case(
         name=f"spheroid {seed}",
@@ -193,15 +196,16 @@ def spheroid(seed: int) -> Case:
 
 
 def test_the_queue_needs_at_most_half_of_what_random_choice_needs() -> None:
-    cases = [spheroid(0), spheroid(1)]
-    done = simulate(cases, strategies=["queue", "random", "oracle"], repeats=3)
+    case = spheroid(0, SpheroidGenerator())
+    done = simulate([case], strategies=["queue", "random", "informed", "oracle"], repeats=2)
     costs = done.costs()
     assert done.curves["queue"][0].points[0].f1 < 0.95
-    half, three_quarters, most = (row.of_random or 1.0 for row in costs["queue"])
-    assert half <= 0.5 and three_quarters <= 0.5
-    # The last nuclei are those that nothing points at, which random choice is told.
-    assert most < 0.8
+    assert all((row.of_random or 1.0) <= 0.5 for row in costs["queue"])
     assert all((row.of_random or 1.0) < 0.4 for row in costs["oracle"])
+    # Also when random choice is told where nuclei are missed.
+    for queue, informed in zip(costs["queue"], costs["informed"], strict=True):
+        assert queue.objects is not None and informed.objects is not None
+        assert queue.objects <= 0.5 * informed.objects
 
 
 @pytest.mark.real
@@ -220,17 +224,8 @@ def test_the_queue_never_needs_more_than_random_choice_on_real_stacks(
         confidence=first.confidence,
         others=others,
     )
-    done = simulate([case], rounds=4, strategies=["queue", "random"], repeats=2)
-    queue, random = (
-        np.mean([[c.cost_of(f1) or 40 for c in done.curves[name]] for f1 in targets_of(done)])
-        for name in ("queue", "random")
-    )
-    assert queue <= random
-
-
-def targets_of(done) -> Sequence[float]:
-    start = done.curves["queue"][0].points[0].f1
-    return [start + share * (1 - start) for share in (0.5, 0.75)]
+    done = simulate([case], strategies=["queue", "random"], repeats=2)
+    assert all((row.of_random or 2.0) <= 1.0 for row in done.costs()["queue"])
 
 
 def test_the_same_seed_gives_the_same_result_and_another_does_not() -> None:
@@ -291,11 +286,10 @@ def test_bad_requests_are_refused() -> None:
 
 
 def test_spheroids_are_crowded_dim_in_depth_and_reproducible() -> None:
-    maker = SpheroidGenerator(shape=(20, 72, 72), nuclei=45)
-    a, b = maker.make(5), maker.make(5)
+    a, b = SMALL.make(5), SMALL.make(5)
     np.testing.assert_array_equal(a.image, b.image)
     np.testing.assert_array_equal(a.labels, b.labels)
-    assert not np.array_equal(a.image, maker.make(6).image)
+    assert not np.array_equal(a.image, SMALL.make(6).image)
     assert a.image.dtype == np.uint16 and a.labels.dtype == np.uint32
     assert a.labels.max() > 30
     inside = [a.image[z][a.labels[z] > 0].mean() for z in (4, 15)]
