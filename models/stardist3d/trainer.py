@@ -101,7 +101,7 @@ class StarDist3DTrainer:
     resnet_n_blocks: Annotated[int, Ge(1)] = 4
     object_voxels: Annotated[float, Ge(6)] | None = 14.0
     patch_size: tuple[int, int, int] | None = None
-    batch_size: Annotated[int, Ge(1)] = 4
+    batch_size: Annotated[int, Ge(1)] = 2
     epochs: Annotated[int, Ge(1)] = 400
     steps_per_epoch: Annotated[int, Ge(1)] | None = None
     learning_rate: Annotated[float, Gt(0)] | None = None
