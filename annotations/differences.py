@@ -204,7 +204,7 @@ def diff_stack(store: StoreReader, name: str, a: str, b: str, *, order: Sequence
     assert one is not None and other is not None, "both snapshots have the stack"
     older, newer = (a, b) if order.index(a) >= order.index(b) else (b, a)
     regions = changed_regions(store, name, one, older, newer)
-    found = _moved(one, other, every_chunk(one) if regions is None else regions)
+    found = _moved(one, other, regions)
     old, new = one.objects, other.objects
     changes = _changes(found, old, new)
     touched = {i for change in changes for i in (*change.before, *change.after)}
@@ -218,12 +218,12 @@ def diff_stack(store: StoreReader, name: str, a: str, b: str, *, order: Sequence
 
 
 def changed_regions(
-    store: StoreReader, name: str, view: StackView, older: str, newer: str
-) -> list[Region] | None:
-    """Return where labels may differ, None for anywhere."""
-    chunks = store.changed_chunks(name, LABELS, older, newer)
+    store: StoreReader, name: str, view: StackView, older: str, newer: str, array: str = LABELS
+) -> list[Region]:
+    """Return the chunks in which an array of a stack may differ between two commits."""
+    chunks = store.changed_chunks(name, array, older, newer)
     if chunks is None:
-        return None
+        return every_chunk(view)
     return [_place(view, chunk) for chunk in sorted(chunks)]
 
 

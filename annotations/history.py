@@ -22,8 +22,9 @@ from annotations.differences import (
 from annotations.errors import LabelError, StoreError
 from annotations.objects import ObjectTable
 from annotations.rounds import LogEntry, RoundInfo
-from annotations.stacks import StackView, unknown_stack
+from annotations.stacks import VERIFIED, StackView, unknown_stack
 from annotations.store import AnnotationStore
+from annotations.transaction import RoundTransaction
 
 _READERS = 2
 """Chunks that are read at the same time."""
@@ -68,9 +69,10 @@ class RolledBack:
     stacks : tuple of StackDiff
         What changed by it.
     left_alone : tuple of str
-        Stacks that were added since.
+        Stacks that were added since, or made anew from another image.
     gone : tuple of str
-        Stacks of that round that have been removed since; they do not come back.
+        Stacks of that round that have been removed since, or made anew from another image; they
+        do not come back.
     """
 
     round: int
@@ -123,7 +125,7 @@ def roll_back(
         It is the last round, or the store is read-only, locked or cannot be written.
     """
     snapshot = store.round_snapshot(number)
-    then = {info.name: info.zyx for info in store.stacks(round=number)}
+    then = {info.name: (info.zyx, info.source_sha256) for info in store.stacks(round=number)}
     about = RoundInfo(
         kind="rollback",
         message=message or f"back to round {number}",
@@ -136,14 +138,12 @@ def roll_back(
                 f"round {number} is the last one: there is nothing to take back; `hitl log` lists "
                 "the rounds before it"
             )
-        now = {info.name: info.zyx for info in store.stacks()}
+        now = {info.name: (info.zyx, info.source_sha256) for info in store.stacks()}
         order = newest_first(store)
         found = []
         for name in (name for name in then if then[name] == now.get(name)):
-            view = store.stack(name, round=number)
             change = diff_stack(store, name, order[0], snapshot, order=order)
-            round_.set_labels(name, view.labels, view.objects)
-            round_.set_verified(name, view.verified)
+            _restore(store, round_, name, snapshot, order[0])
             round_.count(name, change.counts())
             found.append(change)
     same = {change.stack for change in found}
@@ -155,6 +155,19 @@ def roll_back(
         left_alone=tuple(name for name in now if name not in same),
         gone=tuple(name for name in then if name not in same),
     )
+
+
+def _restore(
+    store: AnnotationStore, round_: RoundTransaction, name: str, snapshot: str, head: str
+) -> None:
+    """Write what an earlier commit had, chunk by chunk where anything was written since."""
+    view = store.stack_at(name, snapshot)
+    assert view is not None, "the caller chose stacks that both commits have"
+    round_.set_objects(name, view.objects)
+    for place in changed_regions(store, name, view, snapshot, head):
+        round_.write_labels(name, place, np.asarray(view.labels[place]))
+    for place in changed_regions(store, name, view, snapshot, head, VERIFIED):
+        round_.write_verified(name, place, np.asarray(view.verified[place]))
 
 
 def provenance_steps(store: StoreReader, stack: str, round: int | None = None) -> dict[str, Any]:
