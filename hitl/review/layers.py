@@ -15,7 +15,10 @@ from hitl.review.tools import as_voxel, first_along_ray
 
 _CHECKED = (0.25, 0.85, 0.45, 0.28)
 _SELECTED = (1.0, 1.0, 1.0, 1.0)
+_OPACITY_2D, _OPACITY_3D = 0.45, 0.9
 _POINT_UM = 2.5
+_VIEW_3D = (0.0, 25.0, 60.0)
+"""Camera angles in degrees: the slices lie, seen from above and aside."""
 
 
 class ReviewLayers:
@@ -30,48 +33,47 @@ class ReviewLayers:
     def __init__(self, viewer: ViewerModel, session: ReviewSession) -> None:
         self.viewer = viewer
         self.session = session
-        scale = session.spacing_um
+        place: dict[str, Any] = {"scale": session.spacing_um, "units": ("um", "um", "um")}
         low, high = np.percentile(session.image[:: max(1, session.image.shape[0] // 8)], [1, 99.8])
         self.image = viewer.add_image(
             session.image,
             name="image",
-            scale=scale,
+            **place,
             contrast_limits=(float(low), float(max(high, low + 1))),
         )
         self.checked = viewer.add_labels(
             session.verified,
             name="checked",
-            scale=scale,
+            **place,
             colormap=DirectLabelColormap(color_dict={None: (0, 0, 0, 0), 1: _CHECKED}),
             opacity=1.0,
         )
         self.checked.editable = False
         # A copy: what a person paints into it becomes an edit of the session afterwards.
         self.labels = viewer.add_labels(
-            session.labels.copy(), name="labels", scale=scale, opacity=0.45
+            session.labels.copy(), name="labels", opacity=_OPACITY_2D, **place
         )
         self.selected = viewer.add_labels(
             np.zeros((1, 1, 1), np.uint8),
             name="selected",
-            scale=scale,
+            **place,
             colormap=DirectLabelColormap(color_dict={None: (0, 0, 0, 0), 1: _SELECTED}),
             opacity=1.0,
         )
-        self.selected.contour = 1
         self.selected.editable = False
         self.points = viewer.add_points(
             np.zeros((0, 3)),
             name="clicked",
-            scale=scale,
+            **place,
             ndim=3,
-            size=_POINT_UM / scale[1],
+            size=_POINT_UM / session.spacing_um[1],
             face_color="#ffd54f",
             border_color="black",
-            out_of_slice_display=True,
         )
         self.labels.preserve_labels = True
         viewer.scale_bar.visible = True
-        viewer.scale_bar.unit = "um"
+        viewer.dims.axis_labels = ("z", "y", "x")
+        viewer.dims.events.ndisplay.connect(self._turn)
         self.activate()
 
     @property
@@ -103,21 +105,26 @@ class ReviewLayers:
         """Draw a white line around an object; 0 for none."""
         mask, corner = np.zeros((1, 1, 1), np.uint8), (0, 0, 0)
         if object_id in self.session.index:
-            z, y, x = box = self.session.index.box(object_id)
-            # A margin: the line of an object that fills its box would be cut off.
-            mask = np.pad(self.session.labels[box] == object_id, 1).astype(np.uint8)
-            corner = (z.start - 1, y.start - 1, x.start - 1)
-            self.labels.selected_label = object_id
+            box = self.session.index.box(object_id)
+            mask = rim(self.session.labels[box] == object_id).astype(np.uint8)
+            z, y, x = (part.start for part in box)
+            corner = (z, y, x)
         self.selected.data = mask
         self.selected.translate = np.array(corner) * self.session.spacing_um
+
+    def _turn(self) -> None:
+        """Look at the volume from aside, at nothing but image and objects."""
+        flat = self.viewer.dims.ndisplay == 2
+        self.checked.visible = self.selected.visible = flat
+        self.labels.opacity = _OPACITY_2D if flat else _OPACITY_3D
+        if not flat:
+            self.camera.angles = _VIEW_3D
 
     def look_at(self, voxel: tuple[int, int, int]) -> None:
         """Bring a voxel (z, y, x) into view."""
         place = [i * step for i, step in zip(voxel, self.session.spacing_um, strict=True)]
         self.viewer.dims.set_point((0, 1, 2), place)
-        self.viewer.camera.center = (
-            tuple(place) if self.viewer.dims.ndisplay == 3 else (0.0, *place[1:])
-        )
+        self.camera.center = tuple(place) if self.viewer.dims.ndisplay == 3 else (0.0, *place[1:])
 
     def show_slice_of(self, operation: Operation) -> None:
         """Go to a slice that an operation changed, unless one is in view."""
@@ -129,6 +136,11 @@ class ReviewLayers:
         if not box[0].start <= self.slice < box[0].stop:
             middle = (box[0].start + box[0].stop - 1) // 2
             self.viewer.dims.set_point(0, middle * self.session.spacing_um[0])
+
+    @property
+    def camera(self) -> Any:
+        """Where the person looks from; napari 0.9 moved it."""
+        return getattr(self.viewer, "scene", self.viewer).camera
 
     @property
     def slice(self) -> int:
@@ -157,6 +169,13 @@ class ReviewLayers:
         """Return what a stroke of the brush left, and the box that it was in."""
         box = painted_box(atoms, self.labels.data.shape)
         return (self.labels.data[box] if box else self.labels.data), box
+
+
+def rim(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the outermost voxels of each slice of an object, shape (Z, Y, X)."""
+    framed = np.pad(mask, ((0, 0), (1, 1), (1, 1)))
+    inner = framed[:, :-2, 1:-1] & framed[:, 2:, 1:-1] & framed[:, 1:-1, :-2] & framed[:, 1:-1, 2:]
+    return mask & ~inner
 
 
 def painted_box(atoms: Any, shape: tuple[int, ...]) -> Box | None:

@@ -1,7 +1,4 @@
-"""The correction window: napari with the session's layers, keys and dock.
-
-Every handler calls one method of the session or the desk and shows what it did.
-"""
+"""The correction window: napari with the session's layers, keys and dock."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any
 
 from annotations.errors import AnnotationError
 from annotations.rounds import EditCounts
@@ -18,24 +15,12 @@ from hitl.errors import HitlError
 from hitl.project import Project
 from hitl.review.agenda import QueueEntry
 from hitl.review.commit import Summary
+from hitl.review.controls import ReviewControls
 from hitl.review.desk import DeskOptions, ReviewDesk
 from hitl.review.errors import WindowError
-from hitl.review.history import Operation
 
 AUTOSAVE_S = 3.0
 """Seconds between two looks at whether the draft must be written."""
-
-Mode = Literal["look", "merge", "split", "paint", "box"]
-"""What a click means."""
-
-_PROMPTS: dict[Mode, str] = {
-    "look": "Click on an object to select it.",
-    "merge": "Merge: click on the first object, then on the second. Esc cancels.",
-    "split": "Split: click once in each part, in any slice, then press S or Enter. Esc cancels.",
-    "paint": "New object: paint it in each slice, or in some and press I. N or Esc ends.",
-    "box": "Checked box: click on a corner, go to another slice, click on the opposite one.",
-}
-_JITTER_PX = 4.0
 
 
 def open_window(
@@ -97,7 +82,7 @@ def check_display() -> None:
         )
 
 
-class ReviewWindow:
+class ReviewWindow(ReviewControls):
     """The window of one desk.
 
     Parameters
@@ -114,9 +99,7 @@ class ReviewWindow:
         from hitl.review.widget import Action, ReviewWidget
 
         self.desk = desk
-        self.mode: Mode = "look"
-        self.picked: list[Any] = []
-        self.selected = 0
+        super().__init__()
         title = f"{desk.stack} — {desk.annotator}"
         self.viewer = napari.Viewer(title=f"Correct {title}")
         self.layers = ReviewLayers(self.viewer, desk.session)
@@ -127,10 +110,13 @@ class ReviewWindow:
         )
         self._bind()
         self.widget.show_queue(desk.session.agenda)
-        self.widget.say(desk.notice or _PROMPTS["look"])
         self.go_to(desk.session.agenda.row)
-        self._timer = QTimer(self.widget)
+        if desk.notice:
+            self.widget.say(f"{desk.notice[0].upper()}{desk.notice[1:]}.")
+        self._timer = QTimer()
         self._timer.timeout.connect(self._tick)
+        # napari deletes its widgets before the event loop ends.
+        self.widget.destroyed.connect(self._timer.stop)
         self._timer.start(int(AUTOSAVE_S * 1000))
 
     def run(self) -> None:
@@ -141,7 +127,9 @@ class ReviewWindow:
             with self._signals():
                 napari.run()
         finally:
-            self.close()
+            # The window is gone by now, and its widgets with it.
+            self._timer.stop()
+            self.desk.close()
 
     def close(self) -> None:
         """Save the draft and close the window."""
@@ -150,91 +138,6 @@ class ReviewWindow:
             self.desk.close()
         finally:
             self.viewer.close()
-
-    def accept(self) -> None:
-        """Accept the selected object and go on."""
-        if self._do(lambda: self.desk.session.accept(self.selected)):
-            self._advance()
-
-    def reject(self) -> None:
-        """Delete the selected object and go on."""
-        if self._do(lambda: self.desk.session.reject(self.selected)):
-            self._advance()
-
-    def merge(self) -> None:
-        """Begin to pick two objects."""
-        self._enter("merge")
-
-    def split(self) -> None:
-        """Begin to click points, or split by those clicked."""
-        if self.mode != "split":
-            self._enter("split")
-            return
-        points, target = self.picked, self.selected
-        if self._do(lambda: self.desk.session.split(target, points)):
-            self._leave()
-
-    def new_object(self) -> None:
-        """Begin to paint a new object, or end it."""
-        if self.mode == "paint":
-            self._leave()
-            return
-        self._enter("paint")
-        self.layers.activate()
-        self.layers.labels.selected_label = self.desk.session.new_id()
-        self.layers.labels.mode = "paint"
-
-    def interpolate(self) -> None:
-        """Fill the slices that the selected object lacks."""
-        target = self.layers.labels.selected_label if self.mode == "paint" else self.selected
-        self._do(lambda: self.desk.session.interpolate(int(target), self.layers.slice))
-
-    def check_slice(self) -> None:
-        """Mark the slice in view as checked."""
-        self._do(lambda: self.desk.session.check_slice(self.layers.slice))
-
-    def check_box(self) -> None:
-        """Begin to click two corners."""
-        self._enter("box")
-
-    def undo(self) -> None:
-        """Take the last edit back and show where it was."""
-        self._do(lambda: self.desk.session.undo(), said="undone: ")
-
-    def redo(self) -> None:
-        """Do it again and show where it was."""
-        self._do(lambda: self.desk.session.redo(), said="redone: ")
-
-    def next(self) -> None:
-        """Go to the next object of the queue that nobody has seen to."""
-        self._show(self.desk.session.agenda.next())
-
-    def previous(self) -> None:
-        """Go one object back."""
-        self._show(self.desk.session.agenda.previous())
-
-    def go_to(self, row: int) -> None:
-        """Go to a row of the queue."""
-        self._show(self.desk.session.agenda.go(row))
-
-    def cancel(self) -> None:
-        """Leave what was begun."""
-        self._leave()
-
-    def confirm(self) -> None:
-        """Finish a split."""
-        if self.mode == "split":
-            self.split()
-
-    def toggle_3d(self) -> None:
-        """Change between slices and the volume."""
-        self.viewer.dims.ndisplay = 2 if self.viewer.dims.ndisplay == 3 else 3
-
-    def select(self, object_id: int) -> None:
-        """Select an object, 0 for none."""
-        self.selected = object_id
-        self.layers.outline(object_id)
-        self._refresh_text()
 
     def commit(self) -> None:
         """Show what was done, and make it a round when the person says so."""
@@ -287,144 +190,6 @@ class ReviewWindow:
         for source in (self.viewer.mouse_move_callbacks, self.viewer.mouse_wheel_callbacks):
             source.append(lambda _viewer, _event: self.desk.session.clock.touch())
         self.viewer.dims.events.current_step.connect(lambda: self.desk.session.clock.touch())
-
-    def _on_press(self, _viewer: Any, event: Any) -> Iterator[None]:
-        if event.button != 1 or str(self.layers.labels.mode) != "pan_zoom":
-            return
-        start = event.pos
-        yield
-        while event.type == "mouse_move":
-            yield
-        if sum((a - b) ** 2 for a, b in zip(event.pos, start, strict=True)) < _JITTER_PX**2:
-            self._clicked(event)
-
-    def _clicked(self, event: Any) -> None:
-        try:
-            voxel = self.layers.voxel_at(event)
-        except HitlError as error:
-            self.widget.say(str(error), alert=True)
-            return
-        if voxel is None:
-            return
-        found = int(self.desk.session.labels[voxel])
-        match self.mode:
-            case "merge":
-                self._pick_object(found)
-            case "split":
-                self._pick_point(voxel, found)
-            case "box":
-                self._pick_corner(voxel)
-            case _:
-                self.select(found)
-
-    def _pick_object(self, found: int) -> None:
-        if not found:
-            self.widget.say("That is background; click on an object.", alert=True)
-            return
-        self.picked.append(found)
-        self.select(found)
-        if len(self.picked) < 2:
-            self.widget.say(f"Merge {found} with …: click on the second object.")
-            return
-        first, second = self.picked
-        if operation := self._do(lambda: self.desk.session.merge(first, second)):
-            self.select(operation.ids[0])
-        self._leave(keep_text=True)
-
-    def _pick_point(self, voxel: tuple[int, int, int], found: int) -> None:
-        if not self.picked and found:
-            self.select(found)
-        if found != self.selected or not found:
-            self.widget.say(f"That is not in object {self.selected}; click inside it.", alert=True)
-            return
-        self.picked.append(voxel)
-        self.layers.points.data = self.picked
-        self.layers.activate()
-        count = len(self.picked)
-        self.widget.say(f"Split {found}: {count} point{'s' * (count > 1)}; S or Enter splits.")
-
-    def _pick_corner(self, voxel: tuple[int, int, int]) -> None:
-        self.picked.append(voxel)
-        self.layers.points.data = self.picked
-        self.layers.activate()
-        if len(self.picked) < 2:
-            self.widget.say(f"Box from slice {voxel[0]}: click on the opposite corner.")
-            return
-        corner, opposite = self.picked
-        self._do(lambda: self.desk.session.check_box(corner, opposite))
-        self._leave(keep_text=True)
-
-    def _painted(self, event: Any) -> None:
-        values, box = self.layers.painted(event.value)
-        operation = self.desk.session.paint(values, box)
-        if operation is not None:
-            self._changed(operation)
-
-    def _enter(self, mode: Mode) -> None:
-        self._leave()
-        self.mode = mode
-        self.widget.say(_PROMPTS[mode])
-
-    def _leave(self, *, keep_text: bool = False) -> None:
-        if self.mode == "paint" and self.layers.labels.selected_label in self.desk.session.index:
-            self.select(int(self.layers.labels.selected_label))
-        self.mode = "look"
-        self.picked = []
-        self.layers.points.data = []
-        self.layers.labels.mode = "pan_zoom"
-        self.layers.activate()
-        if not keep_text:
-            self.widget.say(_PROMPTS["look"])
-
-    def _do(self, edit: Callable[[], Operation], said: str = "") -> Operation | None:
-        try:
-            operation = edit()
-        except HitlError as error:
-            self.widget.say(str(error), alert=True)
-            return None
-        self.layers.follow(operation)
-        if said:
-            self.layers.show_slice_of(operation)
-        self._changed(operation, said)
-        return operation
-
-    def _changed(self, operation: Operation, said: str = "") -> None:
-        if self.selected:
-            self.layers.outline(self.selected)
-        text = f"{said}{operation.text}"
-        self.widget.say(text[0].upper() + text[1:] + ".")
-        self.widget.show_progress(self.desk.session.agenda)
-        self._refresh_text()
-
-    def _advance(self) -> None:
-        current = self.desk.session.agenda.current
-        if current is not None and current.id == self.selected:
-            text = self.widget.prompt.text()
-            self.next()
-            self.widget.say(text)
-        elif self.selected not in self.desk.session.index:
-            self.select(0)
-
-    def _show(self, entry: QueueEntry | None) -> None:
-        self._leave()
-        self.widget.show_progress(self.desk.session.agenda)
-        if entry is None:
-            self.select(0)
-            return
-        self.layers.look_at(entry.position_zyx)
-        here = int(self.desk.session.labels[entry.position_zyx])
-        self.select(entry.id if entry.id is not None else here)
-
-    def _refresh_text(self) -> None:
-        session = self.desk.session
-        self.widget.object_line.setText(session.describe(self.selected))
-        entry = session.agenda.current
-        listed = entry is not None and entry.id == self.selected
-        self.widget.why_line.setText(entry.why if entry is not None and listed else "")
-        done = ", ".join(f"{count} {kind}" for kind, count in session.changes().items())
-        self.widget.changes.setText(
-            f"{done or 'Nothing changed yet'} · {session.clock.minutes:.1f} min of work"
-        )
 
     def _tick(self) -> None:
         try:
