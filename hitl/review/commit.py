@@ -24,6 +24,7 @@ from annotations.transaction import RoundTransaction
 from hitl.review.errors import ReviewError
 from hitl.review.history import Box, box_shape, unpack
 from hitl.review.session import ReviewSession
+from hitl.review.touched import overlap
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +91,10 @@ class _Before:
 
 def summarise(session: ReviewSession) -> Summary:
     """Return what a session has done so far, as its commit would say it."""
-    edits = find_edits(session)
+    return _summary(session, find_edits(session))
+
+
+def _summary(session: ReviewSession, edits: Edits) -> Summary:
     _, counts = updated_objects(
         session.objects, edits, annotator="nobody", round=0, accepted=session.accepted
     )
@@ -110,7 +114,7 @@ def find_edits(session: ReviewSession) -> Edits:
         _Before(session),
         session.labels,
         [
-            *(session.touched.box(index) for index in session.touched.changed()),
+            *session.touched.changed_labels(),
             *(session.index.box(i) for i in session.accepted),
         ],
         objects=session.objects,
@@ -126,6 +130,7 @@ def commit_session(
     annotator: str,
     message: str = "",
     config: Mapping[str, Any] | None = None,
+    base: str | None = None,
 ) -> Committed:
     """Make a session a round of kind ``"correct"``.
 
@@ -141,6 +146,9 @@ def commit_session(
         One line for people; says what was done when empty.
     config : mapping, optional
         Kept with the round.
+    base : str, optional
+        Snapshot that the session began with. Where it is the last one still, what was touched
+        need not be compared with the store.
 
     Returns
     -------
@@ -155,7 +163,8 @@ def commit_session(
     StoreError
         The store cannot be written.
     """
-    summary = summarise(session)
+    edits = find_edits(session)
+    summary = _summary(session, edits)
     if summary.is_empty:
         raise ReviewError("there is nothing to commit: no object was changed or accepted")
     info = RoundInfo(
@@ -166,20 +175,22 @@ def commit_session(
         config={**(config or {}), "actions": dict(session.changes())},
     )
     with store.begin_round(info) as txn:
-        _check_base(txn, stack, session)
-        _write(txn, stack, session, annotator)
+        if base is None or store.log()[0].snapshot != base:
+            _check_base(txn, stack, session)
+        _write(txn, stack, session, edits, annotator)
         number = txn.number
     return Committed(round=number, summary=summary)
 
 
-def _write(txn: RoundTransaction, stack: str, session: ReviewSession, annotator: str) -> None:
-    edits = find_edits(session)
-    # Before the labels are written: it reads both images.
+def _write(
+    txn: RoundTransaction, stack: str, session: ReviewSession, edits: Edits, annotator: str
+) -> None:
     _write_verified(txn, stack, session, edits)
-    stable = StableLabels(session.labels, edits)
-    for change in edits.changes:
-        # The whole object: a stable id can be another one than the session's.
-        txn.write_labels(stack, change.box, stable.read_region(change.box))
+    stable, touched = StableLabels(session.labels, edits), session.touched
+    # Whole objects: a stable id can be another one than the session's. Each chunk once.
+    for index in sorted({i for change in edits.changes for i in touched.meeting(change.box)}):
+        box = touched.box(index)
+        txn.write_labels(stack, box, stable.read_region(box))
     rows, counts = updated_objects(
         session.objects, edits, annotator=annotator, round=txn.number, accepted=session.accepted
     )
@@ -190,9 +201,6 @@ def _write(txn: RoundTransaction, stack: str, session: ReviewSession, annotator:
 def _write_verified(
     txn: RoundTransaction, stack: str, session: ReviewSession, edits: Edits
 ) -> None:
-    for index in session.touched.changed():
-        box = session.touched.box(index)
-        txn.write_verified(stack, box, session.verified[box])
     patches = verified_mask_update(
         _Before(session),
         session.labels,
@@ -200,10 +208,16 @@ def _write_verified(
         session.accepted,
         shell=shell_voxels(session.spacing_um),
     )
-    verified = txn.stack(stack).verified
+    touched = session.touched
+    seen = {i: session.verified[touched.box(i)].copy() for i in touched.changed()}
     for patch in patches:
-        seen = np.asarray(verified[patch.region]) | patch.mask
-        txn.write_verified(stack, patch.region, seen)
+        for index in touched.meeting(patch.region):
+            box = touched.box(index)
+            there, here = overlap(box, patch.region)
+            chunk = seen.setdefault(index, session.verified[box].copy())
+            chunk[there] |= patch.mask[here]
+    for index, chunk in sorted(seen.items()):
+        txn.write_verified(stack, touched.box(index), chunk)
 
 
 def _check_base(txn: RoundTransaction, stack: str, session: ReviewSession) -> None:

@@ -182,6 +182,7 @@ class ReviewDesk:
             annotator=self.annotator,
             message=message,
             config={DRAFT_KEY: self._draft_id},
+            base=self.base,
         )
         self._begin_again()
         return done

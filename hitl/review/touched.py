@@ -53,7 +53,7 @@ class TouchedChunks:
 
     def touch(self, box: Box) -> None:
         """Say that a box is about to change."""
-        for index in self._meeting(box):
+        for index in self.meeting(box):
             self._packed.pop(index, None)
             if index not in self._base:
                 self._base[index] = self._read(index)
@@ -73,12 +73,12 @@ class TouchedChunks:
     def base_labels(self, box: Box) -> NDArray[np.uint32]:
         """Return the labels of a box as they were at the start."""
         found = self._labels[box].copy()
-        for index in self._meeting(box):
+        for index in self.meeting(box):
             if index not in self._base:
                 continue
             chunk = self.box(index)
             data = unpack(self._base[index].labels, found.dtype, self._labels[chunk].shape)
-            there, here = _overlap(box, chunk)
+            there, here = overlap(box, chunk)
             found[there] = data[here]
         return found
 
@@ -91,11 +91,17 @@ class TouchedChunks:
             index: data for index, data in sorted(self._packed.items()) if data != self._base[index]
         }
 
+    def changed_labels(self) -> list[Box]:
+        """Return the boxes of the chunks whose labels differ from the start now."""
+        found = self.changed().items()
+        return [self.box(i) for i, data in found if data.labels != self._base[i].labels]
+
     def _read(self, index: ChunkIndex) -> ChunkData:
         box = self.box(index)
         return ChunkData.of(self._labels[box], self._verified[box])
 
-    def _meeting(self, box: Box) -> Iterator[ChunkIndex]:
+    def meeting(self, box: Box) -> Iterator[ChunkIndex]:
+        """Yield the chunks that a box meets."""
         spans = [
             range(part.start // chunk, -(-part.stop // chunk))
             for part, chunk in zip(box, self._chunks, strict=True)
@@ -106,8 +112,8 @@ class TouchedChunks:
                     yield z, y, x
 
 
-def _overlap(box: Box, chunk: Box) -> tuple[Box, Box]:
-    """Return where both meet, relative to the box and to the chunk."""
+def overlap(box: Box, chunk: Box) -> tuple[Box, Box]:
+    """Return where two boxes that meet do so, relative to the first and to the second."""
     common = [(max(p.start, q.start), min(p.stop, q.stop)) for p, q in zip(box, chunk, strict=True)]
     z, y, x = (slice(a - p.start, b - p.start) for (a, b), p in zip(common, box, strict=True))
     k, j, i = (slice(a - p.start, b - p.start) for (a, b), p in zip(common, chunk, strict=True))

@@ -129,7 +129,8 @@ class ReviewWidget(QWidget):
             self.table.setCurrentCell(agenda.row, 1)
             self.table.scrollToItem(self._cells[agenda.row][1])
         total = len(agenda.entries)
-        self.left.setText(f"{total - agenda.left} of {total} in the queue seen to")
+        seen = f"{total - agenda.left} of {total} in the queue seen to"
+        self.left.setText(seen if total else "The queue is empty")
 
     def say(self, text: str, *, alert: bool = False) -> None:
         """Show what to do next, or what cannot be done."""

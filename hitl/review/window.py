@@ -158,6 +158,7 @@ class ReviewWindow(ReviewControls):
             self.widget.say(str(error), alert=True)
             return
         self.layers.show(self.desk.session)
+        self.widget.saved.setText("")
         self.widget.show_queue(self.desk.session.agenda)
         self.go_to(self.desk.session.agenda.row)
         self.widget.say(f"Round {done.round} is committed: {done.summary.words()}.")
