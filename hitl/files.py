@@ -90,7 +90,7 @@ def segment_file(request: SegmentRequest, reporter: Reporter) -> Segmented:
         if request.settings:
             raise ConfigError("--set: a trained run has no options; leave it out with --model")
         run = run_segmenter(request.run_folder)
-        labels = run.segment(image, spacing_um, request.image.name, reporter)
+        labels = run.segment(image, spacing_um, request.image.name, reporter).labels
         name = run.name
     else:
         chosen = request.segmenter or "auto"

@@ -11,6 +11,7 @@ import numpy as np
 from annotations.objects import Status
 from annotations.rounds import LogEntry
 from hitl.project import Project
+from hitl.promote import model_in_use
 from hitl.tables import plain_table
 
 
@@ -47,6 +48,7 @@ class Overview:
     unfinished_runs: tuple[str, ...]
     evaluation: str | None
     scores: dict[str, dict[str, float | None]]
+    in_use: str | None
     next: str
 
     def to_dict(self) -> dict[str, Any]:
@@ -80,7 +82,7 @@ class Overview:
         if self.runs:
             rows = [
                 (
-                    run.run,
+                    f"{run.run} (in use)" if run.run == self.in_use else run.run,
                     run.made,
                     str(run.round),
                     ", ".join(f"{k} {v:.3f}" for k, v in run.validation.items()),
@@ -171,6 +173,7 @@ def status(project: Project) -> Overview:
         tuple(folder.name for folder in folders if folder.name not in done),
         evaluation,
         scores,
+        model_in_use(project),
         _next_step(str(project.folder), states, runs, scores),
     )
 

@@ -20,7 +20,7 @@ from hitl.config import load_yaml, parse_config
 from hitl.errors import NothingToDoError, ProjectError
 from hitl.project import Project, write_json
 from hitl.reporting import Reporter
-from models.base import Segmenter
+from models.base import Segmentation, Segmenter
 from models.errors import CheckpointError
 from models.registry import SEGMENTERS, load_run
 
@@ -75,7 +75,7 @@ class RunSegmenter:
 
     def segment(
         self, image: NDArray[Any], spacing_um: Spacing, what: str, reporter: Reporter
-    ) -> NDArray[np.uint32]:
+    ) -> Segmentation:
         """Preprocess and segment one image of shape (Z, Y, X)."""
         steps = parse_config({"preprocess": self.preprocess}).preprocess
         result = self.segmenter.segment(
@@ -85,7 +85,7 @@ class RunSegmenter:
         )
         for note in result.notes:
             reporter.note(f"{self.name}, {what}: {note}")
-        return result.labels
+        return result
 
 
 def run_segmenter(folder: Path) -> RunSegmenter:
@@ -152,10 +152,9 @@ class Predictor:
         if self._run is None:
             config = self._project.config
             return segment_stack(store, stack, config, self._segmenter, self._reporter).labels
-        spacing_um = store.stack(stack).info.spacing_um
-        return self._run.segment(
-            store.stack(stack).read_channel(), spacing_um, stack, self._reporter
-        )
+        view = store.stack(stack)
+        image, spacing_um = view.read_channel(), view.info.spacing_um
+        return self._run.segment(image, spacing_um, stack, self._reporter).labels
 
 
 def cached_prediction(

@@ -13,9 +13,7 @@ import numpy as np
 from annotations.rounds import EditCounts, ModelRef, RoundInfo
 from annotations.stacks import StackInfo
 from annotations.store import AnnotationStore
-from hitl import preprocess
 from hitl.bootstrap import make_segmenter, segment_stack
-from hitl.config import parse_config
 from hitl.errors import NothingToDoError
 from hitl.prediction import BOOTSTRAP, RunSegmenter, run_segmenter
 from hitl.project import Project
@@ -199,16 +197,8 @@ def _segment(
 ) -> Segmentation:
     if source.run is None:
         return segment_stack(store, info.name, project.config, source.segmenter, reporter)
-    steps = parse_config({"preprocess": source.run.preprocess}).preprocess
-    image = preprocess.apply(steps, store.stack(info.name).read_channel())
-    result = source.segmenter.segment(
-        image,
-        info.spacing_um,
-        progress=lambda done, total, what: reporter.progress(done, total, f"{info.name}: {what}"),
-    )
-    for note in result.notes:
-        reporter.note(f"{source.name}, {info.name}: {note}")
-    return result
+    image = store.stack(info.name).read_channel()
+    return source.run.segment(image, info.spacing_um, info.name, reporter)
 
 
 def _refuse_nothing(model: str, found: dict[str, Segmentation], reporter: Reporter) -> None:

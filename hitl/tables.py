@@ -28,7 +28,11 @@ def plain_table(
     from rich import box
     from rich.table import Table
 
-    table = Table(title=title, box=box.SIMPLE, pad_edge=False, title_justify="left")
+    # A title is folded to the table's width.
+    width = None if title is None else min(len(title), 100)
+    table = Table(
+        title=title, box=box.SIMPLE, pad_edge=False, title_justify="left", min_width=width
+    )
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:

@@ -121,7 +121,7 @@ def _stable_ids(found: Overlaps, groups: _Groups, objects: ObjectTable | None) -
             stable[j] = before.ids[i]
     highest = int(before.ids.max(initial=0))
     if objects is not None:
-        highest = max(highest, int(objects.id.max(initial=0)))
+        highest = max(highest, objects.highest_id)
     new = np.flatnonzero(stable == 0)
     new = new[np.argsort(after.first[new])]
     if highest + new.size > _LARGEST_ID:

@@ -34,14 +34,17 @@ class RunSettings:
     ----------
     normalisation : Normalisation
     spacing_um : (float, float, float) or None
-        Voxel size (z, y, x) in µm of what was trained on; None for a stock StarDist folder.
+        Voxel size (z, y, x) in µm that the network works at; None for a stock StarDist folder.
     base : str
         What the training started from.
+    stack_spacing_um : (float, float, float) or None
+        Voxel size of the training stacks before they were resampled to `spacing_um`.
     """
 
     normalisation: Normalisation = field(default_factory=Normalisation)
     spacing_um: Spacing | None = None
     base: str = "random"
+    stack_spacing_um: Spacing | None = None
 
 
 def write_settings(folder: Path, settings: RunSettings) -> None:
@@ -68,17 +71,23 @@ def read_settings(folder: Path) -> RunSettings:
             "load it with that model"
         )
     try:
-        spacing = content["spacing_um"]
-        z, y, x = spacing if spacing is not None else (0, 0, 0)
         return RunSettings(
             Normalisation(**content["normalisation"]),
-            None if spacing is None else (float(z), float(y), float(x)),
+            _spacing(content["spacing_um"]),
             str(content["base"]),
+            _spacing(content.get("stack_spacing_um")),
         )
     except (KeyError, TypeError, ValueError) as exc:
         raise CheckpointError(
             f"{path}: expected normalisation, spacing_um and base, got {exc!r}; train again"
         ) from exc
+
+
+def _spacing(found: Any) -> Spacing | None:
+    if found is None:
+        return None
+    z, y, x = found
+    return float(z), float(y), float(x)
 
 
 def load_network(folder: Path) -> Any:

@@ -97,11 +97,10 @@ class StarDist3DSegmenter:
         scale, notes = None, tuple[str, ...]()
         if self.settings.spacing_um is not None:
             scale = rescaling(spacing_um, self.settings.spacing_um)
-        if scale is not None:
-            notes = (
-                f"voxel size {spacing_um} µm differs from {self.settings.spacing_um} µm of the "
-                f"training: resampled by {tuple(round(s, 3) for s in scale)}",
-            )
+        trained_at = self.settings.stack_spacing_um or self.settings.spacing_um
+        if trained_at is not None and rescaling(spacing_um, trained_at) is not None:
+            stated, known = (" × ".join(f"{s:.4g}" for s in at) for at in (spacing_um, trained_at))
+            notes = (f"voxels of {stated} µm are resampled: the training stacks' have {known} µm",)
         normalised = self.settings.normalisation.apply(image)
         if scale is not None:
             normalised = resampled(normalised, scale)

@@ -169,12 +169,16 @@ class StarDist3DTrainer:
     def _settings(self, train: Sequence[TrainingSample]) -> RunSettings:
         """Return normalisation, voxel size and origin: the base run's, or the data's."""
         if self.base_run is None:
-            return RunSettings(spacing_um=self._spacing(train))
+            return RunSettings(
+                spacing_um=self._spacing(train), stack_spacing_um=_median_spacing(train)
+            )
         folder = Path(self.base_run)
         base = read_settings(folder)
         digest = sha256(folder / BEST_WEIGHTS) if (folder / BEST_WEIGHTS).is_file() else "missing"
         spacing = base.spacing_um or _median_spacing(train)
-        return RunSettings(base.normalisation, spacing, f"{folder.name} sha256:{digest}")
+        return RunSettings(
+            base.normalisation, spacing, f"{folder.name} sha256:{digest}", _median_spacing(train)
+        )
 
     def _spacing(self, train: Sequence[TrainingSample]) -> Spacing:
         spacing = _median_spacing(train)
