@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import shutil
 import statistics
@@ -49,20 +50,29 @@ def all_rows(repeats: int) -> list[dict[str, Any]]:
 def print_table(rows: list[dict[str, Any]]) -> None:
     """Print the rows as a table."""
     from rich.console import Console
-    from rich.table import Table
 
-    table = Table(title=f"medians on {platform.processor() or platform.machine()}")
-    for column in ("what", "seconds", "peer", "peer's seconds", "times faster", "to reach"):
-        table.add_column(column, justify="left" if column in {"what", "peer"} else "right")
-    for row in rows:
-        table.add_row(
-            row["name"],
-            f"{row['seconds']:.3f}",
-            row["peer"] or "",
-            "" if row["peer_seconds"] is None else f"{row['peer_seconds']:.2f}",
-            "" if row["ratio"] is None else f"{row['ratio']:.1f}",
-            row["limit"] or "",
-        )
+    from hitl.tables import plain_table
+
+    def number(row: dict[str, Any], key: str, digits: int) -> str:
+        return "" if row.get(key) is None else f"{row[key]:.{digits}f}"
+
+    table = plain_table(
+        ("what", "seconds", "peer", "peer's seconds", "times faster", "MB more", "to reach"),
+        [
+            (
+                row["name"],
+                number(row, "seconds", 3),
+                row["peer"] or "",
+                number(row, "peer_seconds", 2),
+                number(row, "ratio", 1),
+                number(row, "memory_mb", 0),
+                row["limit"] or "",
+            )
+            for row in rows
+        ],
+        title=f"medians on {os.cpu_count()} cores, {platform.machine()}",
+        right=("seconds", "peer's seconds", "times faster", "MB more"),
+    )
     Console(width=None if sys.stdout.isatty() else 140).print(table)
 
 
