@@ -165,6 +165,7 @@ def status(project: Project) -> Overview:
     folders = sorted(project.runs_folder.glob("*")) if project.runs_folder.is_dir() else []
     rounds = store.rounds()
     evaluation, scores = _last_evaluation(project)
+    in_use = model_in_use(project)
     return Overview(
         str(project.folder),
         rounds[-1].round if rounds else None,
@@ -173,8 +174,8 @@ def status(project: Project) -> Overview:
         tuple(folder.name for folder in folders if folder.name not in done),
         evaluation,
         scores,
-        model_in_use(project),
-        _next_step(str(project.folder), states, runs, scores),
+        in_use,
+        _next_step(str(project.folder), states, runs, scores, in_use),
     )
 
 
@@ -205,6 +206,7 @@ def _next_step(
     states: list[StackState],
     runs: tuple[RunState, ...],
     scores: dict[str, dict[str, float | None]],
+    in_use: str | None,
 ) -> str:
     learnable = [state for state in states if state.split != "test"]
     tested = [state for state in states if state.split == "test" and any(state.objects.values())]
@@ -219,9 +221,18 @@ def _next_step(
             "add a stack with hand-made labels to test on: "
             f"hitl add {folder} IMAGE --split test --labels FILE"
         )
-    if any(run.run not in scores for run in runs):
+    known = {run.run for run in runs}
+    if not known <= set(scores):
         return f"score the models: hitl evaluate {folder}"
-    return f"segment all stacks with the best model: hitl predict {folder} --model RUN"
+    if in_use is None:
+        best = max(scores, key=lambda model: scores[model].get("score") or 0.0)
+        promote = (
+            ""
+            if best not in known
+            else f"; or put the best run in use: hitl promote {folder} {best}"
+        )
+        return f"correct what matters most: hitl queue {folder}{promote}"
+    return f"the next round: hitl propose {folder}, then hitl queue {folder}"
 
 
 def _author(entry: LogEntry) -> str:

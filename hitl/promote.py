@@ -106,6 +106,23 @@ def model_in_use(project: Project) -> str | None:
     return None if run is None else str(run)
 
 
+def named_or_in_use(project: Project, model: str | None) -> str:
+    """Return the model that was named, else the promoted run.
+
+    Raises
+    ------
+    NothingToDoError
+        None was named and none is promoted.
+    """
+    name = model or model_in_use(project)
+    if name is None:
+        raise NothingToDoError(
+            "no run is promoted yet, so there is no model in use; name one with --model RUN, or "
+            "promote one with `hitl promote PROJECT RUN`"
+        )
+    return name
+
+
 def promotions(project: Project) -> list[dict[str, Any]]:
     """Return every promotion, oldest first: run, when, by, replaced, forced, why, strata, …."""
     return list(_read(project)["history"])

@@ -17,7 +17,7 @@ from hitl.bootstrap import make_segmenter, segment_stack
 from hitl.errors import NothingToDoError
 from hitl.prediction import BOOTSTRAP, RunSegmenter, run_segmenter
 from hitl.project import Project
-from hitl.promote import model_in_use
+from hitl.promote import named_or_in_use
 from hitl.proposals import merge_proposal
 from hitl.reporting import Reporter
 from hitl.tables import plain_table
@@ -140,7 +140,7 @@ def propose(
     """
     store = project.store()
     chosen = _choose(store, stacks)
-    source = _source(project, _model_name(project, model), reporter)
+    source = _source(project, named_or_in_use(project, model), reporter)
     found: dict[str, Segmentation] = {}
     seconds: dict[str, float] = {}
     for info in chosen:
@@ -149,16 +149,6 @@ def propose(
         seconds[info.name] = round(time.monotonic() - started, 2)
     _refuse_nothing(source.name, found, reporter)
     return _commit(project, source, found, seconds)
-
-
-def _model_name(project: Project, model: str | None) -> str:
-    name = model or model_in_use(project)
-    if name is None:
-        raise NothingToDoError(
-            "no run is promoted yet, so there is no model in use; name one with --model RUN, or "
-            "promote one with `hitl promote PROJECT RUN`"
-        )
-    return name
 
 
 def _choose(store: AnnotationStore, names: Sequence[str]) -> list[StackInfo]:

@@ -45,8 +45,11 @@ def train(
 def predict(
     project: ProjectArgument,
     model: Annotated[
-        str, typer.Option("--model", metavar="RUN", help="A run's id or a segmenter's name.")
-    ],
+        str | None,
+        typer.Option(
+            "--model", metavar="RUN", help="A run or a segmenter; the promoted run if not given."
+        ),
+    ] = None,
     stack: StackOption = None,
     output: Annotated[
         Path | None,
@@ -57,9 +60,11 @@ def predict(
     """Segment stacks with a trained model; writes label images."""
     from hitl.prediction import predict as run
     from hitl.project import Project
+    from hitl.promote import named_or_in_use
 
     with console(as_json) as out:
-        done = run(Project.open(project), model, tuple(stack or ()), output, out)
+        opened = Project.open(project)
+        done = run(opened, named_or_in_use(opened, model), tuple(stack or ()), output, out)
         out.result(done.to_dict(), done.sentence())
 
 
