@@ -181,15 +181,13 @@ class ReviewControls:
             self.widget.say(f"That is not in object {self.selected}; click inside it.", alert=True)
             return
         self.picked.append(voxel)
-        self.layers.points.data = self.picked
-        self.layers.activate()
+        self.layers.mark(self.picked)
         count = len(self.picked)
         self.widget.say(f"Split {found}: {count} point{'s' * (count > 1)}; S or Enter splits.")
 
     def _pick_corner(self, voxel: tuple[int, int, int]) -> None:
         self.picked.append(voxel)
-        self.layers.points.data = self.picked
-        self.layers.activate()
+        self.layers.mark(self.picked)
         if len(self.picked) < 2:
             self.widget.say(f"Box from slice {voxel[0]}: click on the opposite corner.")
             return
@@ -214,9 +212,8 @@ class ReviewControls:
     def _leave(self, *, keep_text: bool = False) -> None:
         self.mode = "look"
         self.picked = []
-        self.layers.points.data = []
         self.layers.labels.mode = "pan_zoom"
-        self.layers.activate()
+        self.layers.mark([])
         if not keep_text:
             self.widget.say(PROMPTS["look"])
 
@@ -256,14 +253,19 @@ class ReviewControls:
             self.select(0)
             return
         self.layers.look_at(entry.position_zyx)
-        here = int(self.desk.session.labels[entry.position_zyx])
-        self.select(entry.id if entry.id is not None else here)
+        if entry.id is None:
+            self.layers.mark([entry.position_zyx])
+        self.select(self._meant(entry))
+
+    def _meant(self, entry: QueueEntry) -> int:
+        """Return the id of an entry's object, or of what is where one may be missing."""
+        return int(self.desk.session.labels[entry.position_zyx]) if entry.id is None else entry.id
 
     def _refresh_text(self) -> None:
         session = self.desk.session
         self.widget.object_line.setText(session.describe(self.selected))
         entry = session.agenda.current
-        listed = entry is not None and entry.id == self.selected
+        listed = entry is not None and self._meant(entry) == self.selected
         self.widget.why_line.setText(entry.why if entry is not None and listed else "")
         done = ", ".join(f"{count} {kind}" for kind, count in session.changes().items())
         self.widget.changes.setText(

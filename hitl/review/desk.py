@@ -184,7 +184,12 @@ class ReviewDesk:
             config={DRAFT_KEY: self._draft_id},
             base=self.base,
         )
+        agenda = self.session.agenda
+        left = [row for row in range(len(agenda.entries)) if not agenda.is_done(row)]
+        if self._queue is not None:
+            self._queue = [agenda.entries[row] for row in left]
         self._begin_again()
+        self.session.agenda.go(sum(row < agenda.row for row in left))
         return done
 
     def close(self) -> None:
@@ -251,15 +256,10 @@ class ReviewDesk:
         return session, base
 
     def _begin_again(self) -> None:
-        row = self.session.agenda.row
         self._path.unlink(missing_ok=True)
         self._draft_id = new_draft_id()
         self._saved = ()
-        done = set(self.session.handled)
-        if self._queue is not None:
-            self._queue = [entry for entry in self._queue if entry.id not in done]
         self.session, self.base = self._load()
-        self.session.agenda.go(row if self._queue is None else 0)
 
     def _acquire(self) -> None:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from hitl.review.tools import as_voxel, first_along_ray
 _CHECKED = (0.25, 0.85, 0.45, 0.28)
 _SELECTED = (1.0, 1.0, 1.0, 1.0)
 _OPACITY_2D, _OPACITY_3D = 0.45, 0.9
-_POINT_UM = 2.5
+_POINT_UM, _POINT_PX = 2.5, (8, 14)
 _VIEW_3D = (0.0, 25.0, 60.0)
 """Camera angles in degrees: the slices lie, seen from above and aside."""
 
@@ -67,6 +68,8 @@ class ReviewLayers:
             **place,
             ndim=3,
             size=_POINT_UM / session.spacing_um[1],
+            # A nucleus of 2 µm must not hide below its point.
+            canvas_size_limits=_POINT_PX,
             face_color="#ffd54f",
             border_color="black",
         )
@@ -119,6 +122,11 @@ class ReviewLayers:
         self.labels.opacity = _OPACITY_2D if flat else _OPACITY_3D
         if not flat:
             self.camera.angles = _VIEW_3D
+
+    def mark(self, voxels: Sequence[tuple[int, int, int]]) -> None:
+        """Put a point on each of these voxels (z, y, x), and on no other."""
+        self.points.data = np.reshape(voxels, (-1, 3))
+        self.activate()
 
     def look_at(self, voxel: tuple[int, int, int]) -> None:
         """Bring a voxel (z, y, x) into view."""

@@ -244,8 +244,9 @@ class ReviewState:
     def _is_done(self, entry: QueueEntry) -> bool:
         if entry.id is not None:
             return self.is_handled(entry.id)
-        # Where an object was missing, the work is done when there is one.
-        return bool(self.labels[entry.position_zyx])
+        # Where one may be missing: something was made of the place, or it was checked.
+        place = entry.position_zyx
+        return bool(self.verified[place]) or self.is_handled(int(self.labels[place]))
 
     def _plane(self, plane: Plane) -> NDArray[Any]:
         return self.labels if plane == "labels" else self.verified

@@ -12,6 +12,7 @@ from annotations.objects import ObjectTable, Status
 from annotations.rounds import ModelRef, RoundInfo
 from hitl.config import ProjectConfig
 from hitl.project import Project
+from hitl.queue.entries import Entry
 from hitl.review.activity import ActivityClock
 from hitl.review.session import ReviewSession
 from tests.annotations.store_sources import ArraySource
@@ -64,6 +65,20 @@ def session(clock: Clock | None = None) -> ReviewSession:
         SPACING,
         chunks=(4, 16, 16),
         clock=ActivityClock(now=clock or Clock()),
+    )
+
+
+def entry(object_id: int | None, position_zyx: tuple[int, int, int]) -> Entry:
+    """An entry of the queue: an object, or a place where one may be missing."""
+    return Entry(
+        stack="s",
+        kind="missed" if object_id is None else "object",
+        id=object_id,
+        position_zyx=position_zyx,
+        score=0.5,
+        confidence=None,
+        reasons=("low",),
+        voxels=9,
     )
 
 

@@ -18,7 +18,7 @@ from hitl.project import Project
 from hitl.review.desk import DeskOptions, ReviewDesk
 from hitl.review.draft import read_draft
 from hitl.review.errors import DraftConflictError, DraftError, ReviewError
-from tests.hitl.review_volumes import Clock, make_project
+from tests.hitl.review_volumes import Clock, entry, make_project
 
 POINTS = [(4, 8, 22), (4, 8, 31)]
 
@@ -268,3 +268,16 @@ def test_a_full_disk_keeps_the_draft_before(project, small_disk):
         assert desk._path.read_bytes() == good
         (small_disk / "filler").unlink()
         desk.discard()
+
+
+def test_a_commit_leaves_what_is_not_done_in_the_queue_and_discarding_leaves_all(project):
+    queue = [entry(i, (4, 7, 7)) for i in (3, 2, 1, 5)]
+    with ReviewDesk.open(project, "s", annotator="ann", queue=queue) as desk:
+        desk.session.accept(3)
+        desk.discard()
+        assert [e.id for e in desk.session.agenda.entries] == [3, 2, 1, 5]
+        desk.session.accept(3)
+        desk.session.agenda.go(2)
+        desk.commit()
+        assert [e.id for e in desk.session.agenda.entries] == [2, 1, 5]
+        assert desk.session.agenda.current.id == 1

@@ -13,7 +13,7 @@ from hitl.review.errors import ReviewError
 from hitl.review.history import History, Operation, Patch
 from hitl.review.session import ReviewSession
 from hitl.review.tools import first_along_ray, interpolate_slices, missing_runs, split_by_points
-from tests.hitl.review_volumes import SHAPE, SPACING, Clock, ball, session, stack
+from tests.hitl.review_volumes import SHAPE, SPACING, Clock, ball, entry, session, stack
 
 
 def test_accept_is_a_verdict_and_changes_no_voxel():
@@ -217,7 +217,7 @@ def test_missing_runs():
 
 def test_the_queue_goes_by_confidence_and_skips_what_is_done():
     found = session()
-    assert [entry.id for entry in found.agenda.entries] == [2, 3, 4, 1, 5]
+    assert [e.id for e in found.agenda.entries] == [2, 3, 4, 1, 5]
     assert found.agenda.left == 5
     found.reject(2)
     found.split(3, [(4, 8, 22), (4, 8, 31)])
@@ -362,3 +362,20 @@ def test_arrays_must_belong_together():
         ReviewSession(image[1:], labels, verified, objects, SPACING)
     with pytest.raises(ReviewError, match="uint32"):
         ReviewSession(image, labels.astype(np.int64), verified, objects, SPACING)
+
+
+def test_a_place_is_done_when_something_was_made_of_it():
+    """An object may stand where a queue says that another one is missing."""
+    places = [entry(None, place) for place in ((1, 20, 30), (4, 7, 7), (0, 0, 0))]
+    image, labels, verified, objects = stack()
+    found = ReviewSession(image, labels, verified, objects, SPACING, places)
+    assert found.agenda.left == 3
+    painted = labels.copy()
+    painted[1, 18:22, 28:32] = 9
+    found.paint(painted)
+    assert [found.agenda.is_done(row) for row in range(3)] == [True, False, False]
+    found.accept(1)
+    found.check_slice(0)
+    assert found.agenda.left == 0
+    found.undo()
+    assert [found.agenda.is_done(row) for row in range(3)] == [True, True, False]
