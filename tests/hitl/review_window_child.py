@@ -11,83 +11,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from qtpy.QtCore import QPoint, Qt, QTimer
-from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication
+from qtpy.QtCore import Qt, QTimer
 
 from hitl.project import Project
 from hitl.review import window as review_window
 from hitl.review.window import ReviewWindow, open_window
-
-
-class Person:
-    """Clicks on voxels and presses keys."""
-
-    def __init__(self, window: ReviewWindow, shots: Path) -> None:
-        self.window = window
-        self.shots = shots
-        self.main = window.viewer.window._qt_window
-        self.canvas = window.viewer.window._qt_viewer.canvas.native
-        self.main.resize(1280, 820)
-        self.wait(800)
-
-    def wait(self, ms: int = 60) -> None:
-        QTest.qWait(ms)
-
-    def press(self, key: Qt.Key, modifier=Qt.KeyboardModifier.NoModifier) -> None:
-        QTest.keyClick(self.canvas, key, modifier)
-        self.wait()
-
-    def to_slice(self, z: int) -> None:
-        self.window.viewer.dims.set_point(0, z * self.window.desk.session.spacing_um[0])
-        self.wait()
-
-    def at(self, y: float, x: float) -> QPoint:
-        """Where a voxel of the shown slice is on the canvas, in pixels."""
-        _, dy, dx = self.window.desk.session.spacing_um
-        camera = self.window.layers.camera
-        across = (x * dx - camera.center[2]) * camera.zoom + self.canvas.width() / 2
-        down = (y * dy - camera.center[1]) * camera.zoom + self.canvas.height() / 2
-        return QPoint(round(across), round(down))
-
-    def move(self, y: float, x: float) -> None:
-        QTest.mouseMove(self.canvas, self.at(y, x))
-        self.wait(20)
-
-    def click(self, z: int, y: int, x: int) -> None:
-        self.to_slice(z)
-        self.move(y, x)
-        QTest.mouseClick(self.canvas, Qt.MouseButton.LeftButton, pos=self.at(y, x))
-        self.wait()
-
-    def stroke(self, z: int, points: list[tuple[int, int]]) -> None:
-        self.to_slice(z)
-        self.move(*points[0])
-        left = Qt.MouseButton.LeftButton
-        QTest.mousePress(self.canvas, left, pos=self.at(*points[0]))
-        for point in points[1:]:
-            self.move(*point)
-        QTest.mouseRelease(self.canvas, left, pos=self.at(*points[-1]))
-        self.wait()
-
-    def shot(self, name: str) -> None:
-        self.wait(250)
-        assert self.main.grab().save(str(self.shots / f"{name}.png"))
-
-    def said(self) -> str:
-        return self.window.widget.prompt.text()
-
-    def commit(self, message: str) -> None:
-        def answer() -> None:
-            dialog = QApplication.activeModalWidget()
-            assert dialog is not None
-            QTest.keyClicks(dialog.message, message)
-            assert dialog.grab().save(str(self.shots / "dialog.png"))
-            QTest.mouseClick(dialog.commit, Qt.MouseButton.LeftButton)
-
-        QTimer.singleShot(400, answer)
-        QTest.mouseClick(self.window.widget.commit, Qt.MouseButton.LeftButton)
-        self.wait()
+from tests.hitl.review_person import CONTROL, Person
 
 
 def correct(person: Person) -> None:
@@ -113,11 +42,10 @@ def correct(person: Person) -> None:
     person.click(4, 26, 34)
     person.press(Qt.Key.Key_X)
     assert said() == "Deleted 2.", said()
-    person.press(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    person.press(Qt.Key.Key_Z, CONTROL)
     assert said() == "Undone: deleted 2.", said()
     assert session.labels[4, 26, 34] == 2
-    ctrl_shift = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier
-    person.press(Qt.Key.Key_Z, ctrl_shift)
+    person.press(Qt.Key.Key_Z, CONTROL | Qt.KeyboardModifier.ShiftModifier)
     assert session.labels[4, 26, 34] == 0
     paint(person)
     person.to_slice(0)

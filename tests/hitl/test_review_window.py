@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,9 +16,8 @@ from hitl.project import Project
 from hitl.review.draft import read_draft
 from hitl.review.errors import WindowError
 from hitl.review.window import check_display, open_window
+from tests.hitl.review_display import start_child, virtual_display
 from tests.hitl.review_volumes import make_project, stack
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -30,45 +27,15 @@ def project(tmp_path) -> Project:
 
 @pytest.fixture
 def display() -> Iterator[str]:
-    """An X server without a screen."""
-    if shutil.which("Xvfb") is None or importlib.util.find_spec("napari") is None:
-        pytest.skip("the window is NOT tested: install Xvfb (apt install xvfb) and the gui extra")
-    read, write = os.pipe()
-    server = subprocess.Popen(
-        ["Xvfb", "-displayfd", str(write), "-screen", "0", "1400x900x24", "-nolisten", "tcp"],
-        pass_fds=[write],
-        stderr=subprocess.DEVNULL,
-    )
-    os.close(write)
-    with os.fdopen(read) as stream:
-        number = stream.readline().strip()
-    assert number, "Xvfb did not start"
-    yield f":{number}"
-    server.terminate()
-    server.wait()
+    with virtual_display() as name:
+        yield name
 
 
 def start(project: Project, shots: Path, what: str, display: str) -> subprocess.Popen[str]:
-    home = shots / "home"
-    home.mkdir(parents=True, exist_ok=True)
-    names = ("XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME")
-    env = {
-        **os.environ,
-        **dict.fromkeys(names, str(home)),
-        "DISPLAY": display,
-        "QT_QPA_PLATFORM": "xcb",
-        "LIBGL_ALWAYS_SOFTWARE": "1",
-        "NAPARI_CONFIG": str(home / "napari.yaml"),
-    }
-    command = [sys.executable, "-m", "tests.hitl.review_window_child"]
-    return subprocess.Popen(
-        [*command, str(project.folder), str(shots), what],
-        env=env,
-        cwd=ROOT,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=(shots / f"{what}.log").open("w"),
-    )
+    shots.mkdir(parents=True, exist_ok=True)
+    arguments = [str(project.folder), str(shots), what]
+    log = shots / f"{what}.log"
+    return start_child("review_window_child", arguments, display=display, shots=shots, log=log)
 
 
 @pytest.mark.slow
@@ -124,6 +91,15 @@ def test_no_display_is_said_in_one_line(project, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(sys, "platform", "linux")
     with pytest.raises(WindowError, match=r"needs a display.*hitl export"):
+        open_window(project, "s", annotator="ann")
+    assert not (project.folder / "drafts").exists()
+
+
+def test_a_dead_display_is_said_in_one_line(project, monkeypatch):
+    for name in ("WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DISPLAY", ":98765")
+    with pytest.raises(WindowError, match=r"cannot start \(could not connect to display :98765\)"):
         open_window(project, "s", annotator="ann")
     assert not (project.folder / "drafts").exists()
 
