@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import Any, Protocol, cast, runtime_checkable
+from itertools import product
+from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 import numpy as np
 import zarr
@@ -19,6 +20,9 @@ Region = tuple[slice, slice, slice]
 
 _WRITERS = 4
 """Chunks that are compressed and written at the same time."""
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 
 @runtime_checkable
@@ -92,13 +96,20 @@ def write_chunks(
     def put(tile: tuple[tuple[slice, ...], NDArray[Any]]) -> None:
         array[tile[0]] = tile[1]
 
+    _together(put, tiles)
+
+
+def _together(work: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
+    """Do several at the same time; when this returns or raises, nothing goes on."""
     with ThreadPoolExecutor(_WRITERS) as pool:
-        futures: list[Future[None]] = [pool.submit(put, tile) for tile in tiles]
+        futures = [pool.submit(work, item) for item in items]
         done, waiting = wait(futures, return_when="FIRST_EXCEPTION")
         for future in waiting:
             future.cancel()
+    # The failure itself first: what was cancelled for it would only say so.
     for future in done:
         future.result()
+    return [future.result() for future in futures]
 
 
 def tile_slab(
@@ -210,6 +221,76 @@ def rewrite(
         with translated("write to", location):
             write_chunks(array, tiles)
     return changed
+
+
+def rewrite_chunks(
+    array: zarr.Array[Any],
+    chunks: Iterable[Region],
+    renew: Callable[[Region, NDArray[Any]], NDArray[Any]],
+    guard: Callable[[Change], None],
+    location: Location,
+) -> int:
+    """Put new values into whole chunks, several at the same time; equal ones are not written.
+
+    Parameters
+    ----------
+    array : zarr array, shape (Z, Y, X)
+    chunks : iterable of (slice, slice, slice)
+        Each once, as `chunks_meeting` returns them.
+    renew : callable
+        From a chunk's place and its values to the new values. Called from several threads.
+    guard : callable
+        As for `rewrite`; called from several threads.
+    location : Location
+
+    Returns
+    -------
+    int
+        Voxels that differed.
+
+    Raises
+    ------
+    StoreError
+        The storage failed.
+    """
+
+    def work(place: Region) -> int:
+        with translated("read", location):
+            before = cast("NDArray[Any]", array[place])
+        after = renew(place, before)
+        differs = before != after
+        guard(Change(place, before, after, differs))
+        count = int(np.count_nonzero(differs))
+        if count:
+            with translated("write to", location):
+                array[place] = after
+        return count
+
+    return sum(_together(work, chunks))
+
+
+def chunks_meeting(array: zarr.Array[Any], regions: Iterable[Region]) -> list[Region]:
+    """Return the places of the chunks that any of the regions meets, each once, in order."""
+    found = {
+        index
+        for region in regions
+        for index in product(
+            *(
+                range(part.start // chunk, -(-part.stop // chunk))
+                for part, chunk in zip(region, array.chunks, strict=True)
+            )
+        )
+    }
+    return [chunk_place(array, index) for index in sorted(found)]
+
+
+def chunk_place(array: zarr.Array[Any], index: tuple[int, ...]) -> Region:
+    """Return the voxels of a chunk, cut at the array's border."""
+    z, y, x = (
+        slice(i * chunk, min((i + 1) * chunk, size))
+        for i, chunk, size in zip(index, array.chunks, array.shape, strict=True)
+    )
+    return z, y, x
 
 
 def _to_chunk_borders(place: Region, array: zarr.Array[Any]) -> tuple[slice, ...]:

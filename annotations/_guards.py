@@ -9,7 +9,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from annotations._chunks import Change, Region
+from annotations._chunks import Change, Region, Voxels
 from annotations.errors import LabelError, StoreError
 from annotations.objects import ObjectTable, Status
 from annotations.rounds import RoundInfo
@@ -48,6 +48,15 @@ def check_shape(block: NDArray[Any], place: Region, name: str) -> None:
     if block.shape != expected:
         raise LabelError(
             f"stack {name!r}: expected values of the region's shape {expected}, got {block.shape}"
+        )
+
+
+def check_whole(name: str, what: str, given: Voxels, array: zarr.Array[Any]) -> None:
+    """Refuse voxels that are not of a stack's shape with LabelError."""
+    if tuple(given.shape) != array.shape:
+        raise LabelError(
+            f"stack {name!r}: expected {what} of shape {array.shape} (Z, Y, X), got "
+            f"{tuple(given.shape)}; give those that belong to this stack"
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,9 +15,11 @@ from annotations._chunks import (
     Region,
     Voxels,
     as_labels,
+    chunks_meeting,
     explicit,
     read_slab,
     rewrite,
+    rewrite_chunks,
     whole,
 )
 from annotations._guards import (
@@ -25,18 +27,20 @@ from annotations._guards import (
     as_flags,
     check_shape,
     check_verdicts,
+    check_whole,
     known_ids,
     protector,
     unknown_ids,
 )
 from annotations._storage import Location, translated
+from annotations._verified import mark_verified, rewrite_verified
+from annotations.edits._reading import read_region
 from annotations.errors import LabelError, StoreError
 from annotations.objects import ObjectTable
 from annotations.rounds import EditCounts, RoundInfo
 from annotations.stacks import (
     LABELS,
     VERIFIED,
-    VERIFIED_VOXELS,
     StackView,
     child_array,
     is_name,
@@ -131,11 +135,7 @@ class RoundTransaction:
         """
         group = self._writable(name)
         array = child_array(group, LABELS)
-        if tuple(labels.shape) != array.shape:
-            raise LabelError(
-                f"stack {name!r}: expected labels of shape {array.shape} (Z, Y, X), got "
-                f"{tuple(labels.shape)}; give those that belong to this stack"
-            )
+        check_whole(name, "labels", labels, array)
         known = known_ids(objects.live_ids, name)
         protect = protector(group, name, self._info)
 
@@ -184,15 +184,52 @@ class RoundTransaction:
 
         def guard(change: Change) -> None:
             protect(change)
-            new = np.unique(change.after[change.differs])
-            before = self._written_ids.get(name, np.zeros(0, np.uint32))
-            self._written_ids[name] = np.union1d(before, new[new > 0])
+            self._note_ids(name, [np.unique(change.after[change.differs])])
 
         def read(z_start: int, z_stop: int) -> NDArray[np.uint32]:
             return block[z_start - place[0].start : z_stop - place[0].start]
 
         with self._all_or_nothing():
             return rewrite(array, place, read, guard, self._location)
+
+    def copy_labels(self, name: str, labels: Voxels, regions: Iterable[Region]) -> int:
+        """Take labels over from elsewhere in all chunks that regions meet, several at a time.
+
+        Parameters
+        ----------
+        name : str
+        labels : array or source of slabs, integers, shape (Z, Y, X)
+        regions : iterable of (slice, slice, slice)
+            Of (z, y, x); may overlap.
+
+        Returns
+        -------
+        int
+            Voxels that changed.
+
+        Raises
+        ------
+        LabelError, VerifiedError
+            As `write_labels`.
+        """
+        group = self._writable(name)
+        array = child_array(group, LABELS)
+        check_whole(name, "labels", labels, array)
+        places = [explicit(region, array.shape, f"stack {name!r}") for region in regions]
+        chunks = chunks_meeting(array, places)
+        protect = protector(group, name, self._info)
+        ids: list[NDArray[np.uint32]] = []
+
+        def guard(change: Change) -> None:
+            protect(change)
+            ids.append(np.unique(change.after[change.differs]))
+
+        with self._all_or_nothing():
+            changed = rewrite_chunks(
+                array, chunks, lambda place, _: read_region(labels, place), guard, self._location
+            )
+        self._note_ids(name, ids)
+        return changed
 
     def set_objects(self, name: str, objects: ObjectTable) -> None:
         """Replace the objects of a stack.
@@ -230,16 +267,13 @@ class RoundTransaction:
             The round is a model's.
         """
         array = self._verifiable(name)
-        if tuple(verified.shape) != array.shape:
-            raise LabelError(
-                f"stack {name!r}: expected verified voxels of shape {array.shape} (Z, Y, X), got "
-                f"{tuple(verified.shape)}"
-            )
+        check_whole(name, "verified voxels", verified, array)
 
         def read(z_start: int, z_stop: int) -> NDArray[np.uint8]:
             return as_flags(read_slab(verified, z_start, z_stop), name)
 
-        return self._rewrite_verified(array, whole(array.shape), read)
+        with self._all_or_nothing():
+            return rewrite_verified(array, whole(array.shape), read, self._location)
 
     def write_verified(self, name: str, region: Region, values: ArrayLike = 1) -> int:
         """Say for a part of a stack whether a person has verified it.
@@ -273,7 +307,31 @@ class RoundTransaction:
         def read(z_start: int, z_stop: int) -> NDArray[np.uint8]:
             return block[z_start - place[0].start : z_stop - place[0].start]
 
-        return self._rewrite_verified(array, place, read)
+        with self._all_or_nothing():
+            return rewrite_verified(array, place, read, self._location)
+
+    def verify(self, name: str, patches: Iterable[tuple[Region, NDArray[Any]]]) -> int:
+        """Mark voxels as verified where masks say so; what is verified already stays so.
+
+        Parameters
+        ----------
+        name : str
+        patches : iterable of (region, mask)
+            Mask: bool, or 0 and 1, of the region's shape. They may overlap.
+
+        Returns
+        -------
+        int
+            Voxels that changed.
+
+        Raises
+        ------
+        LabelError, VerifiedError
+            As `write_verified`.
+        """
+        array = self._verifiable(name)
+        with self._all_or_nothing():
+            return mark_verified(array, patches, name, self._location)
 
     def finish(self) -> None:
         """Check what only the whole round shows, and refuse further writes.
@@ -291,7 +349,7 @@ class RoundTransaction:
                 "nothing was changed, begin the round again"
             )
         for name, ids in self._written_ids.items():
-            missing = np.setdiff1d(ids, read_objects(self._group(name)).live_ids)
+            missing = np.setdiff1d(ids[ids > 0], read_objects(self._group(name)).live_ids)
             if missing.size:
                 raise unknown_ids(missing, name)
         self._open = False
@@ -305,21 +363,10 @@ class RoundTransaction:
             self._broken = True
             raise
 
-    def _rewrite_verified(
-        self, array: zarr.Array[Any], place: Region, read: Callable[[int, int], NDArray[np.uint8]]
-    ) -> int:
-        gained = 0
-
-        def guard(change: Change) -> None:
-            nonlocal gained
-            gained += int(np.count_nonzero(change.after)) - int(np.count_nonzero(change.before))
-
-        with self._all_or_nothing(), translated("write to", self._location):
-            changed = rewrite(array, place, read, guard, self._location)
-            if gained:
-                # A total beside the array: counting a large stack's voxels again takes seconds.
-                array.attrs[VERIFIED_VOXELS] = int(str(array.attrs[VERIFIED_VOXELS])) + gained
-        return changed
+    def _note_ids(self, name: str, ids: Iterable[NDArray[np.uint32]]) -> None:
+        """Remember ids that were written, for `finish` to look for their rows."""
+        known = self._written_ids.get(name, np.zeros(0, np.uint32))
+        self._written_ids[name] = np.unique(np.concatenate([known, *ids]))
 
     def _slab(self, labels: Voxels, z_start: int, z_stop: int, name: str) -> NDArray[np.uint32]:
         block = as_labels(read_slab(labels, z_start, z_stop), f"stack {name!r}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -24,7 +24,6 @@ from annotations.transaction import RoundTransaction
 from hitl.review.errors import ReviewError
 from hitl.review.history import Box, box_shape, unpack
 from hitl.review.session import ReviewSession
-from hitl.review.touched import overlap
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,12 +184,10 @@ def commit_session(
 def _write(
     txn: RoundTransaction, stack: str, session: ReviewSession, edits: Edits, annotator: str
 ) -> None:
-    _write_verified(txn, stack, session, edits)
-    stable, touched = StableLabels(session.labels, edits), session.touched
-    # Whole objects: a stable id can be another one than the session's. Each chunk once.
-    for index in sorted({i for change in edits.changes for i in touched.meeting(change.box)}):
-        box = touched.box(index)
-        txn.write_labels(stack, box, stable.read_region(box))
+    txn.verify(stack, _seen(session, edits))
+    # Whole objects: a stable id can be another one than the session's.
+    boxes = [change.box for change in edits.changes]
+    txn.copy_labels(stack, StableLabels(session.labels, edits), boxes)
     rows, counts = updated_objects(
         session.objects, edits, annotator=annotator, round=txn.number, accepted=session.accepted
     )
@@ -198,26 +195,19 @@ def _write(
     txn.count(stack, counts)
 
 
-def _write_verified(
-    txn: RoundTransaction, stack: str, session: ReviewSession, edits: Edits
-) -> None:
-    patches = verified_mask_update(
+def _seen(session: ReviewSession, edits: Edits) -> Iterator[tuple[Box, NDArray[np.uint8]]]:
+    """Yield what was marked as checked, then what edits and accepted objects verify."""
+    touched = session.touched
+    for index, data in touched.changed().items():
+        if data.verified != touched.base(index).verified:
+            yield touched.box(index), session.verified[touched.box(index)]
+    yield from verified_mask_update(
         _Before(session),
         session.labels,
         edits,
         session.accepted,
         shell=shell_voxels(session.spacing_um),
     )
-    touched = session.touched
-    seen = {i: session.verified[touched.box(i)].copy() for i in touched.changed()}
-    for patch in patches:
-        for index in touched.meeting(patch.region):
-            box = touched.box(index)
-            there, here = overlap(box, patch.region)
-            chunk = seen.setdefault(index, session.verified[box].copy())
-            chunk[there] |= patch.mask[here]
-    for index, chunk in sorted(seen.items()):
-        txn.write_verified(stack, touched.box(index), chunk)
 
 
 def _check_base(txn: RoundTransaction, stack: str, session: ReviewSession) -> None:
