@@ -39,11 +39,12 @@ def bench_help(repeats: int = 7) -> list[dict[str, Any]]:
 
 def all_rows(repeats: int) -> list[dict[str, Any]]:
     """Run all benchmarks one after the other."""
-    from scripts import bench_metrics, bench_postprocess
+    from scripts import bench_metrics, bench_postprocess, bench_rounds
 
     rows = bench_help(repeats)
     rows += bench_postprocess.bench(repeats)
     rows += bench_metrics.bench(repeats)
+    rows += bench_rounds.bench(repeats)
     return rows
 
 

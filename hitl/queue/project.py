@@ -19,6 +19,7 @@ from hitl.queue.ranking import rank
 from hitl.queue.sampling import select
 from hitl.reporting import Reporter
 from hitl.samples import last_round
+from hitl.tables import plain_table
 
 MODEL = "model:"
 
@@ -61,24 +62,23 @@ class Queue:
 
     def table(self) -> Any:
         """Return what is printed for people."""
-        from rich.table import Table
-
-        title = f"{len(self.entries)} of {self.open} to look at after round {self.round}"
-        table = Table(title=title)
-        for column in ("", "stack", "object", "z, y, x", "expected error", "confidence", "why"):
-            right = column in ("", "object", "expected error", "confidence")
-            table.add_column(column, justify="right" if right else "left")
-        for number, entry in enumerate(self.entries, start=1):
-            table.add_row(
-                str(number),
-                entry.stack,
-                "missed?" if entry.id is None else str(entry.id),
-                ", ".join(map(str, entry.position_zyx)),
-                f"{entry.score:.2f}",
-                "–" if entry.confidence is None else f"{entry.confidence:.2f}",
-                entry.why,
-            )
-        return table
+        return plain_table(
+            ("", "stack", "object", "z, y, x", "expected error", "confidence", "why"),
+            [
+                (
+                    str(number),
+                    entry.stack,
+                    "missed?" if entry.id is None else str(entry.id),
+                    ", ".join(map(str, entry.position_zyx)),
+                    f"{entry.score:.2f}",
+                    "–" if entry.confidence is None else f"{entry.confidence:.2f}",
+                    entry.why,
+                )
+                for number, entry in enumerate(self.entries, start=1)
+            ],
+            title=f"{len(self.entries)} of {self.open} to look at after round {self.round}",
+            right=("", "object", "expected error", "confidence"),
+        )
 
 
 def build_queue(
