@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,6 +118,12 @@ def run_demo(
         predict(project, run, tests, None, reporter)
     reporter.step(f"hitl evaluate {folder}")
     return Demonstrated(project, evaluate(project, (BOOTSTRAP, *runs), None, "test", reporter))
+
+
+def free_folder() -> Path:
+    """Return the first of ``demo``, ``demo-2``, … that is not there yet."""
+    names = (f"demo-{number}" if number > 1 else "demo" for number in itertools.count(1))
+    return next(Path(name) for name in names if not Path(name).exists())
 
 
 def demo_config(minutes: float) -> ProjectConfig:

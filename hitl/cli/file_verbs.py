@@ -79,8 +79,9 @@ def score(
 @app.command(rich_help_panel=PANEL)
 def demo(
     folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="New folder for the demo's project.")
-    ] = Path("demo"),
+        Path | None,
+        typer.Argument(metavar="FOLDER", help="New folder; demo, demo-2, … if not given."),
+    ] = None,
     stacks: Annotated[
         Path | None,
         typer.Option(
@@ -96,10 +97,10 @@ def demo(
     as_json: JsonOption = False,
 ) -> None:
     """Run the whole line once, on a stack that is installed already."""
-    from hitl.demo import run_demo
+    from hitl.demo import free_folder, run_demo
 
     with console(as_json) as out:
-        done = run_demo(folder, stacks, spacing_um, minutes, out)
+        done = run_demo(folder or free_folder(), stacks, spacing_um, minutes, out)
         out.result(done.to_dict(), done.tables())
 
 

@@ -17,6 +17,8 @@ from scipy import ndimage
 from annotations.formats import read_labels, write_image_tiff, write_labels_tiff
 from annotations.store import AnnotationStore
 from hitl.cli import run
+from hitl.demo import free_folder, own_stacks
+from hitl.errors import NothingToDoError
 from hitl.files import SegmentRequest, segment_file
 from hitl.ingest import ChannelError, default_name
 from hitl.project import Project
@@ -290,3 +292,24 @@ def test_runs_are_numbered_and_unfinished_ones_are_not_used(project: Path) -> No
     assert opened.finished_runs() == []
     with pytest.raises(Exception, match="did not finish"):
         opened.run("unet3d-0001")
+
+
+def test_the_demo_takes_a_folder_that_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert free_folder() == Path("demo")
+    (tmp_path / "demo").mkdir()
+    assert free_folder() == Path("demo-2")
+
+
+def test_the_demo_finds_ones_own_stacks(tmp_path: Path, files: dict[str, Path]) -> None:
+    for name in ("a", "b"):
+        (tmp_path / "mine" / name).mkdir(parents=True)
+        files[name].rename(tmp_path / "mine" / name / "image.tif")
+    files["a_labels"].rename(tmp_path / "mine" / "a" / "labels.tif")
+    first, second = own_stacks(tmp_path / "mine", None)
+    assert (first.name, first.spacing_um, second.labels) == ("a", SPACING, None)
+    np.testing.assert_array_equal(first.labels, blobs(0)[1])
+    with pytest.raises(NothingToDoError, match=r"image\.tif"):
+        list(own_stacks(tmp_path, None))
