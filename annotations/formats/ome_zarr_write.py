@@ -5,7 +5,7 @@ Source: https://ngff.openmicroscopy.org/0.5/
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ def write_ome_zarr(
     *,
     channels: Sequence[str],
     label_name: str = "objects",
+    attributes: Mapping[str, Any] | None = None,
 ) -> None:
     """Write an image with its labels, at one resolution.
 
@@ -49,6 +50,8 @@ def write_ome_zarr(
     channels : sequence of str
         A name for each channel.
     label_name : str
+    attributes : mapping, optional
+        More attributes of the labels' group, such as where they come from.
 
     Raises
     ------
@@ -73,7 +76,8 @@ def write_ome_zarr(
         group = root.create_group("labels", attributes={"ome": _label_list(label_name)})
         inner = group.create_group(label_name)
         _copy_labels(inner, labels, path)
-        inner.attrs["ome"] = ngff.label_attributes(label_name, _LEVEL, spacing)
+        ome = ngff.label_attributes(label_name, _LEVEL, spacing)
+        inner.attrs.update({**(attributes or {}), "ome": ome})
 
 
 def _label_list(name: str) -> dict[str, Any]:

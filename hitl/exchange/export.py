@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+from annotations.history import provenance_steps
 from annotations.stacks import StackView
 from annotations.store import AnnotationStore
 from hitl.errors import NothingToDoError
@@ -101,7 +102,8 @@ def export(
     """
     if fmt not in get_args(Format):
         raise ExchangeError(f"--format: expected one of {', '.join(get_args(Format))}, got {fmt!r}")
-    view, round, snapshot = _state(project.store(), stack, round)
+    store = project.store()
+    view, round, snapshot = _state(store, stack, round)
     if not len(view.objects.live_ids):
         raise NothingToDoError(
             f"stack {stack} has no labels to export; make some with `hitl bootstrap "
@@ -109,7 +111,8 @@ def export(
         )
     names = file_names(stack, fmt)
     with new_folder_files(destination, (*names, sidecar_path(Path(names[-1])).name)) as folder:
-        ids = write_files(view, fmt, folder, destination, reporter)
+        steps = provenance_steps(store, stack, round)
+        ids = write_files(view, fmt, folder, destination, steps, reporter)
         state = Sidecar(
             project=project.folder.resolve().name,
             stack=stack,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import fastremap
 import numpy as np
@@ -43,7 +43,12 @@ def file_names(stack: str, fmt: str) -> tuple[str, ...]:
 
 
 def write_files(
-    view: StackView, fmt: str, folder: Path, destination: Path, reporter: Reporter
+    view: StackView,
+    fmt: str,
+    folder: Path,
+    destination: Path,
+    provenance: Mapping[str, Any],
+    reporter: Reporter,
 ) -> tuple[int, ...]:
     """Write the files of an export into a folder.
 
@@ -56,6 +61,8 @@ def write_files(
         Where they are written.
     destination : Path
         Where they will be.
+    provenance : mapping
+        The attribute ``provenance:steps``, for formats that can carry it.
     reporter : Reporter
 
     Returns
@@ -67,7 +74,14 @@ def write_files(
     *image, labels_name = file_names(info.name, fmt)
     path = folder / labels_name
     if fmt == "ome-zarr":
-        write_ome_zarr(path, view.image, view.labels, info.spacing_um, channels=info.channels)
+        write_ome_zarr(
+            path,
+            view.image,
+            view.labels,
+            info.spacing_um,
+            channels=info.channels,
+            attributes=provenance,
+        )
     reporter.progress(0, 2, f"{info.name}: image")
     for name in image:
         write_image_tiff(folder / name, _Channel(view), info.spacing_um)

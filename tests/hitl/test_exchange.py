@@ -625,3 +625,11 @@ def test_another_channel_is_exported_as_the_stack_says(tmp_path: Path) -> None:
         assert np.array_equal(source.read(0, 14)[0], image)
     with open_image(send(project, tmp_path / "b", "ome-zarr").files[0]) as source:
         assert np.array_equal(source.read(0, 14), two)
+
+
+def test_an_ome_zarr_carries_where_its_labels_come_from(project: Project, tmp_path: Path) -> None:
+    sent = send(project, tmp_path / "z", "ome-zarr")
+    steps = zarr.open_group(Path(sent.labels) / "labels" / "objects").attrs["provenance:steps"]
+    kinds = [entry.kind for entry in reversed(project.store().log()) if "cells" in entry.stacks]
+    assert [step["name"] for step in steps] == kinds
+    assert steps[-1]["by"]
