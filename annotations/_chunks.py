@@ -18,6 +18,9 @@ from annotations.errors import LabelError
 Region = tuple[slice, slice, slice]
 """Part of a stack, (z, y, x)."""
 
+Reader = Callable[[Region], NDArray[Any]]
+"""Returns the voxels of a region."""
+
 _WRITERS = 4
 """Chunks that are compressed and written at the same time."""
 
@@ -78,6 +81,21 @@ def as_labels(block: NDArray[Any], what: str) -> NDArray[np.uint32]:
             f"{what}: expected label ids from 0 to 4294967295, got {block.min()} to {block.max()}"
         )
     return block.astype(np.uint32)
+
+
+def label_slab(labels: Voxels, z_start: int, z_stop: int, name: str) -> NDArray[np.uint32]:
+    """Return the slices [z_start, z_stop) of a stack's labels.
+
+    Raises
+    ------
+    LabelError
+        Not labels, or a source that gives a slab of another shape.
+    """
+    block = as_labels(read_slab(labels, z_start, z_stop), f"stack {name!r}")
+    expected = (z_stop - z_start, *labels.shape[1:])
+    if block.shape != expected:
+        raise LabelError(f"stack {name!r}: expected a slab of shape {expected}, got {block.shape}")
+    return block
 
 
 def write_chunks(
@@ -229,6 +247,7 @@ def rewrite_chunks(
     renew: Callable[[Region, NDArray[Any]], NDArray[Any]],
     guard: Callable[[Change], None],
     location: Location,
+    known: Reader | None = None,
 ) -> int:
     """Put new values into whole chunks, several at the same time; equal ones are not written.
 
@@ -242,6 +261,8 @@ def rewrite_chunks(
     guard : callable
         As for `rewrite`; called from several threads.
     location : Location
+    known : callable, optional
+        Returns what the array holds in a place, for who has it already; it is read otherwise.
 
     Returns
     -------
@@ -256,7 +277,7 @@ def rewrite_chunks(
 
     def work(place: Region) -> int:
         with translated("read", location):
-            before = cast("NDArray[Any]", array[place])
+            before = known(place) if known else cast("NDArray[Any]", array[place])
         after = renew(place, before)
         differs = before != after
         guard(Change(place, before, after, differs))

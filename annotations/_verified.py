@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from annotations._chunks import (
     Change,
+    Reader,
     Region,
     chunk_place,
     explicit,
@@ -47,6 +48,7 @@ def mark_verified(
     patches: Iterable[tuple[Region, NDArray[Any]]],
     name: str,
     location: Location,
+    known: Reader | None,
 ) -> int:
     """Set voxels where masks say so, each chunk once; return how many changed.
 
@@ -77,7 +79,7 @@ def mark_verified(
 
     chunks = [chunk_place(array, index) for index in sorted(parts)]
     with translated("write to", location):
-        gained = rewrite_chunks(array, chunks, renew, lambda change: None, location)
+        gained = rewrite_chunks(array, chunks, renew, lambda change: None, location, known)
         _add_to_total(array, gained)
     return gained
 

@@ -12,11 +12,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from annotations._chunks import (
     Change,
+    Reader,
     Region,
     Voxels,
     as_labels,
     chunks_meeting,
     explicit,
+    label_slab,
     read_slab,
     rewrite,
     rewrite_chunks,
@@ -35,7 +37,7 @@ from annotations._guards import (
 from annotations._storage import Location, translated
 from annotations._verified import mark_verified, rewrite_verified
 from annotations.edits._reading import read_region
-from annotations.errors import LabelError, StoreError
+from annotations.errors import StoreError
 from annotations.objects import ObjectTable
 from annotations.rounds import EditCounts, RoundInfo
 from annotations.stacks import (
@@ -97,12 +99,7 @@ class RoundTransaction:
         return tuple(sorted(self._touched))
 
     def stack(self, name: str) -> StackView:
-        """Return a stack as this round has it so far.
-
-        Raises
-        ------
-        UnknownStackError
-        """
+        """Return a stack as this round has it so far; UnknownStackError when there is none."""
         return StackView(self._group(name))
 
     def count(self, name: str, counts: EditCounts) -> None:
@@ -144,7 +141,7 @@ class RoundTransaction:
             protect(change)
 
         def read(z_start: int, z_stop: int) -> NDArray[np.uint32]:
-            return self._slab(labels, z_start, z_stop, name)
+            return label_slab(labels, z_start, z_stop, name)
 
         self.set_objects(name, objects)
         with self._all_or_nothing():
@@ -192,7 +189,9 @@ class RoundTransaction:
         with self._all_or_nothing():
             return rewrite(array, place, read, guard, self._location)
 
-    def copy_labels(self, name: str, labels: Voxels, regions: Iterable[Region]) -> int:
+    def copy_labels(
+        self, name: str, labels: Voxels, regions: Iterable[Region], known: Reader | None = None
+    ) -> int:
         """Take labels over from elsewhere in all chunks that regions meet, several at a time.
 
         Parameters
@@ -201,6 +200,8 @@ class RoundTransaction:
         labels : array or source of slabs, integers, shape (Z, Y, X)
         regions : iterable of (slice, slice, slice)
             Of (z, y, x); may overlap.
+        known : callable, optional
+            Returns the labels that the stack has in a region, for who has read them already.
 
         Returns
         -------
@@ -224,10 +225,11 @@ class RoundTransaction:
             protect(change)
             ids.append(np.unique(change.after[change.differs]))
 
+        def copied(place: Region, before: NDArray[Any]) -> NDArray[np.uint32]:
+            return read_region(labels, place)
+
         with self._all_or_nothing():
-            changed = rewrite_chunks(
-                array, chunks, lambda place, _: read_region(labels, place), guard, self._location
-            )
+            changed = rewrite_chunks(array, chunks, copied, guard, self._location, known)
         self._note_ids(name, ids)
         return changed
 
@@ -310,7 +312,9 @@ class RoundTransaction:
         with self._all_or_nothing():
             return rewrite_verified(array, place, read, self._location)
 
-    def verify(self, name: str, patches: Iterable[tuple[Region, NDArray[Any]]]) -> int:
+    def verify(
+        self, name: str, patches: Iterable[tuple[Region, NDArray[Any]]], known: Reader | None = None
+    ) -> int:
         """Mark voxels as verified where masks say so; what is verified already stays so.
 
         Parameters
@@ -318,6 +322,8 @@ class RoundTransaction:
         name : str
         patches : iterable of (region, mask)
             Mask: bool, or 0 and 1, of the region's shape. They may overlap.
+        known : callable, optional
+            As for `copy_labels`, of the verified voxels.
 
         Returns
         -------
@@ -331,7 +337,7 @@ class RoundTransaction:
         """
         array = self._verifiable(name)
         with self._all_or_nothing():
-            return mark_verified(array, patches, name, self._location)
+            return mark_verified(array, patches, name, self._location, known)
 
     def finish(self) -> None:
         """Check what only the whole round shows, and refuse further writes.
@@ -349,7 +355,7 @@ class RoundTransaction:
                 "nothing was changed, begin the round again"
             )
         for name, ids in self._written_ids.items():
-            missing = np.setdiff1d(ids[ids > 0], read_objects(self._group(name)).live_ids)
+            missing = np.setdiff1d(ids[ids > 0], self.stack(name).objects.live_ids)
             if missing.size:
                 raise unknown_ids(missing, name)
         self._open = False
@@ -367,15 +373,6 @@ class RoundTransaction:
         """Remember ids that were written, for `finish` to look for their rows."""
         known = self._written_ids.get(name, np.zeros(0, np.uint32))
         self._written_ids[name] = np.unique(np.concatenate([known, *ids]))
-
-    def _slab(self, labels: Voxels, z_start: int, z_stop: int, name: str) -> NDArray[np.uint32]:
-        block = as_labels(read_slab(labels, z_start, z_stop), f"stack {name!r}")
-        expected = (z_stop - z_start, *labels.shape[1:])
-        if block.shape != expected:
-            raise LabelError(
-                f"stack {name!r}: expected a slab of shape {expected}, got {block.shape}"
-            )
-        return block
 
     def _group(self, name: str) -> zarr.Group:
         if not self._open:

@@ -174,20 +174,30 @@ def commit_session(
         config={**(config or {}), "actions": dict(session.changes())},
     )
     with store.begin_round(info) as txn:
-        if base is None or store.log()[0].snapshot != base:
+        alone = base is not None and store.log()[0].snapshot == base
+        if not alone:
             _check_base(txn, stack, session)
-        _write(txn, stack, session, edits, annotator)
+        _write(txn, stack, session, edits, annotator, alone=alone)
         number = txn.number
     return Committed(round=number, summary=summary)
 
 
 def _write(
-    txn: RoundTransaction, stack: str, session: ReviewSession, edits: Edits, annotator: str
+    txn: RoundTransaction,
+    stack: str,
+    session: ReviewSession,
+    edits: Edits,
+    annotator: str,
+    *,
+    alone: bool,
 ) -> None:
-    txn.verify(stack, _seen(session, edits))
+    """Write what differs; `alone`: nobody has committed since the session began."""
+    touched = session.touched
+    txn.verify(stack, _seen(session, edits), touched.base_verified if alone else None)
     # Whole objects: a stable id can be another one than the session's.
     boxes = [change.box for change in edits.changes]
-    txn.copy_labels(stack, StableLabels(session.labels, edits), boxes)
+    stable = StableLabels(session.labels, edits)
+    txn.copy_labels(stack, stable, boxes, touched.base_labels if alone else None)
     rows, counts = updated_objects(
         session.objects, edits, annotator=annotator, round=txn.number, accepted=session.accepted
     )

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.review.history import Box, pack, unpack
+from hitl.review.history import Box, Plane, pack, unpack
+
+_Voxel = TypeVar("_Voxel", np.uint32, np.uint8)
+
+_PACKERS = 2
+"""Chunks that are compressed at the same time."""
 
 ChunkIndex = tuple[int, int, int]
 """Position of a chunk in the grid, (z, y, x)."""
@@ -72,21 +79,28 @@ class TouchedChunks:
 
     def base_labels(self, box: Box) -> NDArray[np.uint32]:
         """Return the labels of a box as they were at the start."""
-        found = self._labels[box].copy()
+        return self._at_start(box, "labels", self._labels)
+
+    def base_verified(self, box: Box) -> NDArray[np.uint8]:
+        """Return the verified voxels of a box as they were at the start."""
+        return self._at_start(box, "verified", self._verified)
+
+    def _at_start(self, box: Box, plane: Plane, now: NDArray[_Voxel]) -> NDArray[_Voxel]:
+        found = now[box].copy()
         for index in self.meeting(box):
             if index not in self._base:
                 continue
             chunk = self.box(index)
-            data = unpack(self._base[index].labels, found.dtype, self._labels[chunk].shape)
+            data = unpack(getattr(self._base[index], plane), found.dtype, now[chunk].shape)
             there, here = overlap(box, chunk)
             found[there] = data[here]
         return found
 
     def changed(self) -> dict[ChunkIndex, ChunkData]:
         """Return the chunks that differ from the start now (undo can have brought some back)."""
-        for index in self._base:
-            if index not in self._packed:
-                self._packed[index] = self._read(index)
+        missing = [index for index in self._base if index not in self._packed]
+        with ThreadPoolExecutor(_PACKERS) as pool:
+            self._packed.update(zip(missing, pool.map(self._read, missing), strict=True))
         return {
             index: data for index, data in sorted(self._packed.items()) if data != self._base[index]
         }

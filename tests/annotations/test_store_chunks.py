@@ -59,15 +59,19 @@ COMMON = settings(
 
 
 @COMMON
-@given(st.lists(regions(), max_size=4), st.integers(0, 99), st.booleans())
+@given(st.lists(regions(), max_size=4), st.integers(0, 99), st.booleans(), st.booleans())
 def test_labels_are_copied_in_the_chunks_that_regions_meet(
-    store: AnnotationStore, places: list[tuple[slice, slice, slice]], seed: int, slabs: bool
+    store: AnnotationStore,
+    places: list[tuple[slice, slice, slice]],
+    seed: int,
+    slabs: bool,
+    known: bool,
 ) -> None:
     before = np.asarray(store.stack("a").labels[...])
     labels = np.random.default_rng(seed).integers(0, 5, SHAPE).astype(np.uint32)
     with store.begin_round(by_person()) as txn:
         source = SlabLabels(labels) if slabs else labels
-        changed = txn.copy_labels("a", source, places)
+        changed = txn.copy_labels("a", source, places, before.__getitem__ if known else None)
         txn.set_objects("a", proposed([1, 2, 3, 4]))
     view = store.stack("a")
     expected = before.copy()
@@ -96,6 +100,18 @@ def test_masks_add_to_what_is_verified(
     view = store.stack("a")
     assert np.array_equal(view.verified[...], expected)
     assert view.verified_voxels == np.count_nonzero(expected)
+
+
+def test_verified_voxels_are_replaced_and_counted(tmp_path: Path) -> None:
+    store = AnnotationStore.create(tmp_path / "store")
+    store.add_stack("a", ArraySource(noise((1, *SHAPE), "uint8")))
+    for seed in (0, 1):
+        mask = np.random.default_rng(seed).random(SHAPE) < 0.3
+        with store.begin_round(by_person()) as txn:
+            txn.set_verified("a", mask)
+        view = store.stack("a")
+        assert np.array_equal(view.verified[...], mask)
+        assert view.verified_voxels == np.count_nonzero(mask)
 
 
 def test_each_chunk_is_named_once(store: AnnotationStore) -> None:
