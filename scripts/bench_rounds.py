@@ -60,6 +60,11 @@ class Figures:
     chunk_bytes: list[int] = field(default_factory=list)
     chunks: list[int] = field(default_factory=list)
 
+    def clear(self) -> None:
+        """Forget everything."""
+        for values in vars(self).values():
+            values.clear()
+
 
 class ArrayImage:
     """An image in memory as a source of a stack."""
@@ -134,7 +139,7 @@ def measure(shape: Size, grid: Size, repeats: int) -> Figures:
         A round has not the edits that were made.
     """
     figures = Figures()
-    objects, rounds = int(np.prod(grid)), repeats + IMPORTS * (repeats > 1)
+    objects, rounds = int(np.prod(grid)), 1 + repeats + IMPORTS * (repeats > 1)
     if objects < 3 * EDITED * rounds + 3:
         raise ValueError(
             f"expected more than {3 * EDITED * rounds + 2} objects for {rounds} rounds, got "
@@ -221,7 +226,10 @@ def _turns(objects: int) -> Iterator[list[int]]:
 def _rounds(project: Project, turns: Iterator[list[int]], repeats: int, figures: Figures) -> None:
     store = project.store(read_only=False)
     with ReviewDesk.open(project, STACK, annotator="ann") as desk:
-        for number in range(1, repeats + 1):
+        for number in range(1, repeats + 2):
+            if number == 2:
+                # The first round loaded compiled code.
+                figures.clear()
             edit(desk.session, next(turns))
             size = _size(project.folder)
             commit = partial(commit_session, annotator="ann", base=desk.base)
