@@ -123,14 +123,14 @@ class ReviewState:
 
     @property
     def accepted(self) -> list[int]:
-        """Objects accepted in this session that are still there, ascending."""
+        """Objects accepted since the session began that are still there, ascending."""
         return sorted(
             i for i, said in self.verdicts.items() if said == Status.ACCEPTED and i in self.index
         )
 
     @property
     def handled(self) -> list[int]:
-        """Objects that the person has seen to in this session, ascending."""
+        """Objects that the person has seen to since the session began, ascending."""
         return sorted(i for i, count in self._handled.items() if count > 0)
 
     @property

@@ -87,7 +87,7 @@ class ReviewWidget(QWidget):
         self.prompt.setTextFormat(Qt.TextFormat.PlainText)
         self.changes = _label("")
         self.saved = _label("")
-        self.commit = _button("Commit round …", "Show what this session did, then make it a round")
+        self.commit = _button("Commit round …", "Show what was done, then make it a round")
         self.commit.clicked.connect(lambda: on_commit())
         self.commit.setMinimumHeight(34)
         for part in (self.title, self.left):
