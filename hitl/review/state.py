@@ -118,7 +118,7 @@ class ReviewState:
         return {kind: count for kind, count in sorted(self._counts.items()) if count}
 
     def is_handled(self, object_id: int) -> bool:
-        """Whether the person has accepted, rejected or edited an object in this session."""
+        """Whether the person has accepted, rejected or edited an object since the session began."""
         return self._handled[object_id] > 0
 
     @property
