@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from annotations._chunks import Region
 from annotations._reader import StoreReader
 from annotations.edits.compare import MAJORITY
+from annotations.edits.records import kind_of
 from annotations.objects import ObjectTable, Status
 from annotations.rounds import EditCounts
 from annotations.stacks import LABELS, StackView
@@ -346,7 +347,7 @@ def _change(
 ) -> ObjectChange:
     before, after = np.setdiff1d(ids, came), np.setdiff1d(ids, went)
     return ObjectChange(
-        kind=_kind(before.size, after.size),
+        kind=kind_of(before.size, after.size),
         before=tuple(before.tolist()),
         after=tuple(after.tolist()),
         gained=gained,
@@ -354,21 +355,6 @@ def _change(
         box=tuple((low, high) for low, high in box.tolist()),
         statuses=_statuses(ids, *tables),
     )
-
-
-def _kind(before: int, after: int) -> ChangeKind:
-    match before, after:
-        case 0, _:
-            return "added"
-        case _, 0:
-            return "deleted"
-        case 1, 1:
-            return "reshaped"
-        case 1, _:
-            return "split"
-        case _, 1:
-            return "merged"
-    return "regrouped"
 
 
 def _statuses(

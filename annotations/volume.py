@@ -66,23 +66,3 @@ class ImageSource(Protocol):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None: ...
-
-
-@dataclass(frozen=True)
-class Volume:
-    """An image in memory with what is needed to interpret it.
-
-    Parameters
-    ----------
-    array : ndarray, shape (Z, Y, X) or (C, Z, Y, X)
-    axes : str
-        ``"ZYX"`` or ``"CZYX"``.
-    spacing_um : (float, float, float)
-        Voxel size (z, y, x) in µm.
-    name : str
-    """
-
-    array: NDArray[Any]
-    axes: str
-    spacing_um: Spacing
-    name: str

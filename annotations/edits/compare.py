@@ -13,7 +13,7 @@ import numpy as np
 from annotations._chunks import Region, Voxels
 from annotations.edits._overlaps import Ints, Objects, Overlaps, blocks_of, count_overlaps
 from annotations.edits._reading import Ids
-from annotations.edits.records import Edit, Edits, Kind
+from annotations.edits.records import Edit, Edits, kind_of
 from annotations.errors import LabelError
 from annotations.objects import ObjectTable
 
@@ -147,7 +147,7 @@ def _changes(found: Overlaps, groups: _Groups, stable: Ids) -> tuple[Edit, ...]:
             found.after.first[a].min(initial=np.iinfo(np.int64).max),
         )
         edit = Edit(
-            kind=_kind(b.size, a.size),
+            kind=kind_of(b.size, a.size),
             before=tuple(found.before.ids[b].tolist()),
             after=tuple(found.after.ids[a].tolist()),
             stable=tuple(stable[a].tolist()),
@@ -168,21 +168,6 @@ def _rows(label: Ints, groups: _Groups) -> dict[int, Ints]:
     stop = np.searchsorted(ordered, groups.changed, side="right")
     bounds = zip(groups.changed.tolist(), start.tolist(), stop.tolist(), strict=True)
     return {group: order[a:b] for group, a, b in bounds}
-
-
-def _kind(n_before: int, n_after: int) -> Kind:
-    match n_before, n_after:
-        case 0, _:
-            return "added"
-        case _, 0:
-            return "deleted"
-        case 1, 1:
-            return "reshaped"
-        case 1, _:
-            return "split"
-        case _, 1:
-            return "merged"
-    return "regrouped"
 
 
 def _box(before: Objects, b: Ints, after: Objects, a: Ints) -> Region:

@@ -179,3 +179,19 @@ def relabelled(block: Ids, ids: Ids, values: Ids, *, keep_unknown: bool) -> Ids:
             "compare again, the labels have changed since"
         )
     return out
+
+
+def kind_of(n_before: int, n_after: int) -> Kind:
+    """Return what became of so many objects that are so many now."""
+    match n_before, n_after:
+        case 0, _:
+            return "added"
+        case _, 0:
+            return "deleted"
+        case 1, 1:
+            return "reshaped"
+        case 1, _:
+            return "split"
+        case _, 1:
+            return "merged"
+    return "regrouped"
