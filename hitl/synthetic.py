@@ -11,27 +11,12 @@ from annotated_types import Ge, Gt
 from numpy.typing import NDArray
 
 from annotations.volume import Spacing
+from models.synthetic import SyntheticStack
+
+__all__ = ["SpheroidGenerator", "SyntheticStack"]
 
 _TRIES = 400
 _CLEARANCE = 0.82  # Below 1, so that neighbours are pressed together and touch.
-
-
-@dataclass(frozen=True)
-class SyntheticStack:
-    """An image and its truth.
-
-    Parameters
-    ----------
-    image : ndarray of uint16, shape (Z, Y, X)
-    labels : ndarray of uint32, shape (Z, Y, X)
-        Ids 1 … n, 0 is background.
-    spacing_um : (float, float, float)
-        Voxel size (z, y, x) in µm.
-    """
-
-    image: NDArray[np.uint16]
-    labels: NDArray[np.uint32]
-    spacing_um: Spacing
 
 
 @dataclass(frozen=True, kw_only=True)

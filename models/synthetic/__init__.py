@@ -1,0 +1,13 @@
+"""Synthetic nuclei with the exact truth: one generator, and options drawn or fitted for it."""
+
+from models.synthetic.generator import NucleiGenerator
+from models.synthetic.ranges import Ranges, random_generator
+from models.synthetic.stack import SyntheticError, SyntheticStack
+
+__all__ = [
+    "NucleiGenerator",
+    "Ranges",
+    "SyntheticError",
+    "SyntheticStack",
+    "random_generator",
+]
