@@ -13,7 +13,7 @@ from pydantic import Field
 from hitl.errors import ConfigError
 from hitl.postprocess import PostprocessConfig
 from hitl.preprocess import PreprocessStep
-from hitl.schema import Frozen, resolve_options, validate
+from hitl.schema import Frozen, options_model, resolve_options, validate
 from models.registry import SEGMENTERS, TRAINERS, resolve
 
 CONFIG_NAME = "hitl.yaml"
@@ -52,6 +52,25 @@ class TrainingConfig(Frozen):
     models: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
 
+class SweepConfig(Frozen):
+    """A grid over one model's options.
+
+    Parameters
+    ----------
+    seeds : tuple of int
+        Each combination is trained with each of them; the options' own seed when empty.
+    set : mapping
+        Options of every cell, over those of `training.models`.
+    grids : tuple of mapping of str to list
+        Each grid is trained in every combination of its values; a combination that several grids
+        hold is trained once.
+    """
+
+    seeds: tuple[Annotated[int, Ge(0)], ...] = ()
+    set: dict[str, Any] = Field(default_factory=dict)
+    grids: tuple[dict[str, list[Any]], ...] = ()
+
+
 class EvaluationConfig(Frozen):
     """How predictions are scored.
 
@@ -80,6 +99,8 @@ class ProjectConfig(Frozen):
         Applied in order to every image before a segmenter sees it.
     bootstrap, postprocess, training, evaluation
         One section for each part of the work.
+    sweep : mapping of str to SweepConfig
+        What `hitl sweep` trains, by model.
     segmenters : mapping of str to mapping
         Options of each segmenter by name.
     """
@@ -91,6 +112,7 @@ class ProjectConfig(Frozen):
     segmenters: dict[str, dict[str, Any]] = Field(default_factory=dict)
     postprocess: PostprocessConfig = PostprocessConfig()
     training: TrainingConfig = TrainingConfig()
+    sweep: dict[str, SweepConfig] = Field(default_factory=dict)
     evaluation: EvaluationConfig = EvaluationConfig()
 
 
@@ -152,6 +174,9 @@ def parse_config(data: Mapping[str, Any], where: str = "config") -> ProjectConfi
     for name in config.training.models:
         _check_name(TRAINERS, name, f"{where}: training.models")
         trainer_options(config, name, where=where)
+    for name, sweep in config.sweep.items():
+        _check_name(TRAINERS, name, f"{where}: sweep")
+        check_sweep(name, sweep, f"{where}: sweep.{name}")
     return config
 
 
@@ -180,6 +205,24 @@ def trainer_options(
     cls = resolve(TRAINERS, name, "trainable model")
     raw = {**config.training.models.get(name, {}), **(settings or {})}
     return resolve_options(cls, raw, f"{where}: training.models.{name}")
+
+
+def check_sweep(name: str, sweep: SweepConfig, where: str) -> None:
+    """Refuse a sweep of the trainer `name` with a key or value that the trainer does not take.
+
+    Raises
+    ------
+    ConfigError
+        Unknown key (with the nearest valid one), invalid value, a key without values.
+    """
+    schema = options_model(resolve(TRAINERS, name, "trainable model"))
+    validate(schema, sweep.set, f"{where}.set")
+    for number, grid in enumerate(sweep.grids):
+        for key, values in grid.items():
+            if not values:
+                raise ConfigError(f"{where}.grids.{number}: {key} has no value; give at least one")
+            for value in values:
+                validate(schema, {key: value}, f"{where}.grids.{number}")
 
 
 def parse_settings(pairs: list[str]) -> dict[str, Any]:

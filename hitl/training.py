@@ -85,16 +85,45 @@ def train(
     TrainingDataError, TrainingDivergedError
         See `models.base.Trainer`.
     """
-    options = trainer_options(project.config, model, _resolve_base(project, settings))
-    trainer = trainer_class(model)(**options)
+    options = trainer_options(project.config, model, resolve_base(project, settings))
+    # Options that do not go together are refused before a folder is made.
+    trainer_class(model)(**options)
     data = collect_samples(project.store(), project.config, stacks, reporter)
-    folder = project.new_run(model)
+    return train_into(project.new_run(model), project, model, options, data, reporter)
+
+
+def train_into(
+    folder: Path,
+    project: Project,
+    model: str,
+    options: dict[str, Any],
+    data: TrainingSet,
+    reporter: Reporter,
+) -> Trained:
+    """Train in a run's folder, which is empty or holds an interrupted training of the same.
+
+    Parameters
+    ----------
+    folder : Path
+    project : Project
+    model : str
+    options : mapping
+        All options of the trainer, as `hitl.config.trainer_options` gives them.
+    data : TrainingSet
+    reporter : Reporter
+
+    Raises
+    ------
+    TrainingDataError, TrainingDivergedError
+        See `models.base.Trainer`.
+    """
     config = {
         "model": model,
         "options": options,
         "preprocess": [step.model_dump(mode="json") for step in project.config.preprocess],
         "validation_share": project.config.training.validation_share,
     }
+    trainer = trainer_class(model)(**options)
     write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False))
     started = time.monotonic()
     result = trainer.train(data.train, data.val, folder, progress=reporter.progress)
@@ -130,7 +159,7 @@ def read_card(folder: Path) -> dict[str, Any]:
     return card
 
 
-def _resolve_base(project: Project, settings: dict[str, Any]) -> dict[str, Any]:
+def resolve_base(project: Project, settings: dict[str, Any]) -> dict[str, Any]:
     """Let `base_run` be a run's id as well as a folder."""
     base = settings.get("base_run")
     if isinstance(base, str) and not Path(base).is_dir():
