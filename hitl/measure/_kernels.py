@@ -1,0 +1,310 @@
+"""Compiled loops over slabs of labels; a module of its own so that numba loads only when used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+
+# Columns of the sums: voxels, coordinate sums, sums of products (zz, yy, xx, zy, zx, yx), each
+# relative to the object's first voxel, so that they stay exact in 64 bits.
+SUMS = 10
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def rank_slab(labels: Any, ids: Any, ranks: Any) -> None:
+    """Write 1 + the position in the sorted `ids` of each label, 0 for background and others."""
+    for z in range(labels.shape[0]):
+        for y in range(labels.shape[1]):
+            last = labels[z, y, 0]
+            rank = np.int32(0)
+            fresh = True
+            for x in range(labels.shape[2]):
+                v = labels[z, y, x]
+                if fresh or v != last:
+                    fresh = False
+                    last = v
+                    rank = np.int32(0)
+                    if v != 0:
+                        low, high = 0, ids.shape[0]
+                        while low < high:
+                            mid = (low + high) // 2
+                            if ids[mid] < v:
+                                low = mid + 1
+                            else:
+                                high = mid
+                        if low < ids.shape[0] and ids[low] == v:
+                            rank = np.int32(low + 1)
+                ranks[z, y, x] = rank
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def add_moments(ranks: Any, z_first: Any, sums: Any, boxes: Any, first: Any) -> None:
+    """Add the runs of a slab (padded by one voxel on all sides) to sums and bounding boxes."""
+    nz, ny, nx = ranks.shape
+    for i in range(1, nz - 1):
+        z = z_first + i - 1
+        for j in range(1, ny - 1):
+            y = j - 1
+            k = 1
+            while k < nx - 1:
+                r = ranks[i, j, k]
+                if r == 0:
+                    k += 1
+                    continue
+                start = k
+                while k < nx - 1 and ranks[i, j, k] == r:
+                    k += 1
+                o = r - 1
+                a = start - 1
+                b = k - 1
+                if sums[o, 0] == 0:
+                    first[o, 0] = z
+                    first[o, 1] = y
+                    first[o, 2] = a
+                    boxes[o, 0] = z
+                    boxes[o, 1] = y
+                    boxes[o, 2] = a
+                boxes[o, 1] = min(boxes[o, 1], y)
+                boxes[o, 2] = min(boxes[o, 2], a)
+                boxes[o, 3] = z + 1
+                boxes[o, 4] = max(boxes[o, 4], y + 1)
+                boxes[o, 5] = max(boxes[o, 5], b)
+                n = b - a
+                dz = z - first[o, 0]
+                dy = y - first[o, 1]
+                low = a - first[o, 2]
+                high = b - 1 - first[o, 2]
+                sx = n * (low + high) // 2
+                # Sum of squares from 0 to m; also right for negative m.
+                sxx = (high * (high + 1) * (2 * high + 1) - (low - 1) * low * (2 * low - 1)) // 6
+                sums[o, 0] += n
+                sums[o, 1] += n * dz
+                sums[o, 2] += n * dy
+                sums[o, 3] += sx
+                sums[o, 4] += n * dz * dz
+                sums[o, 5] += n * dy * dy
+                sums[o, 6] += sxx
+                sums[o, 7] += n * dz * dy
+                sums[o, 8] += dz * sx
+                sums[o, 9] += dy * sx
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _insert(table: Any, key: Any) -> Any:
+    mask = np.int64(table.shape[0] - 1)
+    h = key * np.int64(0x9E3779B97F4A7C1) & np.int64(0x7FFFFFFFFFFFFFFF)
+    i = (h ^ (h >> 29)) & mask
+    while table[i] != 0 and table[i] != key:
+        i = (i + 1) & mask
+    new = table[i] == 0
+    table[i] = key
+    return new
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _grown(table: Any) -> Any:
+    wide = np.zeros(2 * table.shape[0], np.int64)
+    for key in table:
+        if key != 0:
+            _insert(wide, key)
+    return wide
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def add_surfaces(ranks: Any, z_from: Any, weights: Any, areas: Any, table: Any, used: Any) -> Any:
+    """Add the area of each 2 × 2 × 2 neighbourhood of voxels, and note which objects meet in it.
+
+    `ranks` is padded by one voxel; neighbourhoods begin at its slices from `z_from` on. `table`
+    is a hash set of (smaller rank << 32 | larger rank).
+    """
+    nz, ny, nx = ranks.shape
+    v = np.zeros(8, np.int32)
+    for i in range(z_from, nz - 1):
+        for j in range(ny - 1):
+            r0, r1, r2, r3 = ranks[i, j], ranks[i, j + 1], ranks[i + 1, j], ranks[i + 1, j + 1]
+            before = r0[0] == r1[0] and r0[0] == r2[0] and r0[0] == r3[0]
+            for k in range(nx - 1):
+                c = r0[k + 1]
+                flat = c == r1[k + 1] and c == r2[k + 1] and c == r3[k + 1]
+                skip = flat and before and c == r0[k]
+                before = flat
+                if skip:
+                    continue
+                v[0], v[1], v[2], v[3] = r0[k], c, r1[k], r1[k + 1]
+                v[4], v[5], v[6], v[7] = r2[k], r2[k + 1], r3[k], r3[k + 1]
+                met = 0
+                for a in range(8):
+                    own = v[a]
+                    if own == 0:
+                        continue
+                    config = 0
+                    seen = False
+                    for b in range(8):
+                        if v[b] == own:
+                            if b < a:
+                                seen = True
+                                break
+                            config |= 1 << b
+                    if seen:
+                        continue
+                    met += 1
+                    areas[own - 1, 0] += weights[config, 0]
+                    areas[own - 1, 1] += weights[config, 1]
+                if met < 2:
+                    continue
+                if 2 * (used + 28) > table.shape[0]:
+                    table = _grown(table)
+                for a in range(7):
+                    for b in range(a + 1, 8):
+                        p, q = np.int64(min(v[a], v[b])), np.int64(max(v[a], v[b]))
+                        if p != 0 and p != q:
+                            used += _insert(table, (p << 32) | q)
+    return table, used
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _on_boundary(ranks: Any, i: Any, j: Any, k: Any) -> Any:
+    r = ranks[i, j, k]
+    return (
+        ranks[i, j, k - 1] != r
+        or ranks[i, j, k + 1] != r
+        or ranks[i, j - 1, k] != r
+        or ranks[i, j + 1, k] != r
+        or ranks[i - 1, j, k] != r
+        or ranks[i + 1, j, k] != r
+    )
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def count_boundary(ranks: Any, counts: Any) -> Any:
+    """Count per object the voxels of which a face neighbour is something else."""
+    total = 0
+    for i in range(1, ranks.shape[0] - 1):
+        for j in range(1, ranks.shape[1] - 1):
+            for k in range(1, ranks.shape[2] - 1):
+                if ranks[i, j, k] != 0 and _on_boundary(ranks, i, j, k):
+                    counts[ranks[i, j, k] - 1] += 1
+                    total += 1
+    return total
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def collect_boundary(ranks: Any, z_first: Any, owner: Any, points: Any) -> None:
+    """Write rank and (z, y, x) of the voxels that `count_boundary` counted."""
+    n = 0
+    for i in range(1, ranks.shape[0] - 1):
+        for j in range(1, ranks.shape[1] - 1):
+            for k in range(1, ranks.shape[2] - 1):
+                if ranks[i, j, k] != 0 and _on_boundary(ranks, i, j, k):
+                    owner[n] = ranks[i, j, k] - 1
+                    points[n, 0] = z_first + i - 1
+                    points[n, 1] = j - 1
+                    points[n, 2] = k - 1
+                    n += 1
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def group_points(owner: Any, points: Any, fill: Any, grouped: Any) -> None:
+    """Put points where their owner's group goes on; `fill` holds the next free row of each."""
+    for n in range(owner.shape[0]):
+        o = owner[n]
+        row = fill[o]
+        fill[o] += 1
+        for axis in range(3):
+            grouped[row, axis] = points[n, axis]
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def row_ends(ranks: Any, first: Any, last: Any) -> None:
+    """Write for each row of a padded slab where its objects begin and end; -1 where none are."""
+    for i in range(1, ranks.shape[0] - 1):
+        for j in range(1, ranks.shape[1] - 1):
+            row = ranks[i, j]
+            low, high = 1, row.shape[0] - 2
+            while low <= high and row[low] == 0:
+                low += 1
+            while high > low and row[high] == 0:
+                high -= 1
+            first[i - 1, j - 1] = low - 1 if low <= high else -1
+            last[i - 1, j - 1] = high - 1 if low <= high else -1
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def gather(labels: Any, image: Any, ids: Any, fill: Any, values: Any) -> None:
+    """Copy the values under each of the sorted `ids` to where its group goes on in `values`."""
+    for z in range(labels.shape[0]):
+        for y in range(labels.shape[1]):
+            x = 0
+            while x < labels.shape[2]:
+                v = labels[z, y, x]
+                start = x
+                while x < labels.shape[2] and labels[z, y, x] == v:
+                    x += 1
+                if v == 0:
+                    continue
+                low, high = 0, ids.shape[0]
+                while low < high:
+                    mid = (low + high) // 2
+                    if ids[mid] < v:
+                        low = mid + 1
+                    else:
+                        high = mid
+                if low == ids.shape[0] or ids[low] != v:
+                    continue
+                row = fill[low]
+                for k in range(start, x):
+                    values[row + k - start] = image[z, y, k]
+                fill[low] = row + x - start
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _percentile(values: Any, share: Any) -> Any:
+    """NumPy's linear interpolation between the order statistics of sorted values."""
+    place = share * (values.shape[0] - 1)
+    low = int(np.floor(place))
+    t = place - low
+    a = np.float64(values[low])
+    b = np.float64(values[min(low + 1, values.shape[0] - 1)])
+    return b - (b - a) * (1 - t) if t >= 0.5 else a + (b - a) * t
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def describe(values: Any, starts: Any, shares: Any, out: Any) -> None:
+    """Write statistics of each group of sorted values.
+
+    Columns: sum, mean, std, min, max, entropy, skewness, kurtosis, then the percentiles.
+    """
+    for g in range(starts.shape[0] - 1):
+        part = values[starts[g] : starts[g + 1]]
+        n = part.shape[0]
+        total = 0.0
+        for v in part:
+            total += np.float64(v)
+        mean = total / n
+        m2, m3, m4 = 0.0, 0.0, 0.0
+        entropy = 0.0
+        run = 0
+        for i in range(n):
+            d = np.float64(part[i]) - mean
+            m2 += d * d
+            m3 += d * d * d
+            m4 += d * d * d * d
+            run += 1
+            if i == n - 1 or part[i + 1] != part[i]:
+                p = run / n
+                entropy -= p * np.log2(p)
+                run = 0
+        m2, m3, m4 = m2 / n, m3 / n, m4 / n
+        varies = part[0] != part[n - 1] and m2 > 0
+        out[g, 0] = total
+        out[g, 1] = mean
+        out[g, 2] = np.sqrt(m2) if varies else 0.0
+        out[g, 3] = np.float64(part[0])
+        out[g, 4] = np.float64(part[n - 1])
+        out[g, 5] = max(entropy, 0.0)
+        out[g, 6] = m3 / m2**1.5 if varies else 0.0
+        out[g, 7] = m4 / (m2 * m2) - 3.0 if varies else 0.0
+        for q in range(shares.shape[0]):
+            out[g, 8 + q] = _percentile(part, shares[q])

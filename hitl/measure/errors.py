@@ -1,0 +1,9 @@
+"""What cannot be measured, and why."""
+
+from __future__ import annotations
+
+from hitl.errors import HitlError
+
+
+class MeasureError(HitlError):
+    """Labels, images or options that cannot be measured together."""

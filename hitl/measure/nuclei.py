@@ -1,0 +1,138 @@
+"""Everything that is measured of the nuclei of one stack."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hitl.measure.errors import MeasureError
+from hitl.measure.intensity import Intensities, intensity_columns, measure_channel
+from hitl.measure.neighbours import depth_columns, neighbour_columns
+from hitl.measure.shapes import (
+    Column,
+    Progress,
+    Shapes,
+    measure_shapes,
+    shape_columns,
+    solidity_column,
+)
+from hitl.measure.sources import VoxelSource
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureOptions:
+    """What to measure.
+
+    Parameters
+    ----------
+    neighbour_um : float
+        Centroids nearer than this count as neighbours.
+    solidity : bool
+        Also the share of the convex hull that an object fills: a millisecond or two per object.
+
+    Raises
+    ------
+    MeasureError
+        A distance that is not above 0.
+    """
+
+    neighbour_um: float = 20.0
+    solidity: bool = False
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.neighbour_um) and self.neighbour_um > 0):
+            raise MeasureError(
+                f"--neighbour-um: expected a distance in µm above 0, got {self.neighbour_um}"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """The nuclei of one stack.
+
+    Parameters
+    ----------
+    columns : mapping of str to ndarray, shape (N,)
+        ``id`` first.
+    shapes : Shapes
+    channels : mapping of str to Intensities
+        By the channel's name in columns.
+    notes : tuple of str
+        What the reader of the numbers must know.
+    """
+
+    columns: dict[str, Column]
+    shapes: Shapes
+    channels: dict[str, Intensities] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def no_progress(done: int, total: int, what: str) -> None:
+    """Tell nobody."""
+
+
+def measure_nuclei(
+    source: VoxelSource,
+    options: MeasureOptions | None = None,
+    progress: Progress = no_progress,
+) -> Measured:
+    """Measure every object of a stack.
+
+    Parameters
+    ----------
+    source : VoxelSource
+        Labels (Z, Y, X) with their voxel size, and the channels of the image if there is one.
+    options : MeasureOptions, optional
+    progress : callable, optional
+        Takes what is done, what there is in all and a name for it.
+
+    Returns
+    -------
+    Measured
+
+    Raises
+    ------
+    MeasureError
+        Negative ids, or intensities that are not finite.
+    """
+    options = options or MeasureOptions()
+    shapes = measure_shapes(source, progress)
+    columns: dict[str, Column] = {"id": shapes.ids, **shape_columns(shapes)}
+    if options.solidity:
+        columns["solidity"] = solidity_column(shapes, progress)
+    columns |= neighbour_columns(shapes, options.neighbour_um, progress)
+    columns |= depth_columns(shapes)
+    channels: dict[str, Intensities] = {}
+    notes = [] if len(shapes) else ["there is no object: the table has columns but no rows"]
+    for index, name in enumerate(column_names(source.channels)):
+        found = measure_channel(source, shapes, index, progress)
+        columns |= intensity_columns(name, found, shapes.voxels)
+        channels[name] = found
+        notes += _channel_notes(source.channels[index], found)
+    return Measured(columns, shapes, channels, tuple(notes))
+
+
+def column_names(channels: Sequence[str]) -> list[str]:
+    """Return names of channels as columns carry them: lower case, digits and underscores."""
+    plain = [re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "ch" for name in channels]
+    return [
+        name if plain.count(name) == 1 else f"{name}_{number}" for number, name in enumerate(plain)
+    ]
+
+
+def _channel_notes(name: str, found: Intensities) -> list[str]:
+    notes = []
+    if found.constant:
+        notes.append(
+            f"channel {name}: {found.constant} objects have the same value everywhere; their "
+            "entropy, skewness and kurtosis are set to 0"
+        )
+    if found.background is None:
+        notes.append(
+            f"channel {name}: every voxel is labelled, so there is no background to subtract; "
+            "these columns are empty"
+        )
+    return notes

@@ -1,0 +1,241 @@
+"""Size, form and boundary of each object, in one pass over the labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotations.volume import Spacing
+from hitl.measure.errors import MeasureError
+from hitl.measure.sources import VoxelSource, slabs
+from hitl.measure.surface import area_weights
+
+Progress = Callable[[int, int, str], None]
+Column = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Shapes:
+    """What the labels alone say of the N objects of a stack.
+
+    Parameters
+    ----------
+    ids : ndarray of uint64, shape (N,)
+        Label values, ascending.
+    voxels : ndarray of int64, shape (N,)
+    boxes : ndarray of int64, shape (N, 6)
+        First z, y, x and last + 1.
+    centres : ndarray of float64, shape (N, 3)
+        Centroids in voxels.
+    covariances : ndarray of float64, shape (N, 3, 3)
+        Of the voxel centres, in µm².
+    areas : ndarray of float64, shape (N, 2)
+        Surface in µm² by `surface.area_weights`' two estimators.
+    touching : ndarray of int64, shape (M, 2)
+        Rows of objects that share a face, an edge or a corner of a voxel.
+    points, starts : ndarray of int32, shape (P, 3), and of int64, shape (N + 1,)
+        Boundary voxels; those of row n are ``points[starts[n] : starts[n + 1]]``.
+    ends : ndarray of int32, shape (Z, Y, 2)
+        First and last labelled x of each row; -1 where nothing is labelled.
+    shape : (int, int, int)
+    spacing_um : (float, float, float)
+    """
+
+    ids: NDArray[np.uint64]
+    voxels: NDArray[np.int64]
+    boxes: NDArray[np.int64]
+    centres: NDArray[np.float64]
+    covariances: NDArray[np.float64]
+    areas: NDArray[np.float64]
+    touching: NDArray[np.int64]
+    points: NDArray[np.int32]
+    starts: NDArray[np.int64]
+    ends: NDArray[np.int32]
+    shape: tuple[int, int, int]
+    spacing_um: Spacing
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def bodies(self) -> tuple[Any, Any, Any, Any]:
+        """Points, starts, boxes and centres, as `_distances.nearest_objects` takes them."""
+        return self.points, self.starts, self.boxes, self.centres
+
+
+def find_ids(source: VoxelSource) -> NDArray[np.uint64]:
+    """Return the ids of a stack's objects, ascending.
+
+    Raises
+    ------
+    MeasureError
+        Negative ids.
+    """
+    import fastremap
+
+    found: set[int] = set()
+    for z_start, z_stop in slabs(source.shape):
+        found.update(fastremap.unique(source.labels(z_start, z_stop)).tolist())
+    if found and min(found) < 0:
+        raise MeasureError(
+            f"labels: expected ids of 0 or more, got {min(found)}; give one whole number per "
+            "object, 0 for background"
+        )
+    return np.array(sorted(found - {0}), np.uint64)
+
+
+def measure_shapes(source: VoxelSource, progress: Progress) -> Shapes:
+    """Go through the labels once, slab by slab.
+
+    Memory beyond a slab: 20 bytes per boundary voxel, a few hundred per object.
+
+    Parameters
+    ----------
+    source : VoxelSource
+    progress : callable
+        Takes slices done, slices in all and what is done.
+
+    Raises
+    ------
+    MeasureError
+        Negative ids.
+    """
+    from hitl.measure import _kernels
+
+    ids = find_ids(source)
+    shape, n = source.shape, len(ids)
+    sums = np.zeros((n, _kernels.SUMS), np.int64)
+    boxes = np.zeros((n, 6), np.int64)
+    first = np.zeros((n, 3), np.int64)
+    areas = np.zeros((n, 2))
+    table, used = np.zeros(1 << 12, np.int64), 0
+    ends = np.full((*shape[:2], 2), -1, np.int32)
+    owners, points = [], []
+    counts = np.zeros(n, np.int64)
+    for z_start, z_stop in slabs(shape):
+        ranks = _padded_ranks(source, ids, z_start, z_stop)
+        _kernels.add_moments(ranks, z_start, sums, boxes, first)
+        # The neighbourhoods that reach into the slice before were counted with that slab.
+        table, used = _kernels.add_surfaces(
+            ranks, 1 if z_start else 0, area_weights(source.spacing_um), areas, table, used
+        )
+        _kernels.row_ends(ranks, ends[z_start:z_stop, :, 0], ends[z_start:z_stop, :, 1])
+        total = _kernels.count_boundary(ranks, counts)
+        owner, where = np.empty(total, np.int32), np.empty((total, 3), np.int32)
+        _kernels.collect_boundary(ranks, z_start, owner, where)
+        owners.append(owner)
+        points.append(where)
+        progress(z_stop, shape[0], "shapes")
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    grouped = np.empty((int(starts[-1]), 3), np.int32)
+    fill = starts[:-1].copy()
+    for owner, where in zip(owners, points, strict=True):
+        _kernels.group_points(owner, where, fill, grouped)
+    keys = np.sort(table[table != 0])
+    touching = np.stack([keys >> 32, keys & 0xFFFFFFFF], axis=1) - 1
+    centres, covariances = _moments(sums, first, source.spacing_um)
+    return Shapes(
+        ids, sums[:, 0], boxes, centres, covariances, areas, touching, grouped, starts, ends,
+        shape, source.spacing_um,
+    )  # fmt: skip
+
+
+def _padded_ranks(
+    source: VoxelSource, ids: NDArray[np.uint64], z_start: int, z_stop: int
+) -> NDArray[np.int32]:
+    """Read a slab with a voxel more on all sides: the neighbouring slices, else background."""
+    from hitl.measure import _kernels
+
+    depth, height, width = source.shape
+    low, high = max(z_start - 1, 0), min(z_stop + 1, depth)
+    ranks = np.zeros((z_stop - z_start + 2, height + 2, width + 2), np.int32)
+    inside = ranks[low - z_start + 1 : high - z_start + 1, 1:-1, 1:-1]
+    labels = unsigned(source.labels(low, high))
+    _kernels.rank_slab(labels, ids.astype(labels.dtype), inside)
+    return ranks
+
+
+def unsigned(labels: NDArray[Any]) -> NDArray[Any]:
+    """Return labels as C-contiguous uint32 or uint64, for which the kernels are compiled."""
+    wide = labels.dtype.itemsize == 8
+    return np.ascontiguousarray(labels, np.uint64 if wide else np.uint32)
+
+
+def _moments(
+    sums: NDArray[np.int64], first: NDArray[np.int64], spacing_um: Spacing
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    count = np.maximum(sums[:, :1], 1).astype(np.float64)
+    mean = sums[:, 1:4] / count
+    zz, yy, xx, zy, zx, yx = (sums[:, 4:] / count).T
+    raw = np.stack([zz, zy, zx, zy, yy, yx, zx, yx, xx], axis=1).reshape(-1, 3, 3)
+    scale = np.asarray(spacing_um)
+    covariance = (raw - mean[:, :, None] * mean[:, None, :]) * np.outer(scale, scale)
+    return mean + first, covariance
+
+
+def shape_columns(shapes: Shapes) -> dict[str, Column]:
+    """Return size, position and form of each object.
+
+    Axis lengths are those of the ellipsoid with the same moments, ``sqrt(20 · eigenvalue)`` of the
+    covariance, as in scikit-image.
+    """
+    scale = np.asarray(shapes.spacing_um)
+    volume = shapes.voxels * float(np.prod(scale))
+    columns: dict[str, Column] = {"voxels": shapes.voxels, "volume_um3": volume}
+    for axis, name in enumerate("zyx"):
+        columns[f"centroid_{name}_um"] = shapes.centres[:, axis] * scale[axis]
+        columns[f"centroid_{name}_px"] = shapes.centres[:, axis]
+    for axis, name in enumerate("zyx"):
+        columns[f"bbox_{name}_start_px"] = shapes.boxes[:, axis]
+        columns[f"bbox_{name}_stop_px"] = shapes.boxes[:, axis + 3]
+    values, vectors = np.linalg.eigh(shapes.covariances)
+    lengths = np.sqrt(20 * np.maximum(values, 0))
+    for place, name in ((2, "major"), (1, "middle"), (0, "minor")):
+        columns[f"axis_{name}_um"] = lengths[:, place]
+    columns["azimuth_deg"], columns["elevation_deg"] = _angles(values, vectors[:, :, 2])
+    columns["surface_mesh_um2"] = shapes.areas[:, 0]
+    columns["surface_crofton_um2"] = shapes.areas[:, 1]
+    columns["sphericity"] = np.cbrt(36 * np.pi * volume**2) / np.where(
+        shapes.areas[:, 1] > 0, shapes.areas[:, 1], 1
+    )
+    columns["equivalent_diameter_um"] = np.cbrt(6 * volume / np.pi)
+    columns["touches_border"] = (shapes.boxes[:, :3] == 0).any(axis=1) | (
+        shapes.boxes[:, 3:] == shapes.shape
+    ).any(axis=1)
+    return columns
+
+
+def _angles(
+    values: NDArray[np.float64], major: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Azimuth and elevation of the longest axis; NaN where no axis is longer than the others."""
+    major = np.where(np.abs(major) < 1e-9, 0, major)
+    # An axis has no direction: it points to larger z, else to larger y, else to larger x.
+    z, y, x = major.T
+    down = (z < 0) | ((z == 0) & (y < 0)) | ((z == 0) & (y == 0) & (x < 0))
+    z, y, x = np.where(down, -major.T, major.T)
+    azimuth = np.degrees(np.arctan2(y, x)) % 360
+    elevation = np.degrees(np.arctan2(z, np.hypot(y, x)))
+    round_ = values[:, 2] - values[:, 1] <= 1e-9 * np.maximum(values[:, 2], 1e-300)
+    return np.where(round_, np.nan, azimuth), np.where(round_, np.nan, elevation)
+
+
+def solidity_column(shapes: Shapes, progress: Progress) -> Column:
+    """Return each volume as a share of the convex hull around the object's voxels, corners too."""
+    from scipy.spatial import ConvexHull
+
+    scale = np.asarray(shapes.spacing_um)
+    corners = np.array(list(np.ndindex(2, 2, 2))) - 0.5
+    voxel = float(np.prod(scale))
+    found = np.ones(len(shapes))
+    for n in range(len(shapes)):
+        points = shapes.points[shapes.starts[n] : shapes.starts[n + 1]]
+        every = np.unique((points[:, None] + corners).reshape(-1, 3), axis=0) * scale
+        found[n] = shapes.voxels[n] * voxel / ConvexHull(every).volume
+        if n % 64 == 0:
+            progress(n, len(shapes), "solidity")
+    return found

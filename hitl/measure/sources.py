@@ -1,0 +1,232 @@
+"""Where labels and intensities are read from, by slabs of z."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotations.formats import LabelSource, StackImage
+from annotations.stacks import StackView
+from annotations.volume import Spacing
+from hitl.measure.errors import MeasureError
+
+SLAB_VOXELS = 1 << 23
+"""Voxels of a slab; a bound on memory, whatever the stack's depth."""
+SLAB_STEP = 16
+"""Depth of the store's chunks, none of which should be read twice."""
+
+
+class VoxelSource(Protocol):
+    """Labels and channels of one stack."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(Z, Y, X)."""
+        ...
+
+    @property
+    def spacing_um(self) -> Spacing:
+        """Voxel size (z, y, x) in µm."""
+        ...
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of the channels; empty when there is no image."""
+        ...
+
+    def labels(self, z_start: int, z_stop: int) -> NDArray[Any]:
+        """Return ids of shape (z_stop - z_start, Y, X), integers of 0 or more."""
+        ...
+
+    def channel(self, index: int, z_start: int, z_stop: int) -> NDArray[Any]:
+        """Return intensities of one channel, shape (z_stop - z_start, Y, X)."""
+        ...
+
+
+def slabs(shape: tuple[int, int, int]) -> Iterator[tuple[int, int]]:
+    """Yield (z_start, z_stop) of slabs that are whole chunks deep where they can be."""
+    depth, height, width = shape
+    step = max(1, SLAB_VOXELS // (height * width))
+    step = step // SLAB_STEP * SLAB_STEP or step
+    for z in range(0, depth, step):
+        yield z, min(z + step, depth)
+
+
+class ArraySource:
+    """Labels and channels that are arrays, in memory or in zarr.
+
+    Parameters
+    ----------
+    labels : array of int, shape (Z, Y, X)
+    image : array, shape (C, Z, Y, X) or (Z, Y, X), optional
+    spacing_um : (float, float, float)
+        Voxel size (z, y, x) in µm.
+    channels : sequence of str, optional
+        Names; ``ch0``, ``ch1``, … when not given.
+
+    Raises
+    ------
+    MeasureError
+        Labels that are not integers or not 3D, shapes that differ, no voxel size.
+    """
+
+    def __init__(
+        self,
+        labels: Any,
+        image: Any = None,
+        *,
+        spacing_um: Sequence[float] | None,
+        channels: Sequence[str] | None = None,
+    ) -> None:
+        _check_labels(labels)
+        self._labels, self._image = labels, image
+        self._spacing = _checked_spacing(spacing_um)
+        self._single = image is not None and len(image.shape) == 3
+        count = 0
+        if image is not None:
+            zyx = tuple(image.shape)[-3:]
+            if zyx != tuple(labels.shape) or len(image.shape) not in (3, 4):
+                raise _different(tuple(labels.shape), tuple(image.shape))
+            count = 1 if self._single else image.shape[0]
+        names = tuple(channels) if channels is not None else tuple(f"ch{i}" for i in range(count))
+        if len(names) != count:
+            raise MeasureError(
+                f"expected {count} channel names, got {len(names)}; give one name per channel"
+            )
+        self._channels = names
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(Z, Y, X)."""
+        z, y, x = self._labels.shape
+        return int(z), int(y), int(x)
+
+    @property
+    def spacing_um(self) -> Spacing:
+        """Voxel size (z, y, x) in µm."""
+        return self._spacing
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of the channels."""
+        return self._channels
+
+    def labels(self, z_start: int, z_stop: int) -> NDArray[Any]:
+        """Return ids of shape (z_stop - z_start, Y, X)."""
+        return np.asarray(self._labels[z_start:z_stop])
+
+    def channel(self, index: int, z_start: int, z_stop: int) -> NDArray[Any]:
+        """Return intensities of one channel, shape (z_stop - z_start, Y, X)."""
+        if self._single:
+            return np.asarray(self._image[z_start:z_stop])
+        return np.asarray(self._image[index, z_start:z_stop])
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """Labels and channels of two open files.
+
+    Parameters
+    ----------
+    label_file : LabelSource
+    image_file : StackImage
+
+    Raises
+    ------
+    MeasureError
+        Shapes that differ.
+    """
+
+    label_file: LabelSource
+    image_file: StackImage
+
+    def __post_init__(self) -> None:
+        if self.label_file.shape != self.image_file.info.shape[1:]:
+            raise _different(self.label_file.shape, self.image_file.info.shape)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(Z, Y, X)."""
+        return self.label_file.shape
+
+    @property
+    def spacing_um(self) -> Spacing:
+        """Voxel size (z, y, x) in µm."""
+        return self.image_file.info.spacing_um
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of the channels."""
+        return self.image_file.info.channels
+
+    def labels(self, z_start: int, z_stop: int) -> NDArray[Any]:
+        """Return ids of shape (z_stop - z_start, Y, X)."""
+        return self.label_file.read(z_start, z_stop)
+
+    def channel(self, index: int, z_start: int, z_stop: int) -> NDArray[Any]:
+        """Return intensities of one channel, shape (z_stop - z_start, Y, X)."""
+        return np.asarray(self.image_file.read(z_start, z_stop)[index])
+
+
+def store_source(view: StackView, labels: NDArray[Any] | None = None) -> ArraySource:
+    """Return a stack of the store, with its own labels or with others of its shape."""
+    return ArraySource(
+        view.labels if labels is None else labels,
+        view.image,
+        spacing_um=view.info.spacing_um,
+        channels=view.info.channels,
+    )
+
+
+def channel_number(channels: Sequence[str], wanted: str) -> int:
+    """Return the index of a channel by name or number.
+
+    Raises
+    ------
+    MeasureError
+        There is no such channel; the nearest name is suggested.
+    """
+    if wanted in channels:
+        return list(channels).index(wanted)
+    if wanted.isdecimal() and int(wanted) < len(channels):
+        return int(wanted)
+    by_lower = {name.lower(): name for name in channels}
+    near = difflib.get_close_matches(wanted.lower(), by_lower, n=1, cutoff=0.4)
+    hint = f"; did you mean {by_lower[near[0]]!r}?" if near else ""
+    listed = ", ".join(f"{i} ({name})" for i, name in enumerate(channels)) or "none"
+    raise MeasureError(f"channel {wanted!r}: expected one of {listed}{hint}")
+
+
+def _check_labels(labels: Any) -> None:
+    if not np.issubdtype(np.dtype(labels.dtype), np.integer):
+        raise MeasureError(
+            f"labels: expected integers, got {labels.dtype}; give one whole number per object, "
+            "0 for background"
+        )
+    if len(labels.shape) != 3 or 0 in labels.shape:
+        raise MeasureError(
+            f"labels: expected voxels of shape (Z, Y, X), got {tuple(labels.shape)}; "
+            "give one channel of one stack"
+        )
+
+
+def _checked_spacing(spacing_um: Sequence[float] | None) -> Spacing:
+    values = tuple(float(s) for s in spacing_um) if spacing_um is not None else ()
+    if len(values) != 3 or not all(np.isfinite(s) and s > 0 for s in values):
+        raise MeasureError(
+            f"voxel size: expected three lengths (z, y, x) in µm above 0, got {spacing_um}; "
+            "say --spacing-um Z Y X"
+        )
+    return values
+
+
+def _different(labels: tuple[int, ...], image: tuple[int, ...]) -> MeasureError:
+    return MeasureError(
+        f"expected labels and image of one shape, got labels (Z, Y, X) {labels} and image "
+        f"{image}; give the labels of that image"
+    )
