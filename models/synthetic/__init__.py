@@ -1,5 +1,6 @@
 """Synthetic nuclei with the exact truth: one generator, and options drawn or fitted for it."""
 
+from models.synthetic.fitting import like
 from models.synthetic.generator import NucleiGenerator
 from models.synthetic.ranges import Ranges, random_generator
 from models.synthetic.stack import SyntheticError, SyntheticStack
@@ -9,5 +10,6 @@ __all__ = [
     "Ranges",
     "SyntheticError",
     "SyntheticStack",
+    "like",
     "random_generator",
 ]

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
-import os
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
 
 from models.base import Spacing
+from models.synthetic.checks import check_bounds, check_room
 from models.synthetic.placing import Arrangement
-from models.synthetic.stack import SyntheticError, SyntheticStack
-
-BYTES_PER_VOXEL = 48
-"""Memory that drawing takes at its peak."""
+from models.synthetic.stack import SyntheticStack
 
 Share = Annotated[float, Ge(0), Le(1)]
 Positive = Annotated[float, Gt(0)]
@@ -143,37 +138,8 @@ class NucleiGenerator:
     bits: Literal[8, 16] = 16
 
     def __post_init__(self) -> None:
-        numbers = [v for v in _numbers(dataclasses.astuple(self)) if not math.isfinite(v)]
-        if numbers:
-            raise SyntheticError(f"expected finite options, got {numbers[0]}; leave it out")
-        self._check_size()
-
-    def _check_size(self) -> None:
-        if min(self.shape) < 1 or min(self.spacing_um) <= 0:
-            raise SyntheticError(
-                f"expected a shape and a voxel size above 0, got {self.shape} and "
-                f"{self.spacing_um} µm; give both in the order z, y, x"
-            )
-        extent = [n * step for n, step in zip(self.shape, self.spacing_um, strict=True)]
-        thin = self.shape[0] == 1
-        if min(extent[1:]) < self.diameter_um or (not thin and extent[0] < self.diameter_um / 2):
-            size = " × ".join(f"{v:g}" for v in extent)
-            raise SyntheticError(
-                f"a stack of {size} µm (z, y, x) has no room for a nucleus of "
-                f"{self.diameter_um:g} µm; give a larger shape or smaller nuclei"
-            )
-        if self.diameter_um < 2 * max(self.spacing_um[1:]):
-            raise SyntheticError(
-                f"a nucleus of {self.diameter_um:g} µm is less than two voxels of "
-                f"{max(self.spacing_um[1:]):g} µm wide; give smaller voxels or larger nuclei"
-            )
-        need, have = math.prod(self.shape) * BYTES_PER_VOXEL, _memory_bytes()
-        if need > have:
-            raise SyntheticError(
-                f"a stack of {' × '.join(map(str, self.shape))} voxels takes about "
-                f"{need / 2**30:.0f} GiB to draw and this machine has {have / 2**30:.0f}; "
-                "make several smaller ones"
-            )
+        check_bounds(self)
+        check_room(self.shape, self.spacing_um, self.diameter_um)
 
     def make(self, seed: int = 0) -> SyntheticStack:
         """Draw one stack; the same seed gives the same voxels.
@@ -186,17 +152,3 @@ class NucleiGenerator:
         from models.synthetic.scene import draw_scene
 
         return draw_scene(self, np.random.default_rng(seed))
-
-
-def _numbers(values: Any) -> list[float]:
-    found: list[float] = []
-    for value in values:
-        if isinstance(value, tuple):
-            found += _numbers(value)
-        elif isinstance(value, int | float):
-            found.append(value)
-    return found
-
-
-def _memory_bytes() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

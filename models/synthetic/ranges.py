@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from models.base import Spacing
+from models.synthetic.checks import check_lattice
 from models.synthetic.generator import NucleiGenerator
 
 Range = tuple[float, float]
@@ -110,17 +111,18 @@ def random_generator(
         When the shape has no room for a nucleus of the diameter.
     """
     r = ranges or Ranges()
+    check_lattice(shape, spacing_um or (1.0, 1.0, 1.0))
     width = _log(rng, r.diameter_px)
     if spacing_um is None:
         step = (diameter_um or rng.uniform(5, 15)) / width
         spacing_um = (step * _log(rng, r.anisotropy), step, step)
     finest = min(spacing_um[1:])
-    if diameter_um is None:
-        diameter_um = width * finest
     extent = np.multiply(shape, spacing_um)
-    if shape[0] > 1:
-        diameter_um = min(diameter_um, 2 * float(extent[0]))
-    diameter_um = min(diameter_um, float(extent[1:].min()))
+    if diameter_um is None:
+        # Drawn to fit: a nucleus that was asked for and does not fit is refused below.
+        least = 2 * max(spacing_um[1:])
+        roof = min(float(extent[1:].min()), 2 * float(extent[0]) if shape[0] > 1 else math.inf)
+        diameter_um = max(min(width * finest, roof), least)
     return NucleiGenerator(
         shape=shape,
         spacing_um=spacing_um,
