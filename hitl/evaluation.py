@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from annotations.stacks import StackInfo
 from annotations.store import AnnotationStore
 from hitl.errors import NothingToDoError, ProjectError
-from hitl.metrics.summary import AverageScores, Scores, average, score
+from hitl.metrics.averages import AverageScores, average
+from hitl.metrics.scores import Scores
+from hitl.metrics.summary import score
 from hitl.pictures import save_comparison
 from hitl.postprocess import edge_class
 from hitl.prediction import BOOTSTRAP, Predictor, cached_prediction

@@ -17,7 +17,8 @@ from hitl.bootstrap import make_segmenter
 from hitl.config import parse_config
 from hitl.errors import ConfigError, MetricError, ProjectError
 from hitl.ingest import channel_index
-from hitl.metrics.summary import Scores, score
+from hitl.metrics.scores import Scores
+from hitl.metrics.summary import score
 from hitl.postprocess import edge_class, postprocess
 from hitl.prediction import run_segmenter
 from hitl.reporting import Reporter

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hitl.errors import MetricError
+from hitl.metrics.assignment import best_assignment, is_contested
 from hitl.metrics.contingency import Contingency
 
 Ints = NDArray[np.int64]
-Method = Literal["optimal", "greedy"]
+Method = Literal["optimal", "greedy", "coco", "strict"]
 
 MEAN_AP_THRESHOLDS = tuple(round(0.5 + 0.05 * k, 2) for k in range(10))
 """0.5, 0.55, … 0.95, as in COCO's mean AP."""
@@ -115,16 +116,22 @@ class Matching:
 def match(table: Contingency, threshold: float = 0.5, *, method: Method = "optimal") -> Matching:
     """Match objects one to one where their IoU is at least `threshold`.
 
+    Above 0.5 every object has at most one candidate, so that all methods agree there (but for an
+    IoU of exactly the threshold); `hitl.metrics.conventions` has the names of who uses which.
+
     Parameters
     ----------
     table : Contingency
     threshold : float
         In (0, 1].
-    method : {"optimal", "greedy"}
-        "optimal" is that of StarDist and Cellpose (Hungarian): as many matches as possible and,
-        among those, the greatest sum of IoU over all assigned pairs. "greedy" is panoptica's
-        naive threshold matching: pairs by descending IoU, each taken if both objects are free.
-        They differ only at 0.5 and below; above it every object has at most one candidate.
+    method : {"optimal", "greedy", "coco", "strict"}
+        - "optimal" (StarDist, Cellpose): as many matches as possible and, among those, the
+          greatest sum of IoU over all assigned pairs, as the Hungarian algorithm finds them.
+        - "greedy" (panoptica's naive threshold matching): pairs by descending IoU, each taken if
+          both objects are free.
+        - "coco" (pycocotools): predicted objects in order of their id, since label images carry
+          no confidence, each takes the free truth object that it overlaps best.
+        - "strict" (Data Science Bowl 2018): IoU above the threshold, not equal to it.
 
     Returns
     -------
@@ -133,35 +140,50 @@ def match(table: Contingency, threshold: float = 0.5, *, method: Method = "optim
     Raises
     ------
     MetricError
-        A threshold outside (0, 1].
+        A threshold outside (0, 1], or below 0.5 with "strict", which assigns nothing.
     """
     if not 0 < threshold <= 1:
         raise MetricError(f"expected an IoU threshold above 0 and at most 1, got {threshold}")
-    candidates = np.flatnonzero(table.iou >= threshold)
-    if _contested(table.i[candidates]) or _contested(table.j[candidates]):
-        candidates = (
-            _greedy(table, candidates) if method == "greedy" else _optimal(table, threshold)
-        )
+    if method == "strict":
+        if threshold < 0.5:
+            raise MetricError(f"expected a threshold of at least 0.5 with strict, got {threshold}")
+        chosen = np.flatnonzero(table.iou > threshold)
+    else:
+        chosen = np.flatnonzero(table.iou >= threshold)
+        if is_contested(table.i[chosen]) or is_contested(table.j[chosen]):
+            chosen = _decided(table, threshold, chosen, method)
     return Matching(
         threshold=float(threshold),
         n_truth=table.n_truth,
         n_pred=table.n_pred,
-        truth_index=table.i[candidates],
-        pred_index=table.j[candidates],
-        iou=table.iou[candidates],
+        truth_index=table.i[chosen],
+        pred_index=table.j[chosen],
+        iou=table.iou[chosen],
     )
 
 
-def _contested(index: Ints) -> bool:
-    return len(np.unique(index)) < len(index)
+def _decided(table: Contingency, threshold: float, candidates: Ints, method: Method) -> Ints:
+    """Which of the candidates are matched, where objects have several."""
+    if method == "optimal":
+        # All overlapping pairs take part, as in the peers: they settle equal numbers of matches.
+        smaller = min(table.n_truth, table.n_pred)
+        gain = (table.iou >= threshold) + table.iou / (2 * smaller)
+        chosen = best_assignment(table.i, table.j, np.asarray(gain, np.float64))
+        return chosen[table.iou[chosen] >= threshold]
+    iou = table.iou[candidates]
+    if method == "greedy":
+        order = np.argsort(-iou, kind="stable")
+    else:
+        # Of equal truth objects pycocotools takes the last.
+        order = np.lexsort((-table.i[candidates], -iou, table.j[candidates]))
+    return _first_free(table, candidates[order])
 
 
-def _greedy(table: Contingency, candidates: Ints) -> Ints:
-    order = candidates[np.argsort(-table.iou[candidates], kind="stable")]
+def _first_free(table: Contingency, pairs: Ints) -> Ints:
     taken_truth: set[int] = set()
     taken_pred: set[int] = set()
     chosen = []
-    for pair, i, j in zip(order, table.i[order], table.j[order], strict=True):
+    for pair, i, j in zip(pairs, table.i[pairs], table.j[pairs], strict=True):
         if i not in taken_truth and j not in taken_pred:
             taken_truth.add(i)
             taken_pred.add(j)
@@ -169,32 +191,14 @@ def _greedy(table: Contingency, candidates: Ints) -> Ints:
     return np.sort(np.asarray(chosen, np.int64))
 
 
-def _optimal(table: Contingency, threshold: float) -> Ints:
-    """Assign among overlapping pairs only: pairs that share nothing weigh 0 anyway."""
-    from scipy.sparse import csr_array
-    from scipy.sparse.csgraph import min_weight_full_bipartite_matching
-
-    smaller = min(table.n_truth, table.n_pred)
-    gain = (table.iou >= threshold) + table.iou / (2 * smaller)
-    rows, row = np.unique(table.i, return_inverse=True)
-    columns, column = np.unique(table.j, return_inverse=True)
-    # A private column per truth object lets it stay free; 2 keeps every cost above zero.
-    n = len(rows)
-    cost = csr_array(
-        (
-            np.r_[2 - gain, np.full(n, 2.0)],
-            (np.r_[row, np.arange(n)], np.r_[column, len(columns) + np.arange(n)]),
-        ),
-        shape=(n, len(columns) + n),
-    )
-    _, assigned = min_weight_full_bipartite_matching(cost)
-    chosen = (assigned[row] == column) & (table.iou >= threshold)
-    return np.flatnonzero(chosen)
-
-
-def mean_ap(table: Contingency, thresholds: Sequence[float] = MEAN_AP_THRESHOLDS) -> float | None:
+def mean_ap(
+    table: Contingency,
+    thresholds: Sequence[float] = MEAN_AP_THRESHOLDS,
+    *,
+    method: Method = "optimal",
+) -> float | None:
     """Mean over IoU thresholds of TP / (TP + FP + FN); None where neither image has objects."""
-    values = [match(table, t).ap for t in thresholds]
+    values = [match(table, t, method=method).ap for t in thresholds]
     known = [v for v in values if v is not None]
     return float(np.mean(known)) if known else None
 

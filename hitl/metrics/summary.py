@@ -1,194 +1,63 @@
-"""All metrics of one prediction, and their averages over stacks and groups of stacks."""
+"""All metrics of one prediction, from one pass over the two images."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from hitl.errors import MetricError
 from hitl.metrics._blocks import LabelImage
-from hitl.metrics.contingency import Contingency, count_overlaps
+from hitl.metrics.boundary import BoundaryScores, boundary_scores
+from hitl.metrics.cases import list_cases
+from hitl.metrics.contingency import Contingency, Floats, Ints, count_overlaps
+from hitl.metrics.conventions import count_by_convention
+from hitl.metrics.detection import CentroidMatching, count_overlapping, match_centroids
+from hitl.metrics.items import make_items
+from hitl.metrics.jaccard import aji, aji_cellpose, aji_plus
+from hitl.metrics.left_out import Bools, Kept, keep, restrict, touches_border
 from hitl.metrics.matching import Matching, match, mean_ap, seg
+from hitl.metrics.options import ScoreOptions
 from hitl.metrics.overlap_score import OverlapScores, overlap_scores
+from hitl.metrics.scores import LeftOut, ObjectScore, Scores, Summary, find_reasons
 from hitl.metrics.taxonomy import Taxonomy, classify
-from hitl.metrics.voxel import ClassScores, voxel_scores
+from hitl.metrics.voxel import voxel_scores
 
-REPORTED_THRESHOLDS = tuple(round(0.1 * k, 1) for k in range(1, 10))
-NO_OBJECTS = "neither the truth nor the prediction holds an object"
-EMPTY_TRUTH = "the truth holds no object"
-NO_CLASSES = "no class images were given"
+REPORTED_THRESHOLDS = (*(round(0.1 + 0.05 * k, 2) for k in range(18)),)
 
-
-@dataclass(frozen=True)
-class ObjectScore:
-    """One truth object against the predicted object that overlaps it most.
-
-    Parameters
-    ----------
-    id : int
-        Id in the truth.
-    centroid_zyx : (float, float, float)
-        In voxels.
-    volume_voxels : int
-    volume_um3 : float or None
-        None where no spacing was given.
-    best_id : int
-        The predicted object that overlaps most, 0 for none.
-    iou, full, sub, score : float
-        IoU and Dice with it, Dice within the bounding box, and the evaluation score; 0 for none.
-    kind : str
-        One of `hitl.metrics.taxonomy.TRUTH_KINDS`.
-    """
-
-    id: int
-    centroid_zyx: tuple[float, float, float]
-    volume_voxels: int
-    volume_um3: float | None
-    best_id: int
-    iou: float
-    full: float
-    sub: float
-    score: float
-    kind: str
-
-
-@dataclass(frozen=True)
-class Scores:
-    """All metrics of one prediction; what cannot be had is None, with a line in `reasons`.
-
-    Parameters
-    ----------
-    n_truth, n_pred : int
-        Objects in truth and prediction.
-    evaluation_score, full, sub : float or None
-        Means over truth objects; see `hitl.metrics.overlap_score`.
-    mean_ap : float or None
-        Mean of TP / (TP + FP + FN) over IoU thresholds 0.5, 0.55, … 0.95.
-    seg : float or None
-        SEG of the Cell Tracking Challenge.
-    at_half : Matching
-        Matching at IoU 0.5.
-    matchings : tuple of Matching
-        One per reported threshold.
-    errors : dict of str to int
-        `hitl.metrics.taxonomy.Taxonomy.counts`.
-    voxels : dict of str to ClassScores, or None
-        Per class, where class images were given.
-    objects : tuple of ObjectScore
-        One per truth object, by id.
-    spurious_ids : tuple of int
-        Predicted objects at places without a truth object.
-    spacing_um : (float, float, float) or None
-        Voxel size (z, y, x) in µm.
-    reasons : dict of str to str
-        Why a value is None, by its key in `flat`.
-    """
-
-    n_truth: int
-    n_pred: int
-    evaluation_score: float | None
-    full: float | None
-    sub: float | None
-    mean_ap: float | None
-    seg: float | None
-    at_half: Matching
-    matchings: tuple[Matching, ...]
-    errors: dict[str, int]
-    voxels: dict[str, ClassScores] | None
-    objects: tuple[ObjectScore, ...]
-    spurious_ids: tuple[int, ...]
-    spacing_um: tuple[float, float, float] | None
-    reasons: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def count_error(self) -> int:
-        """Predicted minus true number of objects."""
-        return self.n_pred - self.n_truth
-
-    @property
-    def count_error_relative(self) -> float | None:
-        """Count error over the true number of objects; None where the truth is empty."""
-        return self.count_error / self.n_truth if self.n_truth else None
-
-    def to_dict(self, *, objects: bool = True) -> dict[str, Any]:
-        """Return plain types for JSON, None for what is undefined.
-
-        Keys: ``evaluation_score``, ``full``, ``sub``, ``n_truth``, ``n_pred``, ``count_error``,
-        ``count_error_relative``; at IoU 0.5 ``tp``, ``fp``, ``fn``, ``precision``, ``recall``,
-        ``f1``, ``ap``, ``pq``, ``sq``, ``rq``; ``mean_ap_50_95``, ``seg``; ``thresholds``: those
-        of IoU 0.5 by threshold ("0.1", …); ``errors``: counts of matched, split, merged, shifted
-        and missed truth objects and of spurious, mergers and fragments among the predicted;
-        ``voxels``: per class precision, recall, f1, iou, truth_voxels, pred_voxels, or None;
-        ``spacing_um``, ``reasons``; with `objects` also ``objects`` (the fields of
-        `ObjectScore`) and ``spurious_ids``.
-        """
-        out: dict[str, Any] = {
-            "evaluation_score": self.evaluation_score,
-            "full": self.full,
-            "sub": self.sub,
-            "n_truth": self.n_truth,
-            "n_pred": self.n_pred,
-            "count_error": self.count_error,
-            "count_error_relative": self.count_error_relative,
-            **self.at_half.to_dict(),
-            "mean_ap_50_95": self.mean_ap,
-            "seg": self.seg,
-            "thresholds": {f"{m.threshold:g}": m.to_dict() for m in self.matchings},
-            "errors": dict(self.errors),
-            "voxels": self.voxels and {k: v.to_dict() for k, v in self.voxels.items()},
-            "spacing_um": self.spacing_um and list(self.spacing_um),
-            "reasons": dict(self.reasons),
-        }
-        if objects:
-            out["objects"] = [
-                {**asdict(row), "centroid_zyx": list(row.centroid_zyx)} for row in self.objects
-            ]
-            out["spurious_ids"] = list(self.spurious_ids)
-        return out
-
-    def flat(self) -> dict[str, float | None]:
-        """Every number that can be averaged, by dotted key, such as ``voxels.edge.f1``."""
-        nested = self.to_dict(objects=False)
-        for key in ("spacing_um", "reasons"):
-            del nested[key]
-        return _flatten(nested)
-
-
-def _flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, float | None]:
-    out: dict[str, float | None] = {}
-    for key, value in nested.items():
-        if isinstance(value, Mapping):
-            out.update(_flatten(value, f"{prefix}{key}."))
-        else:
-            out[f"{prefix}{key}"] = value
-    return out
+Spacing = tuple[float, float, float]
 
 
 def score(
     truth: LabelImage,
     pred: LabelImage,
     *,
-    spacing_um: tuple[float, float, float] | None = None,
+    spacing_um: Spacing | None = None,
     thresholds: Sequence[float] = REPORTED_THRESHOLDS,
     truth_classes: LabelImage | None = None,
     pred_classes: LabelImage | None = None,
+    options: ScoreOptions | None = None,
     workers: int | None = None,
 ) -> Scores:
     """Compute all metrics of a predicted label image.
+
+    The two images are read once for the contingency table, the prediction's boxes again for the
+    evaluation score, and, with a spacing, both again for their boundaries.
 
     Parameters
     ----------
     truth, pred : ndarray, memmap or zarr array, shape (Z, Y, X) or (Y, X), integers
         Instance labels, 0 for background.
     spacing_um : (float, float, float), optional
-        Voxel size (z, y, x) in µm, for volumes.
+        Voxel size (z, y, x) in µm, for whatever is measured in µm.
     thresholds : sequence of float
         IoU thresholds to report.
     truth_classes, pred_classes : ndarray, memmap or zarr array, integers, optional
         Classes (0 background, 1 edge, 2 nucleus) of the same shape, for the voxel metrics.
+    options : ScoreOptions, optional
+        Which objects count, tolerances.
     workers : int, optional
         Threads; by default as many as there are processors, at most 4.
 
@@ -199,21 +68,69 @@ def score(
     Raises
     ------
     MetricError
-        Images that cannot be compared, a spacing that is not positive, a threshold outside
-        (0, 1], or class images for one side only.
+        Images that cannot be compared, a spacing that is not positive or is missing for an option
+        in µm, a threshold outside (0, 1], or class images for one side only.
     """
-    if spacing_um is not None and not (len(spacing_um) == 3 and min(spacing_um) > 0):
-        raise MetricError(f"expected a spacing of three positive numbers in µm, got {spacing_um}")
-    if (truth_classes is None) != (pred_classes is None):
-        raise MetricError("expected class images of truth and prediction, got one: give both")
+    options = options or ScoreOptions()
+    _check(spacing_um, options, truth_classes, pred_classes)
     table = count_overlaps(truth, pred, workers=workers)
     overlap = overlap_scores(table, pred, workers=workers)
-    at_half = match(table, 0.5)
-    taxonomy = classify(table, at_half)
+    least = options.least_voxels(spacing_um)
+    both = [keep(table, drop_border=drop, min_voxels=least) for drop in (False, True)]
+    kept = both[options.border == "drop"]
+    counted = restrict(table, kept)
+    summaries = [_summary(restrict(table, found), _of(overlap, found.truth)) for found in both]
+    main = summaries[options.border == "drop"]
+    everything = match(table, 0.5)
+    taxonomy = classify(table, everything)
+    left_out = _left_out(table, kept)
+    conventions = count_by_convention(counted, thresholds)
     voxels = None
     if truth_classes is not None and pred_classes is not None:
         voxels = voxel_scores(truth_classes, pred_classes)
     scores = Scores(
+        **{name: getattr(main, name) for name in Summary.__dataclass_fields__},
+        matchings=conventions[0].matchings,
+        conventions=conventions,
+        errors=taxonomy.counts(kept),
+        centroids=_centroids(counted, options, spacing_um),
+        overlapping=count_overlapping(counted),
+        boundary=_boundary(truth, pred, options, spacing_um, left_out, workers),
+        with_border=summaries[0],
+        without_border=summaries[1],
+        voxels=voxels,
+        objects=_objects(
+            counted, _of(overlap, kept.truth), taxonomy, kept, main.at_half, spacing_um
+        ),
+        cases=list_cases(table, taxonomy, everything, kept, spacing_um),
+        spurious_ids=tuple(
+            table.pred_ids[(taxonomy.pred_kinds == "spurious") & kept.pred].tolist()
+        ),
+        left_out=left_out,
+        options=options,
+        spacing_um=spacing_um,
+        items=make_items(counted, main.at_half, _of(overlap, kept.truth)),
+    )
+    return replace(scores, reasons=find_reasons(scores))
+
+
+def _check(
+    spacing_um: Spacing | None,
+    options: ScoreOptions,
+    truth_classes: LabelImage | None,
+    pred_classes: LabelImage | None,
+) -> None:
+    if spacing_um is not None and not (
+        len(spacing_um) == 3 and all(0 < s < np.inf for s in spacing_um)
+    ):
+        raise MetricError(f"expected a spacing of three positive numbers in µm, got {spacing_um}")
+    options.check_spacing(spacing_um)
+    if (truth_classes is None) != (pred_classes is None):
+        raise MetricError("expected class images of truth and prediction, got one: give both")
+
+
+def _summary(table: Contingency, overlap: OverlapScores) -> Summary:
+    return Summary(
         n_truth=table.n_truth,
         n_pred=table.n_pred,
         evaluation_score=_mean(overlap.score),
@@ -221,19 +138,59 @@ def score(
         sub=_mean(overlap.sub),
         mean_ap=mean_ap(table),
         seg=seg(table),
-        at_half=at_half,
-        matchings=tuple(match(table, t) for t in thresholds),
-        errors=taxonomy.counts(),
-        voxels=voxels,
-        objects=_objects(table, overlap, taxonomy, spacing_um),
-        spurious_ids=tuple(table.pred_ids[taxonomy.pred_kinds == "spurious"].tolist()),
-        spacing_um=spacing_um,
+        aji=aji(table),
+        aji_plus=aji_plus(table),
+        aji_cellpose=aji_cellpose(table),
+        at_half=match(table, 0.5),
     )
-    scores.reasons.update(_reasons(scores))
-    return scores
 
 
-def _mean(values: Any) -> float | None:
+def _of(overlap: OverlapScores, kept: Bools) -> OverlapScores:
+    """Scores of the truth objects that count; leaving out others does not change them."""
+    return OverlapScores(
+        overlap.pred_ids[kept], overlap.iou[kept], overlap.full[kept], overlap.sub[kept]
+    )
+
+
+def _left_out(table: Contingency, kept: Kept) -> LeftOut:
+    return LeftOut(
+        truth_ids=tuple(table.truth_ids[~kept.truth].tolist()),
+        pred_ids=tuple(table.pred_ids[~kept.pred].tolist()),
+        truth_at_border=int(touches_border(table.truth_boxes, table.shape).sum()),
+        pred_at_border=int(touches_border(table.pred_boxes, table.shape).sum()),
+    )
+
+
+def _centroids(
+    table: Contingency, options: ScoreOptions, spacing_um: Spacing | None
+) -> CentroidMatching:
+    if options.centroid_um is not None:
+        return match_centroids(table, options.centroid_um, unit="um", spacing_um=spacing_um)
+    return match_centroids(table, options.centroid_px, spacing_um=spacing_um)
+
+
+def _boundary(
+    truth: LabelImage,
+    pred: LabelImage,
+    options: ScoreOptions,
+    spacing_um: Spacing | None,
+    left_out: LeftOut,
+    workers: int | None,
+) -> BoundaryScores | None:
+    if spacing_um is None:
+        return None
+    return boundary_scores(
+        truth,
+        pred,
+        spacing_um,
+        options.boundary_tolerance_um(spacing_um),
+        truth_left_out=np.asarray(left_out.truth_ids, np.int64),
+        pred_left_out=np.asarray(left_out.pred_ids, np.int64),
+        workers=workers,
+    )
+
+
+def _mean(values: Floats) -> float | None:
     return float(values.mean()) if len(values) else None
 
 
@@ -241,107 +198,31 @@ def _objects(
     table: Contingency,
     overlap: OverlapScores,
     taxonomy: Taxonomy,
-    spacing_um: tuple[float, float, float] | None,
+    kept: Kept,
+    at_half: Matching,
+    spacing_um: Spacing | None,
 ) -> tuple[ObjectScore, ...]:
     sizes = table.truth_sizes.tolist()
-    voxel_um3 = None if spacing_um is None else float(np.prod(spacing_um))
-    volumes = [None if voxel_um3 is None else size * voxel_um3 for size in sizes]
-    centroids = [(z, y, x) for z, y, x in table.truth_centroids.tolist()]
+    matched: Ints = np.zeros(table.n_truth, np.int64)
+    matched[at_half.truth_index] = table.pred_ids[at_half.pred_index]
+    um: list[Any] = [None] * table.n_truth
+    volumes: list[Any] = um
+    if spacing_um is not None:
+        um = [tuple(row) for row in (table.truth_centroids * np.asarray(spacing_um)).tolist()]
+        volumes = [size * float(np.prod(spacing_um)) for size in sizes]
     columns = (
         table.truth_ids.tolist(),
-        centroids,
+        [(z, y, x) for z, y, x in table.truth_centroids.tolist()],
+        um,
         sizes,
         volumes,
         overlap.pred_ids.tolist(),
+        matched.tolist(),
         overlap.iou.tolist(),
         overlap.full.tolist(),
         overlap.sub.tolist(),
         overlap.score.tolist(),
-        taxonomy.truth_kinds.tolist(),
+        taxonomy.truth_kinds[kept.truth].tolist(),
+        touches_border(table.truth_boxes, table.shape).tolist(),
     )
     return tuple(ObjectScore(*row) for row in zip(*columns, strict=True))
-
-
-def _reasons(scores: Scores) -> dict[str, str]:
-    reasons = {}
-    for key, value in scores.flat().items():
-        if value is not None:
-            continue
-        if key == "voxels":
-            reasons[key] = NO_CLASSES
-        elif key.startswith("voxels."):
-            reasons[key] = f"neither image holds the class {key.split('.')[1]}"
-        else:
-            reasons[key] = EMPTY_TRUTH if scores.n_pred else NO_OBJECTS
-    return reasons
-
-
-@dataclass(frozen=True)
-class AverageScores:
-    """Means over the stacks of each group, and over groups.
-
-    Parameters
-    ----------
-    groups : dict of str to dict
-        Per group (such as a channel) the mean of each of `Scores.flat`'s values over its stacks;
-        stacks where it is None are left out, and it is None where it is so in all.
-    mean : dict of str to (float or None)
-        Mean over groups, likewise: each group counts once, however many stacks it has.
-    n_stacks : dict of str to int
-        Stacks in each group.
-    left_out : dict of str to int
-        Number of stacks whose value was None, for keys where there are any.
-    """
-
-    groups: dict[str, dict[str, float | None]]
-    mean: dict[str, float | None]
-    n_stacks: dict[str, int]
-    left_out: dict[str, int]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain types for JSON; the keys are the field names."""
-        return asdict(self)
-
-
-def average(groups: Mapping[str, Sequence[Scores]]) -> AverageScores:
-    """Average over the stacks of each group, then over groups, as one does with channels.
-
-    Parameters
-    ----------
-    groups : mapping of str to sequence of Scores
-        For instance ``{"Cy3": [...], "GFP": [...]}``.
-
-    Returns
-    -------
-    AverageScores
-
-    Raises
-    ------
-    MetricError
-        No group, or a group without a stack.
-    """
-    empty = [name for name, stacks in groups.items() if not stacks]
-    if not groups or empty:
-        raise MetricError(f"expected scores in every group, got none in {empty or 'any'}")
-    flat = {name: [scores.flat() for scores in stacks] for name, stacks in groups.items()}
-    means = {name: _mean_of(rows) for name, rows in flat.items()}
-    rows = [row for group in flat.values() for row in group]
-    left_out = {key: sum(row.get(key) is None for row in rows) for key in _keys(rows)}
-    return AverageScores(
-        groups=means,
-        mean=_mean_of(list(means.values())),
-        n_stacks={name: len(stacks) for name, stacks in groups.items()},
-        left_out={key: n for key, n in left_out.items() if n},
-    )
-
-
-def _keys(rows: Sequence[Mapping[str, float | None]]) -> list[str]:
-    return list(dict.fromkeys(key for row in rows for key in row))
-
-
-def _mean_of(rows: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
-    means: dict[str, float | None] = {}
-    for key in _keys(rows):
-        known = [value for row in rows if (value := row.get(key)) is not None]
-        means[key] = float(np.mean(known)) if known else None
-    return means

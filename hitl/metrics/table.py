@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from rich import box
 from rich.table import Table
 
-from hitl.metrics.summary import AverageScores, Scores
+from hitl.metrics.averages import AverageScores
+from hitl.metrics.scores import Scores
 from hitl.metrics.voxel import CLASS_NAMES
 
 Row = Mapping[str, float | None]
@@ -25,6 +26,8 @@ SUMMARY_COLUMNS = {
 }
 VOXEL_COLUMNS = {"precision": "precision", "recall": "recall", "F1": "f1", "IoU": "iou"}
 NAME_WIDTH = 12
+MOST_THRESHOLDS = 10
+"""With more, a table shows tenths and 0.95 only, to fit a terminal."""
 ERROR_COLUMNS = {
     name: f"errors.{name}"
     for name in ("matched", "split", "merged", "shifted", "missed", "spurious")
@@ -44,7 +47,7 @@ def error_table(rows: Mapping[str, Scores | AverageScores], *, title: str = "Err
 def threshold_table(
     rows: Mapping[str, Scores | AverageScores], *, metric: str = "f1", title: str | None = None
 ) -> Table:
-    """One row per model or stack, one column per IoU threshold.
+    """One row per model or stack, one column per IoU threshold (tenths, where they are many).
 
     Parameters
     ----------
@@ -58,6 +61,8 @@ def threshold_table(
         for key in dict.fromkeys(keys)
         if key.startswith("thresholds.") and key.endswith(f".{metric}")
     }
+    if len(columns) > MOST_THRESHOLDS:
+        columns = {t: key for t, key in columns.items() if len(t) <= len("0.1") or t == "0.95"}
     return _table(rows, columns, title or f"{metric.upper()} by IoU threshold")
 
 

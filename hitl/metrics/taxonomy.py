@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hitl.metrics.contingency import Contingency
+from hitl.metrics.left_out import Kept
 from hitl.metrics.matching import Matching
 
 TRUTH_KINDS = ("matched", "split", "merged", "shifted", "missed")
@@ -37,23 +38,31 @@ class Taxonomy:
     ----------
     truth_kinds, pred_kinds : ndarray of str
         One of `TRUTH_KINDS`, `PRED_KINDS`, in the order of the contingency's ids.
+    merging, splitting : ndarray of int64
+        Indices of the contingency's pairs of a merger and what it swallows, and of a split
+        object and its fragments.
     """
 
     truth_kinds: NDArray[np.str_]
     pred_kinds: NDArray[np.str_]
+    merging: NDArray[np.int64]
+    splitting: NDArray[np.int64]
 
-    def counts(self) -> dict[str, int]:
-        """Truth objects split, merged, shifted, missed; predicted objects spurious or merging."""
-        return {
-            "matched": int(np.sum(self.truth_kinds == "matched")),
-            "split": int(np.sum(self.truth_kinds == "split")),
-            "merged": int(np.sum(self.truth_kinds == "merged")),
-            "shifted": int(np.sum(self.truth_kinds == "shifted")),
-            "missed": int(np.sum(self.truth_kinds == "missed")),
-            "spurious": int(np.sum(self.pred_kinds == "spurious")),
-            "mergers": int(np.sum(self.pred_kinds == "merged")),
-            "fragments": int(np.sum(self.pred_kinds == "split")),
-        }
+    def counts(self, kept: Kept | None = None) -> dict[str, int]:
+        """Truth objects split, merged, shifted, missed; predicted objects spurious or merging.
+
+        Parameters
+        ----------
+        kept : Kept, optional
+            Objects that count; all when not given.
+        """
+        truth = self.truth_kinds if kept is None else self.truth_kinds[kept.truth]
+        pred = self.pred_kinds if kept is None else self.pred_kinds[kept.pred]
+        counts = {kind: int(np.sum(truth == kind)) for kind in TRUTH_KINDS}
+        counts["spurious"] = int(np.sum(pred == "spurious"))
+        counts["mergers"] = int(np.sum(pred == "merged"))
+        counts["fragments"] = int(np.sum(pred == "split"))
+        return counts
 
 
 def classify(table: Contingency, matching: Matching) -> Taxonomy:
@@ -76,4 +85,4 @@ def classify(table: Contingency, matching: Matching) -> Taxonomy:
     ):
         truth_kinds[i] = kind
         pred_kinds[j] = kind
-    return Taxonomy(truth_kinds=truth_kinds, pred_kinds=pred_kinds)
+    return Taxonomy(truth_kinds, pred_kinds, np.flatnonzero(merging), np.flatnonzero(splitting))

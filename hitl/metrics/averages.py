@@ -1,0 +1,83 @@
+"""Means of all metrics over the stacks of each group, and over groups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from hitl.errors import MetricError
+from hitl.metrics.scores import Scores
+
+
+@dataclass(frozen=True)
+class AverageScores:
+    """Means over the stacks of each group, and over groups.
+
+    Parameters
+    ----------
+    groups : dict of str to dict
+        Per group (such as a channel) the mean of each of `Scores.flat`'s values over its stacks;
+        stacks where it is None are left out, and it is None where it is so in all.
+    mean : dict of str to (float or None)
+        Mean over groups, likewise: each group counts once, however many stacks it has.
+    n_stacks : dict of str to int
+        Stacks in each group.
+    left_out : dict of str to int
+        Number of stacks whose value was None, for keys where there are any.
+    """
+
+    groups: dict[str, dict[str, float | None]]
+    mean: dict[str, float | None]
+    n_stacks: dict[str, int]
+    left_out: dict[str, int]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain types for JSON; the keys are the field names."""
+        return asdict(self)
+
+
+def average(groups: Mapping[str, Sequence[Scores]]) -> AverageScores:
+    """Average over the stacks of each group, then over groups, as one does with channels.
+
+    Parameters
+    ----------
+    groups : mapping of str to sequence of Scores
+        For instance ``{"Cy3": [...], "GFP": [...]}``.
+
+    Returns
+    -------
+    AverageScores
+
+    Raises
+    ------
+    MetricError
+        No group, or a group without a stack.
+    """
+    empty = [name for name, stacks in groups.items() if not stacks]
+    if not groups or empty:
+        raise MetricError(f"expected scores in every group, got none in {empty or 'any'}")
+    flat = {name: [scores.flat() for scores in stacks] for name, stacks in groups.items()}
+    means = {name: _mean_of(rows) for name, rows in flat.items()}
+    rows = [row for group in flat.values() for row in group]
+    left_out = {key: sum(row.get(key) is None for row in rows) for key in _keys(rows)}
+    return AverageScores(
+        groups=means,
+        mean=_mean_of(list(means.values())),
+        n_stacks={name: len(stacks) for name, stacks in groups.items()},
+        left_out={key: n for key, n in left_out.items() if n},
+    )
+
+
+def _keys(rows: Sequence[Mapping[str, float | None]]) -> list[str]:
+    return list(dict.fromkeys(key for row in rows for key in row))
+
+
+def _mean_of(rows: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
+    means: dict[str, float | None] = {}
+    for key in _keys(rows):
+        known = [value for row in rows if (value := row.get(key)) is not None]
+        means[key] = float(np.mean(known)) if known else None
+    return means

@@ -1,0 +1,110 @@
+"""Which objects do not count: those cut by the border, and those too small to argue about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hitl.metrics.contingency import Contingency, Floats, Ints
+
+Bools = NDArray[np.bool_]
+
+OWN_SHARE = 0.1
+"""A predicted object belongs to a truth object that holds at least this share of it."""
+MATCHABLE_IOU = 0.1
+"""Least IoU at which any metric here would match two objects."""
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """Objects that count.
+
+    A truth object is left out when it touches the border (where that is asked) or is smaller than
+    the least size. A predicted object is left out when it touches the border or is too small
+    itself, or when its own truth object is left out: the one that it shares the most voxels with,
+    if that holds at least a tenth of it. So a prediction of a nucleus that is left out is neither
+    right nor wrong. Whatever is matched to a truth object that counts always stays: a predicted
+    object of IoU ≥ 0.1 with one is never left out, even if it touches the border.
+
+    The idea is that of COCO's "ignore" flag (Lin et al. 2014), made independent of the threshold.
+
+    Parameters
+    ----------
+    truth, pred : ndarray of bool, shape (n_truth,) and (n_pred,)
+    """
+
+    truth: Bools
+    pred: Bools
+
+    @property
+    def everything(self) -> bool:
+        """Whether nothing is left out."""
+        return bool(self.truth.all() and self.pred.all())
+
+
+def keep(table: Contingency, *, drop_border: bool = False, min_voxels: float = 0) -> Kept:
+    """Decide which objects count.
+
+    Parameters
+    ----------
+    table : Contingency
+    drop_border : bool
+        Leave out what touches a face of the volume; along an axis of one voxel there is none.
+    min_voxels : float
+        Leave out what is smaller.
+
+    Returns
+    -------
+    Kept
+    """
+    unwanted_truth = table.truth_sizes < min_voxels
+    unwanted_pred = table.pred_sizes < min_voxels
+    if drop_border:
+        unwanted_truth |= touches_border(table.truth_boxes, table.shape)
+        unwanted_pred |= touches_border(table.pred_boxes, table.shape)
+    order = np.lexsort((table.i, -table.count, table.j))
+    own = order[np.flatnonzero(np.diff(table.j[order], prepend=-1))]
+    own = own[table.count[own] >= OWN_SHARE * table.pred_sizes[table.j[own]]]
+    unwanted_pred[table.j[own]] |= unwanted_truth[table.i[own]]
+    matchable = (table.iou >= MATCHABLE_IOU) & ~unwanted_truth[table.i]
+    unwanted_pred[table.j[matchable]] = False
+    return Kept(truth=~unwanted_truth, pred=~unwanted_pred)
+
+
+def touches_border(boxes: Ints, shape: tuple[int, int, int]) -> Bools:
+    """Which boxes touch a face of the volume.
+
+    Parameters
+    ----------
+    boxes : ndarray of int64, shape (n, 3, 2)
+    shape : (int, int, int)
+    """
+    size = np.asarray(shape)
+    at_face = (boxes[:, :, 0] == 0) | (boxes[:, :, 1] == size)
+    return np.asarray((at_face & (size > 1)).any(axis=1))
+
+
+def restrict(table: Contingency, kept: Kept) -> Contingency:
+    """Return the table without the objects that are left out."""
+    pairs = kept.truth[table.i] & kept.pred[table.j]
+    new_i, new_j = np.cumsum(kept.truth) - 1, np.cumsum(kept.pred) - 1
+    return replace(
+        table,
+        truth_ids=table.truth_ids[kept.truth],
+        truth_sizes=table.truth_sizes[kept.truth],
+        truth_boxes=table.truth_boxes[kept.truth],
+        truth_centroids=_rows(table.truth_centroids, kept.truth),
+        pred_ids=table.pred_ids[kept.pred],
+        pred_sizes=table.pred_sizes[kept.pred],
+        pred_boxes=table.pred_boxes[kept.pred],
+        pred_centroids=_rows(table.pred_centroids, kept.pred),
+        i=new_i[table.i[pairs]],
+        j=new_j[table.j[pairs]],
+        count=table.count[pairs],
+    )
+
+
+def _rows(values: Floats, kept: Bools) -> Floats:
+    return np.asarray(values[kept], np.float64)

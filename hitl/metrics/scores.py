@@ -1,0 +1,295 @@
+"""All metrics of one prediction, as numbers, as plain types for JSON, and flat for averages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from hitl.metrics.boundary import BoundaryScores
+from hitl.metrics.cases import Case
+from hitl.metrics.conventions import Convention
+from hitl.metrics.detection import CentroidMatching, OverlapCounts
+from hitl.metrics.items import Items
+from hitl.metrics.matching import Matching
+from hitl.metrics.options import ScoreOptions
+from hitl.metrics.voxel import ClassScores
+
+NO_OBJECTS = "neither the truth nor the prediction holds an object"
+EMPTY_TRUTH = "the truth holds no object"
+NO_CLASSES = "no class images were given"
+NO_SPACING = "no spacing was given, so that nothing can be measured in µm"
+NO_BOUNDARY = "neither image holds an object with a boundary"
+NO_CENTROIDS = "no two centroids lie within the distance"
+NOT_NUMBERS = ("spacing_um", "reasons", "options", "conventions", "left_out")
+
+Triple = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class ObjectScore:
+    """One truth object against the predicted object that overlaps it most.
+
+    Parameters
+    ----------
+    id : int
+        Id in the truth.
+    centroid_zyx : (float, float, float)
+        In voxels.
+    centroid_um : (float, float, float) or None
+        In µm; None where no spacing was given.
+    volume_voxels : int
+    volume_um3 : float or None
+        None where no spacing was given.
+    best_id : int
+        The predicted object that overlaps most, 0 for none.
+    matched_id : int
+        The one that it is matched with at IoU 0.5, 0 for none.
+    iou, full, sub, score : float
+        IoU and Dice with the best, Dice within the bounding box, the evaluation score; 0 for none.
+    kind : str
+        One of `hitl.metrics.taxonomy.TRUTH_KINDS`.
+    at_border : bool
+        It touches a face of the volume.
+    """
+
+    id: int
+    centroid_zyx: Triple
+    centroid_um: Triple | None
+    volume_voxels: int
+    volume_um3: float | None
+    best_id: int
+    matched_id: int
+    iou: float
+    full: float
+    sub: float
+    score: float
+    kind: str
+    at_border: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain types for JSON."""
+        um = self.centroid_um and list(self.centroid_um)
+        return {**asdict(self), "centroid_zyx": list(self.centroid_zyx), "centroid_um": um}
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The figures that a reader looks at first, for some choice of objects.
+
+    Parameters
+    ----------
+    n_truth, n_pred : int
+    evaluation_score, full, sub, seg : float or None
+        None where the truth holds no object.
+    mean_ap, aji, aji_plus, aji_cellpose : float or None
+        None where neither image holds an object.
+    at_half : Matching
+        At IoU 0.5.
+    """
+
+    n_truth: int
+    n_pred: int
+    evaluation_score: float | None
+    full: float | None
+    sub: float | None
+    mean_ap: float | None
+    seg: float | None
+    aji: float | None
+    aji_plus: float | None
+    aji_cellpose: float | None
+    at_half: Matching
+
+    @property
+    def count_error(self) -> int:
+        """Predicted minus true number of objects."""
+        return self.n_pred - self.n_truth
+
+    @property
+    def count_error_relative(self) -> float | None:
+        """Count error over the true number of objects; None where the truth is empty."""
+        return self.count_error / self.n_truth if self.n_truth else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain types for JSON."""
+        return {
+            "evaluation_score": self.evaluation_score,
+            "full": self.full,
+            "sub": self.sub,
+            "n_truth": self.n_truth,
+            "n_pred": self.n_pred,
+            "count_error": self.count_error,
+            "count_error_relative": self.count_error_relative,
+            **self.at_half.to_dict(),
+            "mean_ap_50_95": self.mean_ap,
+            "seg": self.seg,
+            "aji": self.aji,
+            "aji_plus": self.aji_plus,
+            "aji_cellpose": self.aji_cellpose,
+        }
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Ids of the objects that do not count, and how many objects touch the border at all."""
+
+    truth_ids: tuple[int, ...]
+    pred_ids: tuple[int, ...]
+    truth_at_border: int
+    pred_at_border: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain types for JSON."""
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class Scores(Summary):
+    """All metrics of one prediction; what cannot be had is None, with a line in `reasons`.
+
+    Parameters
+    ----------
+    matchings : tuple of Matching
+        One per reported threshold, as StarDist and Cellpose match.
+    conventions : tuple of Convention
+        The same thresholds as others match.
+    errors : dict of str to int
+        `hitl.metrics.taxonomy.Taxonomy.counts`.
+    centroids : CentroidMatching
+    overlapping : OverlapCounts
+    boundary : BoundaryScores or None
+        None where no spacing was given.
+    with_border, without_border : Summary
+        Whatever the options say of the border.
+    voxels : dict of str to ClassScores, or None
+        Per class, where class images were given; of all voxels, whatever objects count.
+    objects : tuple of ObjectScore
+        One per truth object that counts, by id.
+    cases : tuple of Case
+        Both images' objects, with what became of them and where.
+    spurious_ids : tuple of int
+        Predicted objects at places without a truth object.
+    left_out : LeftOut
+    options : ScoreOptions
+    spacing_um : (float, float, float) or None
+        Voxel size (z, y, x) in µm.
+    items : Items
+        For intervals and comparisons.
+    reasons : dict of str to str
+        Why a value is None, by its key in `flat`.
+    """
+
+    matchings: tuple[Matching, ...]
+    conventions: tuple[Convention, ...]
+    errors: dict[str, int]
+    centroids: CentroidMatching
+    overlapping: OverlapCounts
+    boundary: BoundaryScores | None
+    with_border: Summary
+    without_border: Summary
+    voxels: dict[str, ClassScores] | None
+    objects: tuple[ObjectScore, ...]
+    cases: tuple[Case, ...]
+    spurious_ids: tuple[int, ...]
+    left_out: LeftOut
+    options: ScoreOptions
+    spacing_um: Triple | None
+    items: Items
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    def to_dict(self, *, objects: bool = True) -> dict[str, Any]:
+        """Return plain types for JSON, None for what is undefined.
+
+        Keys: ``evaluation_score``, ``full``, ``sub``, ``n_truth``, ``n_pred``, ``count_error``,
+        ``count_error_relative``; at IoU 0.5 ``tp``, ``fp``, ``fn``, ``precision``, ``recall``,
+        ``f1``, ``ap``, ``pq``, ``sq``, ``rq``; ``mean_ap_50_95``, ``seg``, ``aji``, ``aji_plus``,
+        ``aji_cellpose``; ``thresholds``: those of IoU 0.5 by threshold ("0.1", …);
+        ``conventions``: by name ``rule``, ``mean_ap_50_95``, ``thresholds``; ``errors``: counts
+        of matched, split, merged, shifted and missed truth objects and of spurious, mergers and
+        fragments among the predicted; ``centroids``, ``overlapping``, ``boundary`` (None without
+        a spacing): counts and ratios; ``border``: the keys up to ``aji_cellpose`` under ``with``
+        and ``without``; ``voxels``: per class precision, recall, f1, iou, truth_voxels,
+        pred_voxels, or None; ``left_out``, ``options``, ``spacing_um``, ``reasons``; with
+        `objects` also ``objects`` (the fields of `ObjectScore`), ``cases`` (of `Case`) and
+        ``spurious_ids``.
+        """
+        out: dict[str, Any] = {
+            **super().to_dict(),
+            "thresholds": {f"{m.threshold:g}": m.to_dict() for m in self.matchings},
+            "conventions": {found.name: found.to_dict() for found in self.conventions},
+            "errors": dict(self.errors),
+            "centroids": self.centroids.to_dict(),
+            "overlapping": self.overlapping.to_dict(),
+            "boundary": self.boundary and self.boundary.to_dict(),
+            "border": {
+                "with": self.with_border.to_dict(),
+                "without": self.without_border.to_dict(),
+            },
+            "voxels": self.voxels and {k: v.to_dict() for k, v in self.voxels.items()},
+            "left_out": self.left_out.to_dict(),
+            "options": self.options.to_dict(),
+            "spacing_um": self.spacing_um and list(self.spacing_um),
+            "reasons": dict(self.reasons),
+        }
+        if objects:
+            out["objects"] = [row.to_dict() for row in self.objects]
+            out["cases"] = [case.to_dict() for case in self.cases]
+            out["spurious_ids"] = list(self.spurious_ids)
+        return out
+
+    def flat(self) -> dict[str, float | None]:
+        """Every number that can be averaged, by dotted key, such as ``voxels.edge.f1``."""
+        nested = self.to_dict(objects=False)
+        return _flatten({key: v for key, v in nested.items() if key not in NOT_NUMBERS})
+
+
+def find_reasons(scores: Scores) -> dict[str, str]:
+    """Return why each value that is None is so, by its key in `Scores.flat`."""
+    return {key: _reason(key, scores) for key, value in scores.flat().items() if value is None}
+
+
+def summarise(reasons: Mapping[str, str], most: int = 4) -> list[str]:
+    """Return a line per reason, with the first keys that it holds for.
+
+    Parameters
+    ----------
+    reasons : mapping of str to str
+        By key.
+    most : int
+        Keys to name.
+    """
+    keys_of: dict[str, list[str]] = {}
+    for key, reason in reasons.items():
+        keys_of.setdefault(reason, []).append(key)
+    return [
+        f"not computed: {', '.join(keys[:most])}"
+        + (f" and {len(keys) - most} more" if len(keys) > most else "")
+        + f": {reason}"
+        for reason, keys in keys_of.items()
+    ]
+
+
+def _reason(key: str, scores: Scores) -> str:
+    first, _, rest = key.partition(".")
+    if first == "voxels":
+        return f"neither image holds the class {rest.split('.')[0]}" if rest else NO_CLASSES
+    if first == "boundary":
+        return NO_BOUNDARY if rest else NO_SPACING
+    if key == "centroids.mean_distance" and scores.n_truth and scores.n_pred:
+        return NO_CENTROIDS
+    found: Summary = scores
+    if first == "border":
+        found = scores.with_border if rest.startswith("with.") else scores.without_border
+    everything = scores.options.border == "keep" and found is not scores.without_border
+    counting = "" if everything and not scores.left_out.truth_ids else " that counts"
+    return (EMPTY_TRUTH if found.n_pred else NO_OBJECTS) + counting
+
+
+def _flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, float | None]:
+    out: dict[str, float | None] = {}
+    for key, value in nested.items():
+        if isinstance(value, Mapping):
+            out.update(_flatten(value, f"{prefix}{key}."))
+        elif not isinstance(value, str):
+            out[f"{prefix}{key}"] = value
+    return out
