@@ -195,11 +195,15 @@ def _fit_light(
     gain, read, dark = _noise(image, typical)
     light = typical / gain
     glow = (level - dark) / typical
+    walls = (float(np.percentile(image[outside], 99.8)) - level) / typical
     return {
         "brightness_spread": float(np.clip(spread, 0.02, 1.5)),
         "granularity": _granularity(image, labels, found, gain, read, dark),
-        "haze": 0.0,  # Background and haze cannot be told apart in one stack.
+        # Haze and cytoplasm cannot be told from the background in one stack, which has them all.
+        "haze": 0.05,
         "cytoplasm": 0.0,
+        # Brighter than nuclei and yet none: walls, fibres or dirt.
+        "sheets": float(np.clip(walls, 0, 5)) if walls > 1.5 else 0.0,
         "background": float(np.clip(glow, 0, 20)),
         "unevenness": _unevenness(image, outside, found, dark, spacing_um),
         "attenuation_um": attenuation,
@@ -242,7 +246,9 @@ def _noise(image: Floats, typical: float) -> tuple[float, float, float]:
         use = counts > 0
     x = (np.bincount(bins, mean)[use] / counts[use]) - dark
     y = np.bincount(bins, np.square(left).astype(np.float64))[use] / counts[use]
-    slope, floor = np.polyfit(x, y, 1) if use.sum() >= 3 else (0.0, float(y.mean()))
+    slope, floor = (
+        np.polyfit(x, y, 1, w=1 / np.maximum(y, 1e-9)) if use.sum() >= 3 else (0.0, float(y.mean()))
+    )
     # Without a rise all noise is the camera's, and photons are plenty.
     gain = float(max(slope, typical / 1e5, 1e-9))
     return gain, math.sqrt(max(float(floor), 0.0)), dark

@@ -146,7 +146,7 @@ def _background(
         wide = smooth_noise(rng, shape, spacing, rng.uniform(1.5, 5) * d)
         wide += np.float32(0.5) * smooth_noise(rng, shape, spacing, 0.5 * d)
         wide *= np.float32(options.unevenness)
-        np.clip(wide, -2, 1.5, out=wide)
+        np.clip(wide, -2, 1, out=wide)
         wide -= np.float32(0.5 * options.unevenness**2)  # The mean stays the background.
         out *= np.exp(wide, out=wide)
     if options.cytoplasm:

@@ -1,0 +1,283 @@
+"""Synthetic stacks as files: pairs of image and truth, drawn at random or like a person's own."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotations.formats import open_image, write_image_tiff, write_labels_tiff
+from annotations.volume import Spacing
+from hitl.errors import ConfigError, LeakageError, NothingToDoError, ProjectError
+from hitl.ingest import AddRequest, add_stack, channel_index, open_label_file
+from hitl.project import Project, write_json
+from hitl.reporting import Reporter
+from hitl.schema import options_model, validate
+from models.synthetic import NucleiGenerator, SyntheticStack, like, random_generator
+from models.synthetic.preview import preview_png
+
+DEFAULT_SHAPE = (32, 128, 128)
+_RESERVED = {"shape": "--shape", "spacing_um": "--spacing-um", "diameter_um": "--diameter-um"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SynthRequest:
+    """What `hitl synth` was asked for.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the files go; made if it is not there.
+    count : int
+        Number of stacks.
+    seed : int
+        Of the first; each further one has the next.
+    shape : (int, int, int), optional
+        (z, y, x) in voxels; (32, 128, 128), or that of the stack to be like.
+    spacing_um : (float, float, float), optional
+        Voxel size (z, y, x) in µm; drawn, or that of the stack to be like.
+    diameter_um : float, optional
+        Of a typical nucleus; drawn, or measured in the stack to be like.
+    settings : mapping
+        Options of `models.synthetic.NucleiGenerator` that are to hold whatever was drawn.
+    like, labels : Path, optional
+        Image that the stacks are to be like, and its labels.
+    axes, channel : str, optional
+        Of that image, where it does not say.
+    project : Path, optional
+        Project whose stack `stack` they are to be like, instead of a file.
+    stack : str, optional
+    into : Path, optional
+        Project that gets them as training stacks, verified everywhere.
+    overwrite : bool
+        Replace files of the same names.
+    """
+
+    folder: Path
+    count: int = 1
+    seed: int = 0
+    shape: tuple[int, int, int] | None = None
+    spacing_um: Spacing | None = None
+    diameter_um: float | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    like: Path | None = None
+    labels: Path | None = None
+    axes: str | None = None
+    channel: str | None = None
+    project: Path | None = None
+    stack: str | None = None
+    into: Path | None = None
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The files of one stack.
+
+    Parameters
+    ----------
+    name : str
+    image, labels, options, preview : Path
+    nuclei : int
+    """
+
+    name: str
+    image: Path
+    labels: Path
+    options: Path
+    preview: Path
+    nuclei: int
+
+
+@dataclass(frozen=True)
+class Synthesised:
+    """What was drawn."""
+
+    folder: Path
+    pairs: tuple[Pair, ...]
+    into: Path | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `--json` prints."""
+        return {
+            "folder": str(self.folder),
+            "stacks": [
+                {k: str(v) if isinstance(v, Path) else v for k, v in vars(pair).items()}
+                for pair in self.pairs
+            ],
+            "into": None if self.into is None else str(self.into),
+        }
+
+    def sentence(self) -> str:
+        """Return what is printed for people."""
+        nuclei = sum(pair.nuclei for pair in self.pairs)
+        stacks = "stack" if len(self.pairs) == 1 else "stacks"
+        added = f", added to {self.into}" if self.into is not None else ""
+        return f"{len(self.pairs)} {stacks} with {nuclei} nuclei in {self.folder}{added}"
+
+
+def synthesise(request: SynthRequest, reporter: Reporter) -> Synthesised:
+    """Draw stacks and write their files; an image that is there has its labels beside it.
+
+    Raises
+    ------
+    ConfigError
+        An unknown option, or a value out of bounds.
+    ProjectError
+        Files that exist and may not be replaced, or a folder that cannot be used.
+    SyntheticError
+        Options that no stack can be drawn with.
+    """
+    settings = _checked_settings(request.settings)
+    names = [f"synthetic_{request.seed + n:04d}" for n in range(request.count)]
+    project = _check_targets(request, names)
+    fitted = _fitted(request)
+    pairs = []
+    for number, name in enumerate(names):
+        reporter.progress(number, len(names), "drawing stacks")
+        seed = request.seed + number
+        options = dataclasses.replace(fitted or _drawn(request, seed), **settings)
+        pairs.append(_write(request, name, seed, options))
+        if project is not None:
+            pair = pairs[-1]
+            add_stack(
+                project, AddRequest(image=pair.image, name=name, labels=pair.labels), reporter
+            )
+    reporter.progress(len(names), len(names), "drawing stacks")
+    return Synthesised(request.folder, tuple(pairs), request.into)
+
+
+def _checked_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Validate `--set` alone, so that only what was said replaces what was drawn."""
+    for name, option in _RESERVED.items():
+        if name in settings:
+            raise ConfigError(f"--set {name}: say {option} instead")
+    checked = validate(options_model(NucleiGenerator), dict(settings), "--set")
+    return {name: getattr(checked, name) for name in settings}
+
+
+def _check_targets(request: SynthRequest, names: list[str]) -> Project | None:
+    """Refuse before anything is drawn what would fail after it."""
+    folder = request.folder
+    if folder.exists() and not folder.is_dir():
+        raise ProjectError(f"{folder} is a file; name a folder")
+    taken = [path for name in names for path in _files(folder, name) if path.exists()]
+    if taken and not request.overwrite:
+        raise ProjectError(
+            f"{taken[0]} exists already; name another folder, another --seed, or say --overwrite"
+        )
+    if request.into is None:
+        return None
+    project = Project.open(request.into)
+    known = {info.name for info in project.store().stacks()}
+    clash = [name for name in names if name in known]
+    if clash:
+        raise ProjectError(
+            f"{request.into} has a stack {clash[0]} already; draw others with another --seed"
+        )
+    return project
+
+
+def _files(folder: Path, name: str) -> tuple[Path, Path, Path, Path]:
+    """Return image, labels, options and preview of a stack."""
+    ends = (".tif", "_labels.tif", ".json", ".png")
+    image, labels, options, preview = (folder / f"{name}{end}" for end in ends)
+    return image, labels, options, preview
+
+
+def _drawn(request: SynthRequest, seed: int) -> NucleiGenerator:
+    # Another stream than that of the voxels, which are drawn from the seed itself.
+    rng = np.random.default_rng((seed, 1))
+    shape = request.shape or DEFAULT_SHAPE
+    return random_generator(rng, shape, request.spacing_um, request.diameter_um)
+
+
+def _fitted(request: SynthRequest) -> NucleiGenerator | None:
+    """Return the options that a person's stack gives, if they named one."""
+    if request.like is not None:
+        image, labels, spacing_um = _read_file(request, request.like)
+    elif request.project is not None:
+        image, labels, spacing_um = _read_stack(request, request.project)
+    else:
+        return None
+    return like(image, spacing_um, labels, shape=request.shape, diameter_um=request.diameter_um)
+
+
+def _read_file(
+    request: SynthRequest, path: Path
+) -> tuple[NDArray[Any], NDArray[np.uint32] | None, Spacing]:
+    with open_image(path, axes=request.axes, spacing_um=request.spacing_um) as source:
+        depth = source.info.shape[1]
+        image = source.read(0, depth)[channel_index(source.info, request.channel)]
+        spacing_um = source.info.spacing_um
+    if request.labels is None:
+        return image, None, spacing_um
+    axes = request.axes and request.axes.upper().replace("C", "")
+    with open_label_file(request.labels, axes) as labels:
+        return image, labels.read(0, labels.shape[0]), spacing_um
+
+
+def _read_stack(
+    request: SynthRequest, folder: Path
+) -> tuple[NDArray[Any], NDArray[np.uint32] | None, Spacing]:
+    store = Project.open(folder).store()
+    if request.stack is None:
+        listed = ", ".join(info.name for info in store.stacks()) or "none yet"
+        raise NothingToDoError(f"say which stack of {folder} with --stack; there are: {listed}")
+    view = store.stack(request.stack)
+    if view.info.split == "test":
+        raise LeakageError(
+            f"{request.stack} is a test stack, and models may learn from what is drawn; name "
+            "a stack of split train or val"
+        )
+    labels = np.asarray(view.labels[...], np.uint32)
+    return view.read_channel(), labels if labels.any() else None, view.info.spacing_um
+
+
+def _write(request: SynthRequest, name: str, seed: int, options: NucleiGenerator) -> Pair:
+    """Draw a stack and move its finished files into place, the image last."""
+    stack = options.make(seed)
+    nuclei = int(stack.labels.max())
+    folder = request.folder
+    with _workplace(folder) as inside:
+        image, labels, record, preview = _files(inside, name)
+        write_labels_tiff(labels, stack.labels, stack.spacing_um)
+        write_image_tiff(image, stack.image, stack.spacing_um)
+        write_json(record, _record(seed, options, stack))
+        preview.write_bytes(preview_png(stack))
+        # An old image never stands beside new labels.
+        _files(folder, name)[0].unlink(missing_ok=True)
+        for made in (preview, record, labels, image):
+            made.replace(folder / made.name)
+    return Pair(name, *_files(folder, name), nuclei)
+
+
+@contextlib.contextmanager
+def _workplace(folder: Path) -> Iterator[Path]:
+    """Give a hidden folder inside `folder` that is gone afterwards, whatever happens."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        inside = tempfile.TemporaryDirectory(prefix=".synthetic-", dir=folder)
+    except OSError as exc:
+        raise ProjectError(f"{folder}: cannot be written ({exc.strerror}); name another") from exc
+    with inside as name:
+        yield Path(name)
+
+
+def _record(seed: int, options: NucleiGenerator, stack: SyntheticStack) -> dict[str, Any]:
+    """Return what makes the stack again, and what it holds."""
+    assert stack.contrast_to_noise is not None
+    return {
+        "generator": "models.synthetic.NucleiGenerator",
+        "seed": seed,
+        "options": dataclasses.asdict(options),
+        "nuclei": int(stack.labels.max()),
+        "contrast_to_noise": [round(float(v), 3) for v in stack.contrast_to_noise[1:]],
+    }
