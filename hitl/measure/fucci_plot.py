@@ -59,12 +59,24 @@ def _panel(axes: Any, name: str, phases: Phases) -> None:
         for draw, gate in zip((axes.axvline, axes.axhline), phases.gates, strict=True):
             draw(10**gate.threshold, color="#444444", linewidth=1, linestyle="--")
     if (phases.signals > 0).any():
-        axes.set_xscale("log")
-        axes.set_yscale("log")
+        _log_scale(axes)
     share = f"{np.mean(phases.uncertain):.0%} uncertain" if len(x) else "no nuclei"
     axes.set_title(f"{name}: {len(x)} nuclei, {share}", fontsize=9, parse_math=False)
     axes.set_xlabel(f"{phases.channels[0]}, mean intensity", fontsize=8, parse_math=False)
     axes.set_ylabel(f"{phases.channels[1]}, mean intensity", fontsize=8, parse_math=False)
+
+
+def _log_scale(axes: Any) -> None:
+    """Make both axes logarithmic, with numbers at 1, 2 and 5 of each decade that do not overlap."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
+    axes.tick_params(labelsize=8)
 
 
 def _legend(figure: Any) -> None:
@@ -79,4 +91,4 @@ def _legend(figure: Any) -> None:
                label="uncertain"),
         Line2D([], [], linestyle="--", color="#444444", label="threshold"),
     ]  # fmt: skip
-    figure.legend(handles=handles, loc="outside lower center", ncols=6, fontsize=8, frameon=False)
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=8, frameon=False)

@@ -199,9 +199,9 @@ def shape_columns(shapes: Shapes) -> dict[str, Column]:
     columns["azimuth_deg"], columns["elevation_deg"] = _angles(values, vectors[:, :, 2])
     columns["surface_mesh_um2"] = shapes.areas[:, 0]
     columns["surface_crofton_um2"] = shapes.areas[:, 1]
-    columns["sphericity"] = np.cbrt(36 * np.pi * volume**2) / np.where(
-        shapes.areas[:, 1] > 0, shapes.areas[:, 1], 1
-    )
+    ball = np.cbrt(36 * np.pi * volume**2)
+    columns["sphericity_mesh"] = ball / shapes.areas[:, 0]
+    columns["sphericity_crofton"] = ball / shapes.areas[:, 1]
     columns["equivalent_diameter_um"] = np.cbrt(6 * volume / np.pi)
     columns["touches_border"] = (shapes.boxes[:, :3] == 0).any(axis=1) | (
         shapes.boxes[:, 3:] == shapes.shape

@@ -116,6 +116,11 @@ class ArraySource:
         """Names of the channels."""
         return self._channels
 
+    @property
+    def label_array(self) -> Any:
+        """The labels as they were given, shape (Z, Y, X)."""
+        return self._labels
+
     def labels(self, z_start: int, z_stop: int) -> NDArray[Any]:
         """Return ids of shape (z_stop - z_start, Y, X)."""
         return np.asarray(self._labels[z_start:z_stop])

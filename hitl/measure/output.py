@@ -1,0 +1,133 @@
+"""The folder that a measurement fills: all of its files or none."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hitl.measure.columns import dictionary
+from hitl.measure.errors import MeasureError
+from hitl.measure.fucci import Phases
+from hitl.measure.fucci_plot import save_scatter
+from hitl.measure.table import (
+    EXCEL_ROWS,
+    FORMATS,
+    write_csv,
+    write_parquet,
+    write_xlsx,
+)
+from hitl.project import write_json
+from hitl.reporting import Reporter
+
+NAMES = (*(f"nuclei.{kind}" for kind in FORMATS), "columns.json", "summary.json", "fucci.png")
+"""Every file that a measurement may write."""
+
+
+def parse_formats(text: str) -> tuple[str, ...]:
+    """Return the formats of a list such as ``parquet,csv``.
+
+    Raises
+    ------
+    MeasureError
+        None, or an unknown one.
+    """
+    kinds = tuple(dict.fromkeys(kind.strip().lower() for kind in text.split(",") if kind.strip()))
+    unknown = [kind for kind in kinds if kind not in FORMATS]
+    if unknown or not kinds:
+        raise MeasureError(
+            f"--format {text!r}: expected one or more of {', '.join(FORMATS)}, separated by commas"
+        )
+    return kinds
+
+
+def check_folder(folder: Path, overwrite: bool) -> None:
+    """Refuse before the work is done what would fail after it.
+
+    Raises
+    ------
+    MeasureError
+        Files that may not be replaced, or no folder to write to.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise MeasureError(f"{folder}: expected a folder, got a file; name another with --output")
+    if not folder.absolute().parent.is_dir():
+        raise MeasureError(f"{folder.absolute().parent} does not exist; make it first")
+    taken = [name for name in NAMES if (folder / name).exists()]
+    if taken and not overwrite:
+        raise MeasureError(
+            f"{folder} holds {', '.join(taken)} already; name another folder or say --overwrite"
+        )
+
+
+def write_files(
+    folder: Path,
+    table: Any,
+    channels: dict[str, str],
+    provenance: dict[str, Any],
+    phases: dict[str, Phases],
+    formats: Sequence[str],
+    reporter: Reporter,
+) -> dict[str, Path]:
+    """Write everything beside the folder first, then move it in; return the files.
+
+    Raises
+    ------
+    OSError
+        No space, or no permission; nothing was written then.
+    """
+    parent = folder.absolute().parent
+    with tempfile.TemporaryDirectory(dir=parent, prefix=f".{folder.name}.") as name:
+        partial = Path(name)
+        rows = phase_rows(phases)
+        if "parquet" in formats:
+            write_parquet(partial / "nuclei.parquet", table, channels, provenance)
+        if "csv" in formats:
+            write_csv(partial / "nuclei.csv", table)
+        if "xlsx" in formats:
+            path, tell = partial / "nuclei.xlsx", reporter.progress
+            sheets = write_xlsx(path, table, channels, provenance, rows, tell)
+            if sheets > 1:
+                reporter.note(
+                    f"nuclei.xlsx: {table.num_rows} rows are more than Excel's {EXCEL_ROWS}; they "
+                    f"go on in {sheets} sheets"
+                )
+        write_json(partial / "columns.json", dictionary(table.column_names, channels))
+        write_json(partial / "summary.json", provenance)
+        if phases:
+            save_scatter(partial / "fucci.png", phases)
+        _move_in(partial, folder)
+    return {name: folder / name for name in NAMES if (folder / name).exists()}
+
+
+def _move_in(partial: Path, folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    for name in NAMES:
+        if (partial / name).exists():
+            (partial / name).replace(folder / name)
+        else:
+            # What an earlier measurement left would not belong to this one.
+            (folder / name).unlink(missing_ok=True)
+
+
+def phase_rows(phases: dict[str, Phases]) -> list[dict[str, Any]]:
+    """Return one row per stack: nuclei by phase, uncertain ones, thresholds."""
+    rows = []
+    for stack, found in phases.items():
+        about = found.summary()
+        row = {"stack": stack, "nuclei": about["nuclei"], **about["phases"]}
+        row["uncertain"] = about["uncertain"]
+        row["uncertain_fraction"] = about["uncertain_fraction"]
+        for name in found.channels:
+            gate = about["thresholds"].get(name)
+            row[f"threshold_{name}"] = None if gate is None else gate["mean_intensity"]
+        rows.append(row)
+    return rows
+
+
+def numbered_folder(parent: Path) -> Path:
+    """Return the first folder ``0001``, ``0002``, … of `parent` that is not there yet."""
+    parent.mkdir(exist_ok=True)
+    taken = [int(p.name) for p in parent.glob("[0-9]*") if p.name.isdecimal()]
+    return parent / f"{1 + max(taken, default=0):04d}"

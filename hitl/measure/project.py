@@ -1,0 +1,263 @@
+"""Measuring a project's stacks: the store's labels as of a round, or a model's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotations.objects import Status
+from annotations.rounds import LogEntry
+from annotations.stacks import StackInfo
+from annotations.store import AnnotationStore
+from hitl.errors import NothingToDoError
+from hitl.measure.errors import MeasureError
+from hitl.measure.neighbours import other_columns
+from hitl.measure.nuclei import measure_nuclei
+from hitl.measure.output import check_folder, numbered_folder
+from hitl.measure.request import (
+    Collected,
+    MeasuredFiles,
+    MeasureRequest,
+    check_channels,
+    settings,
+)
+from hitl.measure.shapes import Shapes, measure_shapes
+from hitl.measure.sources import ArraySource, store_source
+from hitl.project import Project
+from hitl.reporting import Reporter
+
+MODEL = "model:"
+
+
+@dataclass(frozen=True)
+class _Labels:
+    """Which labels are measured: those of a round, or those of a model."""
+
+    project: Project
+    store: AnnotationStore
+    round: int | None
+    model: str | None
+    weights_sha256: str | None
+    predictor: Any
+    entries: tuple[LogEntry, ...]
+
+    def source(self, name: str) -> ArraySource:
+        view = self.store.stack(name, round=self.round)
+        if self.predictor is None:
+            return store_source(view)
+        from hitl.prediction import cached_prediction
+
+        labels, _ = cached_prediction(self.project, self.store, self.predictor, name)
+        return store_source(view, labels)
+
+    def describe(self) -> str:
+        if self.model is not None:
+            return self.model
+        return "no round" if self.last is None else f"round {self.last}"
+
+    @property
+    def last(self) -> int | None:
+        """The round of the labels."""
+        if self.model is not None:
+            return None
+        known = [e.round for e in self.entries if e.round is not None]
+        return self.round if self.round is not None else max(known, default=None)
+
+
+def measure_project(
+    project: Project,
+    stacks: tuple[str, ...],
+    round_number: int | None,
+    model: str | None,
+    request: MeasureRequest,
+    reporter: Reporter,
+) -> MeasuredFiles:
+    """Measure the nuclei of a project's stacks.
+
+    Parameters
+    ----------
+    project : Project
+    stacks : tuple of str
+        Only these; all that have labels when empty.
+    round_number : int, optional
+        Labels as of this round; the last commit's when not given.
+    model : str, optional
+        Labels that this run or segmenter predicts, in place of the store's.
+    request : MeasureRequest
+    reporter : Reporter
+
+    Raises
+    ------
+    NothingToDoError
+        No stack, or none with labels.
+    MeasureError
+        A model and a round, an unknown channel, or files that may not be replaced.
+    """
+    if model is not None and round_number is not None:
+        raise MeasureError(
+            "expected --round or --model, got both: what a model predicts belongs to no round"
+        )
+    if request.output is not None:
+        check_folder(request.output, request.overwrite)
+    store = project.store()
+    chosen = _chosen(store, stacks, round_number, model)
+    for info in chosen:
+        check_channels(request.fucci, info.channels)
+    labels = _labels(project, store, round_number, model, reporter)
+    collected = Collected(request, reporter)
+    known: dict[str, Shapes] = {}
+    for info in sorted(chosen, key=lambda i: (i.group, i.name)):
+        # Boundaries are kept for one field of view at a time.
+        mates = _mates(store, info, round_number, reporter)
+        known = {name: shapes for name, shapes in known.items() if name in (*mates, info.name)}
+        _measure_stack(labels, info, mates, known, request, collected, reporter)
+    folder = request.output or numbered_folder(project.folder / "measurements")
+    return collected.write(folder, settings(request))
+
+
+def _chosen(
+    store: AnnotationStore, stacks: tuple[str, ...], round_number: int | None, model: str | None
+) -> list[StackInfo]:
+    if stacks:
+        return [store.stack(n, round=round_number).info for n in dict.fromkeys(stacks)]
+    every = store.stacks(round=round_number)
+    if not every:
+        raise NothingToDoError("the project has no stacks; add one with `hitl add PROJECT IMAGE`")
+    if model is not None:
+        return every
+    held = [i for i in every if len(store.stack(i.name, round=round_number).objects.live_ids)]
+    if not held:
+        raise NothingToDoError(
+            "no stack has labels yet; make some with `hitl bootstrap PROJECT`, or measure a "
+            "model's with --model"
+        )
+    return held
+
+
+def _labels(
+    project: Project,
+    store: AnnotationStore,
+    round_number: int | None,
+    model: str | None,
+    reporter: Reporter,
+) -> _Labels:
+    entries = tuple(store.rounds())
+    if model is None:
+        return _Labels(project, store, round_number, None, None, None, entries)
+    from hitl.bootstrap import make_segmenter
+    from hitl.prediction import Predictor
+    from hitl.training import read_card
+
+    predictor = Predictor(project, model, reporter)
+    if model in {folder.name for folder in project.finished_runs()}:
+        sha256 = read_card(project.run(model))["weights_sha256"]
+    else:
+        segmenter = make_segmenter(project.config, predictor.name, reporter)
+        sha256 = segmenter.describe().get("weights_sha256")
+    return _Labels(project, store, None, predictor.name, sha256, predictor, entries)
+
+
+def _mates(
+    store: AnnotationStore, info: StackInfo, round_number: int | None, reporter: Reporter
+) -> list[str]:
+    """Other stacks of the field of view, on the same grid."""
+    mates = []
+    for other in store.stacks(round=round_number):
+        if other.group != info.group or other.name == info.name:
+            continue
+        if other.zyx == info.zyx and np.allclose(other.spacing_um, info.spacing_um, rtol=1e-6):
+            mates.append(other.name)
+        else:
+            reporter.note(
+                f"{info.name} and {other.name} are of group {info.group} but differ in shape or "
+                "voxel size; no distances are measured between them"
+            )
+    return mates
+
+
+def _measure_stack(
+    labels: _Labels,
+    info: StackInfo,
+    mates: list[str],
+    known: dict[str, Shapes],
+    request: MeasureRequest,
+    collected: Collected,
+    reporter: Reporter,
+) -> None:
+    from hitl.metrics import count_overlaps
+
+    def tell(done: int, total: int, what: str) -> None:
+        reporter.progress(done, total, f"{info.name}: {what}")
+
+    source = labels.source(info.name)
+    measured = measure_nuclei(source, request.options, tell)
+    known[info.name] = measured.shapes
+    others = {}
+    for mate in mates:
+        theirs = labels.source(mate)
+        if mate not in known:
+            known[mate] = measure_shapes(theirs, tell)
+        if len(known[mate]):
+            overlaps = count_overlaps(source.label_array, theirs.label_array)
+            others[mate] = (known[mate], np.column_stack([overlaps.i, overlaps.j]))
+    if mates:
+        measured.columns.update(other_columns(measured.shapes, others, tell))
+    about = {
+        "labels_of": labels.describe(),
+        "round": labels.last,
+        "model": labels.model,
+        "model_weights_sha256": labels.weights_sha256,
+        "spacing_um": list(info.spacing_um),
+        "image_sha256": info.source_sha256,
+    }
+    first = _first_columns(labels, info, measured.shapes.ids)
+    collected.add(info.name, info.channels, measured, first, about)
+
+
+def _first_columns(
+    labels: _Labels, info: StackInfo, ids: NDArray[np.uint64]
+) -> dict[str, NDArray[Any]]:
+    """Return where each nucleus comes from."""
+    n = len(ids)
+    columns: dict[str, NDArray[Any]] = {
+        "stack": np.full(n, info.name, object),
+        "group": np.full(n, info.group, object),
+        "class": np.full(n, info.channels[info.channel], object),
+        "id": ids,
+    }
+    last = -1 if labels.last is None else labels.last
+    if labels.model is not None:
+        columns["model"] = np.full(n, labels.model, object)
+        columns["model_weights_sha256"] = np.full(n, labels.weights_sha256, object)
+        return columns
+    objects = labels.store.stack(info.name, round=labels.round).objects
+    rows = np.searchsorted(objects.id, ids)
+    origins = objects.to_arrays()["origin"][rows]
+    columns["status"] = np.array([Status(s).name.lower() for s in objects.status[rows]], object)
+    columns["origin"] = np.asarray(origins, object)
+    columns["confidence"] = objects.confidence[rows].astype(np.float64)
+    columns["round_changed"] = objects.round[rows].astype(np.int64)
+    columns["round"] = np.full(n, last, np.int64)
+    rounds = columns["round_changed"]
+    models = [_model(str(o), labels.entries, int(r)) for o, r in zip(origins, rounds, strict=True)]
+    columns["model"] = np.array([name for name, _ in models], object)
+    columns["model_weights_sha256"] = np.array([sha256 for _, sha256 in models], object)
+    return columns
+
+
+def _model(
+    origin: str, entries: tuple[LogEntry, ...], changed: int
+) -> tuple[str | None, str | None]:
+    """Return name and weights of the model that made an object, as its last round then had them."""
+    if not origin.startswith(MODEL):
+        return None, None
+    name = origin.removeprefix(MODEL)
+    for entry in reversed(entries):
+        if entry.round is None or entry.round > changed:
+            continue
+        if entry.model is not None and entry.model.name == name:
+            return name, entry.model.weights_sha256
+    return name, None
