@@ -1,0 +1,187 @@
+"""From a grid to its cells, and from a cell to the fingerprint that it is found by."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from hitl.config import SweepConfig, check_sweep
+from hitl.errors import ConfigError
+from hitl.samples import TrainingSet
+from hitl.schema import options_model, validate
+from models.registry import TRAINERS, resolve
+
+MOST_CELLS = 10_000
+"""More cells than this are never trained."""
+
+SEED = "seed"
+FREE = ("threads",)
+"""Options that change nothing about the result."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training of a sweep.
+
+    Parameters
+    ----------
+    varied : mapping
+        The options that differ between the cells, the seed left out.
+    options : mapping
+        All options of the trainer.
+    """
+
+    varied: dict[str, Any]
+    options: dict[str, Any]
+
+    @property
+    def label(self) -> str:
+        """What tells the cell from the others, in one line."""
+        words = [f"{key}={show(value)}" for key, value in self.varied.items()]
+        return ", ".join(words) or "as configured"
+
+
+def show(value: Any) -> str:
+    """Return an option's value as people write it."""
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(show(item) for item in value) + "]"
+    if value is None:
+        return "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def parse_grid(pairs: Sequence[str]) -> dict[str, list[Any]]:
+    """Turn ``key=v1,v2`` arguments into a grid; each value is YAML, so a list is ``[16,32]``.
+
+    Raises
+    ------
+    ConfigError
+        No ``=``, no value, a key given twice, or a value that is not YAML.
+    """
+    grid: dict[str, list[Any]] = {}
+    for pair in pairs:
+        key, sign, text = (part.strip() for part in pair.partition("="))
+        if not sign or not key:
+            raise ConfigError(f"--grid {pair}: expected key=v1,v2, for example --grid loss=wce,iou")
+        if key in grid:
+            raise ConfigError(f"--grid {pair}: {key} is given twice; write all its values in one")
+        try:
+            values = yaml.safe_load(f"[{text}]")
+        except yaml.YAMLError as exc:
+            raise ConfigError(
+                f"--grid {pair}: the values cannot be read; separate them with commas and write "
+                "a list in brackets, for example --grid 'features=[16,32],[32,64]'"
+            ) from exc
+        if not values:
+            raise ConfigError(f"--grid {pair}: {key} has no value; give at least one")
+        grid[key] = values
+    return grid
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Turn ``0,1,2`` into seeds.
+
+    Raises
+    ------
+    ConfigError
+        Not whole numbers from 0, or one given twice.
+    """
+    parts = [part.strip() for part in text.split(",")] if text.strip() else []
+    if not all(part.isdecimal() for part in parts) or len(set(parts)) != len(parts):
+        raise ConfigError(
+            f"--seeds {text}: expected different whole numbers from 0, for example --seeds 0,1,2"
+        )
+    return tuple(map(int, parts))
+
+
+def count_cells(spec: SweepConfig) -> int:
+    """Return how many cells a sweep has at most; combinations that are in two grids count twice."""
+    combinations = sum(math.prod(map(len, grid.values())) for grid in spec.grids)
+    return combinations * max(len(spec.seeds), 1)
+
+
+def make_cells(model: str, options: Mapping[str, Any], spec: SweepConfig, where: str) -> list[Cell]:
+    """Return the cells of a sweep, each combination once.
+
+    Parameters
+    ----------
+    model : str
+        Name of a trainer.
+    options : mapping
+        Options that the cells share, those that `spec` sets left out.
+    spec : SweepConfig
+    where : str
+        Where the sweep is written down, for messages.
+
+    Raises
+    ------
+    ConfigError
+        No grid, too many cells, an unknown key or an invalid value.
+    """
+    _refuse(model, spec, where)
+    schema = options_model(resolve(TRAINERS, model, "trainable model"))
+    names = list(dict.fromkeys(key for grid in spec.grids for key in grid if key != SEED))
+    found: dict[str, Cell] = {}
+    for grid in spec.grids:
+        axes = {**grid, **({SEED: list(spec.seeds)} if spec.seeds else {})}
+        for values in itertools.product(*axes.values()):
+            raw = {**options, **spec.set, **dict(zip(axes, values, strict=True))}
+            resolved = validate(schema, raw, where).model_dump()
+            cell = Cell({name: resolved[name] for name in names}, resolved)
+            found.setdefault(_canonical(resolved), cell)
+    return _without_constants(list(found.values()))
+
+
+def _refuse(model: str, spec: SweepConfig, where: str) -> None:
+    check_sweep(model, spec, where)
+    if not any(spec.grids) and len(spec.seeds) < 2:
+        raise ConfigError(
+            f"{where}: the grid is empty; give it with --grid key=v1,v2 or in a config's "
+            f"section sweep.{model}.grids"
+        )
+    if count_cells(spec) > MOST_CELLS:
+        raise ConfigError(
+            f"{where}: expected at most {MOST_CELLS} cells, got {count_cells(spec)}; take fewer "
+            "values, or several small grids in a config instead of one large one"
+        )
+    if spec.seeds and any(SEED in grid for grid in spec.grids):
+        raise ConfigError(f"{where}: seeds are given twice, as seeds and in the grid; keep one")
+
+
+def _without_constants(cells: list[Cell]) -> list[Cell]:
+    """Leave out of `varied` what is the same in all cells."""
+    keys = [
+        key for key in cells[0].varied if len({show(cell.varied[key]) for cell in cells}) > 1
+    ] or list(cells[0].varied)
+    return [Cell({key: cell.varied[key] for key in keys}, cell.options) for cell in cells]
+
+
+def data_fingerprint(data: TrainingSet) -> str:
+    """Return a hash of every voxel that a training on `data` sees."""
+    import numpy as np
+
+    digest = hashlib.sha256()
+    for part in (data.train, data.val):
+        for sample in part:
+            digest.update(repr((sample.name, sample.image.shape, sample.spacing_um)).encode())
+            for array in (sample.image, sample.labels, sample.mask):
+                digest.update(np.ascontiguousarray(array).data)
+        digest.update(b"|")
+    return digest.hexdigest()
+
+
+def cell_fingerprint(model: str, cell: Cell, data: str) -> str:
+    """Return a hash of all that decides what a cell's training gives."""
+    options = {key: value for key, value in cell.options.items() if key not in FREE}
+    return hashlib.sha256(f"{model}|{_canonical(options)}|{data}".encode()).hexdigest()
+
+
+def _canonical(options: Mapping[str, Any]) -> str:
+    return json.dumps(options, sort_keys=True)

@@ -1,0 +1,100 @@
+"""A sweep as a picture: a line for each combination, a panel for each measure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hitl.sweep.grid import show
+from hitl.sweep.result import COLUMNS, Combination, varied_names
+
+# Okabe and Ito's palette (2008), with a marker each, so that grey prints can be read too.
+STYLES = (
+    ("#0072B2", "o"),
+    ("#D55E00", "s"),
+    ("#009E73", "^"),
+    ("#CC79A7", "D"),
+    ("#E69F00", "v"),
+    ("#56B4E9", "P"),
+    ("#000000", "X"),
+)
+PANELS = ("f1", "evaluation_score", "f1_nucleus", "f1_edge")
+MOST_LINES = 60
+
+
+def save_plot(path: Path, combinations: Sequence[Combination], title: str) -> None:
+    """Draw the scores of each combination, best on top; one mark per seed, a bar at their mean.
+
+    Parameters
+    ----------
+    path : Path
+        PNG file to write.
+    combinations : sequence of Combination
+        Best first; the best sixty are drawn.
+    title : str
+    """
+    from matplotlib.figure import Figure
+
+    shown = combinations[:MOST_LINES]
+    if len(shown) < len(combinations):
+        title = f"{title} (best {len(shown)} of {len(combinations)})"
+    figure = Figure(figsize=(13, 1.9 + 0.27 * len(shown)), layout="constrained")
+    panels = figure.subplots(1, len(PANELS), sharey=True)
+    key = _coloured_by(shown)
+    styles = _styles(shown, key)
+    for axes, column in zip(panels, PANELS, strict=True):
+        _draw(axes, shown, column, key, styles)
+    panels[0].set_yticks(range(len(shown)), [one.label for one in shown], fontsize=8)
+    panels[0].set_ylim(len(shown) - 0.5, -0.5)
+    figure.suptitle(title, fontsize=11)
+    if key is not None:
+        handles = [_mark(style, label) for label, style in styles.items()]
+        figure.legend(
+            handles=handles, title=key, loc="outside lower center", ncols=len(handles),
+            frameon=False, fontsize=9,
+        )  # fmt: skip
+    figure.savefig(path, dpi=110)
+
+
+def _coloured_by(shown: Sequence[Combination]) -> str | None:
+    """Return the first option with a few values: it gives the colours."""
+    for name in varied_names(shown):
+        if 1 < len({show(one.varied[name]) for one in shown}) <= len(STYLES):
+            return name
+    return None
+
+
+def _styles(shown: Sequence[Combination], key: str | None) -> dict[str, tuple[str, str]]:
+    labels = sorted({show(one.varied[key]) for one in shown}) if key is not None else [""]
+    return dict(zip(labels, STYLES, strict=False))
+
+
+def _draw(
+    axes: Any,
+    shown: Sequence[Combination],
+    column: str,
+    key: str | None,
+    styles: dict[str, tuple[str, str]],
+) -> None:
+    means = [mean for one in shown if (mean := one.mean(column)) is not None]
+    for line, one in enumerate(shown):
+        colour, marker = styles["" if key is None else show(one.varied[key])]
+        values, mean = one.values(column), one.mean(column)
+        if mean is None:
+            continue
+        axes.plot(values, [line] * len(values), marker, color=colour, markersize=6, alpha=0.75)
+        if len(values) > 1:
+            axes.plot([mean], [line], "|", color=colour, markersize=15, markeredgewidth=2)
+    if means:
+        axes.axvline(max(means), color="0.6", linewidth=0.8, linestyle=":")
+    axes.set_title(f"{COLUMNS[column]} (higher is better)", fontsize=9)
+    axes.tick_params(axis="x", labelsize=8)
+    axes.grid(axis="both", alpha=0.25)
+
+
+def _mark(style: tuple[str, str], label: str) -> Any:
+    from matplotlib.lines import Line2D
+
+    colour, marker = style
+    return Line2D([], [], color=colour, marker=marker, linestyle="none", label=label)

@@ -1,0 +1,195 @@
+"""What a sweep has found: one row for each cell, best first."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+Values = Mapping[str, float | None]
+
+COLUMNS = {
+    "f1_edge": "F1 edge",
+    "f1_nucleus": "F1 nucleus",
+    "f1": "F1 @0.5",
+    "evaluation_score": "score",
+    "val_loss": "val loss",
+    "minutes": "minutes",
+}
+"""Measured on the validation part, and what the columns are called."""
+
+TEST_COLUMNS = {"f1": "test F1 @0.5", "evaluation_score": "test score"}
+QUALITY = ("f1", "evaluation_score", "f1_nucleus", "f1_edge")
+"""Higher is better; in the order that ties are broken in."""
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """One cell.
+
+    Parameters
+    ----------
+    varied : mapping
+        Its options that differ from other cells', but for the seed.
+    seed : int or None
+    state : {"done", "failed", "waiting"}
+    run : str
+        Empty while waiting.
+    reason : str
+        Why it failed.
+    scores, test : mapping of str to (float or None)
+        By the keys of `COLUMNS` and of `TEST_COLUMNS`.
+    """
+
+    varied: dict[str, Any]
+    label: str
+    seed: int | None
+    state: str
+    run: str = ""
+    reason: str = ""
+    scores: Values = field(default_factory=dict)
+    test: Values = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain types for JSON."""
+        return {
+            "options": self.varied,
+            "seed": self.seed,
+            "state": self.state,
+            "run": self.run or None,
+            "reason": self.reason or None,
+            **{key: _finite(self.scores.get(key)) for key in COLUMNS},
+            "test": {key: _finite(value) for key, value in self.test.items()} or None,
+        }
+
+
+@dataclass(frozen=True)
+class Combination:
+    """The cells that differ in nothing but the seed.
+
+    Parameters
+    ----------
+    cells : tuple of CellResult
+    """
+
+    cells: tuple[CellResult, ...]
+
+    @property
+    def label(self) -> str:
+        """What tells it from the others."""
+        return self.cells[0].label
+
+    @property
+    def varied(self) -> dict[str, Any]:
+        """Options that differ from other combinations'."""
+        return self.cells[0].varied
+
+    @property
+    def done(self) -> list[CellResult]:
+        """The cells that were trained."""
+        return [cell for cell in self.cells if cell.state == "done"]
+
+    def values(self, key: str, *, test: bool = False) -> list[float]:
+        """Return what the trained cells have of a column."""
+        found = [(cell.test if test else cell.scores).get(key) for cell in self.done]
+        return [value for value in found if value is not None and math.isfinite(value)]
+
+    def mean(self, key: str, *, test: bool = False) -> float | None:
+        """Return the mean over seeds, None where there is none."""
+        values = self.values(key, test=test)
+        return statistics.fmean(values) if values else None
+
+    def rank(self, sort: str) -> tuple[float, ...]:
+        """Return what combinations are sorted by, smallest first."""
+        keys = dict.fromkeys([sort, *QUALITY])
+        means = [(key, self.mean(key)) for key in keys]
+        return tuple(
+            math.inf if mean is None else -mean if key in QUALITY else mean for key, mean in means
+        )
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep, finished or not.
+
+    Parameters
+    ----------
+    name, model : str
+    folder : Path
+        Where table and plot are.
+    sort : str
+        Column that the rows are sorted by.
+    cells : tuple of CellResult
+    """
+
+    name: str
+    model: str
+    folder: Path
+    sort: str
+    cells: tuple[CellResult, ...]
+
+    def combinations(self) -> list[Combination]:
+        """Return the combinations, best first; what failed or waits comes last."""
+        groups: dict[str, list[CellResult]] = {}
+        for cell in self.cells:
+            groups.setdefault(cell.label, []).append(cell)
+        found = [Combination(tuple(cells)) for cells in groups.values()]
+        return sorted(found, key=lambda one: (not one.done, one.rank(self.sort)))
+
+    def ordered(self) -> list[CellResult]:
+        """Return the cells in the order of their combinations."""
+        return [cell for one in self.combinations() for cell in one.cells]
+
+    @property
+    def failed(self) -> list[CellResult]:
+        """The cells that could not be trained."""
+        return [cell for cell in self.cells if cell.state == "failed"]
+
+    @property
+    def table_file(self) -> Path:
+        """CSV file, a row for each cell."""
+        return self.folder / "table.csv"
+
+    @property
+    def record_file(self) -> Path:
+        """JSON file with everything."""
+        return self.folder / "sweep.json"
+
+    @property
+    def plot_file(self) -> Path:
+        """PNG file."""
+        return self.folder / "plot.png"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `--json` prints."""
+        best = self.combinations()[0]
+        runs = [cell.run for cell in best.done]
+        return {
+            "sweep": self.name,
+            "model": self.model,
+            "sort": self.sort,
+            "best": {"options": best.varied, "runs": runs} if runs else None,
+            "cells": [cell.to_dict() for cell in self.ordered()],
+            "done": sum(cell.state == "done" for cell in self.cells),
+            "failed": len(self.failed),
+            "table": str(self.table_file),
+            "plot": str(self.plot_file),
+        }
+
+    def tables(self) -> Any:
+        """Return what is printed for people."""
+        from hitl.sweep.report import printed
+
+        return printed(self)
+
+
+def varied_names(combinations: Sequence[Combination]) -> list[str]:
+    """Return the options that differ, in the order of the grid."""
+    return list(dict.fromkeys(key for one in combinations for key in one.varied))
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

@@ -1,0 +1,292 @@
+"""Training the cells of a sweep, one after the other, from where it was left."""
+
+from __future__ import annotations
+
+import hashlib
+import statistics
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from hitl.config import SweepConfig, load_config, parse_config
+from hitl.errors import ConfigError, NothingToDoError
+from hitl.evaluation import evaluate
+from hitl.presets import find_preset
+from hitl.project import Project
+from hitl.reporting import Reporter
+from hitl.samples import TrainingSet, collect_samples
+from hitl.sweep.cells import CellRun, begin_cell, find_cells
+from hitl.sweep.errors import SweepError
+from hitl.sweep.grid import Cell, cell_fingerprint, count_cells, data_fingerprint, make_cells
+from hitl.sweep.report import write_plot, write_tables
+from hitl.sweep.result import COLUMNS, TEST_COLUMNS, CellResult, Sweep, Values
+from hitl.sweep.scoring import score_cell
+from hitl.training import read_card, resolve_base, train_into
+from models.errors import ModelError
+
+ASK_ABOVE = 100
+"""More cells than this are trained only when the user has said so."""
+
+MEMORY_ERRORS = ("OutOfMemoryError", "ResourceExhaustedError", "MemoryError")
+"""Names of what torch, TensorFlow and Python raise when memory is used up."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepRequest:
+    """What `hitl sweep` was asked for.
+
+    Parameters
+    ----------
+    model : str
+        Name of a trainer.
+    config : str, optional
+        YAML file or shipped configuration; its sections `sweep` and `training.models` are taken.
+    grid : mapping of str to list
+        In place of the config's grids.
+    seeds : tuple of int
+        In place of the config's seeds.
+    settings : mapping
+        Options of every cell.
+    stacks : tuple of str
+        Stacks to train on; all of split ``train`` when empty.
+    name : str
+        Folder below ``sweeps``; from what is trained when empty.
+    evaluate : bool
+        Score on the test stacks too.
+    sort : str
+        Column to sort by.
+    yes : bool
+        Train any number of cells.
+    retry_failed : bool
+        Train again what has failed.
+    """
+
+    model: str
+    config: str | None = None
+    grid: Mapping[str, list[Any]] = field(default_factory=dict)
+    seeds: tuple[int, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    stacks: tuple[str, ...] = ()
+    name: str = ""
+    evaluate: bool = False
+    sort: str = "f1"
+    yes: bool = False
+    retry_failed: bool = False
+
+
+def sweep(project: Project, request: SweepRequest, reporter: Reporter) -> Sweep:
+    """Train every cell that is not trained yet, score all on the validation part, write the table.
+
+    Raises
+    ------
+    ConfigError, UnknownModelError
+        No such model, key, value or column; an empty grid.
+    SweepError
+        Too many cells without `yes`, another sweep at work, or no cell that could be trained.
+    LeakageError, NothingToDoError
+        See `collect_samples`; also no test stack to evaluate on.
+    KeyboardInterrupt
+        After the table of what is done was written.
+    """
+    if request.sort not in COLUMNS:
+        raise ConfigError(f"--sort {request.sort}: expected one of {', '.join(COLUMNS)}")
+    options, spec, where = _specification(project, request, reporter)
+    if not request.yes and count_cells(spec) > ASK_ABOVE:
+        raise SweepError(_too_many(project, request.model, {**options, **spec.set}, spec))
+    cells = make_cells(request.model, resolve_base(project, options), spec, where)
+    if request.evaluate and not any(s.split == "test" for s in project.store().stacks()):
+        raise NothingToDoError("--evaluate: there is no stack of split test; leave it out")
+    data = collect_samples(project.store(), project.config, request.stacks, reporter)
+    (project.folder / "sweeps").mkdir(exist_ok=True)
+    lock = FileLock(project.folder / "sweeps" / ".lock")
+    try:
+        with lock.acquire(timeout=0):
+            return _Work(project, request, cells, data, reporter).run()
+    except Timeout as exc:
+        raise SweepError(
+            f"another sweep is at work in {project.folder}; wait until it is over"
+        ) from exc
+
+
+def _specification(
+    project: Project, request: SweepRequest, reporter: Reporter
+) -> tuple[dict[str, Any], SweepConfig, str]:
+    """Return the options that all cells share, the sweep, and where it is written down."""
+    model, source, where = request.model, project.config, str(project.folder / "hitl.yaml")
+    options = dict(source.training.models.get(model, {}))
+    if request.config is not None:
+        path = find_preset(request.config)
+        source, where = load_config(path), str(path)
+        options |= source.training.models.get(model, {})
+        used = {"sweep": source.sweep, "training": {"models": source.training.models}}
+        if source != parse_config(used):
+            reporter.note(
+                f"takes the sections sweep and training.models of {path.name}; preprocessing and "
+                "all else is the project's own"
+            )
+    spec = source.sweep.get(model, SweepConfig())
+    changes: dict[str, Any] = {"set": {**spec.set, **request.settings}}
+    if request.grid:
+        changes["grids"], where = (dict(request.grid),), "--grid"
+    if request.seeds:
+        changes["seeds"] = request.seeds
+        if not (request.grid or spec.grids):
+            changes["grids"] = ({},)
+    return options, spec.model_copy(update=changes), f"{where}: {model}"
+
+
+def _too_many(project: Project, model: str, options: Mapping[str, Any], spec: SweepConfig) -> str:
+    count = count_cells(spec)
+    minutes = _minutes_per_cell(project, model, options)
+    time = "" if minutes is None else f", about {count * minutes / 60:.0f} hours"
+    if minutes is None:
+        time = " of unknown length (train one with `hitl train` to know)"
+    return f"the grid has {count} cells{time}; take fewer values, or say --yes to train them all"
+
+
+def _minutes_per_cell(project: Project, model: str, options: Mapping[str, Any]) -> float | None:
+    """Return how long a training takes: its time budget, or what earlier runs took."""
+    if options.get("max_minutes") is not None:
+        return float(options["max_minutes"])
+    cards = [read_card(folder) for folder in project.finished_runs()]
+    seconds = [card["seconds"] for card in cards if card["model"] == model and "seconds" in card]
+    return statistics.median(seconds) / 60 if seconds else None
+
+
+class _CellReporter:
+    """Tells which cell the progress is of."""
+
+    def __init__(self, reporter: Reporter, number: int, count: int) -> None:
+        self._reporter = reporter
+        self._where = f"cell {number} of {count}"
+
+    def note(self, message: str) -> None:
+        self._reporter.note(message)
+
+    def step(self, command: str) -> None:
+        self._reporter.step(command)
+
+    def progress(self, done: int, total: int, what: str) -> None:
+        self._reporter.progress(done, total, f"{self._where}: {what}")
+
+
+class _Work:
+    """One sweep at work."""
+
+    def __init__(
+        self,
+        project: Project,
+        request: SweepRequest,
+        cells: list[Cell],
+        data: TrainingSet,
+        reporter: Reporter,
+    ) -> None:
+        self._project, self._request, self._cells = project, request, cells
+        self._data, self._reporter = data, reporter
+        hashed = data_fingerprint(data)
+        self._keys = [cell_fingerprint(request.model, cell, hashed) for cell in cells]
+        known = find_cells(project)
+        self._runs = {key: known[key] for key in self._keys if key in known}
+        self._test: dict[str, Values] = {}
+        name = hashlib.sha256("".join(sorted(self._keys)).encode()).hexdigest()[:6]
+        self._name = request.name or f"{request.model}-{name}"
+
+    def run(self) -> Sweep:
+        self._tell_plan()
+        try:
+            for number, (key, cell) in enumerate(zip(self._keys, self._cells, strict=True), 1):
+                reporter = _CellReporter(self._reporter, number, len(self._cells))
+                self._runs[key] = self._finish(key, cell, reporter)
+                write_tables(self._result())
+        except KeyboardInterrupt:
+            self._tell_interrupted()
+            raise
+        done = self._result()
+        write_plot(done)
+        if not any(cell.state == "done" for cell in done.cells):
+            raise SweepError(
+                f"none of {len(done.cells)} cells could be trained; {done.cells[0].label}: "
+                f"{done.cells[0].reason}"
+            )
+        if self._request.evaluate:
+            self._evaluate()
+        write_tables(self._result())
+        return self._result()
+
+    def _finish(self, key: str, cell: Cell, reporter: Reporter) -> CellRun:
+        """Train and score a cell, unless that has been done."""
+        run = self._runs.get(key)
+        if run is None or (run.state == "failed" and self._request.retry_failed):
+            run = begin_cell(self._project, self._request.model, key)
+            self._runs[key] = run
+        if run.state == "failed" or run.scores:
+            return run
+        try:
+            if run.state == "interrupted":
+                run = self._train(run, cell, reporter)
+            return run.keep(score_cell(self._project, run.folder, self._data, reporter))
+        except Exception as exc:
+            if not isinstance(exc, ModelError) and type(exc).__name__ not in MEMORY_ERRORS:
+                raise
+            reason = " ".join((str(exc) or "out of memory").split())
+            self._reporter.note(f"{cell.label} ({run.folder.name}) failed: {reason}")
+            return run.fail(reason)
+
+    def _train(self, run: CellRun, cell: Cell, reporter: Reporter) -> CellRun:
+        started = time.monotonic()
+        try:
+            train_into(
+                run.folder, self._project, self._request.model, cell.options, self._data, reporter
+            )
+        finally:
+            run = run.spend(time.monotonic() - started)
+        return run
+
+    def _evaluate(self) -> None:
+        """Score the trained cells on the test stacks; they are not sorted by it."""
+        quiet = self._project.config.evaluation.model_copy(update={"picture": False})
+        project = replace(
+            self._project, config=self._project.config.model_copy(update={"evaluation": quiet})
+        )
+        runs = {key: run.folder.name for key, run in self._runs.items() if run.state == "done"}
+        found = evaluate(project, tuple(runs.values()), None, "test", self._reporter)
+        for key, name in runs.items():
+            mean = found.averages[name].mean
+            self._test[key] = {column: mean.get(column) for column in TEST_COLUMNS}
+
+    def _result(self) -> Sweep:
+        rows = [self._row(key, cell) for key, cell in zip(self._keys, self._cells, strict=True)]
+        folder = self._project.folder / "sweeps" / self._name
+        return Sweep(self._name, self._request.model, folder, self._request.sort, tuple(rows))
+
+    def _row(self, key: str, cell: Cell) -> CellResult:
+        run, seed = self._runs.get(key), cell.options.get("seed")
+        if run is None or not (run.scores or run.state == "failed"):
+            return CellResult(cell.varied, cell.label, seed, "waiting")
+        scores = {**run.scores, "minutes": run.seconds / 60}
+        return CellResult(
+            cell.varied, cell.label, seed, run.state, run.folder.name, run.reason, scores,
+            self._test.get(key, {}),
+        )  # fmt: skip
+
+    def _tell_plan(self) -> None:
+        states = [run.state for run in self._runs.values()]
+        failed = states.count("failed")
+        parts = [f"{states.count('done')} trained already"]
+        parts += [f"{states.count('interrupted')} to continue"] * ("interrupted" in states)
+        parts += [f"{failed} failed (again with --retry-failed)"] * bool(failed)
+        if states:
+            self._reporter.note(f"{len(self._cells)} cells: {', '.join(parts)}")
+
+    def _tell_interrupted(self) -> None:
+        done = self._result()
+        write_tables(done)
+        write_plot(done)
+        trained = sum(cell.state == "done" for cell in done.cells)
+        self._reporter.note(
+            f"{trained} of {len(done.cells)} cells are trained, see {done.table_file}; give the "
+            "same command again to go on"
+        )
