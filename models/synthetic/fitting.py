@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -230,28 +231,40 @@ def _noise(image: Floats, typical: float) -> tuple[float, float, float]:
     """Return counts per photon, read noise in counts, and the counts without light.
 
     The variance of what a filter blind to slopes leaves (Immerkaer, CVIU 1996) grows with the
-    local mean by the gain.
+    local mean by the gain. The mean is that of the slices beside, as a slice's own would follow
+    its noise.
     """
     kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32) / 6
-    import cv2
-
-    mean = np.stack([cv2.blur(plane, (5, 5)) for plane in image]).ravel()
+    smooth = np.stack([cv2.blur(plane, (5, 5)) for plane in image])
+    mean = _beside(smooth).ravel()
     left = np.stack([cv2.filter2D(plane, -1, kernel) for plane in image]).ravel()
-    dark = float(np.percentile(mean, 0.5))
     edges = np.unique(np.percentile(mean, np.linspace(0, 99, 25)))
     bins = np.digitize(mean, edges[1:-1])
     counts = np.bincount(bins)
-    use = counts >= 30
-    if not use.any():
-        use = counts > 0
-    x = (np.bincount(bins, mean)[use] / counts[use]) - dark
+    use = counts >= min(30, counts.max())
+    dark = float(np.percentile(smooth, 0.5))
+    x = np.bincount(bins, mean)[use] / counts[use] - dark
     y = np.bincount(bins, np.square(left).astype(np.float64))[use] / counts[use]
-    slope, floor = (
-        np.polyfit(x, y, 1, w=1 / np.maximum(y, 1e-9)) if use.sum() >= 3 else (0.0, float(y.mean()))
-    )
+    slope, floor = float(0), float(y.mean())
+    if use.sum() >= 3:
+        # Relative weights: the quiet background fixes the read noise.
+        slope, floor = (float(v) for v in np.polyfit(x, y, 1, w=1 / np.maximum(y, 1e-9)))
     # Without a rise all noise is the camera's, and photons are plenty.
-    gain = float(max(slope, typical / 1e5, 1e-9))
-    return gain, math.sqrt(max(float(floor), 0.0)), dark
+    gain = max(slope, typical / 1e5, 1e-9)
+    # Noise in the dark is that of stray light, as far down as there are voxels, then the camera's.
+    stray = float(np.clip(floor / gain, 0, max(dark - float(np.percentile(image, 0.5)), 0)))
+    floor -= stray * gain
+    dark -= stray
+    # Pulses of one photon differ in height; whole multiples of the gain are seen in no image.
+    return gain, max(math.sqrt(max(floor, 0.0)), 0.3 * gain), dark
+
+
+def _beside(planes: Floats) -> Floats:
+    """Return the mean of the slices before and after each; the only slice is its own."""
+    if len(planes) == 1:
+        return planes
+    padded = np.concatenate([planes[1:2], planes, planes[-2:-1]])
+    return np.asarray(0.5 * (padded[:-2] + padded[2:]), np.float32)
 
 
 def _granularity(
