@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import statistics
 import time
 from collections.abc import Mapping
@@ -29,6 +30,8 @@ from models.errors import ModelError
 
 ASK_ABOVE = 100
 """More cells than this are trained only when the user has said so."""
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
 MEMORY_ERRORS = ("OutOfMemoryError", "ResourceExhaustedError", "MemoryError")
 """Names of what torch, TensorFlow and Python raise when memory is used up."""
@@ -93,6 +96,11 @@ def sweep(project: Project, request: SweepRequest, reporter: Reporter) -> Sweep:
     """
     if request.sort not in COLUMNS:
         raise ConfigError(f"--sort {request.sort}: expected one of {', '.join(COLUMNS)}")
+    if request.name and NAME.fullmatch(request.name) is None:
+        raise ConfigError(
+            f"--name {request.name}: expected a name of letters, digits, dots, dashes and "
+            "underscores that begins with a letter or digit"
+        )
     options, spec, where = _specification(project, request, reporter)
     if not request.yes and count_cells(spec) > ASK_ABOVE:
         raise SweepError(_too_many(project, request.model, {**options, **spec.set}, spec))
