@@ -11,7 +11,7 @@ from models.base import Spacing
 from models.errors import CheckpointError
 
 Pooling = tuple[int, int, int]
-Norm = Literal["instance", "batch", "group"]
+Norm = Literal["frozen", "instance", "batch", "group"]
 
 CLASS_NAMES = ("background", "edge", "nucleus")
 HEAD_NAMES = ("object", "distance")
@@ -30,13 +30,13 @@ class Architecture:
         Channels per level; the bottleneck has twice the last.
     pooling : tuple of (int, int, int)
         Pooling factor (z, y, x) below each level.
-    norm : {"instance", "batch", "group"}
+    norm : {"frozen", "instance", "batch", "group"}
         Normalisation; all work with one patch per batch.
     """
 
     features: tuple[int, ...]
     pooling: tuple[Pooling, ...]
-    norm: Norm = "instance"
+    norm: Norm = "frozen"
 
     @property
     def multiple(self) -> Pooling:

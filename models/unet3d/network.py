@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -9,6 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.unet3d.architecture import Architecture, Norm, Pooling
+
+MOMENTUM = 0.02
+"""Share of the newest patch in the running statistics of `FreezingNorm`."""
 
 
 class InstanceNorm(nn.Module):  # type: ignore[misc]
@@ -37,11 +41,51 @@ class InstanceNorm(nn.Module):  # type: ignore[misc]
 
 
 def _norm(kind: Norm, channels: int) -> nn.Module:
+    if kind == "frozen":
+        return FreezingNorm(channels)
     if kind == "instance":
         return InstanceNorm(channels)
     if kind == "batch":
         return nn.BatchNorm3d(channels)
     return nn.GroupNorm(8 if channels % 8 == 0 and channels > 8 else 1, channels)
+
+
+class FreezingNorm(InstanceNorm):
+    """Instance normalisation whose statistics can be frozen.
+
+    Until `freeze`, each patch is normalised by its own values, and their running mean is kept.
+    From then on the running values are used: the layer is an affine map, a tile's result no longer
+    depends on the rest of the tile, and for inference the layer folds into its convolution.
+    Shapes: (N, C, Z, Y, X) → (N, C, Z, Y, X).
+    """
+
+    mean: Tensor
+    var: Tensor
+    frozen: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("var", torch.ones(channels))
+        self.register_buffer("frozen", torch.zeros((), dtype=torch.bool))
+
+    def freeze(self) -> None:
+        """Use the statistics seen so far from now on."""
+        self.frozen.fill_(True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the normalised features."""
+        if self.frozen:
+            return functional.batch_norm(x, self.mean, self.var, self.weight, self.bias)
+        if not self.training or x[0, 0].numel() == 1:
+            return super().forward(x)
+        parts = [
+            functional.batch_norm(
+                one, self.mean, self.var, self.weight, self.bias, training=True, momentum=MOMENTUM
+            )
+            for one in x.split(1)
+        ]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 class DoubleConv(nn.Sequential):  # type: ignore[misc]
@@ -152,6 +196,13 @@ class UNet3D(nn.Module):  # type: ignore[misc]
             x = torch.cat((skips[level], self.up[level](x)), dim=1)
             x = self.merge[level](x)
         return self.out(x)
+
+
+def freeze_norms(*networks: nn.Module) -> None:
+    """Freeze every `FreezingNorm` of the networks."""
+    for module in itertools.chain.from_iterable(network.modules() for network in networks):
+        if isinstance(module, FreezingNorm):
+            module.freeze()
 
 
 def parameter_count(network: nn.Module) -> int:

@@ -21,7 +21,7 @@ from models.errors import CheckpointError, TrainingDivergedError
 from models.unet3d import checkpoint as files
 from models.unet3d.architecture import Architecture
 from models.unet3d.losses import class_loss, head_loss
-from models.unet3d.network import UNet3D
+from models.unet3d.network import UNet3D, freeze_norms
 from models.unet3d.patches import Batch, PatchSampler
 from models.unet3d.settings import LossSettings
 from models.unet3d.validation import Validation
@@ -54,6 +54,8 @@ class Schedule:
         Largest norm of the gradient.
     head_weight : float
         Weight of the head's loss beside the classes'.
+    freeze_at : float
+        Share of the training after which normalisation that can be frozen is.
     patience : int
         Epochs without a better validation before training stops.
     max_seconds : float, optional
@@ -69,6 +71,7 @@ class Schedule:
     ema_decay: float
     clip_norm: float
     head_weight: float
+    freeze_at: float
     patience: int
     max_seconds: float | None
     seed: int
@@ -191,6 +194,8 @@ class Training:
                 if i > 0 and elapsed > min(s.max_seconds, epoch_end):
                     break
                 done = max(done, elapsed / s.max_seconds)
+            if done >= s.freeze_at:
+                freeze_norms(self.network, self.averaged)
             total += self._step(step, s.rate(done))
             done_here += 1
         return total / done_here

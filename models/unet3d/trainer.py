@@ -53,9 +53,12 @@ class UNet3DTrainer:
     features : tuple of int
         Channels per level. (64, 128, 256) has 22.4 million parameters; (16, 32, 64) trains in a
         few minutes on two CPU cores.
-    norm : {"instance", "batch", "group"}
-        Normalisation: of each patch by its own values, by running values, or in groups of
-        channels.
+    norm : {"frozen", "instance", "batch", "group"}
+        Normalisation: of each patch by its own values until `freeze_at` and by their running mean
+        from then on; of each patch by its own values always; by running values; or in groups of
+        channels. "frozen" and "batch" fold into the convolutions, which makes prediction faster.
+    freeze_at : float
+        Share of the training after which "frozen" takes the running values.
     loss : {"wce", "focal", "iou", "tversky", "dice", "bce_dice", "binary_focal"}
         Loss of the three classes.
     class_weights : (float, float, float), optional
@@ -118,7 +121,8 @@ class UNet3DTrainer:
     """
 
     features: Annotated[tuple[Size, ...], MinLen(1)] = (64, 128, 256)
-    norm: Norm = "instance"
+    norm: Norm = "frozen"
+    freeze_at: Share = 0.4
     loss: LossName = "wce"
     class_weights: tuple[float, float, float] | None = None
     focal_gamma: Annotated[float, Ge(0)] = 7.0
@@ -330,6 +334,7 @@ class UNet3DTrainer:
             self.ema_decay,
             self.clip_norm,
             self.head_weight,
+            self.freeze_at,
             self.patience,
             None if self.max_minutes is None else 60 * self.max_minutes,
             self.seed,

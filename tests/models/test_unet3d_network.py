@@ -38,7 +38,7 @@ def test_pooling_brings_voxels_nearer_to_cubes(spacing, patch, expected):
 @given(
     features=st.lists(st.integers(1, 6), min_size=1, max_size=3),
     ratio=st.sampled_from([0.5, 1.0, 2.2, 4.0]),
-    norm=st.sampled_from(["instance", "batch", "group"]),
+    norm=st.sampled_from(["frozen", "instance", "batch", "group"]),
     extra=st.tuples(*[st.integers(1, 2)] * 3),
 )
 def test_output_has_the_input_s_size(features, ratio, norm, extra):
