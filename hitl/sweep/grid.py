@@ -22,7 +22,7 @@ MOST_CELLS = 10_000
 """More cells than this are never trained."""
 
 SEED = "seed"
-FREE = ("threads",)
+FREE = ("logger", "threads")
 """Options that change nothing about the result."""
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hitl.sweep.grid import show
-from hitl.sweep.result import COLUMNS, Combination, varied_names
+from hitl.sweep.result import Combination, varied_names
 
 # Okabe and Ito's palette (2008), with a marker each, so that grey prints can be read too.
 STYLES = (
@@ -19,7 +19,14 @@ STYLES = (
     ("#56B4E9", "P"),
     ("#000000", "X"),
 )
-PANELS = ("f1", "evaluation_score", "f1_nucleus", "f1_edge")
+PANELS = {
+    "f1": "F1 of objects at IoU 0.5",
+    "evaluation_score": "evaluation score",
+    "f1_nucleus": "F1 of nucleus voxels",
+    "f1_edge": "F1 of edge voxels",
+}
+SMALLEST_SPAN = 0.1
+"""Narrower axes would make much of small differences."""
 MOST_LINES = 60
 
 
@@ -47,7 +54,7 @@ def save_plot(path: Path, combinations: Sequence[Combination], title: str) -> No
         _draw(axes, shown, column, key, styles)
     panels[0].set_yticks(range(len(shown)), [one.label for one in shown], fontsize=8)
     panels[0].set_ylim(len(shown) - 0.5, -0.5)
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(f"{title}; higher is better", fontsize=11)
     if key is not None:
         handles = [_mark(style, label) for label, style in styles.items()]
         figure.legend(
@@ -88,9 +95,17 @@ def _draw(
             axes.plot([mean], [line], "|", color=colour, markersize=15, markeredgewidth=2)
     if means:
         axes.axvline(max(means), color="0.6", linewidth=0.8, linestyle=":")
-    axes.set_title(f"{COLUMNS[column]} (higher is better)", fontsize=9)
+        _widen(axes)
+    axes.set_title(PANELS[column], fontsize=9)
     axes.tick_params(axis="x", labelsize=8)
     axes.grid(axis="both", alpha=0.25)
+
+
+def _widen(axes: Any) -> None:
+    low, high = axes.get_xlim()
+    if high - low < SMALLEST_SPAN:
+        middle = (low + high) / 2
+        axes.set_xlim(middle - SMALLEST_SPAN / 2, middle + SMALLEST_SPAN / 2)
 
 
 def _mark(style: tuple[str, str], label: str) -> Any:
