@@ -113,6 +113,48 @@ def _grown(table: Any) -> Any:
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _mark_mixed(r0: Any, r1: Any, r2: Any, r3: Any, mixed: Any) -> None:
+    """Set mixed[k] where the 2 × 2 × 2 voxels from k on differ; branch-free, to become SIMD."""
+    a, b, c, d = r0[1:], r1[1:], r2[1:], r3[1:]
+    for k in range(a.shape[0]):
+        v = r0[k]
+        near = (v ^ r1[k]) | (v ^ r2[k]) | (v ^ r3[k])
+        mixed[k] = (near | (v ^ a[k]) | (v ^ b[k]) | (v ^ c[k]) | (v ^ d[k])) != 0
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _marked(flags: Any, places: Any) -> Any:
+    """Positions of the ones in `flags`, eight bytes at a time; return how many."""
+    n = 0
+    words = flags.view(np.uint64)
+    for w in range(words.shape[0]):
+        if words[w] != 0:
+            for k in range(8 * w, 8 * w + 8):
+                places[n] = k
+                n += flags[k]
+    return n
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _add_areas(v: Any, weights: Any, areas: Any) -> Any:
+    """Add what 8 voxels are of the surface of each object in them; return how many objects."""
+    met = 0
+    for a in range(8):
+        own = v[a]
+        if own == 0:
+            continue
+        config = 0
+        for b in range(7, -1, -1):
+            config = 2 * config + (v[b] == own)
+        if config & ((1 << a) - 1):
+            continue  # an earlier voxel is of the same object
+        met += 1
+        areas[own - 1, 0] += weights[config, 0]
+        areas[own - 1, 1] += weights[config, 1]
+    return met
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def add_surfaces(ranks: Any, z_from: Any, weights: Any, areas: Any, table: Any, used: Any) -> Any:
     """Add the area of each 2 × 2 × 2 neighbourhood of voxels, and note which objects meet in it.
 
@@ -121,38 +163,17 @@ def add_surfaces(ranks: Any, z_from: Any, weights: Any, areas: Any, table: Any, 
     """
     nz, ny, nx = ranks.shape
     v = np.zeros(8, np.int32)
+    mixed = np.zeros((nx + 7) // 8 * 8, np.uint8)
+    places = np.zeros(mixed.shape[0] + 1, np.int64)
     for i in range(z_from, nz - 1):
         for j in range(ny - 1):
             r0, r1, r2, r3 = ranks[i, j], ranks[i, j + 1], ranks[i + 1, j], ranks[i + 1, j + 1]
-            before = r0[0] == r1[0] and r0[0] == r2[0] and r0[0] == r3[0]
-            for k in range(nx - 1):
-                c = r0[k + 1]
-                flat = c == r1[k + 1] and c == r2[k + 1] and c == r3[k + 1]
-                skip = flat and before and c == r0[k]
-                before = flat
-                if skip:
-                    continue
-                v[0], v[1], v[2], v[3] = r0[k], c, r1[k], r1[k + 1]
+            _mark_mixed(r0, r1, r2, r3, mixed)
+            for n in range(_marked(mixed, places)):
+                k = places[n]
+                v[0], v[1], v[2], v[3] = r0[k], r0[k + 1], r1[k], r1[k + 1]
                 v[4], v[5], v[6], v[7] = r2[k], r2[k + 1], r3[k], r3[k + 1]
-                met = 0
-                for a in range(8):
-                    own = v[a]
-                    if own == 0:
-                        continue
-                    config = 0
-                    seen = False
-                    for b in range(8):
-                        if v[b] == own:
-                            if b < a:
-                                seen = True
-                                break
-                            config |= 1 << b
-                    if seen:
-                        continue
-                    met += 1
-                    areas[own - 1, 0] += weights[config, 0]
-                    areas[own - 1, 1] += weights[config, 1]
-                if met < 2:
+                if _add_areas(v, weights, areas) < 2:
                     continue
                 if 2 * (used + 28) > table.shape[0]:
                     table = _grown(table)
@@ -165,44 +186,50 @@ def add_surfaces(ranks: Any, z_from: Any, weights: Any, areas: Any, table: Any, 
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _on_boundary(ranks: Any, i: Any, j: Any, k: Any) -> Any:
-    r = ranks[i, j, k]
-    return (
-        ranks[i, j, k - 1] != r
-        or ranks[i, j, k + 1] != r
-        or ranks[i, j - 1, k] != r
-        or ranks[i, j + 1, k] != r
-        or ranks[i - 1, j, k] != r
-        or ranks[i + 1, j, k] != r
-    )
-
-
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def count_boundary(ranks: Any, counts: Any) -> Any:
-    """Count per object the voxels of which a face neighbour is something else."""
+def _mark_boundary(here: Any, up: Any, down: Any, north: Any, south: Any, flags: Any) -> Any:
+    """Set flags[k] where voxel k + 1 is an object's and has another face neighbour; count them."""
+    west, east = here[:-2], here[2:]
     total = 0
-    for i in range(1, ranks.shape[0] - 1):
-        for j in range(1, ranks.shape[1] - 1):
-            for k in range(1, ranks.shape[2] - 1):
-                if ranks[i, j, k] != 0 and _on_boundary(ranks, i, j, k):
-                    counts[ranks[i, j, k] - 1] += 1
-                    total += 1
+    for k in range(west.shape[0]):
+        v = here[k + 1]
+        beside = (v ^ west[k]) | (v ^ east[k]) | (v ^ north[k + 1]) | (v ^ south[k + 1])
+        flag = np.uint8(((beside | (v ^ up[k + 1]) | (v ^ down[k + 1])) != 0) & (v != 0))
+        flags[k] = flag
+        total += flag
     return total
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def collect_boundary(ranks: Any, z_first: Any, owner: Any, points: Any) -> None:
-    """Write rank and (z, y, x) of the voxels that `count_boundary` counted."""
-    n = 0
+def mark_boundary(ranks: Any, flags: Any) -> Any:
+    """Set flags (dz, Y, X rounded up to 8) at boundary voxels of a padded slab; count them."""
+    total = 0
     for i in range(1, ranks.shape[0] - 1):
         for j in range(1, ranks.shape[1] - 1):
-            for k in range(1, ranks.shape[2] - 1):
-                if ranks[i, j, k] != 0 and _on_boundary(ranks, i, j, k):
-                    owner[n] = ranks[i, j, k] - 1
-                    points[n, 0] = z_first + i - 1
-                    points[n, 1] = j - 1
-                    points[n, 2] = k - 1
-                    n += 1
+            total += _mark_boundary(
+                ranks[i, j], ranks[i - 1, j], ranks[i + 1, j], ranks[i, j - 1], ranks[i, j + 1],
+                flags[i - 1, j - 1],
+            )  # fmt: skip
+    return total
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def collect_boundary(
+    ranks: Any, flags: Any, z_first: Any, counts: Any, owner: Any, points: Any
+) -> None:
+    """Write rank and (z, y, x) of the flagged voxels, and count them for each object."""
+    n = 0
+    places = np.zeros(flags.shape[2] + 1, np.int64)
+    for i in range(flags.shape[0]):
+        for j in range(flags.shape[1]):
+            for m in range(_marked(flags[i, j], places)):
+                k = places[m]
+                o = ranks[i + 1, j + 1, k + 1] - 1
+                owner[n] = o
+                counts[o] += 1
+                points[n, 0] = z_first + i
+                points[n, 1] = j
+                points[n, 2] = k
+                n += 1
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]

@@ -56,7 +56,8 @@ FIXED: dict[str, str] = {
     "fucci_probability": "probability of that phase; empty where a threshold has too few nuclei "
     "on one side",
     "fucci_margin_log10": "distance to the nearer threshold, in log10 of intensity",
-    "fucci_uncertain": "whether the probability is below 0.9, or the channel shows only one group",
+    "fucci_uncertain": "whether the probability is below 0.9, a threshold is within 12 %, or a "
+    "channel shows only one group",
 }
 
 STATISTICS: dict[str, str] = {

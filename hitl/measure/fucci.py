@@ -19,7 +19,7 @@ PHASES = ("G1", "G1/S", "S/G2/M", "M→G1")
 PHASE_OF = {(True, False): 0, (True, True): 1, (False, True): 2, (False, False): 3}
 CERTAIN = 0.9
 CLOSE = 0.05
-"""In log10: nuclei within 12 % of a threshold are uncertain where no probability is to be had."""
+"""In log10: nuclei within 12 % of a threshold are uncertain whatever their probability."""
 LEAST_NUCLEI = 10
 
 
@@ -107,8 +107,9 @@ class Phases:
 def tell_phases(signals: NDArray[np.float64], options: FucciOptions, where: str) -> Phases:
     """Tell the phase of each nucleus of one stack.
 
-    A nucleus is uncertain where the probability of its phase is below `CERTAIN`, or where a
-    threshold is not the user's and the data of its channel speak for one group only.
+    A nucleus is uncertain where the probability of its phase is below `CERTAIN`, where it is
+    within `CLOSE` of a threshold, or where a threshold is not the user's and the data of its
+    channel speak for one group only.
 
     Parameters
     ----------
@@ -148,9 +149,8 @@ def _assigned(
     phase = np.array([PHASE_OF[bool(a), bool(b)] for a, b in on.T], np.int64)
     probability = np.where(on, bright, 1 - bright).prod(axis=0)
     margins = np.abs(logs - np.array([[g.threshold] for g in gates]))
-    known = ~np.isnan(probability)
     # A comparison with NaN is False, so that unknown probabilities do not count here.
-    uncertain = np.where(known, probability < CERTAIN, (margins < CLOSE).any(axis=0))
+    uncertain = (probability < CERTAIN) | (margins < CLOSE).any(axis=0)
     notes = []
     for name, gate in zip(options.channels, gates, strict=True):
         if gate.unimodal:
@@ -189,12 +189,11 @@ def _refusal(signals: NDArray[np.float64], options: FucciOptions, where: str) ->
 def _unimodal(where: str, name: str, gate: Gate) -> str:
     apart = 0.0 if gate.apart is None else gate.apart
     assert gate.bic_one is not None and gate.bic_two is not None
-    better = (
-        "one Gaussian fits" if gate.bic_one <= gate.bic_two else "two overlapping Gaussians fit"
-    )
+    how = "no better" if gate.bic_one <= gate.bic_two else "hardly better, or overlap"
     return (
-        f"{where}: channel {name} shows one group of nuclei, not two ({better} better: BIC "
-        f"{gate.bic_one:.1f} for one, {gate.bic_two:.1f} for two, {apart:.1f} widths apart); "
+        f"{where}: channel {name} shows one group of nuclei (two Gaussians fit {how}: BIC "
+        f"{gate.bic_one:.1f} for one, {gate.bic_two:.1f} for two, which are {apart:.1f} widths "
+        "apart); "
         "its threshold means little and every phase of the stack is marked uncertain"
     )
 

@@ -14,6 +14,8 @@ Method = Literal["mixture", "otsu", "given"]
 STEPS = 500
 TOLERANCE = 1e-9
 LEAST_WIDTH = 1e-3
+EVIDENCE = 6.0
+"""Kass and Raftery (1995): a difference of BIC from 6 on is strong evidence."""
 ASHMAN_APART = 2.0
 """Ashman, Bird and Zepf (1994): two Gaussians are clearly apart from D = 2 on."""
 
@@ -51,10 +53,10 @@ class Gate:
 
     @property
     def unimodal(self) -> bool:
-        """Whether the data speak for one group: one Gaussian is enough, or two overlap."""
+        """Whether two Gaussians fit no better than one, too little better, or overlap."""
         if self.bic_one is None or self.bic_two is None:
             return False
-        return self.bic_one <= self.bic_two or (self.apart or 0) < ASHMAN_APART
+        return self.bic_one <= self.bic_two + EVIDENCE or (self.apart or 0) < ASHMAN_APART
 
     def bright(self, x: Floats) -> Floats:
         """Return the probability that each nucleus belongs to the bright Gaussian, or NaN."""

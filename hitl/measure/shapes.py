@@ -124,9 +124,10 @@ def measure_shapes(source: VoxelSource, progress: Progress) -> Shapes:
             ranks, 1 if z_start else 0, area_weights(source.spacing_um), areas, table, used
         )
         _kernels.row_ends(ranks, ends[z_start:z_stop, :, 0], ends[z_start:z_stop, :, 1])
-        total = _kernels.count_boundary(ranks, counts)
+        flags = np.zeros((z_stop - z_start, shape[1], -(-shape[2] // 8) * 8), np.uint8)
+        total = _kernels.mark_boundary(ranks, flags)
         owner, where = np.empty(total, np.int32), np.empty((total, 3), np.int32)
-        _kernels.collect_boundary(ranks, z_start, owner, where)
+        _kernels.collect_boundary(ranks, flags, z_start, counts, owner, where)
         owners.append(owner)
         points.append(where)
         progress(z_stop, shape[0], "shapes")
