@@ -1,4 +1,4 @@
-"""Segmenting and scoring plain files, without a project."""
+"""Segmenting plain files, without a project."""
 
 from __future__ import annotations
 
@@ -8,18 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from annotations.errors import AxesError
-from annotations.formats import open_image, read_labels, write_labels_tiff
+from annotations.formats import open_image, write_labels_tiff
 from annotations.volume import Spacing
 from hitl.bootstrap import make_segmenter
 from hitl.config import parse_config
-from hitl.errors import ConfigError, MetricError, ProjectError
+from hitl.errors import ConfigError, ProjectError
 from hitl.ingest import channel_index
-from hitl.metrics.scores import Scores
-from hitl.metrics.summary import score
-from hitl.postprocess import edge_class, postprocess
+from hitl.postprocess import postprocess
 from hitl.prediction import run_segmenter
 from hitl.reporting import Reporter
 
@@ -117,67 +113,3 @@ def _check_output(request: SegmentRequest) -> None:
         raise ProjectError(f"{request.output} exists already; name another file or say --overwrite")
     if not request.output.absolute().parent.is_dir():
         raise ProjectError(f"{request.output.absolute().parent} does not exist; make it first")
-
-
-@dataclass(frozen=True)
-class Scored:
-    """All metrics of one label image against another."""
-
-    truth: Path
-    predicted: Path
-    scores: Scores
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return what `--json` prints."""
-        return {
-            "truth": str(self.truth),
-            "predicted": str(self.predicted),
-            **self.scores.to_dict(),
-        }
-
-    def tables(self) -> Any:
-        """Return what is printed for people."""
-        from rich.console import Group
-
-        from hitl.metrics.table import error_table, score_table, threshold_table, voxel_table
-
-        rows = {self.predicted.name: self.scores}
-        return Group(
-            score_table(rows, title=f"against {self.truth.name}; F1, PQ … at IoU 0.5"),
-            threshold_table(rows, metric="f1"),
-            threshold_table(rows, metric="ap"),
-            voxel_table(rows, title="voxels of each class"),
-            error_table(rows, title="what became of each object"),
-        )
-
-
-def score_files(truth: Path, predicted: Path, axes: str | None, reporter: Reporter) -> Scored:
-    """Score one label file against another.
-
-    Raises
-    ------
-    FormatError
-        A file that cannot be read as labels.
-    MetricError
-        Label images of different shapes.
-    """
-    true, found = (_labels_to_score(path, axes, reporter) for path in (truth, predicted))
-    if true.shape != found.shape:
-        raise MetricError(
-            f"expected label images of one shape, got {true.shape} in {truth} and {found.shape} "
-            f"in {predicted}; give labels of the same stack"
-        )
-    scores = score(true, found, truth_classes=edge_class(true), pred_classes=edge_class(found))
-    return Scored(truth, predicted, scores)
-
-
-def _labels_to_score(path: Path, axes: str | None, reporter: Reporter) -> NDArray[np.uint32]:
-    """Read labels; the order of unnamed axes matters only to the edge class, so it is announced."""
-    if axes is not None:
-        return read_labels(path, axes=axes)
-    try:
-        return read_labels(path)
-    except AxesError:
-        labels = read_labels(path, axes="ZYX")
-        reporter.note(f"{path.name} does not name its axes; takes them as ZYX (see --axes)")
-        return labels

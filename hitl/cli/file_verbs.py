@@ -9,6 +9,15 @@ import typer
 
 from hitl.cli.app import AxesOption, JsonOption, SpacingOption, app
 from hitl.cli.console import console
+from hitl.cli.score_options import (
+    AllOption,
+    BorderOption,
+    CentroidPxOption,
+    CentroidUmOption,
+    MinVolumeOption,
+    MinVoxelsOption,
+    ToleranceOption,
+)
 
 PANEL = "Without a project"
 
@@ -66,14 +75,31 @@ def score(
     truth: Annotated[Path, typer.Argument(metavar="TRUTH", help="Label image.")],
     predicted: Annotated[Path, typer.Argument(metavar="PREDICTED", help="Label image.")],
     axes: AxesOption = None,
+    spacing_um: SpacingOption = None,
+    border: BorderOption = "keep",
+    min_voxels: MinVoxelsOption = 0,
+    min_volume_um3: MinVolumeOption = 0.0,
+    tolerance_um: ToleranceOption = None,
+    centroid_px: CentroidPxOption = 15.0,
+    centroid_um: CentroidUmOption = None,
+    everything: AllOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """All metrics of one label image against another."""
-    from hitl.files import score_files
+    from hitl.metrics.options import ScoreOptions
+    from hitl.scoring import score_files
 
     with console(as_json) as out:
-        done = score_files(truth, predicted, axes, out)
-        out.result(done.to_dict(), done.tables())
+        options = ScoreOptions(
+            border=border,  # type: ignore[arg-type]  # it says what it takes itself
+            min_voxels=min_voxels,
+            min_volume_um3=min_volume_um3,
+            tolerance_um=tolerance_um,
+            centroid_px=centroid_px,
+            centroid_um=centroid_um,
+        )
+        done = score_files(truth, predicted, axes, out, spacing_um=spacing_um, options=options)
+        out.result(done.to_dict(), done.tables(everything))
 
 
 @app.command(rich_help_panel=PANEL)

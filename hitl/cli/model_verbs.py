@@ -9,6 +9,15 @@ import typer
 
 from hitl.cli.app import JsonOption, ProjectArgument, StackOption, app
 from hitl.cli.console import console
+from hitl.cli.score_options import (
+    AllOption,
+    BorderOption,
+    CentroidPxOption,
+    CentroidUmOption,
+    MinVolumeOption,
+    MinVoxelsOption,
+    ToleranceOption,
+)
 
 PANEL = "Models"
 
@@ -76,12 +85,35 @@ def evaluate(
         int | None, typer.Option("--round", metavar="R", help="Truth as of this round.")
     ] = None,
     split: Annotated[str, typer.Option("--split", help="train, val or test.")] = "test",
+    compare: Annotated[
+        bool,
+        typer.Option(
+            "--compare", help="Test every other model against the first, object by object."
+        ),
+    ] = False,
+    border: BorderOption = "keep",
+    min_voxels: MinVoxelsOption = 0,
+    min_volume_um3: MinVolumeOption = 0.0,
+    tolerance_um: ToleranceOption = None,
+    centroid_px: CentroidPxOption = 15.0,
+    centroid_um: CentroidUmOption = None,
+    everything: AllOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Score models against hand-made labels; without --model, the bootstrap and every run."""
     from hitl.evaluation import evaluate as run
+    from hitl.metrics.options import ScoreOptions
     from hitl.project import Project
 
     with console(as_json) as out:
-        done = run(Project.open(project), tuple(model or ()), round_number, split, out)
-        out.result(done.to_dict(), done.tables())
+        options = ScoreOptions(
+            border=border,  # type: ignore[arg-type]  # it says what it takes itself
+            min_voxels=min_voxels,
+            min_volume_um3=min_volume_um3,
+            tolerance_um=tolerance_um,
+            centroid_px=centroid_px,
+            centroid_um=centroid_um,
+        )
+        opened = Project.open(project)
+        done = run(opened, tuple(model or ()), round_number, split, out, options=options)
+        out.result(done.to_dict(), done.tables(everything, compare))

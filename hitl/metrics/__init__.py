@@ -14,7 +14,7 @@ from hitl.metrics.detection import (
     count_overlapping,
     match_centroids,
 )
-from hitl.metrics.items import METRICS, Items, make_items
+from hitl.metrics.items import METRICS, ItemPairs, Items, make_items, pair_items
 from hitl.metrics.jaccard import aji, aji_cellpose, aji_plus
 from hitl.metrics.left_out import Kept, keep, restrict, touches_border
 from hitl.metrics.matching import Matching, match, mean_ap, seg
@@ -38,6 +38,7 @@ __all__ = [
     "Convention",
     "Difference",
     "Interval",
+    "ItemPairs",
     "Items",
     "Kept",
     "LeftOut",
@@ -68,6 +69,7 @@ __all__ = [
     "match_centroids",
     "mean_ap",
     "overlap_scores",
+    "pair_items",
     "restrict",
     "score",
     "seg",

@@ -19,8 +19,8 @@ class AverageScores:
     Parameters
     ----------
     groups : dict of str to dict
-        Per group (such as a channel) the mean of each of `Scores.flat`'s values over its stacks;
-        stacks where it is None are left out, and it is None where it is so in all.
+        Per group (such as a field of view) the mean of each of `Scores.flat`'s values over its
+        stacks; stacks where it is None are left out, and it is None where it is so in all.
     mean : dict of str to (float or None)
         Mean over groups, likewise: each group counts once, however many stacks it has.
     n_stacks : dict of str to int
@@ -40,12 +40,12 @@ class AverageScores:
 
 
 def average(groups: Mapping[str, Sequence[Scores]]) -> AverageScores:
-    """Average over the stacks of each group, then over groups, as one does with channels.
+    """Average over the stacks of each group (such as the channels of a field), then over groups.
 
     Parameters
     ----------
     groups : mapping of str to sequence of Scores
-        For instance ``{"Cy3": [...], "GFP": [...]}``.
+        For instance ``{"field 1": [...], "field 2": [...]}``.
 
     Returns
     -------

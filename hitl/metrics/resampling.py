@@ -1,9 +1,10 @@
 """How far scores may be trusted: intervals from resampling, and tests of paired differences.
 
-Stacks are drawn with replacement first, then objects within each drawn stack (the hierarchical
-bootstrap of Saravanan, Berman and Sober, Neurons, Behavior, Data Analysis and Theory 2020), since
-objects of one stack resemble each other. Of one stack per group, only objects are drawn: such an
-interval says nothing about other stacks.
+Groups of stacks (fields of view, whose stacks are their channels; mostly one stack each) are drawn
+with replacement first, then objects within each of their stacks (the hierarchical bootstrap of
+Saravanan, Berman and Sober, Neurons, Behavior, Data Analysis and Theory 2020), since objects of one
+field resemble each other. Of a single group only objects are drawn: such an interval says nothing
+about other fields of view.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from hitl.errors import MetricError
 from hitl.metrics.contingency import Floats
-from hitl.metrics.items import METRICS, Items, metrics_of
+from hitl.metrics.items import METRICS, ItemPairs, Items, metrics_of
 
 RESAMPLES = 2000
 LEVEL = 0.95
@@ -78,7 +79,7 @@ def bootstrap(
     Parameters
     ----------
     groups : mapping of str to sequence of Items
-        Per group (such as a channel) the items of each stack.
+        Per group (such as a field of view) the items of each stack (such as a channel).
     resamples : int
     level : float
         In (0, 1).
@@ -102,7 +103,7 @@ def bootstrap(
 
 
 def compare_runs(
-    groups: Mapping[str, Sequence[tuple[Items, Items]]],
+    groups: Mapping[str, Sequence[ItemPairs]],
     *,
     resamples: int = RESAMPLES,
     level: float = LEVEL,
@@ -112,8 +113,8 @@ def compare_runs(
 
     Parameters
     ----------
-    groups : mapping of str to sequence of (Items, Items)
-        Per group and stack the items of the first and the second model.
+    groups : mapping of str to sequence of ItemPairs
+        Per group and stack the items of the first and the second model, side by side.
     resamples : int
         Of the bootstrap, and of the permutation test.
     level : float
@@ -129,10 +130,10 @@ def compare_runs(
     Raises
     ------
     MetricError
-        As `bootstrap`, or items of a stack that differ in their truth objects.
+        As `bootstrap`.
     """
     _check(groups, resamples, level)
-    stacks = {name: [_paired(*pair) for pair in pairs] for name, pairs in groups.items()}
+    stacks = {name: [(pair.first, pair.second) for pair in pairs] for name, pairs in groups.items()}
     found = [_means(stacks, lambda rows: tuple(r.sum(0)[None] for r in rows))[k] for k in (0, 1)]
     first, second = found[0][0], found[1][0]
     drawn = _resampled(stacks, resamples, seed)
@@ -143,7 +144,7 @@ def compare_runs(
         by_chance = swapped[1][:, k] - swapped[0][:, k]
         known = by_chance[~np.isnan(by_chance)]
         as_large = np.count_nonzero(np.abs(known) >= abs(difference) - 1e-12)
-        p = None if np.isnan(difference) else (1 + as_large) / (1 + len(known))
+        p = None if np.isnan(difference) else float((1 + as_large) / (1 + len(known)))
         low, high = _percentiles(drawn[1][:, k] - drawn[0][:, k], level)
         out[name] = Difference(
             _number(first[k]), _number(second[k]), _number(difference), low, high, p
@@ -159,20 +160,6 @@ def _check(groups: Mapping[str, Sequence[Any]], resamples: int, level: float) ->
         raise MetricError(
             f"expected at least one resample and a level between 0 and 1, got {resamples}, {level}"
         )
-
-
-def _paired(first: Items, second: Items) -> Sums:
-    """Rows of both models, so that row n of one belongs to row n of the other."""
-    if len(first.truth) != len(second.truth):
-        raise MetricError(
-            f"expected two models on the same truth objects, got {len(first.truth)} and "
-            f"{len(second.truth)}: score both against the same labels"
-        )
-    nothing = np.zeros_like
-    return (
-        np.concatenate([first.truth, first.spurious, nothing(second.spurious)]),
-        np.concatenate([second.truth, nothing(first.spurious), second.spurious]),
-    )
 
 
 def _means(
@@ -198,16 +185,18 @@ def _resampled(
 ) -> tuple[Floats, ...]:
     """Metrics of each model in every resample, shape (resamples, metrics)."""
     random = np.random.default_rng(seed)
-    by_group = []
-    for parts in stacks.values():
-        drawn = random.integers(0, len(parts), (resamples, len(parts)))
-        models = [np.empty((resamples, len(parts), len(METRICS))) for _ in parts[0]]
-        for number, rows in enumerate(parts):
-            here = drawn == number
-            for values, sums in zip(models, _drawn(rows, int(here.sum()), random), strict=True):
-                values[here] = metrics_of(sums)
-        by_group.append([_mean(values.swapaxes(0, 1)) for values in models])
-    return tuple(_mean(np.stack(model)) for model in zip(*by_group, strict=True))
+    drawn = random.integers(0, len(stacks), (resamples, len(stacks)))
+    models = [
+        np.empty((len(stacks), resamples, len(METRICS))) for _ in next(iter(stacks.values()))[0]
+    ]
+    for number, parts in enumerate(stacks.values()):
+        here = (drawn == number).T
+        found = [
+            [metrics_of(sums) for sums in _drawn(rows, int(here.sum()), random)] for rows in parts
+        ]
+        for values, by_stack in zip(models, zip(*found, strict=True), strict=True):
+            values[here] = _mean(np.stack(by_stack))
+    return tuple(_mean(values) for values in models)
 
 
 def _drawn(rows: Sums, times: int, random: np.random.Generator) -> Sums:

@@ -1,4 +1,4 @@
-"""Scores of several models or stacks as tables for the terminal."""
+"""Scores of one, or of several models or stacks, as tables for the terminal."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from rich import box
 from rich.table import Table
 
 from hitl.metrics.averages import AverageScores
+from hitl.metrics.resampling import Difference, Interval
 from hitl.metrics.scores import Scores
 from hitl.metrics.voxel import CLASS_NAMES
 
@@ -21,9 +22,29 @@ SUMMARY_COLUMNS = {
     "mAP": "mean_ap_50_95",
     "PQ": "pq",
     "SEG": "seg",
+    "AJI": "aji",
     "truth": "n_truth",
     "found": "n_pred",
 }
+METRIC_ROWS = {
+    "evaluation score": "evaluation_score",
+    "F1 at IoU 0.5": "f1",
+    "precision at IoU 0.5": "precision",
+    "recall at IoU 0.5": "recall",
+    "AP at IoU 0.5": "ap",
+    "mean AP, IoU 0.5–0.95": "mean_ap_50_95",
+    "PQ at IoU 0.5": "pq",
+    "SEG": "seg",
+    "AJI": "aji",
+    "F1 of boundaries": "boundary.f1",
+    "F1 of centroids": "centroids.f1",
+    "F1 of overlap-counted objects": "overlapping.f1",
+    "objects in the truth": "n_truth",
+    "objects found": "n_pred",
+    "count error": "count_error",
+}
+"""What a person sees of one prediction; the rest is behind `--all` and in the JSON."""
+INTERVAL_COLUMNS = {"score": "evaluation_score", "F1": "f1", "mAP": "mean_ap_50_95", "AJI": "aji"}
 VOXEL_COLUMNS = {"precision": "precision", "recall": "recall", "F1": "f1", "IoU": "iou"}
 NAME_WIDTH = 12
 MOST_THRESHOLDS = 10
@@ -37,6 +58,66 @@ ERROR_COLUMNS = {
 def score_table(rows: Mapping[str, Scores | AverageScores], *, title: str = "Scores") -> Table:
     """One row per model or stack: evaluation score, F1 … at IoU 0.5, mean AP, PQ, SEG, counts."""
     return _table(rows, SUMMARY_COLUMNS, title)
+
+
+def metric_table(
+    scores: Scores | AverageScores, intervals: Mapping[str, Interval], *, title: str = "Scores"
+) -> Table:
+    """One row per metric, with its interval where there is one."""
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    table.add_column("metric")
+    table.add_column("value", justify="right")
+    table.add_column("95 %", justify="right")
+    values = _values(scores)
+    for name, key in METRIC_ROWS.items():
+        between = intervals.get(key)
+        table.add_row(name, _cell(key, values.get(key)), "" if between is None else _span(between))
+    return table
+
+
+def interval_table(
+    rows: Mapping[str, Mapping[str, Interval]], *, title: str = "95 % intervals"
+) -> Table:
+    """One row per model: between what the main metrics lie, by resampling fields and objects."""
+    table = _empty_table(tuple(INTERVAL_COLUMNS), title)
+    for name, row in rows.items():
+        table.add_row(name, *(_span(row[key]) for key in INTERVAL_COLUMNS.values()))
+    return table
+
+
+def difference_table(differences: Mapping[str, Difference], first: str, second: str) -> Table:
+    """One row per metric: both models, the difference with its interval, and its p."""
+    title = f"{second} against {first}, on the same objects"
+    table = _empty_table(("first", "second", "difference", "95 %", "p"), title)
+    for name, found in differences.items():
+        sign = "–" if found.difference is None else f"{found.difference:+.3f}"
+        between = _span(Interval(found.low, found.high), "+.3f")
+        p = "–" if found.p is None else f"{found.p:.4f}"
+        table.add_row(name, _cell(name, found.first), _cell(name, found.second), sign, between, p)
+    return table
+
+
+def convention_table(scores: Scores, *, title: str = "AP as others count it") -> Table:
+    """One row per convention: AP by IoU threshold, and mean AP."""
+    shown = [m.threshold for m in scores.matchings if round(10 * m.threshold, 6) % 1 == 0]
+    table = _empty_table((*(f"{t:g}" for t in shown), "mAP"), title)
+    for found in scores.conventions:
+        by_threshold = {m.threshold: m.ap for m in found.matchings}
+        cells = [_cell("ap", by_threshold.get(t)) for t in shown]
+        table.add_row(found.name, *cells, _cell("ap", found.mean_ap))
+    return table
+
+
+def border_table(
+    rows: Mapping[str, Scores | AverageScores], *, title: str = "Objects that touch the border"
+) -> Table:
+    """Two rows per model or stack: with the objects that touch the border, and without."""
+    table = _empty_table(("border", *SUMMARY_COLUMNS), title)
+    for name, row in rows.items():
+        for kind in ("with", "without"):
+            keys = [f"border.{kind}.{key}" for key in SUMMARY_COLUMNS.values()]
+            table.add_row(name, kind, *_cells(_values(row), keys))
+    return table
 
 
 def error_table(rows: Mapping[str, Scores | AverageScores], *, title: str = "Errors") -> Table:
@@ -119,6 +200,15 @@ def _cells(row: Row, keys: Sequence[str]) -> list[str]:
 def _cell(key: str, value: float | None) -> str:
     if value is None:
         return "–"
+    key = key.removeprefix("border.with.").removeprefix("border.without.")
     if key.startswith(("n_", "errors.")) or key.endswith((".tp", ".fp", ".fn")):
         return f"{round(value, 1):g}"
+    if key == "count_error":
+        return f"{round(value, 1):+g}"
     return f"{value:.3f}"
+
+
+def _span(between: Interval, pattern: str = ".3f") -> str:
+    if between.low is None or between.high is None:
+        return "–"
+    return f"{between.low:{pattern}} to {between.high:{pattern}}"

@@ -1,0 +1,356 @@
+"""How well people agree with each other, and with themselves: the ceiling of any model's score."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotations.volume import Spacing
+from hitl.ceiling import new_file, write_agreement
+from hitl.errors import NothingToDoError, ProjectError
+from hitl.metrics.options import ScoreOptions
+from hitl.metrics.resampling import Interval, bootstrap
+from hitl.metrics.scores import Scores
+from hitl.metrics.summary import score
+from hitl.postprocess import edge_class
+from hitl.project import Project
+from hitl.reporting import Reporter
+from hitl.scoring import common_spacing, note_what_is_missing, read_label_file
+
+Kind = Literal["annotators", "self"]
+
+_KEYS = (
+    "evaluation_score",
+    "full",
+    "sub",
+    "f1",
+    "ap",
+    "pq",
+    "mean_ap_50_95",
+    "seg",
+    "aji",
+    "aji_plus",
+    "boundary.f1",
+    "centroids.f1",
+    "overlapping.f1",
+)
+
+
+@dataclass(frozen=True)
+class Rater:
+    """One of the two opinions.
+
+    Parameters
+    ----------
+    name : str
+        Who.
+    source : str
+        File name, or the round.
+    objects : int
+    """
+
+    name: str
+    source: str
+    objects: int = 0
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far two label images of one stack agree, neither being the truth.
+
+    Parameters
+    ----------
+    kind : {'annotators', 'self'}
+        Two people, or one person at two times.
+    stack : str
+    first, second : Rater
+    values : dict of str to (float or None)
+        Keys as in `Scores.flat`, each the mean of both directions (first as truth, second as
+        truth), which only differ for the evaluation score, full, sub, SEG and AJI; and
+        ``thresholds.<t>.f1`` and ``.ap``, ``voxels.<class>.f1`` and ``.iou``.
+    intervals : dict of str to Interval
+        From resampling the objects: the mean of both directions' ends.
+    errors : dict of str to int
+        What became of the first's objects in the second's labels.
+    cases : tuple of mapping
+        The same as a list of places; "truth" is the first.
+    spacing_um : (float, float, float) or None
+    options : ScoreOptions
+    reasons : dict of str to str
+        Why a value is None.
+    file : Path or None
+        Where it was kept, in a project.
+    """
+
+    kind: Kind
+    stack: str
+    first: Rater
+    second: Rater
+    values: dict[str, float | None]
+    intervals: dict[str, Interval]
+    errors: dict[str, int]
+    cases: tuple[dict[str, Any], ...]
+    spacing_um: Spacing | None
+    options: ScoreOptions
+    reasons: dict[str, str] = field(default_factory=dict)
+    file: Path | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `--json` prints, and what the project keeps."""
+        return {
+            **asdict(self),
+            "intervals": {key: asdict(found) for key, found in self.intervals.items()},
+            "cases": list(self.cases),
+            "spacing_um": self.spacing_um and list(self.spacing_um),
+            "file": None if self.file is None else str(self.file),
+        }
+
+    def tables(self) -> Any:
+        """Return what is printed for people."""
+        from rich.console import Group
+
+        from hitl.tables import plain_table
+
+        rows = []
+        for key in _KEYS:
+            value, between = self.values[key], self.intervals.get(key)
+            known = between is not None and between.low is not None and between.high is not None
+            span = f"{between.low:.3f} to {between.high:.3f}" if between and known else ""
+            rows.append((key, "–" if value is None else f"{value:.3f}", span))
+        raters = f"{self.first.name} ({self.first.source}), {self.second.name}"
+        title = f"{self.stack}: {raters} ({self.second.source})"
+        counts = f"{self.first.objects} and {self.second.objects} objects"
+        kept = [] if self.file is None else [f"kept in {self.file}"]
+        table = plain_table(("agreement", "value", "95 %"), rows, title=title, right=("value",))
+        return Group(table, counts, *kept)
+
+
+def agree(
+    first: NDArray[np.integer[Any]],
+    second: NDArray[np.integer[Any]],
+    *,
+    kind: Kind,
+    stack: str,
+    raters: tuple[Rater, Rater],
+    spacing_um: Spacing | None = None,
+    options: ScoreOptions | None = None,
+    classes: bool = True,
+) -> tuple[Agreement, Scores]:
+    """Compare two label images of which neither is the truth.
+
+    Parameters
+    ----------
+    first, second : ndarray of integers, shape (Z, Y, X)
+    kind : {'annotators', 'self'}
+    stack : str
+    raters : (Rater, Rater)
+    spacing_um : (float, float, float), optional
+        Voxel size (z, y, x) in µm.
+    options : ScoreOptions, optional
+    classes : bool
+        Compare the voxels of each class too.
+
+    Returns
+    -------
+    Agreement, Scores
+        The scores take the first for the truth.
+
+    Raises
+    ------
+    MetricError
+        As `hitl.metrics.score`.
+    """
+    a, b = (edge_class(labels) if classes else None for labels in (first, second))
+    forward = score(
+        first, second, spacing_um=spacing_um, options=options, truth_classes=a, pred_classes=b
+    )
+    backward = score(
+        second, first, spacing_um=spacing_um, options=options, truth_classes=b, pred_classes=a
+    )
+    ends = [bootstrap({"": [found.items]}) for found in (forward, backward)]
+    values = _both_ways(forward.flat(), backward.flat())
+    reasons = {**backward.reasons, **forward.reasons}
+    agreement = Agreement(
+        kind=kind,
+        stack=stack,
+        first=Rater(raters[0].name, raters[0].source, forward.n_truth),
+        second=Rater(raters[1].name, raters[1].source, forward.n_pred),
+        values=values,
+        intervals={key: _middle(ends[0][key], ends[1][key]) for key in ends[0] if key in values},
+        errors=forward.errors,
+        cases=tuple(case.to_dict() for case in forward.cases),
+        spacing_um=spacing_um,
+        options=forward.options,
+        reasons={
+            key: reasons.get(key) or reasons[key.split(".")[0]]
+            for key, value in values.items()
+            if value is None
+        },
+    )
+    return agreement, forward
+
+
+def agree_files(
+    first: Path,
+    second: Path,
+    reporter: Reporter,
+    *,
+    kind: Kind = "annotators",
+    names: tuple[str, str] | None = None,
+    axes: str | None = None,
+    spacing_um: Spacing | None = None,
+    options: ScoreOptions | None = None,
+    project: Project | None = None,
+    stack: str | None = None,
+) -> Agreement:
+    """Compare two label files; kept in the project where one is given.
+
+    Parameters
+    ----------
+    first, second : Path
+    reporter : Reporter
+    kind : {'annotators', 'self'}
+    names : (str, str), optional
+        Who; the file names when not given.
+    axes : str, optional
+    spacing_um : (float, float, float), optional
+        Voxel size (z, y, x) in µm; of the stack or the files when not given.
+    options : ScoreOptions, optional
+    project : Project, optional
+    stack : str, optional
+        The stack that both label; needed with a project.
+
+    Raises
+    ------
+    FormatError
+        A file that cannot be read as labels.
+    MetricError
+        Label images of different shapes, or no spacing for an option in µm.
+    ProjectError
+        A project without a stack, or the reverse, or labels of another shape than the stack.
+    """
+    if (project is None) != (stack is None):
+        raise ProjectError("--project and --stack: expected both or neither, got one")
+    a, b = (read_label_file(path, axes, reporter) for path in (first, second))
+    if project is not None and stack is not None:
+        info = project.store().stack(stack).info
+        if a.labels.shape != info.zyx:
+            raise ProjectError(
+                f"{first}: expected labels of {stack}'s shape {info.zyx}, got {a.labels.shape}"
+            )
+        spacing_um = spacing_um or info.spacing_um
+    spacing_um = common_spacing(a, b, spacing_um, reporter)
+    who = names or (first.name, second.name)
+    found, forward = agree(
+        a.labels,
+        b.labels,
+        kind=kind,
+        stack=stack or first.stem,
+        raters=(Rater(who[0], first.name), Rater(who[1], second.name)),
+        spacing_um=spacing_um,
+        options=options,
+    )
+    note_what_is_missing(forward, reporter)
+    return found if project is None else _keep(project, found)
+
+
+def agree_rounds(
+    project: Project,
+    stack: str,
+    rounds: tuple[int, int],
+    reporter: Reporter,
+    *,
+    options: ScoreOptions | None = None,
+) -> Agreement:
+    """Compare a stack's labels in two rounds, where both are verified, and keep the result.
+
+    Objects of which no more than half is verified in both rounds do not count.
+
+    Parameters
+    ----------
+    project : Project
+    stack : str
+    rounds : (int, int)
+    reporter : Reporter
+    options : ScoreOptions, optional
+
+    Raises
+    ------
+    UnknownRoundError, UnknownStackError
+    NothingToDoError
+        Nothing is verified in both rounds.
+    """
+    store = project.store()
+    views = [store.stack(stack, round=number) for number in rounds]
+    verified = np.logical_and(*(np.asarray(view.verified[...]) > 0 for view in views))
+    if not verified.any():
+        raise NothingToDoError(
+            f"nothing of {stack} is verified both in round {rounds[0]} and in round {rounds[1]}; "
+            "`hitl log` lists the rounds"
+        )
+    labels = [_within(np.asarray(view.labels[...], np.uint32), verified) for view in views]
+    authors = {entry.round: entry.author for entry in store.rounds()}
+    who = [authors.get(number) or "unknown" for number in rounds]
+    found, forward = agree(
+        labels[0],
+        labels[1],
+        kind="self" if who[0] == who[1] else "annotators",
+        stack=stack,
+        raters=(Rater(who[0], f"round {rounds[0]}"), Rater(who[1], f"round {rounds[1]}")),
+        spacing_um=views[0].info.spacing_um,
+        options=options,
+        classes=bool(verified.all()),
+    )
+    note_what_is_missing(forward, reporter)
+    equal = int(np.count_nonzero(forward.at_half.iou == 1))
+    if equal:
+        reporter.note(
+            f"{equal} of {forward.n_truth} objects are the same to the voxel: where the later "
+            "round was drawn upon the earlier one, this is no second opinion"
+        )
+    return _keep(project, found)
+
+
+def _both_ways(
+    forward: Mapping[str, float | None], backward: Mapping[str, float | None]
+) -> dict[str, float | None]:
+    keys = [key for key in forward if _is_symmetric(key)]
+    both = {key: (forward[key], backward.get(key)) for key in keys}
+    values = {key: None if a is None or b is None else (a + b) / 2 for key, (a, b) in both.items()}
+    return {**dict.fromkeys(_KEYS), **values}
+
+
+def _is_symmetric(key: str) -> bool:
+    if key in _KEYS:
+        return True
+    return key.startswith(("thresholds.", "voxels.")) and key.endswith((".f1", ".ap", ".iou"))
+
+
+def _middle(a: Interval, b: Interval) -> Interval:
+    if a.low is None or a.high is None or b.low is None or b.high is None:
+        return Interval(None, None)
+    return Interval((a.low + b.low) / 2, (a.high + b.high) / 2)
+
+
+def _within(labels: NDArray[np.uint32], verified: NDArray[np.bool_]) -> NDArray[np.uint32]:
+    """Labels of the objects that are mostly verified, cut to what is."""
+    if verified.all():
+        return labels
+    ids, inverse = np.unique(labels, return_inverse=True)
+    inverse = inverse.ravel()
+    inside = np.bincount(inverse, weights=verified.ravel(), minlength=len(ids))
+    wanted = np.where(2 * inside > np.bincount(inverse), ids, 0).astype(np.uint32)
+    kept = wanted[inverse].reshape(labels.shape)
+    return np.where(verified, kept, np.uint32(0))
+
+
+def _keep(project: Project, found: Agreement) -> Agreement:
+    file = new_file(project)
+    kept = replace(found, file=file)
+    write_agreement(file, kept.to_dict())
+    return kept

@@ -1,0 +1,86 @@
+"""What a project keeps of agreement between people, and the ceiling that it sets for models."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hitl.errors import ProjectError
+from hitl.project import Project, now, write_json
+
+FOLDER = "agreement"
+"""In the project's folder: one JSON file per pair of label images that were compared."""
+
+
+def new_file(project: Project) -> Path:
+    """Return where the next agreement goes; its folder exists then."""
+    folder = project.folder / FOLDER
+    folder.mkdir(exist_ok=True)
+    number = 1 + max((int(p.stem) for p in folder.glob("[0-9]*.json")), default=0)
+    return folder / f"{number:04d}.json"
+
+
+def write_agreement(file: Path, found: Mapping[str, Any]) -> None:
+    """Write `hitl.agreement.Agreement.to_dict`, and when."""
+    write_json(file, {"made": now(), **found})
+
+
+def read_agreements(project: Project) -> list[dict[str, Any]]:
+    """Return what the project keeps, oldest first, as `Agreement.to_dict` has it, and ``made``.
+
+    Raises
+    ------
+    ProjectError
+        A file that is damaged.
+    """
+    found = []
+    for file in sorted((project.folder / FOLDER).glob("[0-9]*.json")):
+        try:
+            read = json.loads(file.read_text(encoding="utf-8"))
+            if not isinstance(read["values"], dict):
+                raise ValueError("values")
+        except (ValueError, KeyError, TypeError) as error:
+            raise ProjectError(
+                f"{file}: expected an agreement, got something else; delete it and compare again"
+            ) from error
+        found.append(read)
+    return found
+
+
+def ceiling(agreements: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the mean agreement by kind: over the pairs of each stack, then over stacks.
+
+    Parameters
+    ----------
+    agreements : iterable of mapping
+        As `read_agreements` gives them.
+
+    Returns
+    -------
+    dict of str to dict
+        Per kind that there is ("annotators", "self"): ``mean`` by key, ``stacks``, ``pairs``.
+    """
+    by_kind: dict[str, dict[str, list[Mapping[str, float | None]]]] = {}
+    for found in agreements:
+        stacks = by_kind.setdefault(found["kind"], {})
+        stacks.setdefault(found["stack"], []).append(found["values"])
+    return {
+        kind: {
+            "mean": _means([_means(pairs) for pairs in stacks.values()]),
+            "stacks": list(stacks),
+            "pairs": sum(map(len, stacks.values())),
+        }
+        for kind, stacks in by_kind.items()
+    }
+
+
+def _means(rows: list[Mapping[str, float | None]]) -> dict[str, float | None]:
+    means: dict[str, float | None] = {}
+    for key in dict.fromkeys(key for row in rows for key in row):
+        known = [value for row in rows if (value := row.get(key)) is not None]
+        means[key] = float(np.mean(known)) if known else None
+    return means
