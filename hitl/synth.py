@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import tempfile
+import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,12 +16,13 @@ from numpy.typing import NDArray
 
 from annotations.formats import open_image, write_image_tiff, write_labels_tiff
 from annotations.volume import Spacing
+from hitl.catalogue import Options, parameter_descriptions, type_name
 from hitl.errors import ConfigError, LeakageError, NothingToDoError, ProjectError
 from hitl.ingest import AddRequest, add_stack, channel_index, open_label_file
 from hitl.project import Project, write_json
 from hitl.reporting import Reporter
 from hitl.schema import options_model, validate
-from models.synthetic import NucleiGenerator, SyntheticStack, like, random_generator
+from models.synthetic import NucleiGenerator, Ranges, SyntheticStack, like, random_generator
 from models.synthetic.preview import preview_png
 
 DEFAULT_SHAPE = (32, 128, 128)
@@ -152,6 +154,26 @@ def synthesise(request: SynthRequest, reporter: Reporter) -> Synthesised:
             )
     reporter.progress(len(names), len(names), "drawing stacks")
     return Synthesised(request.folder, tuple(pairs), request.into)
+
+
+def generator_options() -> Options:
+    """List what `--set` takes, and from where it is drawn if it is not said."""
+    spans = {item.name: item.default for item in dataclasses.fields(Ranges)}
+    hints = typing.get_type_hints(NucleiGenerator)
+    meanings = parameter_descriptions(NucleiGenerator.__doc__ or "")
+    return Options(
+        "synth",
+        tuple(
+            (
+                item.name,
+                type_name(hints[item.name]),
+                "drawn, {:g} to {:g}".format(*spans[item.name]) if item.name in spans else "drawn",
+                meanings[item.name],
+            )
+            for item in dataclasses.fields(NucleiGenerator)
+            if item.name not in _RESERVED
+        ),
+    )
 
 
 def _checked_settings(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,9 @@ from hitl.cli.file_verbs import PANEL
 
 @app.command(rich_help_panel=PANEL)
 def synth(
-    dest: Annotated[Path, typer.Argument(metavar="DEST", help="Folder for the files.")],
+    dest: Annotated[
+        Path | None, typer.Argument(metavar="DEST", help="Folder for the files.")
+    ] = None,
     count: Annotated[int, typer.Option("--count", min=1, max=100_000, help="Stacks to draw.")] = 1,
     like: Annotated[
         Path | None,
@@ -64,12 +66,22 @@ def synth(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace files of the same names.")
     ] = False,
+    options: Annotated[
+        bool, typer.Option("--options", help="List what --set takes, and draw nothing.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Draw synthetic stacks with their exact truth, of many looks or like your own."""
     from hitl.config import parse_settings
-    from hitl.synth import SynthRequest, synthesise
+    from hitl.synth import SynthRequest, generator_options, synthesise
 
+    if options:
+        with console(as_json) as out:
+            found = generator_options()
+            out.result(found.to_dict(), found.table())
+        return
+    if dest is None:
+        raise typer.BadParameter("say DEST, the folder for the files")
     if like is not None and like_project is not None:
         raise typer.BadParameter("give --like or --like-project, not both")
     if stack is not None and like_project is None:

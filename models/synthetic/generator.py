@@ -43,6 +43,7 @@ class NucleiGenerator:
     mitotic : float
         Share of nuclei that are condensed chromosomes: flat, granular and bright.
     arrangement : {'scattered', 'ball', 'sheet', 'clusters'}
+        Where nuclei lie.
     clearance : float
         Least distance of two centres over the sum of their radii; below 1 they press each other.
     brightness_spread : float

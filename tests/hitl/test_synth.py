@@ -132,6 +132,15 @@ def test_bad_input_is_one_line_and_leaves_no_file(
     assert not (tmp_path / "new").exists() or not any((tmp_path / "new").iterdir())
 
 
+def test_options_are_listed(command: Command, refused: Callable[..., str]) -> None:
+    listed = command("synth", "--options")["options"]
+    names = {option["key"] for option in listed}
+    reserved = {"shape", "spacing_um", "diameter_um"}
+    assert names == set(NucleiGenerator.__dataclass_fields__) - reserved
+    assert all(option["meaning"] and option["default"].startswith("drawn") for option in listed)
+    assert "DEST" in refused("synth", code=2)
+
+
 def test_a_file_is_no_folder(tmp_path: Path, refused: Callable[..., str]) -> None:
     (tmp_path / "file").write_text("")
     assert "is a file; name a folder" in refused("synth", tmp_path / "file")
