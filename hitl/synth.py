@@ -158,7 +158,7 @@ def synthesise(request: SynthRequest, reporter: Reporter) -> Synthesised:
 
 def generator_options() -> Options:
     """List what `--set` takes, and from where it is drawn if it is not said."""
-    spans = {item.name: item.default for item in dataclasses.fields(Ranges)}
+    spans = dataclasses.asdict(Ranges())
     hints = typing.get_type_hints(NucleiGenerator)
     meanings = parameter_descriptions(NucleiGenerator.__doc__ or "")
     return Options(

@@ -212,6 +212,8 @@ def _flat(rng: np.random.Generator, span: Range) -> float:
 
 
 def _log(rng: np.random.Generator, span: Range) -> float:
+    if span[0] <= 0:
+        return _flat(rng, span)
     return float(math.exp(rng.uniform(math.log(span[0]), math.log(span[1]))))
 
 

@@ -221,7 +221,7 @@ def test_any_draw_of_the_ranges_gives_an_exact_stack(
 @given(seed=st.integers(0, 2**32), diameter=st.floats(4, 20))
 def test_what_was_said_is_not_drawn(seed: int, diameter: float) -> None:
     rng = np.random.default_rng(seed)
-    ranges = Ranges(photons=(50, 60), absent=1.0)
+    ranges = Ranges(photons=(50, 60), background=(0.0, 0.1), absent=1.0)
     options = random_generator(rng, (16, 48, 48), SPACING, diameter, ranges)
     assert options.spacing_um == SPACING
     assert options.diameter_um == diameter
