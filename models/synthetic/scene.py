@@ -15,6 +15,7 @@ from models.synthetic.stack import SyntheticError, SyntheticStack
 Floats = NDArray[np.float32]
 
 _LEAST_VOXELS = 4
+_TRIES = 20
 _MITOTIC_AXES = (0.35, 0.85, 0.75)
 
 
@@ -31,14 +32,18 @@ def draw_scene(options: NucleiGenerator, rng: np.random.Generator) -> SyntheticS
     SyntheticError
         When not one nucleus could be drawn.
     """
-    bodies, mitotic = _bodies(options, rng)
-    unevenness = _unevenness(options, rng)
-    labels, depth = draw_bodies(bodies, options.shape, options.spacing_um, unevenness)
-    del unevenness
-    kept = keep_whole(labels, _LEAST_VOXELS)
-    if len(kept) == 1:
+    for _ in range(_TRIES):
+        bodies, mitotic = _bodies(options, rng)
+        labels, depth = draw_bodies(
+            bodies, options.shape, options.spacing_um, _unevenness(options, rng)
+        )
+        kept = keep_whole(labels, _LEAST_VOXELS)
+        if len(kept) > 1:
+            break
+    else:
         raise SyntheticError(
-            "not one nucleus fell into the stack; give more nuclei, another seed or a larger shape"
+            f"not one nucleus fell into the stack in {_TRIES} tries; give more nuclei or a larger "
+            "shape"
         )
     old = kept[1:].astype(np.intp) - 1
     bodies = Bodies(bodies.centres[old], bodies.frames[old], bodies.bends[old], bodies.reaches[old])
