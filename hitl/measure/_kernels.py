@@ -189,7 +189,7 @@ def add_surfaces(ranks: Any, z_from: Any, weights: Any, areas: Any, table: Any, 
 def _mark_boundary(here: Any, up: Any, down: Any, north: Any, south: Any, flags: Any) -> Any:
     """Set flags[k] where voxel k + 1 is an object's and has another face neighbour; count them."""
     west, east = here[:-2], here[2:]
-    total = 0
+    total: Any = 0
     for k in range(west.shape[0]):
         v = here[k + 1]
         beside = (v ^ west[k]) | (v ^ east[k]) | (v ^ north[k + 1]) | (v ^ south[k + 1])

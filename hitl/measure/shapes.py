@@ -114,8 +114,8 @@ def measure_shapes(source: VoxelSource, progress: Progress) -> Shapes:
     areas = np.zeros((n, 2))
     table, used = np.zeros(1 << 12, np.int64), 0
     ends = np.full((*shape[:2], 2), -1, np.int32)
-    owners, points = [], []
     counts = np.zeros(n, np.int64)
+    boundary = []
     for z_start, z_stop in slabs(shape):
         ranks = _padded_ranks(source, ids, z_start, z_stop)
         _kernels.add_moments(ranks, z_start, sums, boxes, first)
@@ -124,25 +124,44 @@ def measure_shapes(source: VoxelSource, progress: Progress) -> Shapes:
             ranks, 1 if z_start else 0, area_weights(source.spacing_um), areas, table, used
         )
         _kernels.row_ends(ranks, ends[z_start:z_stop, :, 0], ends[z_start:z_stop, :, 1])
-        flags = np.zeros((z_stop - z_start, shape[1], -(-shape[2] // 8) * 8), np.uint8)
-        total = _kernels.mark_boundary(ranks, flags)
-        owner, where = np.empty(total, np.int32), np.empty((total, 3), np.int32)
-        _kernels.collect_boundary(ranks, flags, z_start, counts, owner, where)
-        owners.append(owner)
-        points.append(where)
+        boundary.append(_boundary(ranks, z_start, counts))
         progress(z_stop, shape[0], "shapes")
-    starts = np.concatenate([[0], np.cumsum(counts)])
-    grouped = np.empty((int(starts[-1]), 3), np.int32)
-    fill = starts[:-1].copy()
-    for owner, where in zip(owners, points, strict=True):
-        _kernels.group_points(owner, where, fill, grouped)
     keys = np.sort(table[table != 0])
     touching = np.stack([keys >> 32, keys & 0xFFFFFFFF], axis=1) - 1
     centres, covariances = _moments(sums, first, source.spacing_um)
     return Shapes(
-        ids, sums[:, 0], boxes, centres, covariances, areas, touching, grouped, starts, ends,
-        shape, source.spacing_um,
+        ids, sums[:, 0], boxes, centres, covariances, areas, touching,
+        *_grouped(boundary, counts), ends, shape, source.spacing_um,
     )  # fmt: skip
+
+
+def _boundary(
+    ranks: NDArray[np.int32], z_start: int, counts: NDArray[np.int64]
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return owner and (z, y, x) of a padded slab's boundary voxels; add to each one's count."""
+    from hitl.measure import _kernels
+
+    depth, height, width = (side - 2 for side in ranks.shape)
+    # Kernels look at eight flags at a time.
+    flags = np.zeros((depth, height, -(-width // 8) * 8), np.uint8)
+    total = _kernels.mark_boundary(ranks, flags)
+    owner, points = np.empty(total, np.int32), np.empty((total, 3), np.int32)
+    _kernels.collect_boundary(ranks, flags, z_start, counts, owner, points)
+    return owner, points
+
+
+def _grouped(
+    boundary: list[tuple[NDArray[np.int32], NDArray[np.int32]]], counts: NDArray[np.int64]
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Return boundary voxels object by object, and where each object's begin."""
+    from hitl.measure import _kernels
+
+    starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    grouped = np.empty((int(starts[-1]), 3), np.int32)
+    fill = starts[:-1].copy()
+    for owner, points in boundary:
+        _kernels.group_points(owner, points, fill, grouped)
+    return grouped, starts
 
 
 def _padded_ranks(
