@@ -12,7 +12,7 @@ from typing import Any, get_args, get_type_hints
 from models.base import Spacing
 from models.synthetic.stack import SyntheticError
 
-BYTES_PER_VOXEL = 48
+BYTES_PER_VOXEL = 64
 """Memory that drawing takes at its peak."""
 
 
