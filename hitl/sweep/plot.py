@@ -46,14 +46,15 @@ def save_plot(path: Path, combinations: Sequence[Combination], title: str) -> No
     shown = combinations[:MOST_LINES]
     if len(shown) < len(combinations):
         title = f"{title} (best {len(shown)} of {len(combinations)})"
-    figure = Figure(figsize=(13, 1.9 + 0.27 * len(shown)), layout="constrained")
+    figure = Figure(figsize=(13, 2.1 + 0.27 * len(shown)), layout="constrained")
     panels = figure.subplots(1, len(PANELS), sharey=True)
     key = _coloured_by(shown)
     styles = _styles(shown, key)
     for axes, column in zip(panels, PANELS, strict=True):
         _draw(axes, shown, column, key, styles)
-    panels[0].set_yticks(range(len(shown)), [one.label for one in shown], fontsize=8)
-    panels[0].set_ylim(len(shown) - 0.5, -0.5)
+    # The header of the labels stands on a line of its own above the best.
+    panels[0].set_yticks(range(-1, len(shown)), _labels(shown), fontsize=8, family="monospace")
+    panels[0].set_ylim(len(shown) - 0.5, -1.5)
     figure.suptitle(f"{title}; higher is better", fontsize=11)
     if key is not None:
         handles = [_mark(style, label) for label, style in styles.items()]
@@ -62,6 +63,18 @@ def save_plot(path: Path, combinations: Sequence[Combination], title: str) -> No
             frameon=False, fontsize=9,
         )  # fmt: skip
     figure.savefig(path, dpi=110)
+
+
+def _labels(shown: Sequence[Combination]) -> list[str]:
+    """Return the names of the options, and a line of their values for each combination."""
+    names = varied_names(shown)
+    rows = [names, *([show(one.varied[name]) for name in names] for one in shown)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(names))]
+    lines = [
+        "  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True))
+        for row in rows
+    ]
+    return lines if names else ["", *(one.label for one in shown)]
 
 
 def _coloured_by(shown: Sequence[Combination]) -> str | None:

@@ -104,6 +104,7 @@ def sweep(project: Project, request: SweepRequest, reporter: Reporter) -> Sweep:
     options, spec, where = _specification(project, request, reporter)
     if not request.yes and count_cells(spec) > ASK_ABOVE:
         raise SweepError(_too_many(project, request.model, {**options, **spec.set}, spec))
+    spec = _with_base_runs(project, spec)
     cells = make_cells(request.model, resolve_base(project, options), spec, where)
     if request.evaluate and not any(s.split == "test" for s in project.store().stacks()):
         raise NothingToDoError("--evaluate: there is no stack of split test; leave it out")
@@ -144,6 +145,23 @@ def _specification(
         if not (request.grid or spec.grids):
             changes["grids"] = ({},)
     return options, spec.model_copy(update=changes), f"{where}: {model}"
+
+
+def _with_base_runs(project: Project, spec: SweepConfig) -> SweepConfig:
+    """Let `base_run` be a run's id here too."""
+
+    def folders(grid: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        if "base_run" not in grid:
+            return grid
+        bases = [resolve_base(project, {"base_run": base})["base_run"] for base in grid["base_run"]]
+        return {**grid, "base_run": bases}
+
+    return spec.model_copy(
+        update={
+            "set": resolve_base(project, spec.set),
+            "grids": tuple(folders(grid) for grid in spec.grids),
+        }
+    )
 
 
 def _too_many(project: Project, model: str, options: Mapping[str, Any], spec: SweepConfig) -> str:
@@ -283,7 +301,7 @@ class _Work:
     def _tell_plan(self) -> None:
         states = [run.state for run in self._runs.values()]
         failed = states.count("failed")
-        parts = [f"{states.count('done')} trained already"]
+        parts = [f"{states.count('done')} trained already"] * ("done" in states)
         parts += [f"{states.count('interrupted')} to continue"] * ("interrupted" in states)
         parts += [f"{failed} failed (again with --retry-failed)"] * bool(failed)
         if states:

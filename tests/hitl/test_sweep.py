@@ -39,6 +39,7 @@ class FakeTrainer:
     sizes: Annotated[tuple[int, ...], MinLen(1)] = (1, 2)
     rate: Annotated[float, Gt(0)] = 1.0
     max_minutes: float | None = None
+    base_run: str | None = None
     seed: int = 0
 
     trained: ClassVar[list[FakeTrainer]] = []
@@ -335,6 +336,24 @@ def test_a_config_holds_grids(sweep: Sweeper, tmp_path: Path) -> None:
     assert "did you mean 'missing'" in sweep("--config", str(file), code=1)["said"]
     file.write_text("sweep: {fak: {}}\n")
     assert "did you mean 'fake'" in sweep("--config", str(file), code=1)["said"]
+
+
+def test_the_projects_own_config_holds_grids(sweep: Sweeper, bench: Bench) -> None:
+    with (bench.project.folder / "hitl.yaml").open("r+") as file:
+        text = file.read().replace("sweep: {}", "sweep: {fake: {grids: [{shrink: [0, 1]}]}}")
+        file.seek(0)
+        file.write(text)
+    assert [cell["options"] for cell in sweep()["cells"]] == [{"shrink": 0}, {"shrink": 1}]
+    assert len(sweep("--grid", "shrink=0,1,2")["cells"]) == 3, "the command line comes first"
+
+
+def test_a_base_run_is_named_by_its_id(sweep: Sweeper, bench: Bench) -> None:
+    base = sweep("--grid", "shrink=0")["cells"][0]["run"]
+    sweep("--grid", f"base_run=null,{base}")
+    assert [one.base_run for one in FakeTrainer.trained[-2:]] == [
+        None, str(bench.project.run(base)),
+    ]  # fmt: skip
+    assert "unknown run 'fake-0099'" in sweep("--grid", "base_run=fake-0099", code=1)["said"]
 
 
 def test_two_sweeps_at_once_are_refused(sweep: Sweeper, bench: Bench) -> None:
