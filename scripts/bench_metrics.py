@@ -17,13 +17,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.metrics import count_overlaps, match, overlap_scores, score
+from hitl.metrics import (
+    bootstrap,
+    boundary_scores,
+    count_overlaps,
+    match,
+    match_centroids,
+    overlap_scores,
+    score,
+)
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
 SHAPE = (160, 1024, 1024)
 GRID = (10, 20, 25)
 THRESHOLDS = [round(0.1 + 0.05 * k, 2) for k in range(18)]
+SPACING_UM = (0.3, 0.13, 0.13)
 STARDIST_RATIO = 25
 CELLPOSE_RATIO = 60
 MEMORY_SHARE = 1.5
@@ -110,8 +119,22 @@ def bench(
         )
     table = count_overlaps(truth, pred)
     rows.append(_row("evaluation score", _timed(lambda: overlap_scores(table, pred), repeats)[0]))
-    rows.append(_row("score(): everything", _timed(lambda: score(truth, pred), repeats)[0]))
+    rows.append(_row("centroids in 15 px", _timed(lambda: match_centroids(table), repeats)[0]))
     rows.append(_from_zarr(truth, pred, ours))
+    return rows + _everything(truth, pred)
+
+
+def _everything(truth: NDArray[Any], pred: NDArray[Any]) -> list[dict[str, Any]]:
+    """Rows for what takes longer, timed once."""
+    tolerance_um = 2 * SPACING_UM[2]
+    boundary_scores(truth[:4], pred[:4], SPACING_UM, tolerance_um)  # compiles, or loads
+    memory = _extra_mb(lambda: boundary_scores(truth, pred, SPACING_UM, tolerance_um))
+    seconds, _ = _timed(lambda: boundary_scores(truth, pred, SPACING_UM, tolerance_um), 1)
+    rows = [_row(f"boundary F at {tolerance_um:g} µm", seconds, memory_mb=memory)]
+    seconds, scores = _timed(lambda: score(truth, pred), 1)
+    rows.append(_row("score(): all but boundaries", seconds))
+    seconds, _ = _timed(lambda: bootstrap({"": [scores.items]}), 1)
+    rows.append(_row("intervals, 2000 resamples", seconds))
     return rows
 
 
