@@ -40,6 +40,38 @@ def rank_slab(labels: Any, ids: Any, ranks: Any) -> None:
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _add_run(sums: Any, boxes: Any, first: Any, o: Any, run: Any) -> None:
+    z, y, a, b = run
+    if sums[o, 0] == 0:
+        for axis in range(3):
+            first[o, axis] = run[axis]
+            boxes[o, axis] = run[axis]
+    boxes[o, 1] = min(boxes[o, 1], y)
+    boxes[o, 2] = min(boxes[o, 2], a)
+    boxes[o, 3] = z + 1
+    boxes[o, 4] = max(boxes[o, 4], y + 1)
+    boxes[o, 5] = max(boxes[o, 5], b)
+    n = b - a
+    dz = z - first[o, 0]
+    dy = y - first[o, 1]
+    low = a - first[o, 2]
+    high = b - 1 - first[o, 2]
+    sx = n * (low + high) // 2
+    # The sum of squares from 0 to m, which holds for negative m too.
+    sxx = (high * (high + 1) * (2 * high + 1) - (low - 1) * low * (2 * low - 1)) // 6
+    sums[o, 0] += n
+    sums[o, 1] += n * dz
+    sums[o, 2] += n * dy
+    sums[o, 3] += sx
+    sums[o, 4] += n * dz * dz
+    sums[o, 5] += n * dy * dy
+    sums[o, 6] += sxx
+    sums[o, 7] += n * dz * dy
+    sums[o, 8] += dz * sx
+    sums[o, 9] += dy * sx
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def add_moments(ranks: Any, z_first: Any, sums: Any, boxes: Any, first: Any) -> None:
     """Add the runs of a slab (padded by one voxel on all sides) to sums and bounding boxes."""
     nz, ny, nx = ranks.shape
@@ -56,39 +88,7 @@ def add_moments(ranks: Any, z_first: Any, sums: Any, boxes: Any, first: Any) -> 
                 start = k
                 while k < nx - 1 and ranks[i, j, k] == r:
                     k += 1
-                o = r - 1
-                a = start - 1
-                b = k - 1
-                if sums[o, 0] == 0:
-                    first[o, 0] = z
-                    first[o, 1] = y
-                    first[o, 2] = a
-                    boxes[o, 0] = z
-                    boxes[o, 1] = y
-                    boxes[o, 2] = a
-                boxes[o, 1] = min(boxes[o, 1], y)
-                boxes[o, 2] = min(boxes[o, 2], a)
-                boxes[o, 3] = z + 1
-                boxes[o, 4] = max(boxes[o, 4], y + 1)
-                boxes[o, 5] = max(boxes[o, 5], b)
-                n = b - a
-                dz = z - first[o, 0]
-                dy = y - first[o, 1]
-                low = a - first[o, 2]
-                high = b - 1 - first[o, 2]
-                sx = n * (low + high) // 2
-                # Sum of squares from 0 to m; also right for negative m.
-                sxx = (high * (high + 1) * (2 * high + 1) - (low - 1) * low * (2 * low - 1)) // 6
-                sums[o, 0] += n
-                sums[o, 1] += n * dz
-                sums[o, 2] += n * dy
-                sums[o, 3] += sx
-                sums[o, 4] += n * dz * dz
-                sums[o, 5] += n * dy * dy
-                sums[o, 6] += sxx
-                sums[o, 7] += n * dz * dy
-                sums[o, 8] += dz * sx
-                sums[o, 9] += dy * sx
+                _add_run(sums, boxes, first, r - 1, (z, y, start - 1, k - 1))
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
