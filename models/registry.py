@@ -15,6 +15,7 @@ from models.errors import UnknownModelError
 
 SEGMENTERS = {
     "cellpose": "models.cellpose:CellposeSegmenter",
+    "starter": "models.starter:StarterSegmenter",
     "classical": "models.classical:ClassicalSegmenter",
 }
 """Segmenters that need no run: dataclasses of flat options."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models.errors import CheckpointError
+from models.files import write_atomically
 from models.unet3d.architecture import Architecture
 
 if TYPE_CHECKING:
@@ -19,20 +19,9 @@ MODEL_FILE = "model.json"
 WEIGHTS_FILE = "weights.safetensors"
 LAST_WEIGHTS_FILE = "last.safetensors"
 LAST_STATE_FILE = "last.json"
-CURVES_FILE = "curves.csv"
 FORMAT = 1
 
 Tensors = dict[str, "torch.Tensor"]
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that a reader, or a killed process, never sees half of it."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def write_json(path: Path, data: dict[str, Any]) -> None:

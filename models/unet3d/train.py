@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import csv
-import io
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -16,6 +14,7 @@ import numpy as np
 import torch
 
 from models.base import Progress
+from models.curves import CurveLog, LoggerName
 from models.devices import Compute
 from models.errors import CheckpointError, TrainingDivergedError
 from models.unet3d import checkpoint as files
@@ -122,6 +121,7 @@ class Training:
         compute: Compute,
         folder: Path,
         model_file: dict[str, Any],
+        logger: LoggerName = "tensorboard",
     ) -> None:
         with torch.random.fork_rng():
             torch.manual_seed(schedule.seed)
@@ -130,7 +130,7 @@ class Training:
         self.averaged = copy.deepcopy(self.network)
         self.history = History()
         self._sampler, self._schedule, self._compute = sampler, schedule, compute
-        self._folder, self.model_file = folder, model_file
+        self._folder, self.model_file, self._logger = folder, model_file, logger
         self._loss = class_loss(loss)
         self._optimiser = torch.optim.AdamW(
             self.network.parameters(),
@@ -163,14 +163,15 @@ class Training:
             The loss is no longer finite. Checkpoints written so far stay.
         """
         started = time.monotonic() - self.history.seconds
-        while not self._finished():
-            before = time.monotonic()
-            train_loss = self._epoch(started, progress)
-            values = judge(self.averaged.eval())
-            self.history.epoch += 1
-            self.history.seconds = time.monotonic() - started
-            self._record(train_loss, values, time.monotonic() - before)
-            self._save(values)
+        with CurveLog(self._folder, COLUMNS, self._logger) as log:
+            while not self._finished():
+                before = time.monotonic()
+                train_loss = self._epoch(started, progress)
+                values = judge(self.averaged.eval())
+                self.history.epoch += 1
+                self.history.seconds = time.monotonic() - started
+                self._record(log, train_loss, values, time.monotonic() - before)
+                self._save(values)
         return self.history
 
     def _finished(self) -> bool:
@@ -252,19 +253,14 @@ class Training:
         )
         return loss + self._schedule.head_weight * head
 
-    def _record(self, train_loss: float, values: Validation, seconds: float) -> None:
+    def _record(self, log: CurveLog, train_loss: float, values: Validation, seconds: float) -> None:
         rate = self._optimiser.param_groups[0]["lr"]
         row = (
             self.history.epoch, train_loss, values.loss, values.f1_edge, values.f1_nucleus,
             values.f1_instances, rate, seconds,
         )  # fmt: skip
         self.history.rows.append(dict(zip(COLUMNS, row, strict=True)))
-        text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS)
-        writer.writeheader()
-        for one in self.history.rows:
-            writer.writerow({k: v if k == "epoch" else f"{v:.6g}" for k, v in one.items()})
-        files.write_atomically(self._folder / files.CURVES_FILE, text.getvalue().encode())
+        log.write(self.history.rows)
 
     def _save(self, values: Validation) -> None:
         h = self.history

@@ -19,23 +19,22 @@ from models.base import (
     check_image,
     no_progress,
 )
+from models.curves import LoggerName
 from models.devices import Compute, choose_compute, set_threads
-from models.errors import TrainingDataError
 from models.unet3d import checkpoint as files
-from models.unet3d.architecture import Architecture, Norm, pooling_for, round_to
+from models.unet3d.architecture import Architecture, Norm
 from models.unet3d.augment import Augmentation
 from models.unet3d.instances import InstanceSettings, Labelled, Method, tune
 from models.unet3d.patches import (
     PatchSampler,
     PreparedStack,
-    automatic_patch_size,
     check_learnable,
     prepare,
 )
+from models.unet3d.plan import common_spacing, plan_network, read_base
 from models.unet3d.predict import NetworkPredictor
 from models.unet3d.settings import DEFAULT_CLASS_WEIGHTS, LossName, LossSettings
 from models.unet3d.validation import Validation, judge, predict_windows, windows
-from models.unet3d.volumes import same_spacing
 
 if TYPE_CHECKING:
     from models.unet3d.train import Schedule, Training
@@ -115,7 +114,10 @@ class UNet3DTrainer:
     threads : int, optional
         CPU threads.
     base_run : str, optional
-        Run folder whose weights training starts from.
+        Run folder whose weights, architecture and voxel size training starts from; ``"starter"``
+        is the shipped model.
+    logger : {"tensorboard", "wandb", "csv"}
+        What the curves are sent to besides `curves.csv`.
     seed : int
         Of weights, patches and augmentation; the same seed gives the same weights on a CPU.
     """
@@ -156,6 +158,7 @@ class UNet3DTrainer:
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     threads: Size | None = None
     base_run: str | None = None
+    logger: LoggerName = "tensorboard"
     seed: Annotated[int, Ge(0)] = 0
 
     def train(
@@ -192,14 +195,16 @@ class UNet3DTrainer:
             When `base_run`, or an interrupted training, does not fit.
         """
         notes: list[str] = []
-        spacing = _common_spacing(train, notes)
+        mine = (self.features, self.norm)
+        base = None if self.base_run is None else read_base(self.base_run, mine, notes)
+        spacing = common_spacing(train, base, notes)
         stacks = self._prepared(train, spacing)
         check_learnable(stacks, "training stacks")
         judged = self._judged(self._prepared(val, spacing), stacks, notes)
         set_threads(self.threads)
         compute = choose_compute(self.precision)
         notes.append(compute.note)
-        architecture, patch = self._architecture(stacks, spacing, notes)
+        architecture, patch = plan_network(stacks, spacing, base, mine, self.patch_size, notes)
         method = InstanceSettings(self.instances, min_volume_um3=self._min_volume(stacks, spacing))
         model_file = {
             "model": "unet3d",
@@ -213,8 +218,8 @@ class UNet3DTrainer:
         }
         run_folder = Path(run_folder)
         run_folder.mkdir(parents=True, exist_ok=True)
-        training, base = self._training(
-            architecture, patch, stacks, compute, run_folder, model_file
+        training = self._training(
+            architecture, patch, stacks, compute, run_folder, model_file, base
         )
         if training.resume():
             notes.append(f"continued after epoch {training.history.epoch}")
@@ -224,7 +229,7 @@ class UNet3DTrainer:
             best_epoch=training.history.best_epoch,
             epochs=training.history.epoch,
             validation=training.history.best,
-            base=base,
+            base="random" if base is None else f"{base.folder.name} ({base.sha256})",
             notes=tuple(notes),
         )
 
@@ -280,23 +285,6 @@ class UNet3DTrainer:
             usable = train
         return windows(usable, self.validation_voxels)
 
-    def _architecture(
-        self, stacks: list[PreparedStack], spacing: Spacing, notes: list[str]
-    ) -> tuple[Architecture, tuple[int, int, int]]:
-        largest = np.max([s.image.shape for s in stacks], axis=0)
-        wanted = self.patch_size or automatic_patch_size(stacks)
-        z, y, x = (int(min(w, n)) for w, n in zip(wanted, largest, strict=True))
-        architecture = Architecture(
-            self.features, pooling_for(spacing, (z, y, x), len(self.features)), self.norm
-        )
-        patch = round_to((z, y, x), architecture.multiple, up=False)
-        if self.patch_size is not None and patch != self.patch_size:
-            notes.append(
-                f"patch_size {self.patch_size} became {patch}: inside the largest training stack "
-                f"and a multiple of the pooling {architecture.multiple}"
-            )
-        return architecture, patch
-
     def _min_volume(self, stacks: list[PreparedStack], spacing: Spacing) -> float:
         sizes = np.concatenate([np.bincount(s.labels.ravel())[1:] for s in stacks])
         # Objects cut by the border of a stack are small; the tenth percentile passes over them.
@@ -342,7 +330,7 @@ class UNet3DTrainer:
 
     def _fingerprint(self, samples: Sequence[TrainingSample]) -> str:
         # What may change between an interrupted training and its continuation is left out.
-        free = ("epochs", "max_minutes", "patience", "threads")
+        free = ("epochs", "max_minutes", "patience", "threads", "logger")
         options = {k: v for k, v in asdict(self).items() if k not in free}
         digest = hashlib.sha256(repr(sorted(options.items())).encode())
         for sample in samples:
@@ -359,7 +347,8 @@ class UNet3DTrainer:
         compute: Compute,
         run_folder: Path,
         model_file: dict[str, Any],
-    ) -> tuple[Training, str]:
+        base: files.RunFile | None,
+    ) -> Training:
         from models.unet3d.train import Training
 
         sampler = PatchSampler(
@@ -377,24 +366,11 @@ class UNet3DTrainer:
         )
         training = Training(
             architecture, sampler, self._loss_settings(), self._schedule(), compute, run_folder,
-            model_file,
+            model_file, self.logger,
         )  # fmt: skip
-        if self.base_run is None:
+        if base is None:
             training.start_at(*self._shares(stacks))
-            return training, "random"
-        base = files.read_run(Path(self.base_run))
-        weights = files.read_tensors(base.folder / files.WEIGHTS_FILE, base.sha256)
-        training.start_from(weights, base.folder)
-        return training, f"{base.folder.name} ({base.sha256})"
-
-
-def _common_spacing(samples: Sequence[TrainingSample], notes: list[str]) -> Spacing:
-    if not samples:
-        raise TrainingDataError(
-            "expected at least one training stack, got none; add a stack of split train"
-        )
-    z, y, x = (float(v) for v in np.median([s.spacing_um for s in samples], axis=0))
-    others = [s.name for s in samples if not same_spacing(s.spacing_um, (z, y, x))]
-    if others:
-        notes.append(f"resampled to {(z, y, x)} µm per voxel for training: {', '.join(others)}")
-    return z, y, x
+        else:
+            weights = files.read_tensors(base.folder / files.WEIGHTS_FILE, base.sha256)
+            training.start_from(weights, base.folder)
+        return training

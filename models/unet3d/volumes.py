@@ -62,7 +62,7 @@ def resized_shape(
 def resize(array: NDArray[Any], shape: tuple[int, int, int], *, linear: bool) -> NDArray[Any]:
     """Resample (Z, Y, X) to `shape` over the same field of view, linearly or by the nearest voxel.
 
-    Slices are resampled in xy, then along z, so that no whole float copy is needed for labels.
+    Linearly, an axis that becomes coarser is averaged over the new voxel.
     """
     if array.shape == shape:
         return array
@@ -75,16 +75,22 @@ def resize(array: NDArray[Any], shape: tuple[int, int, int], *, linear: bool) ->
 
 def _resize_axis(array: NDArray[Any], axis: int, size: int, linear: bool) -> NDArray[Any]:
     old = array.shape[axis]
-    # Voxel centres, so that the field of view keeps its borders.
-    at = np.clip((np.arange(size) + 0.5) * old / size - 0.5, 0, old - 1)
     if not linear:
+        # Voxel centres, so that the field of view keeps its borders.
+        at = np.clip((np.arange(size) + 0.5) * old / size - 0.5, 0, old - 1)
         nearest: NDArray[Any] = np.take(array, np.rint(at).astype(np.intp), axis=axis)
         return nearest
-    below = np.floor(at).astype(np.intp)
-    shape = [1, 1, 1]
-    shape[axis] = size
-    part = (at - below).astype(np.float32).reshape(shape)
-    lower = np.take(array, below, axis=axis).astype(np.float32)
-    upper = np.take(array, np.minimum(below + 1, old - 1), axis=axis).astype(np.float32)
-    mixed: NDArray[Any] = lower + part * (upper - lower)
-    return mixed
+    lines = np.moveaxis(array, axis, -1)
+    mixed = np.asarray(lines, np.float32) @ _weights(old, size).T
+    return np.ascontiguousarray(np.moveaxis(mixed, -1, axis))
+
+
+def _weights(old: int, size: int) -> NDArray[np.float32]:
+    """Return the share (size, old) of each old voxel in each new one: triangles, as wide as new."""
+    step = old / size
+    at = (np.arange(size) + 0.5) * step - 0.5
+    # Going down, every old voxel has to count, or noise would be sampled and not averaged.
+    reach = max(1.0, step)
+    at = np.clip(at, 0, old - 1) if reach == 1.0 else at
+    share = np.maximum(1 - np.abs(np.arange(old) - at[:, None]) / reach, 0)
+    return np.asarray(share / share.sum(axis=1, keepdims=True), np.float32)

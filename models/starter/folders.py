@@ -1,0 +1,36 @@
+"""Where the shipped runs are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from models.errors import CheckpointError
+
+STARTER = "starter"
+"""The name by which `base_run` asks for the shipped run of a model."""
+
+
+def starter_folder(model: str) -> Path:
+    """Return the run folder that ships for a model.
+
+    Parameters
+    ----------
+    model : {"unet3d", "stardist3d"}
+
+    Raises
+    ------
+    CheckpointError
+        None ships, or the installation is incomplete.
+    """
+    folder = Path(__file__).resolve().parent / model
+    if not (folder / "model.json").is_file():
+        raise CheckpointError(
+            f"expected the starter weights of {model} in {folder}, got none; "
+            "install the package again, or give a run folder"
+        )
+    return folder
+
+
+def base_folder(base_run: str, model: str) -> Path:
+    """Return the folder that `base_run` means: the shipped run for ``"starter"``."""
+    return starter_folder(model) if base_run == STARTER else Path(base_run)

@@ -1,0 +1,67 @@
+"""The size at which the starter models see nuclei, and the size of a person's nuclei."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.base import Spacing
+
+NOMINAL_DIAMETER = 14.0
+"""Diameter of a typical nucleus, in units of `NOMINAL_SPACING`."""
+
+NOMINAL_KEY = "nominal_diameter"
+"""Key in `model.json` of runs that know nuclei of one size only."""
+
+NOMINAL_SPACING: Spacing = (2.0, 1.0, 1.0)
+"""Voxel size (z, y, x) that the starter models were trained at; 1 is a fourteenth of a nucleus."""
+
+
+def spacing_for(diameter_um: float) -> Spacing:
+    """Return the voxel size (z, y, x) in µm at which nuclei of a diameter have nominal size."""
+    z, y, x = (s * diameter_um / NOMINAL_DIAMETER for s in NOMINAL_SPACING)
+    return z, y, x
+
+
+def relative_spacing(spacing_um: Spacing, diameter_um: float) -> Spacing:
+    """Return a voxel size (z, y, x) in units in which the nuclei have nominal size."""
+    z, y, x = (s * NOMINAL_DIAMETER / diameter_um for s in spacing_um)
+    return z, y, x
+
+
+def median_diameter(
+    labels: NDArray[np.integer[Any]], spacing_um: Spacing, mask: NDArray[np.bool_] | None = None
+) -> float | None:
+    """Return the median diameter of the balls that have the objects' volumes.
+
+    Objects that the stack's border cuts are left out while others are there.
+
+    Parameters
+    ----------
+    labels : ndarray of integer, shape (Z, Y, X)
+    spacing_um : (float, float, float)
+        Voxel size (z, y, x) in µm.
+    mask : ndarray of bool, shape (Z, Y, X), optional
+        Only voxels that count are labels.
+
+    Returns
+    -------
+    float or None
+        In µm; None without an object.
+    """
+    known = labels if mask is None else np.where(mask, labels, 0)
+    sizes = np.bincount(known.ravel())
+    sizes[0] = 0
+    if not sizes.any():
+        return None
+    whole = sizes.copy()
+    for axis in range(3):
+        # A thin stack cuts every object along z; only its sides are asked then.
+        if known.shape[axis] > 1:
+            for face in (0, -1):
+                whole[np.unique(np.take(known, face, axis=axis))] = 0
+    kept = whole[whole > 0] if (whole > 0).sum() >= 3 else sizes[sizes > 0]
+    volumes = kept * float(np.prod(spacing_um))
+    return float(np.median(np.cbrt(6 * volumes / np.pi)))

@@ -1,0 +1,95 @@
+"""What a training starts from, and the voxel size, network and patch that follow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from models.base import Spacing, TrainingSample
+from models.errors import TrainingDataError
+from models.starter.folders import base_folder
+from models.starter.scale import NOMINAL_KEY, median_diameter, spacing_for
+from models.unet3d.architecture import Architecture, Norm, pooling_for, round_to
+from models.unet3d.checkpoint import RunFile, read_run
+from models.unet3d.patches import PreparedStack, automatic_patch_size
+from models.unet3d.volumes import same_spacing
+
+Design = tuple[tuple[int, ...], Norm]
+"""Channels per level, and normalisation."""
+
+
+def read_base(base_run: str, mine: Design, notes: list[str]) -> RunFile:
+    """Return the run that training starts from; tells when its design is not the one asked for.
+
+    Raises
+    ------
+    CheckpointError
+        The run is missing or damaged.
+    """
+    base = read_run(base_folder(base_run, "unet3d"))
+    if (base.architecture.features, base.architecture.norm) != mine:
+        notes.append(
+            f"features {base.architecture.features} and norm {base.architecture.norm!r} are "
+            f"those of {base.folder.name}, which training starts from"
+        )
+    return base
+
+
+def plan_network(
+    stacks: Sequence[PreparedStack],
+    spacing: Spacing,
+    base: RunFile | None,
+    mine: Design,
+    patch_size: tuple[int, int, int] | None,
+    notes: list[str],
+) -> tuple[Architecture, tuple[int, int, int]]:
+    """Return the network's shape and the size of its training patches."""
+    largest = np.max([s.image.shape for s in stacks], axis=0)
+    wanted = patch_size or automatic_patch_size(stacks)
+    z, y, x = (int(min(w, n)) for w, n in zip(wanted, largest, strict=True))
+    if base is not None:
+        architecture = base.architecture
+    else:
+        features, norm = mine
+        architecture = Architecture(features, pooling_for(spacing, (z, y, x), len(features)), norm)
+    patch = round_to((z, y, x), architecture.multiple, up=False)
+    if patch_size is not None and patch != patch_size:
+        notes.append(
+            f"patch_size {patch_size} became {patch}: inside the largest training stack "
+            f"and a multiple of the pooling {architecture.multiple}"
+        )
+    return architecture, patch
+
+
+def common_spacing(
+    samples: Sequence[TrainingSample], base: RunFile | None, notes: list[str]
+) -> Spacing:
+    """Return the voxel size (z, y, x) in µm of a training.
+
+    A base that knows nuclei of one size gets them in this size, any other base its own voxel
+    size; without a base it is the samples' median.
+    """
+    if not samples:
+        raise TrainingDataError(
+            "expected at least one training stack, got none; add a stack of split train"
+        )
+    if base is not None and NOMINAL_KEY in base.data:
+        sizes = [median_diameter(s.labels, s.spacing_um, s.mask) for s in samples]
+        known = [d for d in sizes if d is not None]
+        if not known:
+            raise TrainingDataError(
+                "expected at least one labelled object where the mask is set, got none; "
+                "label or accept some nuclei and train again"
+            )
+        diameter = float(np.median(known))
+        notes.append(f"nuclei of {diameter:.3g} µm are brought to the size that the base knows")
+        return spacing_for(diameter)
+    if base is not None:
+        z, y, x = (float(v) for v in base.data["spacing_um"])
+    else:
+        z, y, x = (float(v) for v in np.median([s.spacing_um for s in samples], axis=0))
+    others = [s.name for s in samples if not same_spacing(s.spacing_um, (z, y, x))]
+    if others:
+        notes.append(f"resampled to {(z, y, x)} µm per voxel for training: {', '.join(others)}")
+    return z, y, x

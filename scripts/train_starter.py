@@ -1,0 +1,118 @@
+"""Train the starter models on synthetic nuclei and write them to where they are shipped.
+
+The same command gives the same data and, on one kind of processor, the same weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.base import TrainingSample
+from models.starter.scale import NOMINAL_DIAMETER, NOMINAL_SPACING
+from models.synthetic import NucleiGenerator, Ranges, SyntheticError, random_generator
+from models.unet3d.volumes import resize
+
+DIAMETER_PX = (8.0, 26.0)
+ANISOTROPY = (1.0, 6.0)
+SIZE = (28, 112, 112)
+"""Extent of a training volume (z, y, x) in the voxels that the network sees."""
+
+SCALE_ERROR = 0.2
+"""Standard deviation of the logarithm by which a diameter is given wrongly in training."""
+
+FEWEST_OBJECTS = 3
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One volume as the network sees it, and the options that it was made with."""
+
+    sample: TrainingSample
+    generator: NucleiGenerator
+
+
+def draw(seed: int) -> Drawn:
+    """Draw one volume: nuclei at a microscope's voxel size, resampled to the network's."""
+    for attempt in range(50):
+        rng = np.random.default_rng((seed, attempt))
+        width = math.exp(rng.uniform(*np.log(DIAMETER_PX)))
+        ratio = math.exp(rng.uniform(*np.log(ANISOTROPY)))
+        believed = width * math.exp(rng.normal(0, SCALE_ERROR))
+        # Voxels of the network per voxel of the microscope, (z, y, x).
+        zoom = np.array([ratio / NOMINAL_SPACING[0], 1.0, 1.0]) * NOMINAL_DIAMETER / believed
+        z, y, x = (max(3, round(n / f)) for n, f in zip(SIZE, zoom, strict=True))
+        try:
+            options = random_generator(rng, (z, y, x), (ratio, 1.0, 1.0), width, Ranges())
+            stack = options.make(int(rng.integers(2**31)))
+        except SyntheticError:
+            continue
+        labels = resize(stack.labels, SIZE, linear=False)
+        if len(np.unique(labels)) > FEWEST_OBJECTS:
+            image = resize(stack.image, SIZE, linear=True)
+            known = np.ones(SIZE, bool)
+            sample = TrainingSample(f"synthetic-{seed}", image, labels, known, NOMINAL_SPACING)
+            return Drawn(sample, options)
+    raise SyntheticError(f"seed {seed}: expected a volume with nuclei in 50 draws, got none")
+
+
+def draw_all(first: int, count: int) -> list[TrainingSample]:
+    """Draw volumes of consecutive seeds, on all cores."""
+    from concurrent.futures import ProcessPoolExecutor
+
+    with ProcessPoolExecutor() as pool:
+        return [d.sample for d in pool.map(draw, range(first, first + count), chunksize=4)]
+
+
+def show(done: int, total: int, what: str) -> None:
+    """Print progress every hundredth step."""
+    if done % 100 == 0:
+        print(f"{time.strftime('%H:%M:%S')} {what}: {done} of {total}", flush=True)
+
+
+def train_unet(folder: Path, arguments: argparse.Namespace) -> Any:
+    """Train the U-Net into `folder`; continues where it was interrupted."""
+    from models.unet3d import UNet3DTrainer
+
+    trainer = UNet3DTrainer(
+        features=(16, 32, 64),
+        patch_size=(24, 96, 96),
+        batch_size=2,
+        object_share=0.5,
+        steps_per_epoch=100,
+        epochs=arguments.steps // 100,
+        patience=arguments.steps,
+        learning_rate=3e-3,
+        ema_decay=0.997,
+        min_volume_share=0.1,
+        validation_voxels=4_000_000,
+        threads=2,
+        seed=arguments.seed,
+    )
+    train = draw_all(1_000_000 * arguments.seed, arguments.volumes)
+    val = draw_all(1_000_000 * arguments.seed + 900_000, 12)
+    return trainer.train(train, val, folder, progress=show)
+
+
+def main() -> int:
+    """Parse the arguments and train."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, help="where the run is kept, interrupted or not")
+    parser.add_argument("--volumes", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    result = train_unet(arguments.folder, arguments)
+    print(result)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
