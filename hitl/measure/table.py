@@ -144,7 +144,12 @@ def write_xlsx(
         entries = dictionary(table.column_names, channels)
         rows = (list(entry.values()) for entry in entries)
         _write_sheet(book.add_worksheet("columns"), head, ["name", "unit", "meaning"], rows)
-        facts = ([key, json.dumps(value)] for key, value in provenance.items())
+        # A row for each stack, since a cell of Excel's holds no more than 32,767 characters.
+        facts = [
+            [key, json.dumps(part)]
+            for key, value in provenance.items()
+            for part in (value if isinstance(value, list) else [value])
+        ]
         _write_sheet(book.add_worksheet("provenance"), head, ["what", "value"], facts)
     return int(sheets)
 
