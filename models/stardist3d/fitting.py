@@ -1,11 +1,10 @@
-"""The optimisation itself: losses that skip unknown voxels, schedule, checkpoints, curves."""
+"""The optimisation itself: schedule, checkpoints, curves, going on after an interruption."""
 
 from __future__ import annotations
 
-import csv
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -15,51 +14,38 @@ from typing import Any, Literal
 import numpy as np
 
 from models.base import Progress
+from models.curves import CurveLog, LoggerName
 from models.errors import TrainingDivergedError
-from models.stardist3d.batches import Batch, Patch, PatchSampler, Targets
-from models.stardist3d.runfolder import BEST_WEIGHTS, CURVES, LAST_WEIGHTS, save_weights
-from models.stardist3d.runtime import import_stardist
+from models.stardist3d.batches import Batch, PatchSampler
+from models.stardist3d.losses import Stepper
+from models.stardist3d.runfolder import BEST_WEIGHTS, save_weights
+from models.stardist3d.state import History, has_state, load_state, save_state
 
 Schedule = Literal["cosine", "plateau"]
 
-BACKGROUND_WEIGHT = 1e-4
-"""StarDist's ``train_background_reg``: pulls distances in the background towards 0."""
-
-LOSS_WEIGHTS = (1.0, 0.2)
-"""StarDist's weights of the probability's and the distances' loss."""
-
 PLATEAU_EPOCHS = 40
 WARM_UP_STEPS = 10
-
-COLUMNS = (
-    "epoch",
-    "loss",
-    "prob_loss",
-    "dist_loss",
-    "val_loss",
-    "val_prob_loss",
-    "val_dist_loss",
-    "learning_rate",
-    "seconds",
-)
+LOSSES = ("loss", "prob_loss", "dist_loss")
+COLUMNS = ("epoch", *LOSSES, *(f"val_{loss}" for loss in LOSSES), "learning_rate", "seconds")
 
 
 @dataclass(frozen=True)
 class FitSettings:
     """How long and how fast to learn; see `StarDist3DTrainer` for each field."""
 
-    batch_size: int
     epochs: int
     steps_per_epoch: int
     learning_rate: float
     schedule: Schedule
+    ema_decay: float
     patience: int | None
     max_minutes: float | None
+    logger: LoggerName
 
 
 @dataclass(frozen=True)
 class FitResult:
-    """Outcome of `fit`: the best epoch and its validation values, and why it ended."""
+    """Outcome of `Fit.run`: the best epoch and its validation values, and why it ended."""
 
     best_epoch: int
     epochs: int
@@ -67,35 +53,8 @@ class FitResult:
     notes: tuple[str, ...]
 
 
-def masked_losses(n_rays: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Return StarDist's losses of probability and distances, blind to targets below 0.
-
-    On fully known targets they equal StarDist's (Weigert et al. 2020, eq. 3 to 5). Otherwise
-    unknown voxels count in neither loss, nor in the background term, which StarDist's own
-    still applies there; a batch without any known voxel gives 0 instead of NaN.
-    """
-    tf = import_stardist().tf
-    backend = tf.keras.backend
-
-    def prob_loss(true: Any, predicted: Any) -> Any:
-        known = tf.cast(true >= 0, predicted.dtype)
-        entropy = backend.binary_crossentropy(tf.maximum(true, 0), predicted)
-        return tf.reduce_sum(known * entropy) / tf.maximum(tf.reduce_sum(known), 1)
-
-    def dist_loss(true: Any, predicted: Any) -> Any:
-        distances, weight = tf.split(true, [n_rays, 1], axis=-1)
-        known = tf.cast(weight >= 0, predicted.dtype)
-        inside = tf.maximum(weight, 0)
-        error = tf.reduce_mean(inside * tf.abs(distances - predicted))
-        background = tf.reduce_mean(known * (1 - inside) * tf.abs(predicted))
-        share = tf.reduce_mean(inside) + backend.epsilon()
-        return error / share + BACKGROUND_WEIGHT * background
-
-    return prob_loss, dist_loss
-
-
 class Fit:
-    """One training run of a StarDist network.
+    """One training run of a StarDist network, which can be interrupted after any epoch.
 
     Parameters
     ----------
@@ -103,34 +62,39 @@ class Fit:
     folder : Path
         Where weights and curves go.
     settings : FitSettings
+    fingerprint : str
+        Hash of the data and options, so that no other training is continued.
     progress : callable
     """
 
     def __init__(
-        self, network: Any, folder: Path, settings: FitSettings, progress: Progress
+        self,
+        network: Any,
+        folder: Path,
+        settings: FitSettings,
+        fingerprint: str,
+        progress: Progress,
     ) -> None:
-        self._model = network.keras_model
-        self._folder = folder
-        self._settings = settings
-        self._progress = progress
-        self._best = math.inf
-        self._best_epoch = 0
-        self._validation: dict[str, float] = {}
-        self._steps = 0
-        self._rate = settings.learning_rate
-        self._rate_epoch = 0
-        keras = import_stardist().tf.keras
-        self._set_value = keras.backend.set_value
-        self._model.compile(
-            keras.optimizers.Adam(settings.learning_rate),
-            loss=list(masked_losses(network.config.n_rays)),
-            loss_weights=list(LOSS_WEIGHTS),
-        )
+        self._folder, self._settings, self._progress = folder, settings, progress
+        self._fingerprint = fingerprint
+        self._stepper = Stepper(network, settings.learning_rate)
+        self._history = History(rate=settings.learning_rate)
         self._start = time.monotonic()
 
-    def run(
-        self, sampler: PatchSampler, validation: Sequence[Patch], targets: Targets
-    ) -> FitResult:
+    def resume(self) -> bool:
+        """Go on with the training that the folder holds; return False when it holds none.
+
+        Raises
+        ------
+        CheckpointError
+            It is of other data or options, or damaged.
+        """
+        if not has_state(self._folder):
+            return False
+        self._history = load_state(self._folder, self._fingerprint, self._stepper)
+        return True
+
+    def run(self, sampler: PatchSampler, checks: Sequence[Batch]) -> FitResult:
         """Train until the epochs, the time or the patience is used up.
 
         Raises
@@ -138,55 +102,61 @@ class Fit:
         TrainingDivergedError
             When a loss is NaN or infinite.
         """
-        checks = [
-            targets.batch(validation[i : i + self._settings.batch_size])
-            for i in range(0, len(validation), self._settings.batch_size)
-        ]
-        ahead = _ahead(_batches(sampler, targets, self._settings.batch_size))
-        with (self._folder / CURVES).open("w", newline="") as table, closing(ahead) as batches:
-            writer = csv.writer(table)
-            writer.writerow(COLUMNS)
-            for epoch in range(1, self._settings.epochs + 1):
-                writer.writerow(self._epoch(epoch, batches, checks))
-                table.flush()
-                ended = self._ended(epoch)
-                if ended is not None:
-                    break
-        return FitResult(self._best_epoch, epoch, self._validation, (ended,) if ended else ())
+        h = self._history
+        if h.steps == 0:
+            self._stepper.restart_average()
+        self._start = time.monotonic() - h.seconds
+        ended = self._ended() if h.epoch else None
+        with (
+            CurveLog(self._folder, COLUMNS, self._settings.logger) as curves,
+            closing(_ahead(sampler, h.steps)) as batches,
+        ):
+            curves.write(h.rows)
+            while ended is None and h.epoch < self._settings.epochs:
+                self._epoch(batches, checks)
+                ended = self._ended()
+                save_state(self._folder, self._fingerprint, self._stepper, h)
+                curves.write(h.rows)
+        notes = (ended,) if ended and h.epoch < self._settings.epochs else ()
+        return FitResult(h.best_epoch, h.epoch, h.validation, notes)
 
-    def _epoch(self, epoch: int, batches: Iterator[Batch], checks: Sequence[Batch]) -> list[Any]:
-        losses = []
-        for step in range(1, self._settings.steps_per_epoch + 1):
-            rate = self._next_rate()
-            loss = self._model.train_on_batch(*next(batches))
-            if not np.isfinite(loss).all():
-                raise self._diverged(f"the training loss became {loss[0]}", epoch, step)
-            losses.append(loss)
-            self._steps += 1
-            self._progress(self._steps, self._all_steps, f"epoch {epoch}, loss {loss[0]:.3f}")
+    def _epoch(self, batches: Iterator[Batch], checks: Sequence[Batch]) -> None:
+        h, losses = self._history, []
+        for _ in range(self._settings.steps_per_epoch):
+            losses.append(self._step(next(batches)))
             if self._spent() >= 1:
                 break
-        checked = np.mean([self._model.test_on_batch(*check) for check in checks], axis=0)
+        self._stepper.swap()
+        checked = np.mean([self._stepper.test(check) for check in checks], axis=0)
+        h.epoch += 1
         if not np.isfinite(checked).all():
-            raise self._diverged(f"the validation loss became {checked[0]}", epoch, step)
-        self._keep(epoch, checked)
-        seconds = time.monotonic() - self._start
-        return [epoch, *np.mean(losses, axis=0), *checked, rate, round(seconds, 3)]
+            raise self._diverged(f"the validation loss became {checked[0]}")
+        self._keep([float(value) for value in checked])
+        self._stepper.swap()
+        h.seconds = round(time.monotonic() - self._start, 3)
+        values = (h.epoch, *np.mean(losses, axis=0), *checked, self._last_rate, h.seconds)
+        h.rows.append(dict(zip(COLUMNS, map(float, values), strict=True)))
 
-    @property
-    def _all_steps(self) -> int:
-        return self._settings.epochs * self._settings.steps_per_epoch
+    def _step(self, batch: Batch) -> tuple[float, float, float]:
+        h = self._history
+        self._last_rate = self._next_rate()
+        # A young average follows closely, so that short trainings are not held back.
+        decay = min(self._settings.ema_decay, (1 + h.steps) / (10 + h.steps))
+        loss = self._stepper.train(batch, self._last_rate, decay)
+        if not np.isfinite(loss).all():
+            h.epoch += 1
+            raise self._diverged(f"the training loss became {loss[0]}")
+        h.steps += 1
+        total = self._settings.epochs * self._settings.steps_per_epoch
+        self._progress(h.steps, total, f"epoch {h.epoch + 1}, loss {loss[0]:.3f}")
+        return loss
 
-    def _keep(self, epoch: int, checked: Any) -> None:
-        save_weights(self._model, self._folder / LAST_WEIGHTS)
-        if checked[0] < self._best:
-            save_weights(self._model, self._folder / BEST_WEIGHTS)
-            self._best, self._best_epoch, self._rate_epoch = float(checked[0]), epoch, epoch
-            self._validation = {
-                "val_loss": float(checked[0]),
-                "val_prob_loss": float(checked[1]),
-                "val_dist_loss": float(checked[2]),
-            }
+    def _keep(self, checked: list[float]) -> None:
+        h = self._history
+        if h.best is None or checked[0] < h.best:
+            save_weights(self._stepper.model, self._folder / BEST_WEIGHTS)
+            h.best, h.best_epoch, h.rate_epoch = checked[0], h.epoch, h.epoch
+            h.validation = dict(zip(COLUMNS[4:7], checked, strict=True))
 
     def _spent(self) -> float:
         """Return the share of the time limit that is used up."""
@@ -195,48 +165,44 @@ class Fit:
         return (time.monotonic() - self._start) / (60 * self._settings.max_minutes)
 
     def _next_rate(self) -> float:
-        rate = self._rate
+        h, rate = self._history, self._history.rate
         if self._settings.schedule == "cosine":
-            done = min(1.0, max(self._steps / self._all_steps, self._spent()))
+            done = h.steps / (self._settings.epochs * self._settings.steps_per_epoch)
+            done = min(1.0, max(done, self._spent()))
             rate *= 0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2
-        rate *= min(1.0, (self._steps + 1) / WARM_UP_STEPS)
-        self._set_value(self._model.optimizer.learning_rate, rate)
-        return rate
+        return rate * min(1.0, (h.steps + 1) / WARM_UP_STEPS)
 
-    def _ended(self, epoch: int) -> str | None:
+    def _ended(self) -> str | None:
         """Say why to stop after this epoch, or None; on a plateau, halve the rate."""
-        if self._settings.schedule == "plateau" and epoch - self._rate_epoch >= PLATEAU_EPOCHS:
-            self._rate, self._rate_epoch = self._rate / 2, epoch
+        h = self._history
+        if self._settings.schedule == "plateau" and h.epoch - h.rate_epoch >= PLATEAU_EPOCHS:
+            h.rate, h.rate_epoch = h.rate / 2, h.epoch
         if self._spent() >= 1:
-            return f"stopped by max_minutes={self._settings.max_minutes:g} in epoch {epoch}"
+            return f"stopped by max_minutes={self._settings.max_minutes:g} in epoch {h.epoch}"
         patience = self._settings.patience
-        if patience is not None and epoch - self._best_epoch >= patience:
-            return f"stopped in epoch {epoch}: no better validation loss for {patience} epochs"
+        if patience is not None and h.epoch - h.best_epoch >= patience:
+            return f"stopped in epoch {h.epoch}: no better validation loss for {patience} epochs"
         return None
 
-    def _diverged(self, what: str, epoch: int, step: int) -> TrainingDivergedError:
+    def _diverged(self, what: str) -> TrainingDivergedError:
+        h = self._history
         kept = (
-            f"the weights of epoch {self._best_epoch} are kept in {self._folder / BEST_WEIGHTS}"
-            if self._best_epoch
+            f"the weights of epoch {h.best_epoch} are kept in {self._folder / BEST_WEIGHTS}"
+            if h.best_epoch
             else "no epoch was finished, so there are no weights to keep"
         )
         return TrainingDivergedError(
-            f"expected a finite loss, got: {what} in epoch {epoch}, step {step}; {kept}; "
-            f"try a learning rate under {self._settings.learning_rate:g}"
+            f"expected a finite loss, got: {what} in epoch {h.epoch}, step {h.steps + 1}; {kept}; "
+            f"train into a new folder with a learning rate under {self._settings.learning_rate:g}"
         )
 
 
-def _batches(sampler: PatchSampler, targets: Targets, size: int) -> Iterator[Batch]:
-    patches = iter(sampler)
-    while True:
-        yield targets.batch([next(patches) for _ in range(size)])
-
-
-def _ahead(batches: Iterator[Batch]) -> Any:
+def _ahead(sampler: PatchSampler, step: int) -> Any:
     """Prepare the next batch while the network is busy with this one."""
     with ThreadPoolExecutor(max_workers=1) as pool:
-        following = pool.submit(next, batches)
+        following = pool.submit(sampler.batch, step)
         while True:
             ready = following.result()
-            following = pool.submit(next, batches)
+            step += 1
+            following = pool.submit(sampler.batch, step)
             yield ready

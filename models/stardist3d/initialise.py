@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import Any
 
 import numpy as np
 
-from models.stardist3d.batches import PatchSampler, Targets
+from models.stardist3d.batches import PatchSampler
 
 PATCHES = 16
 OUTPUT_GAIN = 0.1
 
 
-def initialise(network: Any, sampler: PatchSampler, targets: Targets) -> None:
+def initialise(network: Any, sampler: PatchSampler) -> None:
     """Scale a new network's weights to the training data, in place.
 
     StarDist's network starts from Glorot's weights and zero biases: hundreds of steps go by
@@ -27,9 +26,11 @@ def initialise(network: Any, sampler: PatchSampler, targets: Targets) -> None:
     network : StarDist3D
         Untrained.
     sampler : PatchSampler
-    targets : Targets
     """
-    images, (probability, distances) = targets.batch(list(islice(iter(sampler), PATCHES)))
+    rng = np.random.default_rng(sampler.seed)
+    images, (probability, distances) = sampler.cutter.batch(
+        [sampler.draw(rng) for _ in range(PATCHES)]
+    )
     layers = [
         layer
         for layer in network.keras_model.layers
@@ -43,7 +44,7 @@ def initialise(network: Any, sampler: PatchSampler, targets: Targets) -> None:
     mean = float(np.clip(inside[probability >= 0].mean(), 1e-3, 1 - 1e-3))
     _set_output(network.keras_model.get_layer("prob"), np.log(mean / (1 - mean)))
     weight = max(float(inside.sum()), 1e-6)
-    mean_distances = (distances[..., :-1] * inside).sum(axis=(0, 1, 2, 3)) / weight
+    mean_distances = (np.abs(distances[..., :-1]) * inside).sum(axis=(0, 1, 2, 3)) / weight
     _set_output(network.keras_model.get_layer("dist"), mean_distances)
 
 

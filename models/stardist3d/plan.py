@@ -63,6 +63,24 @@ def object_sizes(labels: Sequence[NDArray[np.int32]]) -> ObjectSizes:
     return ObjectSizes(_factors(median), _factors(measured.max(axis=0)), len(extents))
 
 
+def diameter_um(labels: Sequence[NDArray[np.int32]], spacings_um: Sequence[Spacing]) -> float:
+    """Diameter in µm of a ball as large as the median object; each weighs as much as its volume.
+
+    Parameters
+    ----------
+    labels : sequence of ndarray of int32, shape (Z, Y, X)
+        Positive ids are objects; at least one.
+    spacings_um : sequence of (float, float, float)
+    """
+    volumes = [
+        np.bincount(np.maximum(volume, 0).ravel())[1:] * math.prod(spacing)
+        for volume, spacing in zip(labels, spacings_um, strict=True)
+    ]
+    found = np.concatenate(volumes)
+    median = _weighted_median(found[found > 0], found[found > 0])
+    return float((6 * median / math.pi) ** (1 / 3))
+
+
 def working_spacing(sizes: ObjectSizes, spacing_um: Spacing, cells: float) -> Spacing:
     """Voxel size at which the median object has at most `cells` voxels along each axis.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,16 +32,26 @@ class Normalisation:
     low: float = 1.0
     high: float = 99.8
 
-    def apply(self, image: NDArray[Any]) -> NDArray[np.float32]:
-        """Return the image as float32, shape (Z, Y, X), stretched between the percentiles."""
-        step = max(1, round((image.size / _PERCENTILE_VOXELS) ** (1 / 3)))
-        low, high = np.percentile(image[::step, ::step, ::step], (self.low, self.high))
-        if high <= low:
-            low, high = float(image.min()), float(image.max())
+    def limits(self, image: Any) -> tuple[float, float]:
+        """Return the intensities that become 0 and 1, from at most 16 million voxels."""
+        step = max(1, round((math.prod(image.shape) / _PERCENTILE_VOXELS) ** (1 / 3)))
+        sampled = np.asarray(image[::step, ::step, ::step])
+        low, high = np.percentile(sampled, (self.low, self.high))
+        return float(low), float(high)
+
+    def stretch(self, image: NDArray[Any], low: float, high: float) -> NDArray[np.float32]:
+        """Return the image as float32, with `low` as 0 and `high` as 1."""
         scaled = image.astype(np.float32)
         scaled -= np.float32(low)
         scaled /= np.float32(high - low)
         return scaled
+
+    def apply(self, image: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the image as float32, shape (Z, Y, X), stretched between the percentiles."""
+        low, high = self.limits(image)
+        if high <= low:
+            low, high = float(image.min()), float(image.max())
+        return self.stretch(image, low, high)
 
 
 @dataclass(frozen=True)
@@ -134,15 +144,3 @@ def hide_unverified(labels: NDArray[np.uint32], mask: NDArray[np.bool_]) -> NDAr
     hidden: NDArray[np.int32] = number[dense]
     hidden[~mask] = UNKNOWN
     return hidden
-
-
-def pad_to(stack: PreparedStack, shape: Sequence[int]) -> PreparedStack:
-    """Mirror a stack that is smaller than a patch; what is added is unknown."""
-    width = [(0, max(0, want - have)) for want, have in zip(shape, stack.image.shape, strict=True)]
-    if not any(after for _, after in width):
-        return stack
-    return PreparedStack(
-        stack.name,
-        np.pad(stack.image, width, mode="symmetric"),
-        np.pad(stack.labels, width, constant_values=UNKNOWN),
-    )

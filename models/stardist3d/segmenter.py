@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from models.base import Progress, Segmentation, Spacing, check_image, no_progress
-from models.errors import ModelError
-from models.stardist3d.plan import Triple
+from models.errors import ImageError
+from models.stardist3d.blocks import BlockSegmentation, LabelSink, segment_into
+from models.stardist3d.objects import TILE_VOXELS, draw_objects, find_candidates, suppress
+from models.stardist3d.plan import Factors
+from models.stardist3d.precision import Precision, compute_in
 from models.stardist3d.runfolder import (
-    BEST_WEIGHTS,
     RunSettings,
     load_network,
     read_settings,
-    sha256,
+    weights_sha256,
 )
-from models.stardist3d.runtime import import_stardist, quiet, quiet_native
 from models.stardist3d.samples import resampled, rescaling
-
-TILE_VOXELS = 2**21
-"""Voxels of one tile; the network's widest layers then take about 1.5 GB."""
+from models.stardist3d.source import ImageSource, NetworkView
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,24 +90,86 @@ class StarDist3DSegmenter:
             When StarDist or TensorFlow fails.
         """
         check_image(image)
-        scale, notes = None, tuple[str, ...]()
-        if self.settings.spacing_um is not None:
-            scale = rescaling(spacing_um, self.settings.spacing_um)
-        trained_at = self.settings.stack_spacing_um or self.settings.spacing_um
-        if trained_at is not None and rescaling(spacing_um, trained_at) is not None:
-            stated, known = (" × ".join(f"{s:.4g}" for s in at) for at in (spacing_um, trained_at))
-            notes = (f"voxels of {stated} µm are resampled: the training stacks' have {known} µm",)
+        scale, notes = self._scale(spacing_um)
         normalised = self.settings.normalisation.apply(image)
         if scale is not None:
             normalised = resampled(normalised, scale)
-        candidates = find_candidates(self.network, normalised, progress)
+        candidates = find_candidates(self.network, normalised, progress, told=notes)
         found = suppress(self.network, candidates, image.shape, scale)
         labels, confidence = draw_objects(found, image.shape)
-        return Segmentation(labels, confidence, notes=notes)
+        return Segmentation(labels, confidence, notes=tuple(notes))
+
+    def segment_blocks(
+        self,
+        source: ImageSource,
+        sink: LabelSink,
+        spacing_um: Spacing,
+        *,
+        tile_voxels: int = TILE_VOXELS,
+        progress: Progress = no_progress,
+    ) -> BlockSegmentation:
+        """Segment a stack that is larger than memory into an array on disk.
+
+        The objects are those of `segment`, no object is cut, and memory holds one tile and the
+        list of polyhedra.
+
+        Parameters
+        ----------
+        source : array of integer or float, shape (Z, Y, X)
+            NumPy array, memory map or zarr array.
+        sink : array of uint32, shape (Z, Y, X)
+            Every voxel is written.
+        spacing_um : (float, float, float)
+            Voxel size (z, y, x) in µm.
+        tile_voxels : int
+            Size of a tile with its margins, where the margins allow it.
+        progress : callable, optional
+
+        Raises
+        ------
+        ImageError
+            When the image is not 3D, holds NaN or infinite voxels, or is constant, or the sink
+            has another shape.
+        ModelError
+            When StarDist or TensorFlow fails.
+        """
+        if tuple(source.shape) != tuple(sink.shape):
+            raise ImageError(
+                f"expected labels of the image's shape {tuple(source.shape)}, got "
+                f"{tuple(sink.shape)}; make the array anew"
+            )
+        scale, notes = self._scale(spacing_um)
+        view = NetworkView(source, self.settings.normalisation, scale, progress)
+        found = segment_into(self.network, view, sink, tile_voxels, progress)
+        return BlockSegmentation(found.confidence, (*notes, *found.notes))
+
+    def _scale(self, spacing_um: Spacing) -> tuple[Factors | None, list[str]]:
+        """Return the zoom to the network's voxels, and what the user must be told."""
+        if self.settings.spacing_um is None:
+            return None, []
+        scale, trained_at = (
+            rescaling(spacing_um, self.settings.spacing_um),
+            (self.settings.stack_spacing_um),
+        )
+        if trained_at is None or rescaling(spacing_um, trained_at) is None:
+            return scale, []
+        stated, known = (" × ".join(f"{s:.4g}" for s in at) for at in (spacing_um, trained_at))
+        return scale, [f"voxels of {stated} µm are resampled: the training stacks' have {known} µm"]
 
 
-def load_run(run_folder: Path) -> StarDist3DSegmenter:
+def load_run(
+    run_folder: Path, *, diameter_um: float | None = None, precision: Precision = "auto"
+) -> StarDist3DSegmenter:
     """Return the segmenter of a finished run, or of a stock StarDist 3D model folder.
+
+    Parameters
+    ----------
+    run_folder : Path
+    diameter_um : float, optional
+        Diameter of the nuclei to be found, where it is not the training's: images are then
+        resampled so that the nuclei have as many voxels.
+    precision : {"auto", "bf16", "fp32"}
+        Number format of the convolutions.
 
     Raises
     ------
@@ -121,199 +179,10 @@ def load_run(run_folder: Path) -> StarDist3DSegmenter:
     folder = Path(run_folder)
     settings = read_settings(folder)
     network = load_network(folder)
+    compute_in(network, precision)
     return StarDist3DSegmenter(
         network=network,
-        settings=settings,
+        settings=settings if diameter_um is None else settings.for_diameter(diameter_um),
         folder=folder,
-        weights_sha256=sha256(folder / BEST_WEIGHTS),
+        weights_sha256=weights_sha256(folder),
     )
-
-
-@dataclass(frozen=True)
-class Candidates:
-    """Polyhedra before non-maximum suppression.
-
-    Parameters
-    ----------
-    prob : ndarray of float32, shape (N,)
-    dist : ndarray of float32, shape (N, rays)
-        In voxels of the network.
-    points : ndarray of int, shape (N, 3)
-        Centres (z, y, x) in voxels of the network.
-    """
-
-    prob: NDArray[np.float32]
-    dist: NDArray[np.float32]
-    points: NDArray[np.intp]
-
-    def best(self, count: int) -> Candidates:
-        """Return the `count` most probable."""
-        if len(self.prob) <= count:
-            return self
-        kept = np.argpartition(-self.prob, count)[:count]
-        return Candidates(self.prob[kept], self.dist[kept], self.points[kept])
-
-
-def find_candidates(
-    network: Any,
-    image: NDArray[np.float32],
-    progress: Progress = no_progress,
-    prob_threshold: float | None = None,
-) -> Candidates:
-    """Predict, tile by tile, a polyhedron for every grid cell above the probability threshold.
-
-    Parameters
-    ----------
-    network : StarDist3D
-    image : ndarray of float32, shape (Z, Y, X)
-        Normalised, at the network's voxel size.
-    progress : callable, optional
-    prob_threshold : float, optional
-        Instead of the network's own.
-
-    Raises
-    ------
-    ModelError
-        When StarDist or TensorFlow fails.
-    """
-    radius = receptive_radius(network.config)
-    # StarDist would probe the network with a volume that can be larger than the image.
-    network._tile_overlap = [(r, r) for r in radius]
-    try:
-        with quiet():
-            prob, dist, points = network.predict_sparse(
-                image,
-                axes="ZYX",
-                prob_thresh=prob_threshold,
-                n_tiles=tile_counts(image.shape, radius),
-                show_tile_progress=_TileProgress(progress),
-                # StarDist drops centres within 2 grid cells of the border: a third of a thin stack.
-                b=0,
-            )
-    except (ValueError, RuntimeError, AssertionError, MemoryError) as exc:
-        raise _failure(image.shape, exc) from exc
-    return Candidates(prob, dist, points)
-
-
-def suppress(
-    network: Any,
-    candidates: Candidates,
-    shape: tuple[int, ...],
-    scale: tuple[float, float, float] | None = None,
-    nms_threshold: float | None = None,
-) -> dict[str, Any]:
-    """Keep the most probable of overlapping polyhedra.
-
-    Parameters
-    ----------
-    network : StarDist3D
-    candidates : Candidates
-    shape : (int, int, int)
-        Of the image as it was given.
-    scale : (float, float, float), optional
-        Zoom from that image to the network's; the polyhedra come back in the image's voxels.
-    nms_threshold : float, optional
-        Instead of the network's own.
-
-    Returns
-    -------
-    dict
-        StarDist's ``points``, ``dist``, ``prob`` and ``rays``.
-
-    Raises
-    ------
-    ModelError
-        When StarDist fails.
-    """
-    try:
-        # Qhull, in StarDist's C++, writes long warnings of flat hulls to standard error.
-        with quiet(), quiet_native():
-            _, found = network._instances_from_prediction(
-                shape,
-                candidates.prob,
-                candidates.dist,
-                points=candidates.points,
-                nms_thresh=nms_threshold,
-                scale=None if scale is None else dict(zip("ZYX", scale, strict=True)),
-                return_labels=False,
-            )
-    except (ValueError, RuntimeError, AssertionError, MemoryError) as exc:
-        raise _failure(shape, exc) from exc
-    return dict(found)
-
-
-def _failure(shape: tuple[int, ...], exc: Exception) -> ModelError:
-    return ModelError(
-        f"StarDist failed on an image of shape {shape}: {exc}; "
-        "check the image, or train again if other images fail too"
-    )
-
-
-def draw_objects(
-    found: dict[str, Any], shape: tuple[int, ...]
-) -> tuple[NDArray[np.uint32], dict[int, float]]:
-    """Draw polyhedra, the more probable above; return labels 1…n and each one's probability."""
-    if len(found["points"]) == 0:
-        return np.zeros(shape, np.uint32), {}
-    geometry = import_stardist().geometry
-    with quiet_native():
-        drawn = geometry.polyhedron_to_label(
-            found["dist"], found["points"], found["rays"], shape, prob=found["prob"], verbose=False
-        )
-    ids, dense = np.unique(drawn, return_inverse=True)
-    # Completely covered polyhedra have no voxel left and get no label.
-    number = np.cumsum(ids > 0).astype(np.uint32)
-    number[ids == 0] = 0
-    confidence = {
-        int(new): float(np.clip(found["prob"][old - 1], 0, 1))
-        for old, new in zip(ids, number, strict=True)
-        if old > 0
-    }
-    return number[dense].reshape(shape), confidence
-
-
-def tile_counts(shape: tuple[int, ...], radius: Triple) -> Triple:
-    """Return how often to cut each axis, so that a tile with its margin has `TILE_VOXELS`."""
-    counts = [1, 1, 1]
-    while True:
-        sides = [
-            min(size, math.ceil(size / count) + 2 * margin) if count > 1 else size
-            for size, count, margin in zip(shape, counts, radius, strict=True)
-        ]
-        if math.prod(sides) <= TILE_VOXELS:
-            break
-        gains = [side - 2 * margin for side, margin in zip(sides, radius, strict=True)]
-        axis = int(np.argmax(gains))
-        if gains[axis] <= 2 * radius[axis]:
-            break
-        counts[axis] += 1
-    return (counts[0], counts[1], counts[2])
-
-
-def receptive_radius(config: Any) -> Triple:
-    """Voxels on each side that can reach an output voxel, from the layers (an upper bound)."""
-    radius = []
-    for axis in range(3):
-        grid = int(config.grid[axis])
-        if config.backbone == "unet":
-            kernel = config.unet_kernel_size[axis] // 2 * config.unet_n_conv_per_depth
-            levels = [config.unet_pool[axis] ** level for level in range(config.unet_n_depth + 1)]
-            cells = kernel * (2 * sum(levels[:-1]) + levels[-1]) + 1 + 2 * levels[-1]
-            radius.append(cells * grid + kernel * (grid - 1) + grid)
-        else:
-            kernel = config.resnet_kernel_size[axis] // 2 * config.resnet_n_conv_per_block
-            radius.append(4 + (kernel * config.resnet_n_blocks + 2) * grid)
-    return (radius[0], radius[1], radius[2])
-
-
-class _TileProgress:
-    """Stands in for tqdm, which would draw a bar."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-
-    def __call__(self, tiles: Iterator[Any], *, disable: bool, total: int) -> Iterator[Any]:
-        for done, tile in enumerate(tiles):
-            self._progress(done, total, "predicting")
-            yield tile
-        self._progress(total, total, "predicting")

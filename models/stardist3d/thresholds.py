@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.base import Progress, no_progress
+from models.stardist3d.objects import Candidates, draw_objects, find_candidates, suppress
+from models.stardist3d.runfolder import write_thresholds
 from models.stardist3d.samples import UNKNOWN, PreparedStack
-from models.stardist3d.segmenter import Candidates, draw_objects, find_candidates, suppress
 
 NMS_THRESHOLDS = (0.3, 0.4, 0.5)
 IOU_THRESHOLDS = (0.3, 0.5, 0.7)
@@ -32,6 +34,37 @@ class Thresholds:
     prob: float
     nms: float
     f1: float
+
+
+def choose_thresholds(
+    network: Any,
+    checks: Sequence[PreparedStack],
+    stacks: Sequence[PreparedStack],
+    folder: Path,
+    progress: Progress = no_progress,
+) -> tuple[dict[str, float], list[str]]:
+    """Write the thresholds best on the validation stacks, else on the training stacks.
+
+    Returns
+    -------
+    validation : dict
+        ``val_f1``, if it could be measured on validation stacks.
+    notes : list of str
+        What the user must be told.
+    """
+    notes: list[str] = []
+    for where, tried in (("validation", checks), ("training", stacks)):
+        known = [stack for stack in tried if (stack.labels > 0).any()]
+        best = optimise(network, known, progress) if known else None
+        if best is not None and best.f1 > 0:
+            write_thresholds(folder, network, best.prob, best.nms)
+            return {"val_f1": best.f1} if where == "validation" else {}, notes
+        why = "nothing was found" if known else "there is no verified object"
+        notes.append(f"{why} in the {where} stacks: thresholds were not chosen on them")
+    prob, nms = float(network.thresholds.prob), float(network.thresholds.nms)
+    write_thresholds(folder, network, prob, nms)
+    notes.append(f"thresholds are the defaults, prob {prob:g} and nms {nms:g}; train longer")
+    return {}, notes
 
 
 def optimise(

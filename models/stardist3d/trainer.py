@@ -2,44 +2,35 @@
 
 from __future__ import annotations
 
-import contextlib
+import hashlib
 import math
-import random
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Interval, Le
 from scipy import ndimage
 
 from models.base import Progress, Spacing, TrainingResult, TrainingSample, no_progress
 from models.errors import TrainingDataError
-from models.stardist3d import plan
-from models.stardist3d.batches import PatchSampler, Targets, validation_patches
+from models.stardist3d import build, plan
+from models.stardist3d.batches import PatchCutter, PatchSampler, Targets, validation_views
 from models.stardist3d.fitting import Fit, FitResult, FitSettings, Schedule
 from models.stardist3d.initialise import initialise
-from models.stardist3d.plan import Factors, Triple
+from models.stardist3d.plan import Triple
+from models.stardist3d.precision import Precision, compute_in
 from models.stardist3d.runfolder import (
     BEST_WEIGHTS,
     RunSettings,
-    load_network,
-    new_network,
     read_settings,
-    sha256,
+    weights_sha256,
     write_settings,
-    write_thresholds,
 )
-from models.stardist3d.runtime import import_stardist, quiet
-from models.stardist3d.samples import (
-    PreparedStack,
-    hide_unverified,
-    pad_to,
-    prepare,
-    rescaling,
-)
-from models.stardist3d.thresholds import optimise
+from models.stardist3d.runtime import import_stardist
+from models.stardist3d.samples import PreparedStack, hide_unverified, prepare, rescaling
+from models.stardist3d.thresholds import choose_thresholds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +70,11 @@ class StarDist3DTrainer:
         ``"cosine"`` falls to 1 % at the last step or the end of the time, ``"plateau"`` halves
         after 40 epochs without a better validation loss.
     augment : bool
-        Flips, yx quarter turns, intensity changes and noise.
+        Flips, any turn in yx, stretching, shear, intensity changes, blur and noise.
+    object_share : float
+        Share of the patches that hold an object; the others lie on any verified voxel.
+    ema_decay : float
+        Decay of the moving average of the weights, which is what is judged and kept.
     max_minutes : float, optional
         Time limit of the optimisation.
     patience : int, optional
@@ -87,7 +82,15 @@ class StarDist3DTrainer:
     validation_patches : int
         At most so many patches of the validation stacks are checked after each epoch.
     base_run : str, optional
-        Folder of an earlier run, or of a stock StarDist 3D model, to continue from.
+        Folder of an earlier run, or of a stock StarDist 3D model, to continue from;
+        ``"starter"`` is the one shipped with the package.
+    diameter_um : float, optional
+        Diameter of the nuclei, for a base run that was trained on others; by default measured on
+        the labels. The stacks are resampled so that both have as many voxels.
+    precision : {"auto", "bf16", "fp32"}
+        Number format of the convolutions; ``"auto"`` takes bfloat16 where the hardware has it.
+    logger : {"tensorboard", "wandb", "csv"}
+        Where the curves go besides ``curves.csv``.
     seed : int
     """
 
@@ -107,11 +110,16 @@ class StarDist3DTrainer:
     learning_rate: Annotated[float, Gt(0)] | None = None
     schedule: Schedule = "cosine"
     augment: bool = True
+    object_share: Annotated[float, Interval(ge=0, le=1)] = 0.9
+    ema_decay: Annotated[float, Ge(0), Le(0.99999)] = 0.99
     max_minutes: Annotated[float, Gt(0)] | None = None
     patience: Annotated[int, Ge(1)] | None = None
     validation_patches: Annotated[int, Ge(1)] = 16
     base_run: str | None = None
-    seed: int = 0
+    diameter_um: Annotated[float, Gt(0)] | None = None
+    precision: Precision = "auto"
+    logger: Literal["tensorboard", "wandb", "csv"] = "tensorboard"
+    seed: Annotated[int, Ge(0)] = 0
 
     def train(
         self,
@@ -124,8 +132,9 @@ class StarDist3DTrainer:
         """Train, choose the best epoch and the thresholds on `val`, fill `run_folder`.
 
         The folder has csbdeep's layout (``config.json``, ``thresholds.json``,
-        ``weights_best.h5``, ``weights_last.h5``), ``curves.csv`` and ``model.json``; it can be
-        loaded from the first finished epoch on, also when the training is interrupted.
+        ``weights_best.h5``), ``curves.csv`` and ``model.json``; it can be loaded from the first
+        finished epoch on. A folder that holds an interrupted training of the same data and
+        options is continued.
 
         Voxels outside a sample's mask, and objects that reach outside it, count in no loss.
 
@@ -136,25 +145,27 @@ class StarDist3DTrainer:
         ImageError
             When an image is constant or not finite.
         CheckpointError
-            When `base_run` cannot be loaded.
+            When `base_run` cannot be loaded, or an interrupted training is of other data.
         TrainingDivergedError
             When the loss is no longer finite; the best weights so far are kept.
         """
         notes: list[str] = []
         _require_objects(train)
-        settings = self._settings(train)
-        stacks = _prepared(train, settings)
-        checks = _prepared(val, settings)
+        folder = Path(run_folder)
+        settings = self._settings(train, notes)
+        stacks, checks = _prepared(train, settings), _prepared(val, settings)
         sizes = plan.object_sizes([stack.labels for stack in stacks])
-        network = self._network(Path(run_folder), sizes, stacks, notes)
+        network = self._network(folder, sizes, stacks, notes)
         patch = self._patch(network, sizes, stacks, notes)
-        stacks = [pad_to(stack, patch) for stack in stacks]
-        write_settings(Path(run_folder), settings)
-        fitted = self._fit(network, stacks, checks, patch, Path(run_folder), notes, progress)
-        network.keras_model.load_weights(str(Path(run_folder) / BEST_WEIGHTS))
-        f1, told = _choose_thresholds(network, checks, stacks, Path(run_folder), progress)
+        bf16 = compute_in(network, self.precision)
+        notes.append(f"computed in {'bfloat16' if bf16 else 'float32'}")
+        write_settings(folder, settings)
+        fingerprint = self._fingerprint([*train, *val], settings)
+        fitted = self._fit(network, stacks, checks, patch, folder, fingerprint, notes, progress)
+        network.keras_model.load_weights(str(folder / BEST_WEIGHTS))
+        f1, told = choose_thresholds(network, checks, stacks, folder, progress)
         return TrainingResult(
-            weights=Path(run_folder) / BEST_WEIGHTS,
+            weights=folder / BEST_WEIGHTS,
             best_epoch=fitted.best_epoch,
             epochs=fitted.epochs,
             validation={**fitted.validation, **f1},
@@ -166,25 +177,31 @@ class StarDist3DTrainer:
     def _rate(self) -> float:
         return self.learning_rate or (1e-3 if self.base_run is None else 3e-4)
 
-    def _settings(self, train: Sequence[TrainingSample]) -> RunSettings:
+    def _settings(self, train: Sequence[TrainingSample], notes: list[str]) -> RunSettings:
         """Return normalisation, voxel size and origin: the base run's, or the data's."""
+        stated = _median_spacing(train)
+        diameter = self.diameter_um or _diameter_um(train)
         if self.base_run is None:
-            return RunSettings(
-                spacing_um=self._spacing(train), stack_spacing_um=_median_spacing(train)
-            )
-        folder = Path(self.base_run)
+            spacing = stated
+            if self.object_voxels is not None:
+                sizes = _sizes(train, stated)
+                spacing = plan.working_spacing(sizes, stated, self.object_voxels)
+            return RunSettings(spacing_um=spacing, stack_spacing_um=stated, diameter_um=diameter)
+        folder = build.base_folder(self.base_run)
         base = read_settings(folder)
-        digest = sha256(folder / BEST_WEIGHTS) if (folder / BEST_WEIGHTS).is_file() else "missing"
-        spacing = base.spacing_um or _median_spacing(train)
+        scaled = base.for_diameter(diameter)
+        if scaled is not base:
+            notes.append(
+                f"the nuclei have a diameter of {diameter:.3g} µm, the base run's "
+                f"{base.diameter_um:.3g} µm: stacks are resampled to make them alike"
+            )
         return RunSettings(
-            base.normalisation, spacing, f"{folder.name} sha256:{digest}", _median_spacing(train)
+            base.normalisation,
+            scaled.spacing_um or stated,
+            f"{folder.name} sha256:{weights_sha256(folder)}",
+            stated,
+            diameter,
         )
-
-    def _spacing(self, train: Sequence[TrainingSample]) -> Spacing:
-        spacing = _median_spacing(train)
-        if self.object_voxels is None:
-            return spacing
-        return plan.working_spacing(_sizes(train, spacing), spacing, self.object_voxels)
 
     def _network(
         self,
@@ -196,47 +213,44 @@ class StarDist3DTrainer:
         """Return the network to train: new, or the base run's with its weights."""
         grid = self.grid or plan.choose_grid(sizes)
         anisotropy = self.anisotropy or plan.choose_anisotropy(sizes)
-        if self.base_run is None:
-            pool = plan.choose_pool(sizes, grid, self.unet_n_depth, _largest(stacks))
-            with _seeded(self.seed):
-                return new_network(folder, self._config(grid, anisotropy, pool))
-        base = load_network(Path(self.base_run))
-        with _seeded(self.seed):
-            network = new_network(folder, base.config)
-        network.keras_model.set_weights(base.keras_model.get_weights())
-        network.thresholds = base.thresholds._asdict()
-        notes += _differences(base.config, self.n_rays, grid, anisotropy, self.backbone)
-        return network
+        if self.base_run is not None:
+            base = build.base_folder(self.base_run)
+            network = build.continued_network(folder, base, self.seed)
+            notes += build.differences(network.config, self.n_rays, grid, anisotropy, self.backbone)
+            return network
+        pool = plan.choose_pool(sizes, grid, self.unet_n_depth, _largest(stacks))
+        config = build.make_config(self.n_rays, grid, anisotropy, self.backbone, self._layers(pool))
+        return build.fresh_network(folder, config, self.seed)
 
-    def _config(self, grid: Triple, anisotropy: Factors, pool: Triple) -> Any:
+    def _layers(self, pool: Triple) -> dict[str, Any]:
+        trained = {
+            "train_batch_size": self.batch_size,
+            "train_epochs": self.epochs,
+            "train_learning_rate": self._rate,
+        }
         if self.backbone == "unet":
-            options: dict[str, Any] = {
+            return trained | {
                 "unet_n_depth": self.unet_n_depth,
                 "unet_n_filter_base": self.unet_n_filter_base,
                 "unet_pool": pool,
                 "net_conv_after_unet": self.net_conv_after,
             }
-        else:
-            options = {
-                "resnet_n_blocks": self.resnet_n_blocks,
-                "resnet_n_filter_base": self.unet_n_filter_base,
-                "net_conv_after_resnet": self.net_conv_after,
-            }
-        stardist = import_stardist()
-        try:
-            with quiet():
-                return stardist.models.Config3D(
-                    rays=stardist.rays.Rays_GoldenSpiral(self.n_rays, anisotropy=anisotropy),
-                    grid=grid,
-                    anisotropy=anisotropy,
-                    backbone=self.backbone,
-                    train_batch_size=self.batch_size,
-                    train_epochs=self.epochs,
-                    train_learning_rate=self._rate,
-                    **options,
-                )
-        except ValueError as exc:
-            raise TrainingDataError(f"StarDist refuses the options: {exc}") from exc
+        return trained | {
+            "resnet_n_blocks": self.resnet_n_blocks,
+            "resnet_n_filter_base": self.unet_n_filter_base,
+            "net_conv_after_resnet": self.net_conv_after,
+        }
+
+    def _fingerprint(self, samples: Sequence[TrainingSample], settings: RunSettings) -> str:
+        # What may change between an interrupted training and its continuation is left out.
+        free = ("epochs", "max_minutes", "patience", "logger")
+        options = {key: value for key, value in asdict(self).items() if key not in free}
+        digest = hashlib.sha256(repr((sorted(options.items()), settings)).encode())
+        for sample in samples:
+            digest.update(repr((sample.name, sample.spacing_um, sample.image.dtype)).encode())
+            for array in (sample.image, sample.labels, sample.mask):
+                digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
 
     def _patch(
         self,
@@ -264,37 +278,48 @@ class StarDist3DTrainer:
         checks: Sequence[PreparedStack],
         patch: Triple,
         folder: Path,
+        fingerprint: str,
         notes: list[str],
         progress: Progress,
     ) -> FitResult:
-        stardist = import_stardist()
         config = network.config
-        anisotropy = None if config.anisotropy is None else tuple(config.anisotropy)
         targets = Targets(
-            stardist.rays.rays_from_json(config.rays_json), tuple(config.grid), anisotropy
+            import_stardist().rays.rays_from_json(config.rays_json),
+            tuple(config.grid),
+            None if config.anisotropy is None else tuple(config.anisotropy),
         )
-        padded = [pad_to(stack, patch) for stack in checks]
-        checked = validation_patches(padded, patch, self.validation_patches)
-        if not any((labels > 0).any() for _, labels in checked):
+        cutter = PatchCutter(stacks, patch, targets)
+        checked = PatchCutter(checks, patch, targets)
+        if not any((stack.labels > 0).any() for stack in checks):
             notes.append(
                 "no verified object in the validation stacks: the best epoch was chosen on the "
                 "training stacks, and will look better than it is"
             )
-            checked = validation_patches(stacks, patch, self.validation_patches)
-        steps = self.steps_per_epoch or _steps(stacks, patch, self.batch_size)
-        settings = FitSettings(
-            self.batch_size,
+            checked = cutter
+        views = validation_views(checked, self.validation_patches)
+        patches = [checked.cut(view) for view in views]
+        size = self.batch_size
+        batches = [checked.batch(patches[i : i + size]) for i in range(0, len(patches), size)]
+        steps = self.steps_per_epoch or _steps(stacks, patch, size)
+        sampler = PatchSampler(cutter, size, self.augment, self.object_share, self.seed)
+        fit = Fit(network, folder, self._fit_settings(steps), fingerprint, progress)
+        if fit.resume():
+            notes.append("an interrupted training was continued")
+        elif self.base_run is None:
+            initialise(network, sampler)
+        return fit.run(sampler, batches)
+
+    def _fit_settings(self, steps: int) -> FitSettings:
+        return FitSettings(
             self.epochs,
             steps,
             self._rate,
             self.schedule,
+            self.ema_decay,
             self.patience,
             self.max_minutes,
+            self.logger,
         )
-        sampler = PatchSampler(stacks, patch, self.augment, self.seed)
-        if self.base_run is None:
-            initialise(network, sampler, targets)
-        return Fit(network, folder, settings, progress).run(sampler, checked, targets)
 
 
 def _prepared(samples: Sequence[TrainingSample], settings: RunSettings) -> list[PreparedStack]:
@@ -328,6 +353,13 @@ def _sizes(samples: Sequence[TrainingSample], spacing_um: Spacing) -> plan.Objec
     return plan.object_sizes(volumes)
 
 
+def _diameter_um(samples: Sequence[TrainingSample]) -> float:
+    return plan.diameter_um(
+        [hide_unverified(one.labels, one.mask) for one in samples],
+        [one.spacing_um for one in samples],
+    )
+
+
 def _largest(stacks: Sequence[PreparedStack]) -> Triple:
     z, y, x = np.max([stack.image.shape for stack in stacks], axis=0)
     return (int(z), int(y), int(x))
@@ -336,58 +368,3 @@ def _largest(stacks: Sequence[PreparedStack]) -> Triple:
 def _steps(stacks: Sequence[PreparedStack], patch: Triple, batch_size: int) -> int:
     voxels = sum(stack.image.size for stack in stacks)
     return int(np.clip(2 * voxels / (math.prod(patch) * batch_size), 16, 100))
-
-
-def _differences(
-    config: Any, n_rays: int, grid: Triple, anisotropy: Factors, backbone: str
-) -> list[str]:
-    """Say where the base run's architecture is not what the options and data ask for."""
-    pairs = {
-        "n_rays": (int(config.n_rays), n_rays),
-        "grid": (tuple(config.grid), grid),
-        "anisotropy": (config.anisotropy and tuple(config.anisotropy), anisotropy),
-        "backbone": (config.backbone, backbone),
-    }
-    return [
-        f"{what} is the base run's {have}; the options and data would give {want}"
-        for what, (have, want) in pairs.items()
-        if have != want
-    ]
-
-
-def _choose_thresholds(
-    network: Any,
-    checks: Sequence[PreparedStack],
-    stacks: Sequence[PreparedStack],
-    folder: Path,
-    progress: Progress,
-) -> tuple[dict[str, float], list[str]]:
-    """Write the thresholds best on the validation stacks, else on the training stacks.
-
-    Returns the validation value, if there is one, and what the user must be told.
-    """
-    notes: list[str] = []
-    for where, tried in (("validation", checks), ("training", stacks)):
-        known = [stack for stack in tried if (stack.labels > 0).any()]
-        best = optimise(network, known, progress) if known else None
-        if best is not None and best.f1 > 0:
-            write_thresholds(folder, network, best.prob, best.nms)
-            return {"val_f1": best.f1} if where == "validation" else {}, notes
-        why = "nothing was found" if known else "there is no verified object"
-        notes.append(f"{why} in the {where} stacks: thresholds were not chosen on them")
-    prob, nms = float(network.thresholds.prob), float(network.thresholds.nms)
-    write_thresholds(folder, network, prob, nms)
-    notes.append(f"thresholds are the defaults, prob {prob:g} and nms {nms:g}; train longer")
-    return {}, notes
-
-
-@contextlib.contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Seed Keras, and give Python's and NumPy's global generators back as they were."""
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
-    import_stardist().tf.keras.utils.set_random_seed(seed)
-    try:
-        yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)  # noqa: NPY002

@@ -19,12 +19,12 @@ from models.errors import (
     TrainingDivergedError,
 )
 from models.registry import load_run, trainer_class
-from models.stardist3d import StarDist3DTrainer, segmenter, thresholds
-from models.stardist3d.batches import Targets
-from models.stardist3d.fitting import COLUMNS, Fit, masked_losses
-from models.stardist3d.runfolder import new_network
+from models.stardist3d import StarDist3DTrainer, build, objects, segmenter, thresholds
+from models.stardist3d.fitting import COLUMNS, Fit
+from models.stardist3d.losses import masked_losses
+from models.stardist3d.runfolder import SLIM_WEIGHTS, export_run, new_network, read_settings
 from models.stardist3d.runtime import import_stardist
-from tests.models.test_stardist3d_data import SPACING, prepared, sample
+from tests.models.test_stardist3d_data import SPACING, cutter, prepared, sample
 
 TINY = {
     "n_rays": 16,
@@ -34,6 +34,7 @@ TINY = {
     "steps_per_epoch": 3,
     "batch_size": 2,
     "patch_size": (12, 32, 32),
+    "precision": "fp32",
 }
 
 
@@ -74,19 +75,21 @@ def test_options_can_be_read_by_a_config_schema():
 
 def test_run_folder_has_csbdeeps_layout_and_curves(run):
     folder, result, calls = run
-    for name in ("config.json", "thresholds.json", "weights_best.h5", "weights_last.h5"):
+    for name in ("config.json", "thresholds.json", "weights_best.h5", "last.safetensors"):
         assert (folder / name).is_file()
     lines = (folder / "curves.csv").read_text().splitlines()
     assert lines[0].split(",") == list(COLUMNS) and len(lines) == 3
     assert np.isfinite([float(value) for value in lines[2].split(",")]).all()
     assert result.weights == folder / "weights_best.h5" and result.epochs == 2
-    assert result.validation["val_loss"] == min(float(line.split(",")[4]) for line in lines[1:])
+    best = min(float(line.split(",")[4]) for line in lines[1:])
+    assert result.validation["val_loss"] == pytest.approx(best, rel=1e-5)
     assert (6, 6) in {call[:2] for call in calls}
+    assert list((folder / "tensorboard").iterdir())
 
 
 def test_loaded_run_predicts_as_the_same_weights_in_stock_stardist(run):
     folder, _, _ = run
-    loaded = load_run("stardist3d", folder)
+    loaded = segmenter.load_run(folder, precision="fp32")
     assert isinstance(loaded, Segmenter)
     stock = import_stardist().models.StarDist3D(None, name=folder.name, basedir=str(folder.parent))
     image = loaded.settings.normalisation.apply(sample().image)
@@ -115,6 +118,7 @@ def test_fine_tuning_keeps_the_base_architecture_and_is_silent(run, tmp_path, ca
         [sample()], [], tmp_path / "tuned"
     )
     assert result.base.startswith("first sha256:")
+    assert not any("resampled" in note for note in result.notes)
     assert any("n_rays is the base run's 16" in note for note in result.notes)
     assert any("best epoch was chosen on the training stacks" in note for note in result.notes)
     base, tuned = (load_run("stardist3d", path).network for path in (folder, tmp_path / "tuned"))
@@ -127,8 +131,9 @@ def test_losses_equal_stardists_on_known_targets_and_skip_unknown_ones(tmp_path)
     network = config(tmp_path, grid=(1, 2, 2), unet_n_filter_base=2, net_conv_after_unet=4)
     tf = import_stardist().tf
     stack = prepared()
-    targets = Targets(import_stardist().rays.rays_from_json(network.config.rays_json), (1, 2, 2), (2, 1, 1))  # fmt: skip  # noqa: E501
-    image, (prob, dist) = targets.batch([(stack.image, stack.labels)])
+    whole = cutter([stack], stack.labels.shape)
+    image, (prob, dist) = whole.batch([whole.cut(whole.upright(0, (0, 0, 0)))])
+    dist = np.abs(dist)
     predicted = network.keras_model(image)
     network.prepare_for_training()
     theirs = network.keras_model.loss
@@ -148,6 +153,14 @@ def test_losses_equal_stardists_on_known_targets_and_skip_unknown_ones(tmp_path)
         assert float(ours(true, out)) == 0
 
 
+def test_a_ray_out_of_the_stack_asks_for_no_more_than_that_length():
+    _, dist_loss = masked_losses(2)
+    true = np.array([[-5.0, 3.0, 1.0]], np.float32)
+    longer, shorter = (np.array([[first, 3.0]], np.float32) for first in (9.0, 4.0))
+    assert float(dist_loss(true, longer)) == 0
+    assert float(dist_loss(true, shorter)) == pytest.approx(0.5, rel=1e-4)
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -164,10 +177,10 @@ def test_losses_equal_stardists_on_known_targets_and_skip_unknown_ones(tmp_path)
 def test_tiles_change_nothing(tmp_path, monkeypatch, options):
     network = config(tmp_path, **options)
     image = np.random.default_rng(0).random((8, 400, 24)).astype(np.float32)
-    whole = segmenter.find_candidates(network, image, prob_threshold=0.0)
-    monkeypatch.setattr(segmenter, "TILE_VOXELS", 8 * 24 * 300)
+    whole = objects.find_candidates(network, image, prob_threshold=0.0)
+    monkeypatch.setattr(objects, "TILE_VOXELS", 8 * 24 * 300)
     seen = []
-    tiled = segmenter.find_candidates(
+    tiled = objects.find_candidates(
         network, image, lambda *call: seen.append(call), prob_threshold=0.0
     )
     assert seen[-1][0] == seen[-1][1] > 1
@@ -179,24 +192,24 @@ def test_tiles_change_nothing(tmp_path, monkeypatch, options):
 def test_perfect_predictions_become_the_labels_and_thresholds_are_found(tmp_path, monkeypatch):
     network = config(tmp_path, unet_n_filter_base=2, net_conv_after_unet=2)
     stack = prepared()
-    rays = import_stardist().rays.rays_from_json(network.config.rays_json)
-    prob, dist = Targets(rays, (1, 1, 1), (2, 1, 1)).of(stack.labels)
+    whole = cutter([stack], stack.labels.shape, grid=(1, 1, 1))
+    _, prob, dist = whole.cut(whole.upright(0, (0, 0, 0)))
     inside = prob[..., 0] > 0.1
     points, found_prob = np.argwhere(inside), 0.5 + prob[..., 0][inside] / 2
     # A false object, less probable than the true ones.
     points = np.vstack([points, [[6, 19, 19]]])
     found_prob = np.append(found_prob, 0.4)
     found_dist = np.vstack([dist[..., :-1][inside], np.full((1, 8), 2.0)])
-    ideal = segmenter.Candidates(found_prob, found_dist.astype(np.float32), points)
+    ideal = objects.Candidates(found_prob, found_dist.astype(np.float32), points)
     monkeypatch.setattr(thresholds, "find_candidates", lambda *_: ideal)
     best = thresholds.optimise(network, [stack])
     assert best.f1 > 0.6 and 0.4 < best.prob < 0.99 and best.nms in thresholds.NMS_THRESHOLDS
     kept = ideal.prob >= best.prob
-    found = segmenter.suppress(
-        network, segmenter.Candidates(*(part[kept] for part in (ideal.prob, ideal.dist, points))),
+    found = objects.suppress(
+        network, objects.Candidates(*(part[kept] for part in (ideal.prob, ideal.dist, points))),
         stack.labels.shape, nms_threshold=best.nms,
     )  # fmt: skip
-    labels, confidence = segmenter.draw_objects(found, stack.labels.shape)
+    labels, confidence = objects.draw_objects(found, stack.labels.shape)
     assert labels.max() == len(confidence) == 4
     assert confidence[1] == pytest.approx(1, abs=0.01)
 
@@ -239,16 +252,113 @@ def test_divergence_keeps_the_last_good_weights(tmp_path, monkeypatch):
     plain = Fit._next_rate
 
     def explode(self):
-        plain(self)
-        rate = 1e-4 if self._steps < 3 else 1e30
-        self._set_value(self._model.optimizer.learning_rate, rate)
-        return rate
+        return plain(self) if self._history.steps < 3 else 1e30
 
     monkeypatch.setattr(Fit, "_next_rate", explode)
-    with pytest.raises(TrainingDivergedError, match="weights of epoch 1 are kept"):
+    with pytest.raises(TrainingDivergedError, match=r"weights of epoch 1 are kept in .*best\.h5"):
         StarDist3DTrainer(**TINY | {"epochs": 4}).train([sample()], [], tmp_path / "run")
     weights = load_run("stardist3d", tmp_path / "run").network.keras_model.get_weights()
     assert all(np.isfinite(array).all() for array in weights)
+
+
+class Interrupted(Exception):
+    """Stands for a killed process."""
+
+
+@pytest.mark.parametrize("at", [4, 8])
+def test_interrupted_and_continued_equals_uninterrupted(tmp_path, at):
+    options = TINY | {"epochs": 3, "schedule": "plateau", "logger": "csv"}
+
+    def stop(done, total, what):
+        if done == at and what.startswith("epoch"):
+            raise Interrupted
+
+    data = [sample()], [sample(name="b", seed=1)]
+    whole = StarDist3DTrainer(**options).train(*data, tmp_path / "whole")
+    with pytest.raises(Interrupted):
+        StarDist3DTrainer(**options).train(*data, tmp_path / "cut", progress=stop)
+    continued = StarDist3DTrainer(**options | {"patience": 99}).train(*data, tmp_path / "cut")
+    assert any("continued" in note for note in continued.notes)
+    assert continued.best_epoch == whole.best_epoch and continued.epochs == 3
+    first, second = ([line.split(",")[:-1] for line in (tmp_path / run / "curves.csv").read_text().splitlines()] for run in ("whole", "cut"))  # fmt: skip  # noqa: E501
+    assert len(second) == 4
+    np.testing.assert_allclose(
+        np.array(first[1:], float), np.array(second[1:], float), rtol=1e-4, atol=1e-6
+    )
+    for a, b in zip(*(load_run("stardist3d", tmp_path / run).network.keras_model.get_weights() for run in ("whole", "cut")), strict=True):  # fmt: skip  # noqa: E501
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_another_training_is_not_continued(run, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(run[0], folder)
+    with pytest.raises(CheckpointError, match="train into a new folder"):
+        StarDist3DTrainer(**TINY).train([sample(seed=5)], [], folder)
+    (folder / "last.safetensors").write_bytes(b"no tensors")
+    with pytest.raises(CheckpointError, match="damaged"):
+        StarDist3DTrainer(**TINY).train([sample()], [sample(name="b", seed=1)], folder)
+
+
+def test_resnet_in_bfloat16_with_a_plain_stardist_folder_as_base(tmp_path):
+    options = TINY | {
+        "backbone": "resnet", "resnet_n_blocks": 1, "grid": (1, 2, 2), "epochs": 1,
+        "anisotropy": (2.0, 1.0, 1.0), "precision": "bf16", "object_voxels": None,
+    }  # fmt: skip
+    first = StarDist3DTrainer(**options).train([sample()], [], tmp_path / "first")
+    assert "computed in bfloat16" in first.notes
+    exact = segmenter.load_run(tmp_path / "first", precision="fp32")
+    config = exact.network.config
+    assert config.backbone == "resnet" and tuple(config.grid) == (1, 2, 2)
+    rough = segmenter.load_run(tmp_path / "first", precision="bf16")
+    image = exact.settings.normalisation.apply(sample().image)
+    for a, b in zip(exact.network.predict(image), rough.network.predict(image), strict=True):
+        assert b.dtype == np.float32 and not (a == b).all()
+        assert np.corrcoef(a.ravel(), b.ravel())[0, 1] > 0.99
+    for extra in ("model.json", "curves.csv", "last.safetensors"):
+        (tmp_path / "first" / extra).unlink()
+    tuned = StarDist3DTrainer(**TINY | {"epochs": 1}, base_run=str(tmp_path / "first")).train(
+        [sample()], [], tmp_path / "second"
+    )
+    assert any("backbone is the base run's resnet" in note for note in tuned.notes)
+
+
+def test_exported_run_is_small_and_predicts_and_fine_tunes_as_the_run(run, tmp_path):
+    export_run(run[0], tmp_path / "slim")
+    assert {path.name for path in (tmp_path / "slim").iterdir()} == {
+        "config.json", "model.json", "thresholds.json", SLIM_WEIGHTS
+    }  # fmt: skip
+    assert (tmp_path / "slim" / SLIM_WEIGHTS).stat().st_size < 40_000
+    full, slim = (
+        segmenter.load_run(folder, precision="fp32") for folder in (run[0], tmp_path / "slim")
+    )
+    image = full.settings.normalisation.apply(sample().image)
+    for a, b in zip(full.network.predict(image), slim.network.predict(image), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0.02, atol=0.02)
+    export_run(run[0], tmp_path / "exact", half=False)
+    exact = load_run("stardist3d", tmp_path / "exact").network.keras_model.get_weights()
+    for a, b in zip(full.network.keras_model.get_weights(), exact, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_starter_is_a_base_run_and_nuclei_are_brought_to_its_size(run, tmp_path, monkeypatch):
+    options = TINY | {"epochs": 1, "steps_per_epoch": 1, "base_run": "starter"}
+    monkeypatch.setattr(build, "STARTER_FOLDER", tmp_path / "starter")
+    with pytest.raises(CheckpointError, match="lacks"):
+        StarDist3DTrainer(**options).train([sample()], [], tmp_path / "tuned")
+    export_run(run[0], tmp_path / "starter")
+    one = sample()
+    twice = TrainingSample("a", one.image, one.labels, one.mask, (4.0, 1.0, 1.0))
+    result = StarDist3DTrainer(**options).train([twice], [], tmp_path / "tuned")
+    assert result.base.startswith("starter sha256:")
+    assert any("diameter" in note for note in result.notes)
+    base, tuned = (read_settings(tmp_path / name) for name in ("starter", "tuned"))
+    assert tuned.diameter_um == pytest.approx(2 * base.diameter_um)
+    assert tuned.spacing_um == pytest.approx([2 * step for step in base.spacing_um])
+    assert (
+        load_run("stardist3d", tmp_path / "tuned").segment(one.image, twice.spacing_um).notes == ()
+    )
+    larger = segmenter.load_run(tmp_path / "starter", diameter_um=2 * base.diameter_um)
+    assert larger.settings.spacing_um == tuned.spacing_um
 
 
 def damaged(run_folder, tmp_path, change):

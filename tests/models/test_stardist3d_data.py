@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,7 +11,8 @@ from hypothesis.extra.numpy import arrays
 from models.base import TrainingSample
 from models.errors import ImageError, TrainingDataError
 from models.stardist3d import plan, samples
-from models.stardist3d.batches import PatchSampler, Targets, augmented, validation_patches
+from models.stardist3d.augment import change_intensity, random_matrix
+from models.stardist3d.batches import PatchCutter, PatchSampler, Targets, View, validation_views
 from models.stardist3d.samples import UNKNOWN, Normalisation, PreparedStack, hide_unverified
 
 SPACING = (2.0, 0.5, 0.5)
@@ -58,12 +57,15 @@ def test_hidden_labels_against_the_plain_loop(labels, mask):
     np.testing.assert_array_equal(hidden, expected)
 
 
+def cutter(stacks, patch, rays=8, grid=(1, 2, 2)):
+    golden = pytest.importorskip("stardist.rays3d").Rays_GoldenSpiral(rays, anisotropy=(2, 1, 1))
+    return PatchCutter(stacks, patch, Targets(golden, grid, (2.0, 1.0, 1.0)))
+
+
 def test_batches_do_not_depend_on_what_is_beneath_the_mask():
     _, labels = balls()
     mask = np.ones(labels.shape, bool)
     mask[:, :20] = False
-    rays = pytest.importorskip("stardist.rays3d").Rays_GoldenSpiral(8)
-    targets = Targets(rays, (1, 2, 2), (2.0, 1.0, 1.0))
     batches = []
     for beneath in (0, 1000):
         one = sample(mask)
@@ -71,8 +73,7 @@ def test_batches_do_not_depend_on_what_is_beneath_the_mask():
         stack = samples.prepare(
             TrainingSample("a", one.image, changed, mask, SPACING), Normalisation(), SPACING
         )
-        patches = list(islice(PatchSampler([stack], (8, 32, 32), True, 3), 6))
-        batches.append(targets.batch(patches))
+        batches.append(PatchSampler(cutter([stack], (8, 32, 32)), 6, True, 0.9, 3).batch(0))
     (x0, (p0, d0)), (x1, (p1, d1)) = batches
     np.testing.assert_array_equal(x0, x1)
     np.testing.assert_array_equal(p0, p1)
@@ -81,7 +82,7 @@ def test_batches_do_not_depend_on_what_is_beneath_the_mask():
     assert (d0[..., -1:] == p0).all()
 
 
-def test_targets_are_stardists_own_where_all_is_known():
+def test_targets_of_a_whole_stack_are_stardists_own():
     stardist = pytest.importorskip("stardist.models")
     rays = pytest.importorskip("stardist.rays3d").Rays_GoldenSpiral(12, anisotropy=(2, 1, 1))
     stack = prepared()
@@ -91,44 +92,92 @@ def test_targets_are_stardists_own_where_all_is_known():
         anisotropy=(2, 1, 1),
     )  # fmt: skip
     (x,), (prob, dist) = theirs[0]
-    mine_x, (mine_prob, mine_dist) = Targets(rays, (1, 2, 2), (2, 1, 1)).batch(
-        [(stack.image, stack.labels)]
-    )
+    whole = cutter([stack], shape, rays=12)
+    mine_x, (mine_prob, mine_dist) = whole.batch([whole.cut(whole.upright(0, (0, 0, 0)))])
     np.testing.assert_array_equal(mine_x, x)
-    np.testing.assert_allclose(mine_prob, prob)
-    np.testing.assert_allclose(mine_dist, dist)
+    np.testing.assert_allclose(mine_prob, prob, atol=1e-6)
+    error = (mine_dist - dist)[..., :-1][prob[..., 0] > 0]
+    # StarDist takes the distance to the middle of the first voxel outside.
+    assert abs(error.mean()) < 0.1 and np.abs(error).max() <= 1
 
 
-def test_augmentation_moves_image_and_labels_together_and_never_mixes_z_with_yx():
-    stack = prepared()
+def test_distances_know_the_object_beyond_the_patch_and_the_end_of_the_stack():
+    labels = np.zeros((12, 40, 40), np.int32)
+    labels[2:10, 10:30, :30] = 1
+    stack = PreparedStack("a", labels.astype(np.float32), labels)
+    small = cutter([stack], (4, 8, 8), grid=(1, 1, 1))
+    _, _, distances = small.cut(small.upright(0, (4, 16, 16)))
+    whole = cutter([stack], (12, 40, 40), grid=(1, 1, 1))
+    _, _, expected = whole.cut(whole.upright(0, (0, 0, 0)))
+    np.testing.assert_allclose(distances, expected[4:8, 16:24, 16:24], atol=1e-5)
+    left = expected[5, 20, 4, :-1]
+    towards = np.asarray(whole._rays)[:, 2] < -0.9
+    assert towards.any() and (left[towards] < 0).all()
+    assert (left[np.asarray(whole._rays)[:, 2] > 0] > 0).all()
+
+
+@given(seed=st.integers(0, 1000))
+@settings(max_examples=15, deadline=None)
+def test_a_turned_and_stretched_ball_has_the_distances_of_the_ball_it_is_seen_as(seed):
+    grid = np.indices((41, 41, 41)) - 20
+    labels = ((grid**2).sum(axis=0) <= 14**2).astype(np.int32)
+    stack = PreparedStack("a", labels.astype(np.float32), labels)
+    one = cutter([stack], (9, 9, 9), grid=(1, 1, 1))
+    matrix = random_matrix(np.random.default_rng(seed), 0.1)
+    image, probability, distances = one.cut(View(0, np.full(3, 20.0), matrix))
+    centre = distances[4, 4, 4, :-1]
+    expected = 14 / np.linalg.norm(one._rays @ matrix.T, axis=1)
+    np.testing.assert_allclose(centre, expected, atol=1.6)
+    assert probability[4, 4, 4, 0] > 0.9 and image[4, 4, 4] == 1
+
+
+def test_augmentation_keeps_columns_upright_without_a_shear():
     rng = np.random.default_rng(1)
-    for _ in range(20):
-        image, labels = augmented(stack.image, stack.labels, rng)
-        assert labels.shape == stack.labels.shape and labels.flags.c_contiguous
-        assert set(np.unique(labels)) == set(np.unique(stack.labels))
-        assert image[labels > 0].mean() > image[labels == 0].mean() + 0.3
-    oblong, oblong_labels = stack.image[:, :16], stack.labels[:, :16]
-    assert augmented(oblong, oblong_labels, rng)[1].shape == oblong.shape
+    for _ in range(10):
+        matrix = random_matrix(rng, 0.0)
+        assert (matrix[0, 1:] == 0).all() and (matrix[1:, 0] == 0).all()
+        assert 0.7 < abs(matrix[0, 0]) < 1.4
+    image = prepared().image
+    changed = change_intensity(image, rng)
+    assert changed.shape == image.shape and changed.dtype == np.float32
+    assert np.corrcoef(changed.ravel(), image.ravel())[0, 1] > 0.6
 
 
-def test_sampler_is_the_same_for_a_seed_and_always_holds_a_verified_voxel():
+def test_every_batch_comes_from_the_seed_and_its_number():
     mask = np.zeros((12, 40, 40), bool)
     mask[:, :20, :20] = True
-    stack = prepared(mask)
-    first = list(islice(PatchSampler([stack], (4, 16, 16), False, 5), 40))
-    again = list(islice(PatchSampler([stack], (4, 16, 16), False, 5), 40))
-    other = list(islice(PatchSampler([stack], (4, 16, 16), False, 6), 40))
-    assert all((a[0] == b[0]).all() for a, b in zip(first, again, strict=True))
-    assert not all((a[0] == b[0]).all() for a, b in zip(first, other, strict=True))
-    assert all((labels != UNKNOWN).any() for _, labels in first)
+    drawn = cutter([prepared(mask)], (4, 16, 16))
+    first, again = (PatchSampler(drawn, 2, True, 0.9, 5) for _ in range(2))
+    batches = [first.batch(step) for step in range(20)]
+    for step in (13, 2):
+        for a, b in zip(batches[step][1], again.batch(step)[1], strict=True):
+            np.testing.assert_array_equal(a, b)
+    other = PatchSampler(drawn, 2, True, 0.9, 6).batch(2)[0]
+    assert not (other == batches[2][0]).all() and not (batches[3][0] == batches[2][0]).all()
+    upright = PatchSampler(drawn, 40, False, 0.9, 5).batch(0)[1][0]
+    assert (upright != -1).any(axis=(1, 2, 3, 4)).all()
 
 
-def test_validation_patches_cover_the_verified_voxels():
+def test_validation_views_cover_the_verified_voxels():
     stack = prepared()
-    patches = validation_patches([stack], (12, 16, 16), 99)
-    assert len(patches) == 9
-    assert sum((labels > 0).sum() for _, labels in patches) >= (stack.labels > 0).sum()
-    assert len(validation_patches([stack], (12, 16, 16), 2)) == 2
+    tiled = cutter([stack], (12, 16, 16))
+    views = validation_views(tiled, 99)
+    assert len(views) == 9
+    corners = [tuple((view.centre - tiled._middle).astype(int)) for view in views]
+    covered = np.zeros(stack.labels.shape, bool)
+    for z, y, x in corners:
+        covered[z : z + 12, y : y + 16, x : x + 16] = True
+    assert covered.all()
+    assert len(validation_views(tiled, 2)) == 2
+
+
+def test_a_patch_larger_than_the_stack_is_mirrored_and_unknown_there():
+    stack = PreparedStack("a", np.ones((1, 5, 6), np.float32), np.ones((1, 5, 6), np.int32))
+    large = cutter([stack], (4, 8, 6), grid=(1, 1, 1))
+    (view,) = validation_views(large, 9)
+    image, probability, _ = large.cut(view)
+    assert (image == 1).all()
+    assert (probability[:1, :5] >= 0).all() and (probability == -1).sum() == 4 * 48 - 30
 
 
 def test_sizes_weigh_objects_by_their_voxels():
@@ -159,12 +208,12 @@ def test_planned_network_always_fits(extents, largest_stack):
     assert all(g in (1, 2, 4) for g in grid)
 
 
-def test_small_stacks_are_padded_with_unknown():
-    stack = PreparedStack("a", np.ones((1, 5, 6), np.float32), np.ones((1, 5, 6), np.int32))
-    padded = samples.pad_to(stack, (4, 8, 6))
-    assert padded.image.shape == (4, 8, 6)
-    assert (padded.labels[:1, :5] == 1).all() and (padded.labels == UNKNOWN).sum() == 4 * 48 - 30
-    assert samples.pad_to(stack, (1, 4, 4)) is stack
+def test_diameter_is_that_of_a_ball_as_large_as_the_median_object():
+    grid = np.indices((21, 41, 41)) - np.array([10, 20, 20]).reshape(3, 1, 1, 1)
+    ball = (((grid * np.array([2, 1, 1]).reshape(3, 1, 1, 1)) ** 2).sum(axis=0) <= 12**2) * 1
+    assert plan.diameter_um([ball.astype(np.int32)], [(1.0, 0.5, 0.5)]) == pytest.approx(
+        12, rel=0.02
+    )
 
 
 def test_rescaling_only_beyond_a_tenth():
