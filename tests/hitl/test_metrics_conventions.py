@@ -84,7 +84,6 @@ def test_aji_plus_equals_the_full_assignment(images):
     union = sum(((truth == i) | (pred == j)).sum() for i, j in pairs)
     union += np.isin(truth, [i for i in ids if i not in dict(pairs)]).sum()
     union += np.isin(pred, [j for j in others if j not in {b for _, b in pairs}]).sum()
-    found = aji_plus(count_overlaps(truth, pred))
     # With equal IoUs several assignments may be best, of different ratios of voxels.
     overlapping = iou[iou > 0].round(12)
     assume(len(np.unique(overlapping)) == len(overlapping))
