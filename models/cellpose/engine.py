@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import logging
 import threading
@@ -10,7 +11,7 @@ import warnings
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,8 @@ from models.base import Progress
 from models.cellpose.checkpoint import check_checkpoint
 from models.devices import Compute
 from models.errors import CheckpointError, ImageError
+
+Forward = Literal["fast", "stock"]
 
 BUSY = threading.RLock()
 """Held by whoever runs the shared network: its progress hook belongs to one caller."""
@@ -44,8 +47,15 @@ def quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def load(path: Path, compute: Compute) -> Any:
+def load(path: Path, compute: Compute, forward: Forward = "stock") -> Any:
     """Return Cellpose's model with these weights; the last one asked for stays in memory.
+
+    Parameters
+    ----------
+    path : Path
+    compute : Compute
+    forward : {"fast", "stock"}
+        ``"fast"`` runs the same weights through `models.cellpose.fast`.
 
     Raises
     ------
@@ -53,11 +63,22 @@ def load(path: Path, compute: Compute) -> Any:
         When the file is damaged or of another architecture.
     """
     state = path.stat()
-    return _load(path, state.st_size, state.st_mtime_ns, compute)
+    stock, fast = _load(path, state.st_size, state.st_mtime_ns, compute)
+    return fast if forward == "fast" else stock
 
 
 @lru_cache(maxsize=1)
-def _load(path: Path, size: int, mtime_ns: int, compute: Compute) -> Any:
+def _load(path: Path, size: int, mtime_ns: int, compute: Compute) -> tuple[Any, Any]:
+    """Return two models that share one network's weights: Cellpose's own, and the fast one."""
+    from models.cellpose.fast import FastTransformer
+
+    stock = _load_stock(path, size, compute)
+    fast = copy.copy(stock)
+    fast.net = FastTransformer(stock.net)
+    return stock, fast
+
+
+def _load_stock(path: Path, size: int, compute: Compute) -> Any:
     import torch
     from cellpose.models import CellposeModel
 

@@ -10,9 +10,13 @@ flow ~ intensity gradient across 16 pixels.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pytest
 import torch
 from cellpose.vit import CPSAM
+from numpy.typing import NDArray
 
 PATCH = 64
 """Pixels of a token (8 × 8), each of which gets a channel of its own."""
@@ -20,13 +24,46 @@ PATCH = 64
 THRESHOLD = 0.3
 
 
-def write_checkpoint(path: Path, seed: int = 0) -> None:
-    """Save a full state dict, as Cellpose's ``save_model`` does."""
+def cut_architecture(monkeypatch: pytest.MonkeyPatch, depth: int = 2) -> None:
+    """Let Cellpose-SAM have its true widths but fewer blocks, in Cellpose and in our checks."""
+    from functools import partial
+
+    import cellpose.vit
+    from segment_anything.build_sam import _build_sam
+
+    from models.cellpose import checkpoint, engine
+
+    build = partial(
+        _build_sam,
+        1024,
+        depth,
+        16,
+        # Blocks made for windows and for whole images have position tables of other lengths.
+        [depth - 1],
+    )
+    monkeypatch.setitem(cellpose.vit.sam_model_registry, "vit_l", build)
+    checkpoint._architecture.cache_clear()
+    engine._load.cache_clear()
+
+
+def whole_architecture() -> None:
+    """Forget the cut one."""
+    from models.cellpose import checkpoint, engine
+
+    checkpoint._architecture.cache_clear()
+    engine._load.cache_clear()
+
+
+def write_checkpoint(path: Path, seed: int = 0, last: float = 1e-4) -> None:
+    """Save a full state dict, as Cellpose's ``save_model`` does.
+
+    `last` is the spread of the blocks' last layers: with 1e-4 they hardly change the tokens.
+    """
     with torch.device("meta"):
         shapes = {name: value.shape for name, value in CPSAM().state_dict().items()}
     generator = torch.Generator().manual_seed(seed)
     block = {
-        name.split(".", 3)[3]: _block_value(name, shape, generator)
+        name.split(".", 3)[3]: _block_value(name, shape, generator, last)
         for name, shape in shapes.items()
         if name.startswith("encoder.blocks.0.")
     }
@@ -42,13 +79,46 @@ def write_checkpoint(path: Path, seed: int = 0) -> None:
     torch.save(state, path)
 
 
-def _block_value(name: str, shape: torch.Size, generator: torch.Generator) -> torch.Tensor:
+def fit_readout(net: Any, image: NDArray[Any], labels: NDArray[Any], ridge: float = 1.0) -> None:
+    """Set the readout to what gives Cellpose's flows and logits best on labelled slices.
+
+    Parameters
+    ----------
+    net : cellpose.vit.CPSAM
+    image : ndarray, shape (Z, 256, 256)
+        Normalised.
+    labels : ndarray of int, shape (Z, 256, 256)
+    ridge : float
+    """
+    from cellpose.dynamics import labels_to_flows
+
+    flows = np.stack(labels_to_flows(list(labels)))
+    target = np.stack([5 * flows[:, 2], 5 * flows[:, 3], 8 * flows[:, 1] - 4], axis=1)
+    patches = torch.from_numpy(target.astype(np.float64)).reshape(len(image), 3, 32, 8, 32, 8)
+    wanted = patches.permute(0, 2, 4, 1, 3, 5).reshape(-1, 3 * PATCH)
+    tiles = torch.from_numpy(np.stack([image, 0 * image, 0 * image], axis=1)).to(net.dtype)
+    with torch.no_grad():
+        x = net.encoder.patch_embed(tiles) + net.encoder.pos_embed
+        for block in net.encoder.blocks:
+            x = block(x)
+        features = net.encoder.neck(x.permute(0, 3, 1, 2)).double()
+        rows = features.permute(0, 2, 3, 1).reshape(-1, features.shape[1])
+        rows = torch.cat([rows, torch.ones(len(rows), 1)], dim=1)
+        gram = rows.T @ rows + ridge * torch.eye(rows.shape[1])
+        solved = torch.linalg.solve(gram, rows.T @ wanted).to(net.dtype)
+        net.out.weight.copy_(solved[:-1].T[:, :, None, None])
+        net.out.bias.copy_(solved[-1])
+
+
+def _block_value(
+    name: str, shape: torch.Size, generator: torch.Generator, spread: float
+) -> torch.Tensor:
     if name.endswith("bias"):
         return torch.zeros(shape)
     if "norm" in name:
         return torch.ones(shape)
     last = name.endswith(("attn.proj.weight", "mlp.lin2.weight"))
-    return torch.randn(shape, generator=generator) * (1e-4 if last else 2e-2)
+    return torch.randn(shape, generator=generator) * (spread if last else 2e-2)
 
 
 def _set_convolutions(state: dict[str, torch.Tensor]) -> None:

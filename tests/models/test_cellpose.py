@@ -11,6 +11,7 @@ import json
 import logging
 import math
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,15 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from models.base import Segmenter
-from models.cellpose import CellposeSegmenter, engine, weights
+from models.cellpose import CellposeSegmenter as AnySegmenter
+from models.cellpose import engine, weights
 from models.errors import CheckpointError, ImageError, ModelError
 from tests.models.cellpose_checkpoint import write_checkpoint
 
 pytestmark = pytest.mark.slow
 
 SPACING = (1.0, 0.5, 0.5)
+CellposeSegmenter = partial(AnySegmenter, forward="stock")
 Stack = NDArray[Any]
 
 
