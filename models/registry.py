@@ -21,12 +21,14 @@ SEGMENTERS = {
 """Segmenters that need no run: dataclasses of flat options."""
 
 TRAINERS = {
+    "cellpose": "models.cellpose:CellposeTrainer",
     "stardist3d": "models.stardist3d:StarDist3DTrainer",
     "unet3d": "models.unet3d:UNet3DTrainer",
 }
 """Trainable models: dataclasses of flat options."""
 
 RUN_LOADERS = {
+    "cellpose": "models.cellpose:load_run",
     "stardist3d": "models.stardist3d:load_run",
     "unet3d": "models.unet3d:load_run",
 }

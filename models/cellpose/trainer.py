@@ -1,0 +1,281 @@
+"""Options of a Cellpose fine-tuning, and how it is put together."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+from annotated_types import Ge, Gt, MinLen
+
+from models.base import (
+    Progress,
+    TrainingResult,
+    TrainingSample,
+    check_image,
+    no_progress,
+)
+from models.cellpose import runfolder as files
+from models.cellpose import weights
+from models.cellpose.segmenter import NATIVE_DIAMETER_PX
+from models.cellpose.slices import View
+from models.devices import Compute, choose_compute, set_threads
+from models.errors import ModelError, TrainingDataError
+
+if TYPE_CHECKING:
+    from models.cellpose.batches import TileSampler
+    from models.cellpose.finetune import FineTuning
+
+Count = Annotated[int, Gt(0)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellposeTrainer:
+    """Fine-tunes Cellpose-SAM on paired slices of labelled stacks.
+
+    Slices are cut along each view, with z resampled so that pixels are square, from where labels
+    count; no other voxel is learned from. On two CPU cores a step of the neck and readout takes
+    about a second per tile, a step of all 307 million weights about ten, and some 15 GB of memory;
+    the latter is meant for a GPU.
+
+    Parameters
+    ----------
+    model : str
+        Weights to start from: see `CellposeSegmenter`.
+    base_run : str, optional
+        Run folder of an earlier fine-tuning, whose weights are taken in place of `model`.
+    trainable : {"auto", "all", "neck"}
+        What is tuned: all weights, or the neck and the readout behind the transformer's blocks.
+        ``"auto"`` takes all on a GPU and the neck on a CPU.
+    views : tuple of {"xy", "xz", "yz"}
+        Directions that slices are cut in.
+    min_objects : int
+        Slices with fewer labelled objects are not used.
+    diameter_um : float, optional
+        Diameter of a nucleus in µm; slices are rescaled so that it measures 30 pixels, in
+        training and in prediction. Not rescaled when not given.
+    mode : {"stitch", "do_3D"}
+        How the tuned model predicts: see `CellposeSegmenter`.
+    epochs : int
+        At most so many times.
+    tiles_per_epoch : int
+        Tiles of 256 × 256 pixels, each from a random slice, after which the network is validated.
+    batch_size : int
+        Tiles per step. Where memory is short, fewer are computed at a time.
+    max_minutes : float, optional
+        Time budget of the training; the learning rate then falls with the time.
+    learning_rate, weight_decay : float
+        Of AdamW; Cellpose's own are 1e-5 and 0.1 for all weights.
+    validation_tiles : int
+        Tiles that choose the best epoch.
+    percentiles : (float, float)
+        Intensity percentiles of a stack that become 0 and 1.
+    precision : {"auto", "bf16", "fp32"}
+        Number format of the transformer.
+    threads : int, optional
+        CPU threads.
+    logger : {"tensorboard", "wandb", "csv"}
+        Where curves go besides ``curves.csv``.
+    seed : int
+        Of tiles and augmentation; the same seed gives the same weights on a CPU.
+    """
+
+    model: str = weights.PRETRAINED[0]
+    base_run: str | None = None
+    trainable: Literal["auto", "all", "neck"] = "auto"
+    views: Annotated[tuple[View, ...], MinLen(1)] = ("xy", "xz", "yz")
+    min_objects: Count = 1
+    diameter_um: Annotated[float, Gt(0)] | None = None
+    mode: Literal["stitch", "do_3D"] = "stitch"
+    epochs: Count = 50
+    tiles_per_epoch: Count = 32
+    batch_size: Count = 2
+    max_minutes: Annotated[float, Gt(0)] | None = None
+    learning_rate: Annotated[float, Gt(0)] = 5e-5
+    weight_decay: Annotated[float, Ge(0)] = 0.1
+    validation_tiles: Count = 16
+    percentiles: tuple[float, float] = (1.0, 99.0)
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    threads: Count | None = None
+    logger: Literal["tensorboard", "wandb", "csv"] = "tensorboard"
+    seed: Annotated[int, Ge(0)] = 0
+
+    def __post_init__(self) -> None:
+        low, high = self.percentiles
+        if not 0 <= low < high <= 100:
+            raise ModelError(
+                f"percentiles: expected 0 <= low < high <= 100, got {self.percentiles}; "
+                "Cellpose's own are (1, 99)"
+            )
+
+    def train(
+        self,
+        train: Sequence[TrainingSample],
+        val: Sequence[TrainingSample],
+        run_folder: Path,
+        *,
+        progress: Progress = no_progress,
+    ) -> TrainingResult:
+        """Fine-tune on `train`, choose on `val`, write weights and `curves.csv` to `run_folder`.
+
+        A folder that holds an interrupted training of the same data and options is continued.
+
+        Parameters
+        ----------
+        train, val : sequence of TrainingSample
+            Without an object in `val` the choice is made on `train`, and the notes say so.
+        run_folder : Path
+        progress : callable
+            Raising in it cancels; the last epoch's checkpoint stays.
+
+        Returns
+        -------
+        TrainingResult
+            `weights` is a state dict as Cellpose itself saves and loads it.
+
+        Raises
+        ------
+        TrainingDataError
+            No slice shows an object that counts.
+        TrainingDivergedError
+            The loss is no longer finite; the best checkpoint stays.
+        CheckpointError
+            The weights to start from, or an interrupted training, do not fit.
+        WeightsUnavailableError
+            The pretrained weights are neither here nor to be had from the network.
+        """
+        from models.cellpose.finetune import COLUMNS
+        from models.curves import CurveLog
+
+        notes: list[str] = []
+        set_threads(self.threads)
+        sampler, judge = self._samplers(train, val, notes)
+        base, base_name, licence = self._base(progress)
+        compute = choose_compute(self.precision)
+        notes.append(compute.note)
+        folder = Path(run_folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        model_file = self._model_file(base_name, licence, [*train, *val])
+        tuning = self._tuning(base, sampler, judge, compute, folder, model_file, notes)
+        if tuning.resume():
+            notes.append(f"continued after epoch {tuning.history.epoch}")
+        with CurveLog(folder, COLUMNS, self.logger) as log:
+            history = tuning.run(log, progress)
+        if history.best_epoch == 0:
+            notes.append("no epoch was better than the weights it started from: those were kept")
+        return TrainingResult(
+            weights=folder / files.WEIGHTS_FILE,
+            best_epoch=history.best_epoch,
+            epochs=history.epoch,
+            validation={"loss": history.best_loss, "loss_before": history.rows[0]["val_loss"]},
+            base=base_name,
+            licence=licence,
+            notes=tuple(notes),
+        )
+
+    def _samplers(
+        self, train: Sequence[TrainingSample], val: Sequence[TrainingSample], notes: list[str]
+    ) -> tuple[TileSampler, TileSampler]:
+        sampler, judge = self._sampler(train), self._sampler(val)
+        if not sampler.slices:
+            raise TrainingDataError(
+                f"expected slices with at least {self.min_objects} labelled objects in "
+                f"{', '.join(self.views)}, got none in {len(train)} training stacks; correct or "
+                "accept some objects first, or lower min_objects"
+            )
+        if not judge.slices:
+            notes.append(
+                "no validation stack holds a labelled object: the best epoch was chosen on the "
+                "training stacks"
+            )
+            judge = sampler
+        return sampler, judge
+
+    def _sampler(self, samples: Sequence[TrainingSample]) -> TileSampler:
+        from models.cellpose import engine
+        from models.cellpose.batches import TileSampler
+
+        for sample in samples:
+            check_image(sample.image, f"stack {sample.name!r}")
+        stretched = [replace(s, image=engine.normalise(s.image, self.percentiles)) for s in samples]
+        return TileSampler(
+            stretched, self.views, self.min_objects, [self._pixel_um(s) for s in samples], self.seed
+        )
+
+    def _pixel_um(self, sample: TrainingSample) -> float:
+        if self.diameter_um is not None:
+            return self.diameter_um / NATIVE_DIAMETER_PX
+        return float(np.sqrt(sample.spacing_um[1] * sample.spacing_um[2]))
+
+    def _base(self, progress: Progress) -> tuple[Path, str, str]:
+        """Return the weights to start from, what they are, and their licence."""
+        from models.cellpose.checkpoint import check_checkpoint
+
+        if self.base_run is not None:
+            folder = Path(self.base_run)
+            data = files.read_model_file(folder)
+            path = files.checked_weights(folder, data)
+            name, licence = folder.name, str(data["licence"])
+        else:
+            path = weights.ensure_weights(self.model, progress)
+            name, licence = self.model, weights.licence(self.model)
+        check_checkpoint(path)
+        return path, f"{name} ({weights.sha256(path)})", licence
+
+    def _model_file(
+        self, base: str, licence: str, samples: Sequence[TrainingSample]
+    ) -> dict[str, Any]:
+        return {
+            "model": "cellpose",
+            "format": files.FORMAT,
+            "base": base,
+            "licence": licence,
+            "percentiles": list(self.percentiles),
+            "diameter_um": self.diameter_um,
+            "mode": self.mode,
+            "views": list(self.views),
+            "fingerprint": self._fingerprint(base, samples),
+        }
+
+    def _fingerprint(self, base: str, samples: Sequence[TrainingSample]) -> str:
+        # What may change between an interrupted training and its continuation is left out.
+        free = ("epochs", "max_minutes", "threads", "logger", "model", "base_run")
+        options = {k: v for k, v in asdict(self).items() if k not in free}
+        digest = hashlib.sha256(repr((base, sorted(options.items()))).encode())
+        for sample in samples:
+            digest.update(repr((sample.name, sample.spacing_um)).encode())
+            for array in (sample.image, sample.labels, sample.mask):
+                digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+    def _tuning(
+        self,
+        base: Path,
+        sampler: TileSampler,
+        judge: TileSampler,
+        compute: Compute,
+        folder: Path,
+        model_file: dict[str, Any],
+        notes: list[str],
+    ) -> FineTuning:
+        from models.cellpose.finetune import FineTuning, Schedule, Tunable
+
+        neck_only = self.trainable == "neck" or (
+            self.trainable == "auto" and compute.device == "cpu"
+        )
+        notes.append("tuned: " + ("neck and readout" if neck_only else "all weights"))
+        schedule = Schedule(
+            self.epochs,
+            -(-self.tiles_per_epoch // self.batch_size),
+            self.batch_size,
+            self.learning_rate,
+            self.weight_decay,
+            None if self.max_minutes is None else 60 * self.max_minutes,
+            self.seed,
+        )
+        tunable = Tunable(files.read_state(base), compute, neck_only)
+        tiles = judge.fixed(self.validation_tiles)
+        return FineTuning(tunable, sampler, tiles, schedule, folder, model_file, notes)
