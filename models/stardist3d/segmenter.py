@@ -56,6 +56,7 @@ class StarDist3DSegmenter:
             "weights_sha256": self.weights_sha256,
             "base": self.settings.base,
             "backbone": config.backbone,
+            "computed_in": str(self.network.keras_model.layers[1].compute_dtype),
             "n_rays": int(config.n_rays),
             "grid": list(config.grid),
             "anisotropy": None if config.anisotropy is None else list(config.anisotropy),
