@@ -178,7 +178,11 @@ def _draw(found: dict[str, Any], sink: LabelSink, tile_voxels: int, progress: Pr
         labels = np.zeros(stop - corner, np.uint32)
         near = np.flatnonzero(np.all((low < stop) & (high >= corner), axis=1))
         if len(near):
-            labels = draw(found, near, points[near] - corner, labels.shape)
+            # StarDist's C++ does not end when a centre lies outside of what is drawn.
+            first = np.clip(np.floor(low[near].min(axis=0)).astype(int), 0, corner)
+            last = np.clip(np.ceil(high[near].max(axis=0)).astype(int) + 1, stop, shape)
+            crop = tuple(slice(c - f, s - f) for c, s, f in zip(corner, stop, first, strict=True))
+            labels = draw(found, near, points[near] - first, tuple(last - first))[crop]
             present |= set(np.unique(labels).tolist()) - {0}
         sink[box] = labels
     progress(len(blocks), len(blocks), "drawing")
