@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.base import Progress, no_progress
+from models.devices import is_out_of_memory
+from models.errors import ModelError
 
 Size = tuple[int, int, int]
 PredictTiles = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -19,6 +24,16 @@ PredictTiles = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 SIGMA = 1 / 8
 """Width of the blending Gaussian, as a fraction of the tile."""
+
+READ_AHEAD = 1
+"""Batches read while another is computed."""
+
+WRITE_BEHIND = 2
+"""Batches that may wait to be blended while another is computed."""
+
+
+class TileMemoryError(ModelError):
+    """The memory does not hold even the smallest tile."""
 
 
 class Source(Protocol):
@@ -46,8 +61,8 @@ class Tiling:
     ----------
     tile : (int, int, int)
         Tile size (z, y, x); a multiple of what the model needs.
-    overlap : float
-        Smallest share of a tile that its neighbour covers too, in [0, 0.75].
+    overlap : float or (float, float, float)
+        Smallest share of a tile that its neighbour covers too, in [0, 0.75]; of all axes or each.
     border : (int, int, int)
         Voxels (z, y, x) by which the volume is continued by reflection on each side, so that its
         own border has surroundings.
@@ -56,17 +71,39 @@ class Tiling:
     """
 
     tile: Size
-    overlap: float = 0.25
+    overlap: float | tuple[float, float, float] = 0.25
     border: Size = (0, 0, 0)
     batch_size: int = 1
 
     def __post_init__(self) -> None:
         narrow = any(b >= t for b, t in zip(self.border, self.tile, strict=True))
-        if not 0 <= self.overlap <= 0.75 or self.batch_size < 1 or narrow or min(self.border) < 0:
+        shares = all(0 <= share <= 0.75 for share in self.overlaps)
+        if not shares or self.batch_size < 1 or narrow or min(self.border) < 0:
             raise ValueError(
                 "expected a tile larger than its border, an overlap in [0, 0.75] and a batch of "
                 f"at least one tile, got {self}"
             )
+
+    @property
+    def overlaps(self) -> tuple[float, float, float]:
+        """The overlap of each axis (z, y, x)."""
+        if isinstance(self.overlap, tuple):
+            return self.overlap
+        return self.overlap, self.overlap, self.overlap
+
+    def smaller(self, multiple: Size) -> Tiling | None:
+        """Return tiles of half the size, or None when a tile is as small as it can be.
+
+        Parameters
+        ----------
+        multiple : (int, int, int)
+            Tile sizes stay multiples of this.
+        """
+        if self.batch_size > 1:
+            return replace(self, batch_size=self.batch_size // 2)
+        least = [(b // m + 1) * m for b, m in zip(self.border, multiple, strict=True)]
+        tile = fitted_tile(self.tile, multiple, math.prod(self.tile) // 2, least)
+        return None if tile == self.tile else replace(self, tile=tile)
 
 
 def tile_starts(length: int, tile: int, overlap: float, border: int) -> list[int]:
@@ -74,12 +111,14 @@ def tile_starts(length: int, tile: int, overlap: float, border: int) -> list[int
     span = length + 2 * border
     if span <= tile:
         return [(length - tile) // 2]
-    step = max(1, int(tile * (1 - overlap)))
+    step = max(1, int(tile * (1 - overlap) + 1e-6))
     count = math.ceil((span - tile) / step) + 1
     return [round(i * (span - tile) / (count - 1)) - border for i in range(count)]
 
 
-def fitted_tile(shape: Sequence[int], multiple: Size, voxels: int) -> Size:
+def fitted_tile(
+    shape: Sequence[int], multiple: Size, voxels: int, least: Sequence[int] = (1, 1, 1)
+) -> Size:
     """Return a tile size for a volume: all of it when it fits in `voxels`, else its even parts.
 
     Parameters
@@ -90,16 +129,54 @@ def fitted_tile(shape: Sequence[int], multiple: Size, voxels: int) -> Size:
         Tile sizes are multiples of this.
     voxels : int
         Largest number of voxels of a tile.
+    least : (int, int, int)
+        An axis is not halved below this, even when `voxels` are then too few.
     """
     size = [math.ceil(n / m) * m for n, m in zip(shape, multiple, strict=True)]
     while math.prod(size) > voxels:
         # Halving the longest axis in units of its multiple keeps the tile compact.
-        axis = max(range(3), key=lambda a: (size[a] // multiple[a] > 1) * size[a])
-        parts = size[axis] // multiple[axis]
-        if parts <= 1:
+        halves = [math.ceil(n // m / 2) * m for n, m in zip(size, multiple, strict=True)]
+        free = [a for a in range(3) if max(least[a], 1) <= halves[a] < size[a]]
+        if not free:
             break
-        size[axis] = math.ceil(parts / 2) * multiple[axis]
+        axis = max(free, key=lambda a: size[a])
+        size[axis] = halves[axis]
     return size[0], size[1], size[2]
+
+
+def thrifty_tile(shape: Sequence[int], multiple: Size, voxels: int, shared: Size) -> Size:
+    """Return the tile size with which the fewest voxels are computed.
+
+    Parameters
+    ----------
+    shape : (int, int, int)
+        Volume (Z, Y, X), borders included.
+    multiple : (int, int, int)
+        Tile sizes are multiples of this.
+    voxels : int
+        Largest number of voxels of a tile, where the overlap allows it.
+    shared : (int, int, int)
+        Voxels (z, y, x) that neighbouring tiles share at least.
+    """
+    axes = [_even_parts(*axis) for axis in zip(shape, multiple, shared, strict=True)]
+    choices = list(itertools.product(*axes))
+    fitting = [c for c in choices if math.prod(size for size, _ in c) <= voxels]
+    if not fitting:
+        fitting = [min(choices, key=lambda c: math.prod(size for size, _ in c))]
+    best = min(fitting, key=lambda c: (math.prod(n * t for t, n in c), math.prod(n for _, n in c)))
+    z, y, x = (size for size, _ in best)
+    return z, y, x
+
+
+def _even_parts(length: int, multiple: int, shared: int) -> list[tuple[int, int]]:
+    """Return (tile size, number of tiles) of each way to cut an axis, coarse to fine."""
+    parts: dict[int, int] = {}
+    for count in range(1, length + 1):
+        size = math.ceil((length + (count - 1) * shared) / count / multiple) * multiple
+        if count > 1 and size < 4 * shared:
+            break
+        parts.setdefault(size, count)
+    return list(parts.items())
 
 
 def blending_weights(tile: Size) -> NDArray[np.float32]:
@@ -152,23 +229,130 @@ def predict_tiled(
     if out is None:
         out = np.empty((channels, *shape), np.float32)
     starts = [
-        tile_starts(n, t, tiling.overlap, b)
-        for n, t, b in zip(shape, tiling.tile, tiling.border, strict=True)
+        tile_starts(n, t, overlap, b)
+        for n, t, overlap, b in zip(shape, tiling.tile, tiling.overlaps, tiling.border, strict=True)
     ]
-    total, done = math.prod(len(s) for s in starts), 0
     slab = _Slab(channels, shape, tiling.tile)
-    for row, z in enumerate(starts[0]):
-        slab.move_to(z)
-        for batch in _chunks(itertools.product((z,), starts[1], starts[2]), tiling.batch_size):
-            progress(done, total, "predicting")
-            tiles = np.stack([read_reflected(source, at, tiling.tile) for at in batch])
-            for at, values in zip(batch, predict(tiles), strict=True):
-                slab.add(at, values)
-            done += len(batch)
-        last = row + 1 == len(starts[0])
-        slab.flush(out, shape[0] if last else max(starts[0][row + 1], 0))
-    progress(total, total, "predicting")
+
+    def read(batch: list[Size]) -> NDArray[np.float32]:
+        return np.stack([read_reflected(source, at, tiling.tile) for at in batch])
+
+    def write(batch: list[Size], values: NDArray[np.float32], stop: int | None) -> None:
+        for at, one in zip(batch, values, strict=True):
+            slab.add(at, one)
+        if stop is not None:
+            slab.flush(out, stop)
+
+    _overlapped(_in_order(starts, shape[0], tiling.batch_size), read, predict, write, progress)
     return out
+
+
+def _in_order(
+    starts: list[list[int]], depth: int, size: int
+) -> list[tuple[list[Size], int | None]]:
+    """Return batches, each with the slice up to which all is final once it is blended."""
+    batches: list[tuple[list[Size], int | None]] = []
+    ends = [max(z, 0) for z in starts[0][1:]] + [depth]
+    for z, end in zip(starts[0], ends, strict=True):
+        row = list(_chunks(itertools.product((z,), starts[1], starts[2]), size))
+        batches += [(batch, None) for batch in row[:-1]]
+        batches.append((row[-1], end))
+    return batches
+
+
+def _overlapped(
+    batches: list[tuple[list[Size], int | None]],
+    read: Callable[[list[Size]], NDArray[np.float32]],
+    predict: PredictTiles,
+    write: Callable[[list[Size], NDArray[np.float32], int | None], None],
+    progress: Progress,
+) -> None:
+    """Compute in this thread, while one other reads ahead and one writes behind."""
+    total, done = sum(len(batch) for batch, _ in batches), 0
+    with _helper("tile-reader") as reader, _helper("tile-writer") as writer:
+        to_read = iter(batches)
+        ahead: deque[Future[NDArray[np.float32]]] = deque()
+        behind: deque[Future[None]] = deque()
+        for batch, stop in batches:
+            progress(done, total, "predicting")
+            for following, _ in itertools.islice(to_read, 1 + READ_AHEAD - len(ahead)):
+                ahead.append(reader.submit(read, following))
+            values = predict(ahead.popleft().result())
+            behind.append(writer.submit(write, batch, values, stop))
+            while len(behind) > WRITE_BEHIND:
+                behind.popleft().result()
+            done += len(batch)
+        for last in behind:
+            last.result()
+    progress(total, total, "predicting")
+
+
+@contextmanager
+def _helper(name: str) -> Iterator[ThreadPoolExecutor]:
+    pool = ThreadPoolExecutor(1, thread_name_prefix=name)
+    try:
+        yield pool
+    finally:
+        # What has not begun is dropped, so that an error or a cancel does not wait for it.
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def predict_within_memory(
+    predict: PredictTiles,
+    source: Source,
+    channels: int,
+    tiling: Tiling,
+    multiple: Size,
+    *,
+    out: Sink | None = None,
+    notes: list[str] | None = None,
+    progress: Progress = no_progress,
+) -> tuple[Sink | NDArray[np.float32], Tiling]:
+    """Do as `predict_tiled`, again with tiles of half the size where the memory does not suffice.
+
+    Parameters
+    ----------
+    predict, source, channels, tiling, out, progress
+        See `predict_tiled`; the progress begins anew with smaller tiles.
+    multiple : (int, int, int)
+        Tile sizes stay multiples of this.
+    notes : list of str, optional
+        Told about smaller tiles.
+
+    Returns
+    -------
+    `out`, and the tiling that worked
+
+    Raises
+    ------
+    TileMemoryError
+        Not even the smallest tile fits.
+    """
+    while True:
+        try:
+            return predict_tiled(
+                predict, source, channels, tiling, out=out, progress=progress
+            ), tiling
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            smaller = tiling.smaller(multiple)
+            if smaller is None:
+                raise TileMemoryError(
+                    f"expected memory for a tile of {_text(tiling.tile)} voxels, got an "
+                    f"allocation that failed ({error}); close other programs, or take a smaller "
+                    "network or a machine with more memory"
+                ) from error
+        if notes is not None:
+            notes.append(
+                f"tiles of {_text(tiling.tile)} voxels did not fit in memory; "
+                f"predicted with {_text(smaller.tile)}"
+            )
+        tiling = smaller
+
+
+def _text(size: Iterable[int]) -> str:
+    return "×".join(map(str, size))
 
 
 def _chunks(items: Iterator[Size], size: int) -> Iterator[list[Size]]:
