@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import platform
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -99,23 +100,38 @@ USUAL_TRIM, USUAL_MMAP = 2**26, 2**25
 """What glibc's own thresholds rise to in a program that allocates much."""
 
 
+class _Users:
+    """How many ask for `reused_memory` at present."""
+
+    def __init__(self) -> None:
+        self.count, self.lock = 0, threading.Lock()
+
+
+_users = _Users()
+
+
 @contextmanager
 def reused_memory() -> Iterator[None]:
     """Let the C library keep large blocks for the next allocation instead of giving them back.
 
     A network frees and allocates hundreds of megabytes per layer, and fresh pages cost a fifth of
     its time. Only the main thread's blocks are kept, and only with glibc; elsewhere nothing
-    changes. On leaving, what is free goes back to the system.
+    changes. On leaving, what is free goes back to the system. May be nested.
     """
     if platform.libc_ver()[0] != "glibc":
         yield
         return
     libc = ctypes.CDLL(None)
-    libc.mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT)
-    libc.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
+    with _users.lock:
+        _users.count += 1
+        libc.mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT)
+        libc.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
     try:
         yield
     finally:
-        libc.mallopt(M_MMAP_THRESHOLD, USUAL_MMAP)
-        libc.mallopt(M_TRIM_THRESHOLD, USUAL_TRIM)
-        libc.malloc_trim(0)
+        with _users.lock:
+            _users.count -= 1
+            if _users.count == 0:
+                libc.mallopt(M_MMAP_THRESHOLD, USUAL_MMAP)
+                libc.mallopt(M_TRIM_THRESHOLD, USUAL_TRIM)
+                libc.malloc_trim(0)

@@ -280,6 +280,13 @@ class FusedUNet:
             )
         self._run: Any = torch.compile(self._forward) if compiled else self._forward
 
+    @property
+    def description(self) -> str:
+        """How it is computed, in words."""
+        if isinstance(self._do, PackedOperations):
+            return "normalisation folded, oneDNN's packed convolutions"
+        return "normalisation folded, torch's convolutions"
+
     def _block(self, block: DoubleConv) -> tuple[Weights, Weights]:
         first, second = (self._do.prepare(*folded(block[i], block[i + 1])) for i in (0, 3))
         return first, second
