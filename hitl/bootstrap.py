@@ -108,11 +108,11 @@ def make_segmenter(config: ProjectConfig, name: str, reporter: Reporter) -> Segm
         from models.cellpose import available
 
         here, why = available()
-        name = "cellpose" if here else "classical"
+        name = "cellpose" if here else "starter"
         if here:
             reporter.note("bootstraps with Cellpose, whose weights are on this machine")
         else:
-            reporter.note(f"bootstraps with the embedded classical segmenter: {why}")
+            reporter.note(f"bootstraps with the starter model that ships: {why}")
     cls = segmenter_class(name)
     return cls(**segmenter_options(config, name))
 

@@ -15,12 +15,13 @@ from models.registry import SEGMENTERS, TRAINERS, resolve
 
 NEEDS = {
     "cellpose": ("cellpose", "torch"),
+    "starter": ("torch", "safetensors"),
     "classical": ("skimage", "edt", "cc3d"),
     "stardist3d": ("stardist", "csbdeep", "tensorflow", "tf_keras"),
     "unet3d": ("torch", "safetensors"),
 }
 OPTION_KEYS = ("key", "type", "default", "meaning")
-EXTRAS = {"gui": "napari", "nd2": "nd2", "dask": "distributed"}
+EXTRAS = {"gui": "napari", "nd2": "nd2", "dask": "distributed", "wandb": "wandb"}
 
 
 @dataclass(frozen=True)

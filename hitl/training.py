@@ -20,6 +20,7 @@ from hitl.reporting import Reporter
 from hitl.samples import TrainingSet, collect_samples
 from models.base import TrainingResult
 from models.registry import trainer_class
+from models.starter.folders import STARTER
 
 PACKAGES = (
     "numpy",
@@ -160,9 +161,9 @@ def read_card(folder: Path) -> dict[str, Any]:
 
 
 def resolve_base(project: Project, settings: dict[str, Any]) -> dict[str, Any]:
-    """Let `base_run` be a run's id as well as a folder."""
+    """Let `base_run` be a run's id as well as a folder, or the shipped starter."""
     base = settings.get("base_run")
-    if isinstance(base, str) and not Path(base).is_dir():
+    if isinstance(base, str) and base != STARTER and not Path(base).is_dir():
         return {**settings, "base_run": str(project.run(base))}
     return settings
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from models.base import TrainingSample
-from models.starter.scale import NOMINAL_DIAMETER, NOMINAL_SPACING
+from models.starter.scale import NOMINAL_DIAMETER, NOMINAL_KEY, NOMINAL_SPACING
 from models.synthetic import NucleiGenerator, Ranges, SyntheticError, random_generator
 from models.unet3d.volumes import resize
 
@@ -71,6 +71,13 @@ def draw_all(first: int, count: int) -> list[TrainingSample]:
         return [d.sample for d in pool.map(draw, range(first, first + count), chunksize=4)]
 
 
+def starter_home() -> Path:
+    """Folder of the package that the models ship in."""
+    import models.starter
+
+    return Path(models.starter.__file__).parent
+
+
 def show(done: int, total: int, what: str) -> None:
     """Print progress every hundredth step."""
     if done % 100 == 0:
@@ -101,6 +108,22 @@ def train_unet(folder: Path, arguments: argparse.Namespace) -> Any:
     return trainer.train(train, val, folder, progress=show)
 
 
+def ship_unet(run_folder: Path, folder: Path, about: dict[str, Any]) -> None:
+    """Write the slim run folder that ships: weights in half precision, no training state."""
+    from models.unet3d import checkpoint
+
+    run = checkpoint.read_run(run_folder)
+    tensors = checkpoint.read_tensors(run.folder / checkpoint.WEIGHTS_FILE, run.sha256)
+    folder.mkdir(parents=True, exist_ok=True)
+    half = {k: t.half() if t.is_floating_point() else t for k, t in tensors.items()}
+    sha = checkpoint.write_tensors(folder / checkpoint.WEIGHTS_FILE, half)
+    kept = {k: v for k, v in run.data.items() if k != "fingerprint"}
+    checkpoint.write_json(
+        folder / checkpoint.MODEL_FILE,
+        {**kept, "weights_sha256": sha, NOMINAL_KEY: NOMINAL_DIAMETER, "about": about},
+    )
+
+
 def main() -> int:
     """Parse the arguments and train."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -110,7 +133,15 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     result = train_unet(arguments.folder, arguments)
-    print(result)
+    about = {
+        "trained_on": "synthetic nuclei of models.synthetic.random_generator",
+        "volumes": arguments.volumes,
+        "steps": arguments.steps,
+        "seed": arguments.seed,
+        "licence": "BSD-3-Clause",
+    }
+    ship_unet(arguments.folder, starter_home() / "unet3d", about)
+    print(f"best epoch {result.best_epoch} of {result.epochs}: {result.validation}")
     return 0
 
 

@@ -28,6 +28,8 @@ LOOKS = 3
 FEWEST_OBJECTS = 3
 SMALLEST_STEP, LARGEST_STEP = 0.5, 2.0
 GUESS_PX = 14.0
+LEAST_PX = 5.0
+"""Smaller nuclei cannot be told apart; looking for them would only blow the stack up."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +115,8 @@ class StarterSegmenter:
         from models.classical.scale import estimate_diameter_um, normalise
 
         guess = estimate_diameter_um(normalise(image, 0.5), spacing_um)
-        diameter = guess or GUESS_PX * max(spacing_um[1:])
+        least = LEAST_PX * max(spacing_um[1:])
+        diameter = max(guess or GUESS_PX * max(spacing_um[1:]), least)
         for look in range(LOOKS):
             progress(look, LOOKS, "looking for the nuclei's size")
             part = _middle(image, spacing_um, diameter)
@@ -122,7 +125,7 @@ class StarterSegmenter:
                 return diameter
             seen = median_diameter(found.labels, spacing_um) or diameter
             step = float(np.clip(seen / diameter, SMALLEST_STEP, LARGEST_STEP))
-            diameter *= step
+            diameter = max(diameter * step, least)
             if abs(math.log(step)) < math.log(SAME_DIAMETER):
                 break
         return diameter
