@@ -16,7 +16,12 @@ from typing import Any
 import numpy as np
 
 from models.base import TrainingSample
-from models.starter.scale import NOMINAL_DIAMETER, NOMINAL_KEY, NOMINAL_SPACING
+from models.starter.scale import (
+    NOMINAL_DIAMETER,
+    NOMINAL_KEY,
+    NOMINAL_SPACING,
+    SMALLEST_SHARE,
+)
 from models.synthetic import NucleiGenerator, Ranges, SyntheticError, random_generator
 from models.unet3d.volumes import resize
 
@@ -118,6 +123,8 @@ def ship_unet(run_folder: Path, folder: Path, about: dict[str, Any]) -> None:
     half = {k: t.half() if t.is_floating_point() else t for k, t in tensors.items()}
     sha = checkpoint.write_tensors(folder / checkpoint.WEIGHTS_FILE, half)
     kept = {k: v for k, v in run.data.items() if k != "fingerprint"}
+    smallest = SMALLEST_SHARE * math.pi / 6 * NOMINAL_DIAMETER**3
+    kept["instances"] = {**run.data["instances"], "min_volume_um3": smallest}
     checkpoint.write_json(
         folder / checkpoint.MODEL_FILE,
         {**kept, "weights_sha256": sha, NOMINAL_KEY: NOMINAL_DIAMETER, "about": about},

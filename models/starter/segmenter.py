@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 from annotated_types import Ge, Gt, Lt
 from numpy.typing import NDArray
 
 from models.base import Progress, Segmentation, Spacing, check_image, no_progress
 from models.starter.folders import starter_folder
-from models.starter.scale import median_diameter, relative_spacing
+from models.starter.scale import relative_spacing
 
 if TYPE_CHECKING:
     from models.unet3d.predict import UNet3DSegmenter
 
-LOOK_VOXELS = 1_500_000
-"""Voxels, as the network sees them, on which the diameter is looked for."""
+CONTRAST = 0.5
+"""Exponent of the intensities in which the size is looked for; lifts dim nuclei."""
 
-SAME_DIAMETER = 1.12
-"""Diameters that differ by less than this factor give the same objects."""
-
-LOOKS = 3
-FEWEST_OBJECTS = 3
-SMALLEST_STEP, LARGEST_STEP = 0.5, 2.0
 GUESS_PX = 14.0
 LEAST_PX = 5.0
 """Smaller nuclei cannot be told apart; looking for them would only blow the stack up."""
@@ -100,47 +92,35 @@ class StarterSegmenter:
         notes = []
         diameter = self.diameter_um
         if diameter is None:
-            diameter = self._find_diameter(image, spacing_um, progress)
-            notes.append(
-                f"nuclei of about {diameter:.3g} µm were found in the image; "
-                "give diameter_um when that is not their size"
-            )
+            diameter, note = find_diameter(image, spacing_um)
+            notes.append(note)
         found = self._network.segment(
             image, relative_spacing(spacing_um, diameter), progress=progress
         )
-        return replace(found, notes=(*notes, self._network.compute.note))
-
-    def _find_diameter(self, image: NDArray[Any], spacing_um: Spacing, progress: Progress) -> float:
-        """Return the diameter at which the network finds nuclei of just that diameter."""
-        from models.classical.scale import estimate_diameter_um, normalise
-
-        guess = estimate_diameter_um(normalise(image, 0.5), spacing_um)
-        least = LEAST_PX * max(spacing_um[1:])
-        diameter = max(guess or GUESS_PX * max(spacing_um[1:]), least)
-        for look in range(LOOKS):
-            progress(look, LOOKS, "looking for the nuclei's size")
-            part = _middle(image, spacing_um, diameter)
-            found = self._network.segment(part, relative_spacing(spacing_um, diameter))
-            if len(found.confidence) < FEWEST_OBJECTS:
-                return diameter
-            seen = median_diameter(found.labels, spacing_um) or diameter
-            step = float(np.clip(seen / diameter, SMALLEST_STEP, LARGEST_STEP))
-            diameter = max(diameter * step, least)
-            if abs(math.log(step)) < math.log(SAME_DIAMETER):
-                break
-        return diameter
+        return replace(found, notes=(*notes, *found.notes))
 
 
-def _middle(image: NDArray[Any], spacing_um: Spacing, diameter_um: float) -> NDArray[Any]:
-    """Return the part in the middle that has `LOOK_VOXELS` when resampled to nominal size."""
-    from models.starter.scale import NOMINAL_SPACING
+def find_diameter(image: NDArray[Any], spacing_um: Spacing) -> tuple[float, str]:
+    """Return the diameter in µm of a typical nucleus in the image, and how it was found.
 
-    zoom = np.divide(relative_spacing(spacing_um, diameter_um), NOMINAL_SPACING)
-    voxels = float(np.prod(zoom * image.shape))
-    if voxels <= LOOK_VOXELS:
-        return image
-    share = math.sqrt(LOOK_VOXELS / voxels)
-    keep = [image.shape[0], *(max(8, math.ceil(n * share)) for n in image.shape[1:])]
-    starts = [(n - k) // 2 for n, k in zip(image.shape, keep, strict=True)]
-    box = tuple(slice(a, a + k) for a, k in zip(starts, keep, strict=True))
-    return np.ascontiguousarray(image[box])
+    Parameters
+    ----------
+    image : ndarray of integer or float, shape (Z, Y, X)
+    spacing_um : (float, float, float)
+        Voxel size (z, y, x) in µm.
+    """
+    from models.classical.scale import estimate_diameter_um, normalise
+
+    pixel = max(spacing_um[1:])
+    found = estimate_diameter_um(normalise(image, CONTRAST), spacing_um)
+    if found is None:
+        guess = GUESS_PX * pixel
+        return guess, (
+            f"no blobs stand out in the image, so nuclei of {guess:.3g} µm were assumed; "
+            "give diameter_um"
+        )
+    diameter = max(found, LEAST_PX * pixel)
+    return diameter, (
+        f"nuclei of about {diameter:.3g} µm were found in the image; "
+        "give diameter_um when that is not their size"
+    )
