@@ -26,6 +26,7 @@ PACKAGES = (
     "numpy",
     "torch",
     "tensorflow",
+    "cellpose",
     "stardist",
     "csbdeep",
     "scikit-image",

@@ -39,12 +39,22 @@ def bench_help(repeats: int = 7) -> list[dict[str, Any]]:
 
 def all_rows(repeats: int) -> list[dict[str, Any]]:
     """Run all benchmarks one after the other."""
-    from scripts import bench_metrics, bench_postprocess, bench_rounds
+    from scripts import (
+        bench_cellpose,
+        bench_measure,
+        bench_metrics,
+        bench_postprocess,
+        bench_rounds,
+        bench_unet,
+    )
 
     rows = bench_help(repeats)
     rows += bench_postprocess.bench(repeats)
     rows += bench_metrics.bench(repeats)
+    rows += bench_measure.bench(repeats)
     rows += bench_rounds.bench(repeats)
+    rows += bench_unet.bench(repeats)
+    rows += bench_cellpose.bench(repeats)
     return rows
 
 
