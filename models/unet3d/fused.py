@@ -269,7 +269,9 @@ class FusedUNet:
         with torch.no_grad():
             self._down = [self._block(block) for block in network.down]
             self._bottleneck = self._block(network.bottleneck)
-            self._up = [self._do.prepare(u.conv.weight, u.conv.bias) for u in network.up]
+            self._up = [
+                self._do.prepare(u.conv.weight.clone(), u.conv.bias.clone()) for u in network.up
+            ]
             self._merge = [
                 self._merging(block, skipped)
                 for block, skipped in zip(network.merge, features, strict=True)

@@ -99,6 +99,10 @@ class NetworkPredictor:
         wide = [n + 2 * b for n, b in zip(shape, border, strict=True)]
         tile = thrifty_tile(wide, m, self._most_voxels, shared)
         z, y, x = (min(v / t, 0.75) for v, t in zip(shared, tile, strict=True))
+        if math.prod(tile) > self._most_voxels:
+            # The memory was once too small for tiles that share so much.
+            least = [b + 1 for b in border]
+            tile = fitted_tile(tile, m, self._most_voxels, least)
         return Tiling(tile=tile, overlap=(z, y, x), border=border)
 
     def _patch_tiling(self, shape: tuple[int, ...]) -> Tiling:

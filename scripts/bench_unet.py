@@ -1,0 +1,324 @@
+"""Time the U-Net's prediction and training step against PyTorch's and MONAI's usual ways.
+
+Run it from the repository's root: ``python -m scripts.bench_unet``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import importlib.util
+import math
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.devices import Compute, choose_compute, reused_memory
+from models.tiling import Tiling, tile_starts
+from models.unet3d.architecture import Architecture
+from models.unet3d.predict import NetworkPredictor
+
+SHAPE = (21, 512, 512)
+FEATURES = (64, 128, 256)
+POOLING = ((1, 2, 2), (1, 2, 2), (2, 2, 2))
+STEP_SHAPE = (1, 1, 12, 96, 96)
+PLAIN_REPEATS = 1
+"""Of the plain float32 window and step, which take minutes at the usual number."""
+
+PLAIN_RATIO, MONAI_RATIO, STEP_RATIO = 6, 1.3, 2
+RATE_SHARE = 0.7
+DIFFERENT_SHARE = 0.005
+PRODUCT = 2048
+"""Side of the matrices whose product says what the machine can do."""
+
+
+def structured_network(features: tuple[int, ...] = FEATURES, seed: int = 0) -> Any:
+    """Return a network with frozen normalisation and classes that follow the image.
+
+    Its statistics are those of a noisy image with blobs, and every class takes part of it, as a
+    trained one does; random weights alone would answer one class everywhere.
+    """
+    import torch
+
+    from models.unet3d.network import MOMENTUM, FreezingNorm, UNet3D, freeze_norms
+
+    torch.manual_seed(seed)
+    network = UNet3D(Architecture(features, POOLING[: len(features)]))
+    calibration = torch.from_numpy(blobs((8, 64, 64)))[None, None]
+    with torch.no_grad():
+        network.train()(calibration)
+        for norm in (m for m in network.modules() if isinstance(m, FreezingNorm)):
+            # One pass leaves a small share of what it saw in the running values: take all of it.
+            norm.mean.div_(MOMENTUM)
+            norm.var.sub_(1 - MOMENTUM).div_(MOMENTUM).clamp_min_(1e-3)
+        freeze_norms(network)
+        logits = network.eval()(calibration)[0, :3]
+        spread = logits.std(dim=(1, 2, 3)).clamp_min(1e-6)
+        network.out.weight[:3] *= (3 / spread)[:, None, None, None, None]
+        network.out.bias[:3] = 0
+        network.out.bias[:3] = -network(calibration)[0, :3].mean(dim=(1, 2, 3))
+    return network
+
+
+def blobs(shape: tuple[int, int, int], seed: int = 0) -> NDArray[np.float32]:
+    """Return smooth blobs with noise, of about the intensities that the network is given."""
+    from scipy import ndimage
+
+    noise = np.random.default_rng(seed).standard_normal(shape, np.float32)
+    smooth = ndimage.gaussian_filter(noise, (1, 5, 5))
+    image: NDArray[np.float32] = (smooth / smooth.std() + 0.1 * noise).clip(-1, 3)
+    return image
+
+
+def bench(
+    repeats: int = 5,
+    *,
+    shape: tuple[int, int, int] = SHAPE,
+    features: tuple[int, ...] = FEATURES,
+) -> list[dict[str, Any]]:
+    """Return rows for prediction (plain PyTorch, MONAI, matrix products, labels) and training.
+
+    Medians of interleaved repeats; the plain float32 runs, which take longest, run once.
+
+    Raises
+    ------
+    RuntimeError
+        Labels differ from float32's in more voxels than allowed.
+    """
+    network, image = structured_network(features), blobs(shape, 1)
+    compute = choose_compute(device="cpu")
+    predictor = NetworkPredictor(
+        copy.deepcopy(network), network.architecture, compute, (12, 96, 96)
+    )
+    tiling = predictor.tiling(shape)
+    runs: dict[str, Callable[[], Any]] = {
+        "ours": lambda: predictor.maps(image),
+        "product": _matrix_product(compute),
+    }
+    if importlib.util.find_spec("monai") is not None:
+        runs["monai"] = _monai(copy.deepcopy(network), image, compute, tiling)
+    predictor.maps(image[:, : shape[1] // 2, : shape[2] // 2])
+    seconds, results = _interleaved(runs, repeats)
+    plain_seconds, plain = _timed(lambda: plain_window(network, image, tiling), PLAIN_REPEATS)
+    name = f"U-Net {list(features)} on {'×'.join(map(str, shape))}, {compute.note[9:]}"
+    rows = [
+        _row(name, seconds["ours"], "plain float32 window", plain_seconds, f"≥ {PLAIN_RATIO} ×"),
+        _row(
+            name,
+            seconds["ours"],
+            "MONAI sliding window, same model" if "monai" in seconds else "monai not installed",
+            seconds.get("monai"),
+            f"≥ {MONAI_RATIO} ×",
+        ),
+        _rate_row(network, shape, seconds),
+        _label_row(results["ours"], plain),
+    ]
+    return [*rows, step_row(repeats, features)]
+
+
+def _matrix_product(compute: Compute) -> Callable[[], Any]:
+    import torch
+
+    kind = torch.bfloat16 if compute.bf16 else torch.float32
+    a, b = (torch.randn(PRODUCT, PRODUCT).to(kind) for _ in range(2))
+
+    def best_of_ten() -> float:
+        return min(_timed(lambda: a @ b, 1)[0] for _ in range(10))
+
+    return best_of_ten
+
+
+def plain_window(network: Any, image: NDArray[np.float32], tiling: Tiling) -> NDArray[np.float32]:
+    """Predict with the network as it is, float32, contiguous, in the same tiles with a Gaussian."""
+    import torch
+
+    from models.tiling import blending_weights, read_reflected
+
+    weights = torch.from_numpy(blending_weights(tiling.tile))
+    starts = [
+        tile_starts(n, t, o, b)
+        for n, t, o, b in zip(image.shape, tiling.tile, tiling.overlaps, tiling.border, strict=True)
+    ]
+    low = [min(s) for s in starts]
+    wide = [max(s) + t - a for s, t, a in zip(starts, tiling.tile, low, strict=True)]
+    total, norm = torch.zeros(5, *wide), torch.zeros(wide)
+    network = network.to(memory_format=torch.contiguous_format)
+    with torch.inference_mode():
+        for corner in np.ndindex(*(len(s) for s in starts)):
+            z, y, x = (s[i] for s, i in zip(starts, corner, strict=True))
+            tile = torch.from_numpy(read_reflected(image, (z, y, x), tiling.tile))
+            logits = network(tile[None, None])[0]
+            values = torch.cat((torch.softmax(logits[:3], 0), torch.sigmoid(logits[3:])))
+            box = tuple(
+                slice(a - b, a - b + t) for a, b, t in zip((z, y, x), low, tiling.tile, strict=True)
+            )
+            total[(slice(None), *box)] += values * weights
+            norm[box] += weights
+    inside = tuple(slice(-a, -a + n) for a, n in zip(low, image.shape, strict=True))
+    blended: NDArray[np.float32] = (total / norm)[(slice(None), *inside)].numpy()
+    return blended
+
+
+def _monai(
+    network: Any, image: NDArray[np.float32], compute: Compute, tiling: Tiling
+) -> Callable[[], Any]:
+    import torch
+    from monai.inferers.utils import sliding_window_inference
+
+    network = network.to(memory_format=torch.channels_last_3d)
+    x = torch.from_numpy(image)[None, None]
+
+    def run() -> Any:
+        with torch.inference_mode(), compute.autocast():
+            return sliding_window_inference(
+                x, tiling.tile, 1, network, overlap=tiling.overlaps, mode="gaussian"
+            )
+
+    return run
+
+
+def _rate_row(
+    network: Any, shape: tuple[int, int, int], seconds: dict[str, float]
+) -> dict[str, Any]:
+    """Compare with the time that the layers' work alone would take as matrix products."""
+    from models.unet3d.fused import work_of
+
+    flops = sum(work_of(network, shape))
+    ideal = flops / (2 * PRODUCT**3 / seconds["product"])
+    return _row(
+        f"the same, {flops / seconds['ours'] / 1e12:.2f} TFLOP/s",
+        seconds["ours"],
+        "the layers at matrix-product rate",
+        ideal,
+        f"≥ {RATE_SHARE}",
+    )
+
+
+def _label_row(ours: NDArray[np.float32], plain: NDArray[np.float32]) -> dict[str, Any]:
+    different = float((ours[:3].argmax(0) != plain[:3].argmax(0)).mean())
+    if different > DIFFERENT_SHARE:
+        raise RuntimeError(f"{different:.2%} of the voxels have another class than in float32")
+    classes = np.bincount(plain[:3].argmax(0).ravel(), minlength=3) / plain[0].size
+    shares = ", ".join(f"{share:.0%}" for share in classes)
+    return _row(
+        f"voxels of another class than float32's (of {shares}): {different:.3%}",
+        0.0,
+        limit=f"≤ {DIFFERENT_SHARE:.1%}",
+    )
+
+
+def training_steps(features: tuple[int, ...] = FEATURES) -> dict[str, Callable[[], Any]]:
+    """Return one step as the toolkit does it, and as plain float32 PyTorch does."""
+    import torch
+    from torch import nn
+
+    from models.unet3d.network import FreezingNorm, UNet3D
+
+    compute = choose_compute(device="cpu")
+    architecture = Architecture(features, POOLING[: len(features)])
+    ours, plain = UNet3D(architecture), UNet3D(architecture)
+    ours = ours.to(memory_format=torch.channels_last_3d)
+    for block in (m for m in plain.modules() if isinstance(m, nn.Sequential)):
+        for i, layer in enumerate(block):
+            if isinstance(layer, FreezingNorm):
+                block[i] = nn.InstanceNorm3d(layer.weight.numel(), affine=True)
+    x, truth = torch.randn(STEP_SHAPE), torch.randint(0, 3, (STEP_SHAPE[0], *STEP_SHAPE[2:]))
+
+    def step(network: Any, bf16: bool) -> Callable[[], Any]:
+        layout = torch.channels_last_3d if bf16 else torch.contiguous_format
+        optimiser = torch.optim.AdamW(network.parameters(), foreach=bf16)
+
+        def run() -> Any:
+            with Compute("cpu", bf16).autocast():
+                logits = network(x.contiguous(memory_format=layout))
+            loss = nn.functional.cross_entropy(logits.float()[:, :3], truth)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            return float(loss.detach())
+
+        return run
+
+    return {"ours": step(ours, compute.bf16), "plain": step(plain, False)}
+
+
+def step_row(repeats: int = 5, features: tuple[int, ...] = FEATURES) -> dict[str, Any]:
+    """Return the row of one training step."""
+    runs = training_steps(features)
+    with reused_memory():
+        for run in runs.values():
+            run()
+        seconds, _ = _interleaved(runs, repeats)
+    size = "×".join(map(str, STEP_SHAPE[2:]))
+    return _row(
+        f"training step {list(features)}, {size}",
+        seconds["ours"],
+        "plain float32 step",
+        seconds["plain"],
+        f"≥ {STEP_RATIO} ×",
+    )
+
+
+def _interleaved(
+    runs: dict[str, Callable[[], Any]], repeats: int
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """Return the median seconds of each, taken in turns; a run may return its own seconds."""
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    results: dict[str, Any] = {}
+    for _ in range(repeats):
+        for name, run in runs.items():
+            took, results[name] = _timed(run, 1)
+            seconds[name].append(results[name] if name == "product" else took)
+    return {name: statistics.median(values) for name, values in seconds.items()}, results
+
+
+def _timed(work: Callable[[], Any], repeats: int) -> tuple[float, Any]:
+    seconds, result = [], None
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        result = work()
+        seconds.append(time.perf_counter() - begin)
+    return statistics.median(seconds), result
+
+
+def _row(
+    name: str,
+    seconds: float,
+    peer: str = "",
+    peer_seconds: float | None = None,
+    limit: str = "",
+) -> dict[str, Any]:
+    ratio = None if peer_seconds is None else peer_seconds / seconds
+    return {
+        "name": name,
+        "seconds": seconds,
+        "peer": peer,
+        "peer_seconds": peer_seconds,
+        "ratio": ratio,
+        "limit": limit,
+    }
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--shape", type=int, nargs=3, default=SHAPE, metavar=("Z", "Y", "X"))
+    parser.add_argument("--features", type=int, nargs="+", default=FEATURES)
+    given = parser.parse_args()
+    rows = bench(given.repeats, shape=tuple(given.shape), features=tuple(given.features))
+    for row in rows:
+        ratio = math.nan if row["ratio"] is None else row["ratio"]
+        peer_seconds = math.nan if row["peer_seconds"] is None else row["peer_seconds"]
+        print(
+            f"{row['name']:<70}{row['seconds']:>8.2f}  {row['peer']:<34}"
+            f"{peer_seconds:>8.2f}{ratio:>7.2f}  {row['limit']}"
+        )
+
+
+if __name__ == "__main__":
+    main()
