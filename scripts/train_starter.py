@@ -113,6 +113,30 @@ def train_unet(folder: Path, arguments: argparse.Namespace) -> Any:
     return trainer.train(train, val, folder, progress=show)
 
 
+def train_stardist(folder: Path, arguments: argparse.Namespace) -> Any:
+    """Train the StarDist twin into `folder`; continues where it was interrupted."""
+    from models.stardist3d import StarDist3DTrainer
+
+    trainer = StarDist3DTrainer(
+        n_rays=64,
+        grid=(1, 2, 2),
+        anisotropy=NOMINAL_SPACING,
+        object_voxels=None,
+        patch_size=(16, 64, 64),
+        batch_size=2,
+        epochs=arguments.steps // 200,
+        steps_per_epoch=200,
+        learning_rate=1e-3,
+        ema_decay=0.997,
+        validation_patches=48,
+        diameter_um=NOMINAL_DIAMETER,
+        seed=arguments.seed,
+    )
+    train = draw_all(1_000_000 * arguments.seed, arguments.volumes)
+    val = draw_all(1_000_000 * arguments.seed + 900_000, 8)
+    return trainer.train(train, val, folder, progress=show)
+
+
 def ship_unet(run_folder: Path, folder: Path, about: dict[str, Any]) -> None:
     """Write the slim run folder that ships: weights in half precision, no training state."""
     from models.unet3d import checkpoint
@@ -134,12 +158,12 @@ def ship_unet(run_folder: Path, folder: Path, about: dict[str, Any]) -> None:
 def main() -> int:
     """Parse the arguments and train."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", choices=("unet3d", "stardist3d"))
     parser.add_argument("folder", type=Path, help="where the run is kept, interrupted or not")
     parser.add_argument("--volumes", type=int, default=200)
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    result = train_unet(arguments.folder, arguments)
     about = {
         "trained_on": "synthetic nuclei of models.synthetic.random_generator",
         "volumes": arguments.volumes,
@@ -147,7 +171,15 @@ def main() -> int:
         "seed": arguments.seed,
         "licence": "BSD-3-Clause",
     }
-    ship_unet(arguments.folder, starter_home() / "unet3d", about)
+    shipped = starter_home() / arguments.model
+    if arguments.model == "unet3d":
+        result = train_unet(arguments.folder, arguments)
+        ship_unet(arguments.folder, shipped, about)
+    else:
+        from models.stardist3d.runfolder import export_run
+
+        result = train_stardist(arguments.folder, arguments)
+        export_run(arguments.folder, shipped)
     print(f"best epoch {result.best_epoch} of {result.epochs}: {result.validation}")
     return 0
 
