@@ -12,13 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.base import Progress, no_progress
-from models.stardist3d.objects import Candidates, draw, find_candidates, receptive_radius, suppress
+from models.stardist3d.objects import (
+    Candidates,
+    TileBudget,
+    find_candidates,
+    receptive_radius,
+    suppress,
+    tile_counts,
+)
 from models.stardist3d.plan import Triple
-from models.stardist3d.runtime import import_stardist, quiet, quiet_native
+from models.stardist3d.runtime import import_stardist, quiet_native
 from models.stardist3d.source import NetworkView
 
-USUAL_REACH = 10
-"""Half the extent of an object in voxels of the network, until larger ones are found."""
+DRAWN_PER_PREDICTED = 8
+"""Voxels of a block of labels for each voxel of a tile, whose layers take far more memory."""
 
 
 class LabelSink(Protocol):
@@ -55,12 +62,12 @@ def segment_into(
     tile_voxels: int,
     progress: Progress = no_progress,
 ) -> BlockSegmentation:
-    """Find objects tile by tile and draw them block by block; no object is cut.
+    """Predict tile by tile, resolve overlaps in the whole stack at once, draw block by block.
 
-    A tile sees more than its core: the network's receptive field, and beyond it all polyhedra
-    that can reach one of the core, so that overlaps are resolved as in the whole stack. It keeps
-    the objects whose centre lies in its core; what remains is the list of polyhedra. Overlaps
-    between those of different tiles are resolved once more on that list.
+    A tile sees its core and the network's receptive field around it, and what it keeps are the
+    polyhedra above the threshold whose centre lies in the core: those of the whole stack. They
+    are few beside the voxels, so StarDist chooses among all of them together, and no border
+    is left that could cut an object or double it.
 
     Parameters
     ----------
@@ -74,129 +81,118 @@ def segment_into(
     progress : callable, optional
     """
     notes: list[str] = []
-    kept = _find(network, view, tile_voxels, progress, notes)
-    found = suppress(network, kept, view.image_shape, view.scale)
-    present = _draw(found, sink, tile_voxels, progress)
+    candidates = _find(network, view, tile_voxels, progress, notes)
+    found = suppress(network, candidates, view.image_shape, view.scale)
+    visible = _draw(found, sink, DRAWN_PER_PREDICTED * tile_voxels, progress)
     prob = np.clip(found["prob"], 0, 1)
-    return BlockSegmentation({i: float(prob[i - 1]) for i in sorted(present)}, tuple(notes))
+    return BlockSegmentation({i: float(prob[i - 1]) for i in sorted(visible)}, tuple(notes))
 
 
 def _find(
     network: Any, view: NetworkView, tile_voxels: int, progress: Progress, notes: list[str]
 ) -> Candidates:
-    divisor = tuple(int(step) for step in network._axes_div_by("ZYX"))
+    """Return the candidates of the whole stack."""
     radius = receptive_radius(network.config)
-    reach: Triple = (USUAL_REACH, USUAL_REACH, USUAL_REACH)
-    pieces: list[Candidates] = []
-    cores = list(_cores(view.shape, divisor, _margin(radius, reach, divisor), tile_voxels))
-    for done, core in enumerate(cores):
+    # Tiles that begin where the network's pooling does say what the whole stack says.
+    divisor = tuple(int(step) for step in network._axes_div_by("ZYX"))
+    z, y, x = (math.ceil(r / step) * step for r, step in zip(radius, divisor, strict=True))
+    margin: Triple = (z, y, x)
+    cores = list(_cores(view.shape, divisor, margin, tile_voxels))
+    # A tile is cut further only after memory has run out.
+    budget = TileBudget(max(tile_voxels, *(_size(*_read(view, *core, margin)) for core in cores)))
+    pieces = []
+    for done, (low, high) in enumerate(cores):
         progress(done, len(cores), "predicting")
-        while True:
-            owned = _owned(network, view, core, radius, _margin(radius, reach, divisor), notes)
-            extent = owned.half_extents(network)
-            if all(have <= known for have, known in zip(extent, reach, strict=True)):
-                break
-            if all(known >= side for known, side in zip(reach, view.shape, strict=True)):
-                break
-            z, y, x = (max(have, known) for have, known in zip(extent, reach, strict=True))
-            reach = (z, y, x)
-        pieces.append(owned)
+        start, stop = _read(view, low, high, margin)
+        found = find_candidates(network, view.read(start, stop), budget=budget)
+        found = Candidates(found.prob, found.dist, found.points + start)
+        pieces.append(found.within(np.array(low), np.array(high)))
     progress(len(cores), len(cores), "predicting")
+    notes += budget.notes
     return Candidates.joined(pieces)
-
-
-def _margin(radius: Triple, reach: Triple, divisor: tuple[int, ...]) -> Triple:
-    z, y, x = (
-        math.ceil((context + 2 * half) / step) * step
-        for context, half, step in zip(radius, reach, divisor, strict=True)
-    )
-    return (z, y, x)
 
 
 def _cores(
     shape: Triple, divisor: tuple[int, ...], margin: Triple, tile_voxels: int
 ) -> Iterator[tuple[Triple, Triple]]:
-    """Yield start and stop of tiles that cover the stack side by side."""
-    sides = [math.ceil(size / step) * step for size, step in zip(shape, divisor, strict=True)]
-
-    def read() -> list[int]:
-        return [
-            min(size, side + 2 * border)
-            for size, side, border in zip(shape, sides, margin, strict=True)
-        ]
-
-    while math.prod(read()) > tile_voxels:
-        axis = int(np.argmax([side / step for side, step in zip(sides, divisor, strict=True)]))
-        if sides[axis] <= max(divisor[axis], margin[axis] // 2):
-            break
-        sides[axis] = math.ceil(sides[axis] / 2 / divisor[axis]) * divisor[axis]
+    """Yield start and stop of boxes that cover the stack side by side."""
+    counts = tile_counts(shape, margin, tile_voxels)
+    sides = [
+        math.ceil(size / count / step) * step
+        for size, count, step in zip(shape, counts, divisor, strict=True)
+    ]
     starts = [range(0, size, side) for size, side in zip(shape, sides, strict=True)]
     for z, y, x in itertools.product(*starts):
         stop = [min(at + side, n) for at, side, n in zip((z, y, x), sides, shape, strict=True)]
         yield (z, y, x), (stop[0], stop[1], stop[2])
 
 
-def _owned(
-    network: Any,
-    view: NetworkView,
-    core: tuple[Triple, Triple],
-    radius: Triple,
-    margin: Triple,
-    notes: list[str],
-) -> Candidates:
-    """Return the objects whose centre lies in the core of a tile."""
-    start = np.maximum(np.subtract(core[0], margin), 0)
-    stop = np.minimum(np.add(core[1], margin), view.shape)
-    found = find_candidates(network, view.read(start, stop), told=notes)
-    found = Candidates(found.prob, found.dist, found.points + start)
-    # Near a face that is not the stack's the network lacked context.
-    low = np.where(start > 0, start + radius, start)
-    high = np.where(stop < view.shape, stop - radius, stop)
-    found = found.within(low, high)
-    if len(found.prob):
-        stardist = import_stardist()
-        rays = stardist.rays.rays_from_json(network.config.rays_json)
-        with quiet(), quiet_native():
-            points, prob, dist, _ = stardist.nms.non_maximum_suppression_3d_sparse(
-                found.dist, found.prob, found.points, rays, nms_thresh=network.thresholds.nms
-            )
-        found = Candidates(prob, dist, points)
-    return found.within(np.array(core[0]), np.array(core[1]))
+def _read(
+    view: NetworkView, low: Triple, high: Triple, margin: Triple
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return start and stop of what the network must see of a core."""
+    start = np.maximum(np.subtract(low, margin), 0)
+    return start, np.minimum(np.add(high, margin), view.shape)
 
 
-def _draw(found: dict[str, Any], sink: LabelSink, tile_voxels: int, progress: Progress) -> set[int]:
+def _size(start: NDArray[np.intp], stop: NDArray[np.intp]) -> int:
+    return int(np.prod(stop - start))
+
+
+def _draw(
+    found: dict[str, Any], sink: LabelSink, block_voxels: int, progress: Progress
+) -> set[int]:
     """Draw polyhedra block by block, the more probable above; return the ids that are visible."""
-    shape, present = sink.shape, set[int]()
-    side = max(16, round(tile_voxels ** (1 / 3)) // 16 * 16)
-    blocks = list(itertools.product(*(range(0, size, side) for size in shape)))
-    points = np.asarray(found["points"], dtype=np.float64).reshape(-1, 3)
-    low, high = _bounds(found, points)
-    for done, corner in enumerate(blocks):
-        progress(done, len(blocks), "drawing")
+    shape, visible = sink.shape, set[int]()
+    side = max(16, round(block_voxels ** (1 / 3)))
+    corners = list(itertools.product(*(range(0, size, side) for size in shape)))
+    low, high = _bounds(found)
+    # The order in which StarDist draws.
+    order = np.argsort(found["prob"])[::-1]
+    for done, corner in enumerate(corners):
+        progress(done, len(corners), "drawing")
         stop = np.minimum(np.add(corner, side), shape)
-        box = tuple(slice(a, int(b)) for a, b in zip(corner, stop, strict=True))
+        near = order[np.all((low < stop) & (high > corner), axis=1)[order]]
         labels = np.zeros(stop - corner, np.uint32)
-        near = np.flatnonzero(np.all((low < stop) & (high >= corner), axis=1))
-        if len(near):
-            # StarDist's C++ does not end when a centre lies outside of what is drawn.
-            first = np.clip(np.floor(low[near].min(axis=0)).astype(int), 0, corner)
-            last = np.clip(np.ceil(high[near].max(axis=0)).astype(int) + 1, stop, shape)
-            crop = tuple(slice(c - f, s - f) for c, s, f in zip(corner, stop, first, strict=True))
-            labels = draw(found, near, points[near] - first, tuple(last - first))[crop]
-            present |= set(np.unique(labels).tolist()) - {0}
-        sink[box] = labels
-    progress(len(blocks), len(blocks), "drawing")
-    return present
+        with quiet_native():
+            for index in near:
+                _paste(found, index, (low[index], high[index]), labels, np.array(corner))
+        visible |= set(np.unique(labels).tolist()) - {0}
+        sink[tuple(slice(a, int(b)) for a, b in zip(corner, stop, strict=True))] = labels
+    progress(len(corners), len(corners), "drawing")
+    return visible
 
 
-def _bounds(
-    found: dict[str, Any], points: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    rays = np.asarray(found["rays"].vertices, dtype=np.float64)
-    low, high = np.empty_like(points), np.empty_like(points)
+def _bounds(found: dict[str, Any]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return start and stop of a box around each polyhedron, which can lie beyond the stack."""
+    points = np.asarray(found["points"], dtype=np.float64).reshape(-1, 3)
     if not len(points):
-        return low, high
-    for axis in range(3):
-        along = found["dist"] * rays[:, axis]
-        low[:, axis], high[:, axis] = along.min(axis=1) - 1, along.max(axis=1) + 1
-    return points + low, points + high
+        return points.astype(np.intp), points.astype(np.intp)
+    rays = np.asarray(found["rays"].vertices, dtype=np.float64)
+    along = [found["dist"] * rays[:, axis] for axis in range(3)]
+    low = points + np.stack([np.minimum(one.min(axis=1), 0) for one in along], axis=1)
+    high = points + np.stack([np.maximum(one.max(axis=1), 0) for one in along], axis=1)
+    return np.floor(low).astype(np.intp) - 1, np.ceil(high).astype(np.intp) + 2
+
+
+def _paste(
+    found: dict[str, Any],
+    index: int,
+    box: tuple[NDArray[np.intp], NDArray[np.intp]],
+    labels: NDArray[np.uint32],
+    corner: NDArray[np.intp],
+) -> None:
+    """Draw one polyhedron where nothing is yet; its label is its index plus 1."""
+    # Whole in its own box: StarDist's C++ does not end when a centre lies outside of what it draws.
+    drawn = import_stardist().geometry.polyhedron_to_label(
+        found["dist"][index : index + 1],
+        np.asarray(found["points"])[index : index + 1] - box[0],
+        found["rays"],
+        tuple(int(side) for side in box[1] - box[0]),
+        verbose=False,
+    )
+    start = np.maximum(box[0], corner)
+    stop = np.minimum(box[1], corner + labels.shape)
+    there = labels[tuple(slice(a, b) for a, b in zip(start - corner, stop - corner, strict=True))]
+    cut = tuple(slice(a, b) for a, b in zip(start - box[0], stop - box[0], strict=True))
+    there[(drawn[cut] > 0) & (there == 0)] = index + 1

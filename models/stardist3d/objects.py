@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -50,12 +50,6 @@ class Candidates:
         kept = ((self.points >= low) & (self.points < high)).all(axis=1)
         return Candidates(self.prob[kept], self.dist[kept], self.points[kept])
 
-    def half_extents(self, network: Any) -> Triple:
-        """Return how far, along each axis, the largest polyhedron reaches from its centre."""
-        rays = import_stardist().rays.rays_from_json(network.config.rays_json).vertices
-        z, y, x = (math.ceil(np.abs(self.dist * rays[:, axis]).max(initial=0)) for axis in range(3))
-        return (z, y, x)
-
     @staticmethod
     def joined(pieces: Sequence[Candidates]) -> Candidates:
         """Return the candidates of all pieces; there is at least one."""
@@ -66,12 +60,34 @@ class Candidates:
         )
 
 
+@dataclass
+class TileBudget:
+    """How large a tile may be; shrinks, for good, where memory does not suffice.
+
+    Parameters
+    ----------
+    voxels : int
+        Of one tile with its margins.
+    notes : list of str
+        What the user must be told.
+    """
+
+    voxels: int = field(default_factory=lambda: TILE_VOXELS)
+    notes: list[str] = field(default_factory=list)
+
+    def shrink(self, size: int) -> bool:
+        """Halve what was too much, at most `size`; False where that would be absurdly small."""
+        self.voxels = min(self.voxels, size) // 2
+        self.notes[:] = [f"out of memory: tiles of at most {self.voxels} voxels were used"]
+        return self.voxels >= FEWEST_TILE_VOXELS
+
+
 def find_candidates(
     network: Any,
     image: NDArray[np.float32],
     progress: Progress = no_progress,
     prob_threshold: float | None = None,
-    told: list[str] | None = None,
+    budget: TileBudget | None = None,
 ) -> Candidates:
     """Predict, tile by tile, a polyhedron for every grid cell above the probability threshold.
 
@@ -83,8 +99,8 @@ def find_candidates(
     progress : callable, optional
     prob_threshold : float, optional
         Instead of the network's own.
-    told : list of str, optional
-        Gets what the user must be told: that memory sufficed for smaller tiles only.
+    budget : TileBudget, optional
+        Shrunk where memory does not suffice.
 
     Raises
     ------
@@ -92,21 +108,15 @@ def find_candidates(
         When StarDist or TensorFlow fails, or memory for the smallest tile is lacking.
     """
     exhausted = import_stardist().tf.errors.ResourceExhaustedError
-    voxels = TILE_VOXELS
+    budget = budget or TileBudget()
     while True:
         try:
-            found = _predict_tiles(network, image, progress, prob_threshold, voxels)
-            break
+            return _predict_tiles(network, image, progress, prob_threshold, budget.voxels)
         except (exhausted, MemoryError) as exc:
-            voxels = min(voxels, image.size) // 2
-            if voxels < FEWEST_TILE_VOXELS:
+            if not budget.shrink(image.size):
                 raise _failure(image.shape, exc) from exc
         except (ValueError, RuntimeError, AssertionError) as exc:
             raise _failure(image.shape, exc) from exc
-    note = f"out of memory: tiles of at most {voxels} voxels were used"
-    if voxels < TILE_VOXELS and told is not None and note not in told:
-        told.append(note)
-    return found
 
 
 def _predict_tiles(
@@ -162,14 +172,16 @@ def suppress(
     ModelError
         When StarDist fails.
     """
+    # Equal probabilities are resolved by place, so that tiles make no difference.
+    order = np.lexsort(candidates.points.T)
     try:
         # Qhull, in StarDist's C++, writes long warnings of flat hulls to standard error.
         with quiet(), quiet_native():
             _, found = network._instances_from_prediction(
                 shape,
-                candidates.prob,
-                candidates.dist,
-                points=candidates.points,
+                candidates.prob[order],
+                candidates.dist[order],
+                points=candidates.points[order],
                 nms_thresh=nms_threshold,
                 scale=None if scale is None else dict(zip("ZYX", scale, strict=True)),
                 return_labels=False,
@@ -192,8 +204,11 @@ def draw_objects(
     """Draw polyhedra, the more probable above; return labels 1…n and each one's probability."""
     if len(found["points"]) == 0:
         return np.zeros(shape, np.uint32), {}
-    points = np.asarray(found["points"])
-    drawn = draw(found, np.arange(len(points)), points, shape)
+    geometry = import_stardist().geometry
+    with quiet_native():
+        drawn = geometry.polyhedron_to_label(
+            found["dist"], found["points"], found["rays"], shape, prob=found["prob"], verbose=False
+        )
     ids, dense = np.unique(drawn, return_inverse=True)
     # Completely covered polyhedra have no voxel left and get no label.
     number = np.cumsum(ids > 0).astype(np.uint32)
@@ -204,34 +219,6 @@ def draw_objects(
         if old > 0
     }
     return number[dense].reshape(shape), confidence
-
-
-def draw(
-    found: dict[str, Any], chosen: NDArray[np.intp], points: NDArray[Any], shape: tuple[int, ...]
-) -> NDArray[np.uint32]:
-    """Draw some of the polyhedra, with their index in all plus 1 as label.
-
-    Parameters
-    ----------
-    found : dict
-        What `suppress` returned.
-    chosen : ndarray of int, shape (N,)
-    points : ndarray, shape (N, 3)
-        Their centres in voxels of what is drawn.
-    shape : (int, int, int)
-    """
-    geometry = import_stardist().geometry
-    with quiet_native():
-        drawn = geometry.polyhedron_to_label(
-            found["dist"][chosen],
-            points,
-            found["rays"],
-            tuple(int(size) for size in shape),
-            prob=found["prob"][chosen],
-            labels=chosen + 1,
-            verbose=False,
-        )
-    return np.asarray(drawn).astype(np.uint32)
 
 
 def tile_counts(shape: tuple[int, ...], radius: Triple, tile_voxels: int) -> Triple:
