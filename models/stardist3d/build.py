@@ -15,27 +15,6 @@ from models.stardist3d.plan import Factors, Triple
 from models.stardist3d.runfolder import load_network, new_network
 from models.stardist3d.runtime import import_stardist, quiet
 
-STARTER = "starter"
-STARTER_FOLDER = Path(__file__).resolve().parents[1] / "starter" / "stardist3d"
-
-
-def base_folder(base_run: str) -> Path:
-    """Return the folder of a base run; ``"starter"`` is the one shipped with the package.
-
-    Raises
-    ------
-    CheckpointError
-        The starter is not part of this installation.
-    """
-    if base_run != STARTER:
-        return Path(base_run)
-    if not STARTER_FOLDER.is_dir():
-        raise CheckpointError(
-            f"{STARTER_FOLDER}: expected the starter's StarDist weights, which this installation "
-            "lacks; install the package again, or train without base_run"
-        )
-    return STARTER_FOLDER
-
 
 def make_config(
     n_rays: int, grid: Triple, anisotropy: Factors, backbone: str, options: dict[str, Any]

@@ -31,6 +31,10 @@ from models.stardist3d.runfolder import (
 from models.stardist3d.runtime import import_stardist
 from models.stardist3d.samples import PreparedStack, hide_unverified, prepare, rescaling
 from models.stardist3d.thresholds import choose_thresholds
+from models.starter.folders import base_folder
+
+MODEL = "stardist3d"
+"""Name in the registry."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,7 +191,7 @@ class StarDist3DTrainer:
                 sizes = _sizes(train, stated)
                 spacing = plan.working_spacing(sizes, stated, self.object_voxels)
             return RunSettings(spacing_um=spacing, stack_spacing_um=stated, diameter_um=diameter)
-        folder = build.base_folder(self.base_run)
+        folder = base_folder(self.base_run, MODEL)
         base = read_settings(folder)
         scaled = base.for_diameter(diameter)
         if scaled is not base:
@@ -198,7 +202,7 @@ class StarDist3DTrainer:
         return RunSettings(
             base.normalisation,
             scaled.spacing_um or stated,
-            f"{folder.name} sha256:{weights_sha256(folder)}",
+            f"{Path(self.base_run).name} sha256:{weights_sha256(folder)}",
             stated,
             diameter,
         )
@@ -214,7 +218,7 @@ class StarDist3DTrainer:
         grid = self.grid or plan.choose_grid(sizes)
         anisotropy = self.anisotropy or plan.choose_anisotropy(sizes)
         if self.base_run is not None:
-            base = build.base_folder(self.base_run)
+            base = base_folder(self.base_run, MODEL)
             network = build.continued_network(folder, base, self.seed)
             notes += build.differences(network.config, self.n_rays, grid, anisotropy, self.backbone)
             return network
