@@ -25,5 +25,9 @@ class TrainingDivergedError(ModelError):
     """The loss became NaN or infinite; the last good checkpoint is kept."""
 
 
+class TrainingMemoryError(ModelError):
+    """Not even the smallest part of a training step fits into memory."""
+
+
 class ImageError(ModelError):
     """An image that a segmenter cannot take (dimensions, size, non-finite or constant values)."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -121,6 +122,17 @@ class Batch:
 
     image: NDArray[np.float32]
     targets: Targets
+
+    def single(self) -> list[Batch]:
+        """Return a batch of one patch for each patch."""
+        names = [field.name for field in fields(Targets)]
+        return [
+            Batch(
+                self.image[i : i + 1],
+                Targets(**{name: getattr(self.targets, name)[i : i + 1] for name in names}),
+            )
+            for i in range(len(self.image))
+        ]
 
 
 class PatchSampler:
@@ -258,6 +270,11 @@ def stack_patches(patches: Sequence[dict[str, NDArray[Any]]]) -> Batch:
 
 
 def batches(sampler: PatchSampler, first: int, count: int) -> Iterator[tuple[int, Batch]]:
-    """Yield (step, batch) for `count` steps from `first`."""
-    for step in range(first, first + count):
-        yield step, sampler.batch(step)
+    """Yield (step, batch) for `count` steps from `first`; the next is made beside the training."""
+    with ThreadPoolExecutor(1, "patches") as reader:
+        coming = reader.submit(sampler.batch, first)
+        for step in range(first, first + count):
+            batch = coming.result()
+            if step + 1 < first + count:
+                coming = reader.submit(sampler.batch, step + 1)
+            yield step, batch

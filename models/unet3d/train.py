@@ -15,13 +15,13 @@ import torch
 
 from models.base import Progress
 from models.curves import CurveLog, LoggerName
-from models.devices import Compute
-from models.errors import CheckpointError, TrainingDivergedError
+from models.devices import Compute, is_out_of_memory, reused_memory
+from models.errors import CheckpointError, TrainingDivergedError, TrainingMemoryError
 from models.unet3d import checkpoint as files
 from models.unet3d.architecture import Architecture
 from models.unet3d.losses import class_loss, head_loss
 from models.unet3d.network import UNet3D, freeze_norms
-from models.unet3d.patches import Batch, PatchSampler
+from models.unet3d.patches import Batch, PatchSampler, batches
 from models.unet3d.settings import LossSettings
 from models.unet3d.validation import Validation
 
@@ -129,6 +129,8 @@ class Training:
         self.network = network.to(compute.device, memory_format=torch.channels_last_3d)
         self.averaged = copy.deepcopy(self.network)
         self.history = History()
+        self.notes: list[str] = []
+        self._one_by_one = False
         self._sampler, self._schedule, self._compute = sampler, schedule, compute
         self._folder, self.model_file, self._logger = folder, model_file, logger
         self._loss = class_loss(loss)
@@ -163,7 +165,7 @@ class Training:
             The loss is no longer finite. Checkpoints written so far stay.
         """
         started = time.monotonic() - self.history.seconds
-        with CurveLog(self._folder, COLUMNS, self._logger) as log:
+        with reused_memory(), CurveLog(self._folder, COLUMNS, self._logger) as log:
             while not self._finished():
                 before = time.monotonic()
                 train_loss = self._epoch(started, progress)
@@ -185,8 +187,8 @@ class Training:
         self.network.train()
         done_here = 0
         epoch_end = self.history.seconds + (s.max_seconds or 0.0) / FEWEST_EPOCHS
-        for i in range(s.steps_per_epoch):
-            step = self.history.epoch * s.steps_per_epoch + i
+        first = self.history.epoch * s.steps_per_epoch
+        for i, (step, batch) in enumerate(batches(self._sampler, first, s.steps_per_epoch)):
             progress(step, steps, f"training, epoch {self.history.epoch + 1}")
             done = step / steps
             if s.max_seconds is not None:
@@ -197,19 +199,14 @@ class Training:
                 done = max(done, elapsed / s.max_seconds)
             if done >= s.freeze_at:
                 freeze_norms(self.network, self.averaged)
-            total += self._step(step, s.rate(done))
+            total += self._step(step, s.rate(done), batch)
             done_here += 1
         return total / done_here
 
-    def _step(self, step: int, rate: float) -> float:
+    def _step(self, step: int, rate: float, batch: Batch) -> float:
         for group in self._optimiser.param_groups:
             group["lr"] = rate
-        loss = self._batch_loss(self._sampler.batch(step))
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise TrainingDivergedError(self._diverged(step, value))
-        self._optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        value = self._gradient(step, batch)
         norm = torch.nn.utils.clip_grad_norm_(
             self.network.parameters(), self._schedule.clip_norm, foreach=True
         )
@@ -223,6 +220,41 @@ class Training:
             moving = [key for key, value in now.items() if value.is_floating_point()]
             torch._foreach_lerp_([mean[k] for k in moving], [now[k] for k in moving], 1 - decay)
         return value
+
+    def _gradient(self, step: int, batch: Batch) -> float:
+        """Return the loss; where the batch does not fit into memory, its patches go one by one."""
+        if not self._one_by_one:
+            try:
+                return self._gradient_of([batch], step)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._one_by_one = True
+                self.notes.append(
+                    f"memory did not suffice for {len(batch.image)} patches at once in step "
+                    f"{step + 1}: they are computed one by one from there on"
+                )
+        try:
+            return self._gradient_of(batch.single(), step)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise TrainingMemoryError(
+                f"step {step + 1}: expected memory for one patch of {batch.image.shape[1:]} "
+                "voxels, got none; give a smaller patch_size or fewer features"
+            ) from error
+
+    def _gradient_of(self, parts: Sequence[Batch], step: int) -> float:
+        self._optimiser.zero_grad(set_to_none=True)
+        total = 0.0
+        for part in parts:
+            loss = self._batch_loss(part) / len(parts)
+            value = float(loss.detach())
+            if not math.isfinite(value):
+                raise TrainingDivergedError(self._diverged(step, value))
+            loss.backward()
+            total += value
+        return total
 
     def _diverged(self, step: int, value: float) -> str:
         kept = self._folder / files.WEIGHTS_FILE

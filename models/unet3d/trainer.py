@@ -230,7 +230,7 @@ class UNet3DTrainer:
             epochs=training.history.epoch,
             validation=training.history.best,
             base="random" if base is None else f"{base.folder.name} ({base.sha256})",
-            notes=tuple(notes),
+            notes=(*notes, *training.notes),
         )
 
     def _fit(

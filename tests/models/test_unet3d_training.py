@@ -18,8 +18,10 @@ from models.errors import (  # noqa: E402
     ImageError,
     TrainingDataError,
     TrainingDivergedError,
+    TrainingMemoryError,
 )
 from models.registry import load_run, trainer_class  # noqa: E402
+from models.tiling import Tiling  # noqa: E402
 from models.unet3d import UNet3DTrainer  # noqa: E402
 from models.unet3d.instances import detection_f1  # noqa: E402
 from tests.models.unet3d_volumes import SPACING, nuclei, sample  # noqa: E402
@@ -189,6 +191,58 @@ def test_a_diverging_loss_stops_and_keeps_the_last_good_checkpoint(tmp_path, mon
         TINY.train([sample("a", 0)], [sample("b", 1)], tmp_path)
     image, _ = nuclei(2)
     assert load_run("unet3d", tmp_path).segment(image, SPACING).labels.shape == image.shape
+
+
+def test_a_batch_that_does_not_fit_goes_patch_by_patch(tmp_path, monkeypatch):
+    from models.unet3d.train import Training
+
+    loss, sizes = Training._batch_loss, []
+
+    def scarce(self, batch):
+        sizes.append(len(batch.image))
+        if len(batch.image) > 1:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried …")
+        return loss(self, batch)
+
+    monkeypatch.setattr(Training, "_batch_loss", scarce)
+    result = dataclasses.replace(TINY, epochs=1).train([sample("a", 0)], [sample("b", 1)], tmp_path)
+    assert sizes == [2, 1, 1, 1, 1, 1, 1]
+    assert any("one by one" in note for note in result.notes)
+
+
+def test_a_patch_that_does_not_fit_is_an_error_that_says_so(tmp_path, monkeypatch):
+    from models.unet3d.train import Training
+
+    def none(self, batch):
+        raise MemoryError
+
+    monkeypatch.setattr(Training, "_batch_loss", none)
+    with pytest.raises(TrainingMemoryError, match="smaller patch_size"):
+        TINY.train([sample("a", 0)], [sample("b", 1)], tmp_path)
+
+
+def test_normalisation_is_frozen_part_way(tmp_path):
+    def frozen(freeze_at, folder):
+        dataclasses.replace(TINY, freeze_at=freeze_at).train(
+            [sample("a", 0)], [sample("b", 1)], folder
+        )
+        run = load_run("unet3d", folder)
+        return run, {
+            bool(m.frozen) for m in run.predictor._network.modules() if hasattr(m, "frozen")
+        }
+
+    never, flags = frozen(1.0, tmp_path / "never")
+    assert flags == {False}
+    always, flags = frozen(0.0, tmp_path / "always")
+    assert flags == {True}
+    # Frozen, a tile's result does not depend on what else is in the tile.
+    image = np.random.default_rng(0).random((8, 64, 64), np.float32)
+    other = image.copy()
+    other[:, :, 48:] += 2
+    for run, same in ((always, True), (never, False)):
+        whole = Tiling(tile=image.shape)
+        maps = [run.predictor.maps(one, whole)[..., :8] for one in (image, other)]
+        assert np.allclose(*maps, atol=1e-5) == same
 
 
 def test_samples_that_cannot_be_learned_from(tmp_path):
