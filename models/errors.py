@@ -29,5 +29,9 @@ class TrainingMemoryError(ModelError):
     """Not even the smallest part of a training step fits into memory."""
 
 
+class TileMemoryError(ModelError):
+    """The memory does not hold even the smallest tile."""
+
+
 class ImageError(ModelError):
     """An image that a segmenter cannot take (dimensions, size, non-finite or constant values)."""

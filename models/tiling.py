@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,8 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.base import Progress, no_progress
-from models.devices import is_out_of_memory
-from models.errors import ModelError
 
 Size = tuple[int, int, int]
 PredictTiles = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -25,15 +23,14 @@ PredictTiles = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 SIGMA = 1 / 8
 """Width of the blending Gaussian, as a fraction of the tile."""
 
+DEEPEST = 48
+"""Slices of the deepest tile."""
+
 READ_AHEAD = 1
 """Batches read while another is computed."""
 
 WRITE_BEHIND = 2
 """Batches that may wait to be blended while another is computed."""
-
-
-class TileMemoryError(ModelError):
-    """The memory does not hold even the smallest tile."""
 
 
 class Source(Protocol):
@@ -159,6 +156,8 @@ def thrifty_tile(shape: Sequence[int], multiple: Size, voxels: int, shared: Size
         Voxels (z, y, x) that neighbouring tiles share at least.
     """
     axes = [_even_parts(*axis) for axis in zip(shape, multiple, shared, strict=True)]
+    # A slab as deep as the tile is held while it is blended, whatever the stack's width.
+    axes[0] = [part for part in axes[0] if part[0] <= DEEPEST] or axes[0][-1:]
     choices = list(itertools.product(*axes))
     fitting = [c for c in choices if math.prod(size for size, _ in c) <= voxels]
     if not fitting:
@@ -295,64 +294,6 @@ def _helper(name: str) -> Iterator[ThreadPoolExecutor]:
     finally:
         # What has not begun is dropped, so that an error or a cancel does not wait for it.
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def predict_within_memory(
-    predict: PredictTiles,
-    source: Source,
-    channels: int,
-    tiling: Tiling,
-    multiple: Size,
-    *,
-    out: Sink | None = None,
-    notes: list[str] | None = None,
-    progress: Progress = no_progress,
-) -> tuple[Sink | NDArray[np.float32], Tiling]:
-    """Do as `predict_tiled`, again with tiles of half the size where the memory does not suffice.
-
-    Parameters
-    ----------
-    predict, source, channels, tiling, out, progress
-        See `predict_tiled`; the progress begins anew with smaller tiles.
-    multiple : (int, int, int)
-        Tile sizes stay multiples of this.
-    notes : list of str, optional
-        Told about smaller tiles.
-
-    Returns
-    -------
-    `out`, and the tiling that worked
-
-    Raises
-    ------
-    TileMemoryError
-        Not even the smallest tile fits.
-    """
-    while True:
-        try:
-            return predict_tiled(
-                predict, source, channels, tiling, out=out, progress=progress
-            ), tiling
-        except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-            smaller = tiling.smaller(multiple)
-            if smaller is None:
-                raise TileMemoryError(
-                    f"expected memory for a tile of {_text(tiling.tile)} voxels, got an "
-                    f"allocation that failed ({error}); close other programs, or take a smaller "
-                    "network or a machine with more memory"
-                ) from error
-        if notes is not None:
-            notes.append(
-                f"tiles of {_text(tiling.tile)} voxels did not fit in memory; "
-                f"predicted with {_text(smaller.tile)}"
-            )
-        tiling = smaller
-
-
-def _text(size: Iterable[int]) -> str:
-    return "×".join(map(str, size))
 
 
 def _chunks(items: Iterator[Size], size: int) -> Iterator[list[Size]]:

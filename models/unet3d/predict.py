@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from models.base import Progress, Segmentation, Spacing, check_image, no_progress
 from models.devices import Compute, Precision, choose_compute, reused_memory
 from models.errors import CheckpointError
-from models.tiling import Size, Tiling, fitted_tile, predict_within_memory, thrifty_tile
+from models.scarce_memory import predict_within_memory
+from models.starter.scale import NOMINAL_KEY
+from models.tiling import Size, Tiling, fitted_tile, thrifty_tile
 from models.unet3d.architecture import CLASS_NAMES, Architecture
 from models.unet3d.checkpoint import RunFile, load_network, read_run
 from models.unet3d.instances import (
@@ -288,7 +290,7 @@ class UNet3DSegmenter:
         maps = self.maps(image, spacing_um, notes=notes, progress=progress)
         labels = label_objects(maps, spacing_um, self.instances)
         probability = foreground_probability(maps)
-        if not same_spacing(spacing_um, self._spacing):
+        if not same_spacing(spacing_um, self._spacing) and NOMINAL_KEY not in self.run.data:
             notes.append(
                 f"resampled from {spacing_um} to the training's {self._spacing} µm per voxel"
             )

@@ -212,6 +212,7 @@ class UNet3DTrainer:
             "architecture": architecture.to_json(),
             "spacing_um": spacing,
             "percentiles": self.percentiles,
+            "precision": self.precision,
             "patch_size": patch,
             "instances": method.to_json(),
             "fingerprint": self._fingerprint([*train, *val]),
