@@ -15,7 +15,7 @@ NOMINAL_DIAMETER = 14.0
 NOMINAL_KEY = "nominal_diameter"
 """Key in `model.json` of runs that know nuclei of one size only."""
 
-SMALLEST_SHARE = 0.15
+SMALLEST_SHARE = 0.2
 """Share of a nominal nucleus's volume below which an object is taken for debris."""
 
 NOMINAL_SPACING: Spacing = (2.0, 1.0, 1.0)

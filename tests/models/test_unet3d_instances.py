@@ -107,8 +107,8 @@ def test_empty_maps_have_no_objects():
 
 
 def test_small_objects_are_dropped_by_volume():
-    labels = np.zeros((2, 8, 8), np.uint32)
-    labels[0, 0, :3], labels[1, 4:, 4:] = 7, 3
+    labels = np.zeros((4, 10, 10), np.uint32)
+    labels[1, 1, 1:4], labels[2, 5:9, 5:9] = 7, 3
     assert drop_small(labels, 4).max() == 1
     assert (drop_small(labels, 4) > 0).sum() == 16
     assert drop_small(labels, 3).max() == 2
@@ -116,6 +116,14 @@ def test_small_objects_are_dropped_by_volume():
         perfect_maps(labels), SPACING, InstanceSettings(method="components", min_volume_um3=9)
     )
     assert (kept > 0).sum() == 16
+
+
+def test_an_object_that_the_border_cuts_may_be_a_third_as_large():
+    labels = np.zeros((4, 10, 10), np.uint32)
+    labels[1, 0, 1:5], labels[1, 5, 1:5] = 1, 2
+    assert drop_small(labels, 4).max() == 2
+    np.testing.assert_array_equal(drop_small(labels, 12), labels == 1)
+    assert drop_small(labels, 13).max() == 0
 
 
 def test_confidence_is_the_mean_probability():
