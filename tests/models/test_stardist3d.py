@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import shutil
 import subprocess
@@ -19,23 +20,44 @@ from models.errors import (
     TrainingDivergedError,
 )
 from models.registry import load_run, trainer_class
-from models.stardist3d import StarDist3DTrainer, build, objects, segmenter, thresholds
+from models.stardist3d import StarDist3DTrainer, objects, plan, segmenter, thresholds
 from models.stardist3d.fitting import COLUMNS, Fit
 from models.stardist3d.losses import masked_losses
-from models.stardist3d.runfolder import SLIM_WEIGHTS, export_run, new_network, read_settings
+from models.stardist3d.runfolder import (
+    SLIM_WEIGHTS,
+    RunSettings,
+    export_run,
+    new_network,
+    read_settings,
+    write_settings,
+)
 from models.stardist3d.runtime import import_stardist
-from tests.models.test_stardist3d_data import SPACING, cutter, prepared, sample
+from models.stardist3d.samples import Normalisation, prepare
+from models.starter import folders
+from models.starter.scale import NOMINAL_DIAMETER, NOMINAL_SPACING, spacing_for
+from tests.models.test_stardist3d_data import SPACING, balls, cutter, prepared, sample
 
 TINY = {
-    "n_rays": 16,
+    "n_rays": 8,
+    "unet_n_depth": 1,
     "unet_n_filter_base": 4,
     "net_conv_after": 8,
     "epochs": 2,
     "steps_per_epoch": 3,
     "batch_size": 2,
-    "patch_size": (12, 32, 32),
+    "patch_size": (8, 24, 24),
     "precision": "fp32",
+    "logger": "csv",
 }
+ONE_STEP = TINY | {"epochs": 1, "steps_per_epoch": 1}
+
+
+@pytest.fixture(autouse=True)
+def watchdog():
+    """End the process should StarDist's C++ hang, which no signal handler could interrupt."""
+    faulthandler.dump_traceback_later(240, exit=True)
+    yield
+    faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +106,6 @@ def test_run_folder_has_csbdeeps_layout_and_curves(run):
     best = min(float(line.split(",")[4]) for line in lines[1:])
     assert result.validation["val_loss"] == pytest.approx(best, rel=1e-5)
     assert (6, 6) in {call[:2] for call in calls}
-    assert list((folder / "tensorboard").iterdir())
 
 
 def test_loaded_run_predicts_as_the_same_weights_in_stock_stardist(run):
@@ -97,31 +118,58 @@ def test_loaded_run_predicts_as_the_same_weights_in_stock_stardist(run):
         np.testing.assert_array_equal(mine, theirs)
     assert loaded.network.thresholds == stock.thresholds
     described = json.loads(json.dumps(loaded.describe()))
-    assert len(described["weights_sha256"]) == 64 and described["n_rays"] == 16
+    assert len(described["weights_sha256"]) == 64 and described["n_rays"] == 8
 
 
-def test_same_seed_gives_the_same_weights_and_leaves_numpys_generator_alone(run, tmp_path):
-    folder, _, _ = run
+class Interrupted(Exception):
+    """Stands for a killed process."""
+
+
+def test_interrupted_and_continued_equals_uninterrupted(run, tmp_path):
+    def stop(done, total, what):
+        if done == 5 and what.startswith("epoch"):
+            raise Interrupted
+
+    folder, whole, _ = run
+    data = [sample()], [sample(name="b", seed=1)]
     np.random.seed(11)  # noqa: NPY002
     expected = np.random.RandomState(11).rand()
-    StarDist3DTrainer(**TINY).train([sample()], [sample(name="b", seed=1)], tmp_path / "again")
+    with pytest.raises(Interrupted):
+        StarDist3DTrainer(**TINY).train(*data, tmp_path / "cut", progress=stop)
+    assert len((tmp_path / "cut" / "curves.csv").read_text().splitlines()) == 2
+    continued = StarDist3DTrainer(**TINY, patience=99).train(*data, tmp_path / "cut")
     assert np.random.rand() == expected  # noqa: NPY002
-    first, again = (load_run("stardist3d", path).network for path in (folder, tmp_path / "again"))
-    for a, b in zip(first.keras_model.get_weights(), again.keras_model.get_weights(), strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-5)
+    assert any("continued" in note for note in continued.notes)
+    assert continued.best_epoch == whole.best_epoch and continued.epochs == 2
+    first, second = (
+        np.genfromtxt(path / "curves.csv", delimiter=",", skip_header=1)[:, :-1]
+        for path in (folder, tmp_path / "cut")
+    )
+    np.testing.assert_allclose(first, second, rtol=1e-4, atol=1e-6)
+    a, b = (
+        load_run("stardist3d", path).network.keras_model.get_weights()
+        for path in (folder, tmp_path / "cut")
+    )
+    for one, other in zip(a, b, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
 
 
-def test_fine_tuning_keeps_the_base_architecture_and_is_silent(run, tmp_path, capfd):
-    folder, _, _ = run
-    options = TINY | {"n_rays": 32, "epochs": 1, "steps_per_epoch": 1, "learning_rate": 1e-9}
-    result = StarDist3DTrainer(**options, base_run=str(folder)).train(
+def test_fine_tuning_a_plain_stardist_folder_keeps_its_architecture_and_is_silent(
+    run, tmp_path, capfd
+):
+    shutil.copytree(run[0], tmp_path / "plain")
+    for extra in ("model.json", "curves.csv", "last.safetensors"):
+        (tmp_path / "plain" / extra).unlink()
+    options = ONE_STEP | {"n_rays": 32, "backbone": "resnet", "learning_rate": 1e-9}
+    result = StarDist3DTrainer(**options, base_run=str(tmp_path / "plain")).train(
         [sample()], [], tmp_path / "tuned"
     )
-    assert result.base.startswith("first sha256:")
+    assert result.base.startswith("plain sha256:")
     assert not any("resampled" in note for note in result.notes)
-    assert any("n_rays is the base run's 16" in note for note in result.notes)
+    assert any("n_rays is the base run's 8" in note for note in result.notes)
+    assert any("backbone is the base run's unet" in note for note in result.notes)
     assert any("best epoch was chosen on the training stacks" in note for note in result.notes)
-    base, tuned = (load_run("stardist3d", path).network for path in (folder, tmp_path / "tuned"))
+    base, tuned = (load_run("stardist3d", path).network for path in (run[0], tmp_path / "tuned"))
     for a, b in zip(base.keras_model.get_weights(), tuned.keras_model.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
     assert capfd.readouterr().out == ""
@@ -227,7 +275,7 @@ def test_other_voxel_size_is_resampled_and_told(run):
 def test_one_slice_and_a_patch_larger_than_the_stack(tmp_path):
     whole = sample()
     cut = [getattr(whole, part)[5:6] for part in ("image", "labels", "mask")]
-    options = TINY | {"epochs": 1, "steps_per_epoch": 1, "patch_size": (64, 64, 64)}
+    options = ONE_STEP | {"patch_size": (64, 64, 64)}
     result = StarDist3DTrainer(**options).train(
         [TrainingSample("slice", *cut, SPACING)], [], tmp_path / "slice"
     )
@@ -261,34 +309,6 @@ def test_divergence_keeps_the_last_good_weights(tmp_path, monkeypatch):
     assert all(np.isfinite(array).all() for array in weights)
 
 
-class Interrupted(Exception):
-    """Stands for a killed process."""
-
-
-@pytest.mark.parametrize("at", [4, 8])
-def test_interrupted_and_continued_equals_uninterrupted(tmp_path, at):
-    options = TINY | {"epochs": 3, "schedule": "plateau", "logger": "csv"}
-
-    def stop(done, total, what):
-        if done == at and what.startswith("epoch"):
-            raise Interrupted
-
-    data = [sample()], [sample(name="b", seed=1)]
-    whole = StarDist3DTrainer(**options).train(*data, tmp_path / "whole")
-    with pytest.raises(Interrupted):
-        StarDist3DTrainer(**options).train(*data, tmp_path / "cut", progress=stop)
-    continued = StarDist3DTrainer(**options | {"patience": 99}).train(*data, tmp_path / "cut")
-    assert any("continued" in note for note in continued.notes)
-    assert continued.best_epoch == whole.best_epoch and continued.epochs == 3
-    first, second = ([line.split(",")[:-1] for line in (tmp_path / run / "curves.csv").read_text().splitlines()] for run in ("whole", "cut"))  # fmt: skip  # noqa: E501
-    assert len(second) == 4
-    np.testing.assert_allclose(
-        np.array(first[1:], float), np.array(second[1:], float), rtol=1e-4, atol=1e-6
-    )
-    for a, b in zip(*(load_run("stardist3d", tmp_path / run).network.keras_model.get_weights() for run in ("whole", "cut")), strict=True):  # fmt: skip  # noqa: E501
-        np.testing.assert_allclose(a, b, atol=1e-5)
-
-
 def test_another_training_is_not_continued(run, tmp_path):
     folder = tmp_path / "copy"
     shutil.copytree(run[0], folder)
@@ -299,13 +319,15 @@ def test_another_training_is_not_continued(run, tmp_path):
         StarDist3DTrainer(**TINY).train([sample()], [sample(name="b", seed=1)], folder)
 
 
-def test_resnet_in_bfloat16_with_a_plain_stardist_folder_as_base(tmp_path):
-    options = TINY | {
-        "backbone": "resnet", "resnet_n_blocks": 1, "grid": (1, 2, 2), "epochs": 1,
+def test_resnet_in_bfloat16(tmp_path):
+    options = ONE_STEP | {
+        "backbone": "resnet", "resnet_n_blocks": 1, "grid": (1, 2, 2), "schedule": "plateau",
         "anisotropy": (2.0, 1.0, 1.0), "precision": "bf16", "object_voxels": None,
+        "logger": "tensorboard",
     }  # fmt: skip
     first = StarDist3DTrainer(**options).train([sample()], [], tmp_path / "first")
     assert "computed in bfloat16" in first.notes
+    assert list((tmp_path / "first" / "tensorboard").iterdir())
     exact = segmenter.load_run(tmp_path / "first", precision="fp32")
     config = exact.network.config
     assert config.backbone == "resnet" and tuple(config.grid) == (1, 2, 2)
@@ -314,12 +336,6 @@ def test_resnet_in_bfloat16_with_a_plain_stardist_folder_as_base(tmp_path):
     for a, b in zip(exact.network.predict(image), rough.network.predict(image), strict=True):
         assert b.dtype == np.float32 and not (a == b).all()
         assert np.corrcoef(a.ravel(), b.ravel())[0, 1] > 0.99
-    for extra in ("model.json", "curves.csv", "last.safetensors"):
-        (tmp_path / "first" / extra).unlink()
-    tuned = StarDist3DTrainer(**TINY | {"epochs": 1}, base_run=str(tmp_path / "first")).train(
-        [sample()], [], tmp_path / "second"
-    )
-    assert any("backbone is the base run's resnet" in note for note in tuned.notes)
 
 
 def test_exported_run_is_small_and_predicts_and_fine_tunes_as_the_run(run, tmp_path):
@@ -340,25 +356,61 @@ def test_exported_run_is_small_and_predicts_and_fine_tunes_as_the_run(run, tmp_p
         np.testing.assert_array_equal(a, b)
 
 
-def test_starter_is_a_base_run_and_nuclei_are_brought_to_its_size(run, tmp_path, monkeypatch):
-    options = TINY | {"epochs": 1, "steps_per_epoch": 1, "base_run": "starter"}
-    monkeypatch.setattr(build, "STARTER_FOLDER", tmp_path / "starter")
-    with pytest.raises(CheckpointError, match="lacks"):
-        StarDist3DTrainer(**options).train([sample()], [], tmp_path / "tuned")
-    export_run(run[0], tmp_path / "starter")
-    one = sample()
-    twice = TrainingSample("a", one.image, one.labels, one.mask, (4.0, 1.0, 1.0))
-    result = StarDist3DTrainer(**options).train([twice], [], tmp_path / "tuned")
+@pytest.fixture
+def starter(run, tmp_path, monkeypatch):
+    """A tiny network in the place of the starter's twin, at the starter's nominal size."""
+    folder = tmp_path / "stardist3d"
+    export_run(run[0], folder)
+    nominal = (NOMINAL_SPACING, "random", NOMINAL_SPACING, NOMINAL_DIAMETER)
+    write_settings(folder, RunSettings(Normalisation(), *nominal))
+    monkeypatch.setattr(folders, "__file__", str(tmp_path / "folders.py"))
+    return folder
+
+
+def flat_nuclei():
+    """Balls of 6 µm in voxels of 1 x 0.25 x 0.25 µm: 5 slices high and 25 voxels wide."""
+    image, labels = balls((12, 64, 64), (2.9, 12, 12), centres=[(5, 20, 20), (6, 44, 44)])
+    return TrainingSample("flat", image, labels, np.ones(labels.shape, bool), (1.0, 0.25, 0.25))
+
+
+def test_starter_is_a_base_run_and_sees_nuclei_at_its_own_size(starter, tmp_path):
+    one = flat_nuclei()
+    options = ONE_STEP | {"base_run": "starter", "learning_rate": 1e-9}
+    trainer = StarDist3DTrainer(**options, diameter_um=6.0)
+    result = trainer.train([one], [], tmp_path / "tuned")
     assert result.base.startswith("starter sha256:")
-    assert any("diameter" in note for note in result.notes)
-    base, tuned = (read_settings(tmp_path / name) for name in ("starter", "tuned"))
-    assert tuned.diameter_um == pytest.approx(2 * base.diameter_um)
-    assert tuned.spacing_um == pytest.approx([2 * step for step in base.spacing_um])
-    assert (
-        load_run("stardist3d", tmp_path / "tuned").segment(one.image, twice.spacing_um).notes == ()
-    )
-    larger = segmenter.load_run(tmp_path / "starter", diameter_um=2 * base.diameter_um)
-    assert larger.settings.spacing_um == tuned.spacing_um
+    assert any("diameter of 6 µm" in note for note in result.notes)
+    tuned = read_settings(tmp_path / "tuned")
+    assert tuned.spacing_um == pytest.approx(spacing_for(6.0)) and tuned.diameter_um == 6.0
+    seen = prepare(one, tuned.normalisation, tuned.spacing_um)
+    z, y, x = plan.object_sizes([seen.labels]).median
+    assert z == pytest.approx(7, abs=1.5) and y == pytest.approx(14, abs=1) and x == y
+    direct = segmenter.load_run(starter, diameter_um=6.0)
+    again = load_run("stardist3d", tmp_path / "tuned")
+    assert direct.settings.spacing_um == pytest.approx(tuned.spacing_um)
+    for loaded in (direct, again):
+        assert loaded.segment(one.image, one.spacing_um).notes == ()
+    assert plan.object_sizes([one.labels]).median[1:] != (y, x)
+
+
+def test_diameter_of_a_fine_tuning_is_measured_where_it_is_not_given(starter):
+    settings = StarDist3DTrainer(base_run="starter")._settings([flat_nuclei()], [])
+    assert settings.diameter_um == pytest.approx(6, rel=0.1)
+    assert settings.spacing_um == pytest.approx(spacing_for(settings.diameter_um))
+
+
+def test_a_twin_of_the_starter_keeps_the_nominal_size():
+    one = sample()
+    drawn = TrainingSample("drawn", one.image, one.labels, one.mask, NOMINAL_SPACING)
+    trainer = StarDist3DTrainer(diameter_um=NOMINAL_DIAMETER, object_voxels=None)
+    settings = trainer._settings([drawn], [])
+    assert settings.spacing_um == NOMINAL_SPACING and settings.diameter_um == NOMINAL_DIAMETER
+
+
+def test_lacking_starter_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(folders, "__file__", str(tmp_path / "folders.py"))
+    with pytest.raises(CheckpointError, match="starter weights of stardist3d"):
+        StarDist3DTrainer(**ONE_STEP, base_run="starter").train([sample()], [], tmp_path / "run")
 
 
 def damaged(run_folder, tmp_path, change):

@@ -18,11 +18,14 @@ from models.stardist3d.samples import UNKNOWN, Normalisation, PreparedStack, hid
 SPACING = (2.0, 0.5, 0.5)
 
 
-def balls(shape=(12, 40, 40), radii=(3, 6, 6), seed=0):
-    """Labels of four ellipsoids and an image of them with noise."""
+CENTRES = ((5, 9, 9), (6, 9, 29), (5, 29, 10), (6, 28, 30))
+
+
+def balls(shape=(12, 40, 40), radii=(3, 6, 6), seed=0, centres=CENTRES):
+    """Labels of ellipsoids and an image of them with noise."""
     labels = np.zeros(shape, np.uint32)
     grid = np.indices(shape).reshape(3, -1).T
-    for number, centre in enumerate([(5, 9, 9), (6, 9, 29), (5, 29, 10), (6, 28, 30)], start=3):
+    for number, centre in enumerate(centres, start=3):
         inside = (((grid - centre) / radii) ** 2).sum(axis=1) <= 1
         labels.reshape(-1)[inside] = 7 * number
     noise = np.random.default_rng(seed).normal(0, 30, shape)
