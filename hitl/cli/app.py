@@ -57,3 +57,4 @@ def options(
 from hitl.cli import project_verbs, round_verbs, model_verbs, sweep_verb, file_verbs, synth_verb  # noqa: E402, F401, I001
 from hitl.cli import measure_verb  # noqa: E402, F401
 from hitl.cli import agreement_verbs  # noqa: E402, F401
+from hitl.cli import report_verb  # noqa: E402, F401

@@ -1,0 +1,1 @@
+"""The report of a project: one HTML file that a biologist reads, and its figures as JSON."""

@@ -1,0 +1,223 @@
+"""From a project's files to the figures of the report: everything but how it looks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from annotations.rounds import LogEntry
+from hitl import __version__
+from hitl.config import dump_config
+from hitl.project import now
+from hitl.report import figures, words
+from hitl.report.nuclei import Sizes, Table, label_table, scored_tables, sizes
+from hitl.report.places import Place, Places, find_places
+from hitl.report.progress import Gain, Point, Work, gains, points, settled, work_by_round
+from hitl.report.sources import Scored, Sources
+from hitl.reporting import Reporter
+
+FORMAT = "hitl-report-1"
+
+METRICS = (
+    ("evaluation_score", "evaluation score"),
+    ("f1", "F1"),
+    ("precision", "precision"),
+    ("recall", "recall"),
+    ("pq", "PQ"),
+    ("mean_ap_50_95", "mean AP 0.5–0.95"),
+    ("seg", "SEG"),
+    ("aji", "AJI"),
+    ("boundary.f1", "boundary F1"),
+    ("n_truth", "true nuclei"),
+    ("n_pred", "predicted"),
+)
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that a report says.
+
+    Parameters
+    ----------
+    sources : Sources
+    made : str
+        When, in UTC.
+    points, gains : list
+    work : Work
+        All hand work so far.
+    errors : dict
+        Objects by model, stack and outcome.
+    truth_sizes, label_sizes : Sizes or None
+        Of the scored stacks; of the project's labels by status.
+    tables : list of Table
+    without_table : list of str
+        Models for which the page has no room.
+    places : Places
+    """
+
+    sources: Sources
+    made: str
+    points: list[Point]
+    gains: list[Gain]
+    work: Work
+    errors: dict[str, dict[str, dict[str, int]]]
+    truth_sizes: Sizes | None
+    label_sizes: Sizes | None
+    tables: list[Table]
+    without_table: list[str]
+    places: Places
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain types for the JSON beside the page."""
+        sources = self.sources
+        return {
+            "format": FORMAT,
+            "made": self.made,
+            "hitl": __version__,
+            "project": asdict(sources.overview),
+            "sentences": self.sentences(),
+            "models": [model_dict(one) for one in sources.scored],
+            "evaluation": sources.evaluation and _about(sources.evaluation),
+            "comparisons": (sources.evaluation or {}).get("comparisons", []),
+            "ceiling": sources.ceiling,
+            "agreements": [_without_cases(found) for found in sources.agreements],
+            "progress": [point.to_dict() for point in self.points],
+            "gains": [gain.to_dict() for gain in self.gains],
+            "work": asdict(self.work),
+            "errors": self.errors,
+            "sizes": {
+                "scored": self.truth_sizes and self.truth_sizes.to_dict(),
+                "labels": self.label_sizes and self.label_sizes.to_dict(),
+            },
+            "curves": {run: _finite(rows) for run, rows in sources.curves.items()},
+            "places": [_place_dict(place) for place in self.places.shown],
+            "places_in_all": self.places.total,
+            "tables": [table.to_dict() for table in self.tables],
+            "rounds": [round_dict(entry) for entry in sources.rounds],
+            "runs": list(sources.cards),
+            "promotions": list(sources.promotions),
+            "settings": dump_config(sources.project.config),
+        }
+
+    def sentences(self) -> dict[str, str]:
+        """Return what each section means, in words; empty where there is nothing to say."""
+        sources, model = self.sources, self.sources.shown_model
+        evaluation = sources.evaluation
+        mean = evaluation["models"][model]["mean"] if evaluation and model else {}
+        counts = {name: figures.added_up(stacks) for name, stacks in self.errors.items()}
+        return {
+            "scores": words.scores(sources),
+            "progress": words.progress(self.points, self.gains, self.work),
+            "overlap": words.overlap(mean, model) if model else "",
+            "errors": words.errors(counts, model) if model else "",
+            "sizes": words.volumes(self.truth_sizes.medians_um3) if self.truth_sizes else "",
+            "training": words.training(sources.cards),
+            "agreement": words.agreement(sources),
+        }
+
+
+def build(sources: Sources, limit: int, reporter: Reporter) -> Report:
+    """Compute what a report says.
+
+    Parameters
+    ----------
+    sources : Sources
+    limit : int
+        Places to show.
+    reporter : Reporter
+    """
+    evaluation = sources.evaluation
+    found = points(sources.scored, sources.cards, sources.rounds)
+    tables, without = scored_tables(sources)
+    reporter.progress(0, 2, "measuring labels")
+    labels = label_table(sources.project)
+    places = find_places(sources, limit, reporter)
+    return Report(
+        sources=sources,
+        made=now(),
+        points=found,
+        gains=gains(found),
+        work=list(work_by_round(sources.rounds).values())[-1],
+        errors=figures.error_counts(evaluation) if evaluation else {},
+        truth_sizes=_scored_sizes(evaluation, places),
+        label_sizes=_label_sizes(labels),
+        tables=[*tables, *([labels] if len(labels) else [])],
+        without_table=without,
+        places=places,
+    )
+
+
+def model_dict(one: Scored) -> dict[str, Any]:
+    """Return a model's figures without its objects."""
+    stacks = {
+        name: {key: scores.get(key) for key in ("evaluation_score", "f1", "n_truth", "n_pred")}
+        for name, scores in one.found["stacks"].items()
+    }
+    return {
+        "model": one.model,
+        "evaluation": one.evaluation,
+        "made": one.made,
+        "comparable": one.comparable,
+        "mean": one.found["mean"],
+        "intervals": one.found.get("intervals", {}),
+        "groups": one.found.get("groups", {}),
+        "channels": one.found.get("channels", {}),
+        "stacks": stacks,
+    }
+
+
+def round_dict(entry: LogEntry) -> dict[str, Any]:
+    """Return what a round says of itself."""
+    return {
+        "round": entry.round,
+        "when": entry.when.isoformat(timespec="seconds"),
+        "kind": entry.kind,
+        "message": entry.message,
+        "author": entry.author,
+        "model": entry.model.name if entry.model else None,
+        "weights_sha256": entry.model.weights_sha256 if entry.model else None,
+        "counts": asdict(entry.total),
+        "settled": settled(entry),
+        "minutes": entry.minutes,
+        "stacks": list(entry.stacks),
+    }
+
+
+def _about(evaluation: dict[str, Any]) -> dict[str, Any]:
+    keys = ("number", "made", "split", "round", "options")
+    stacks = list(next(iter(evaluation["models"].values()))["stacks"])
+    return {**{key: evaluation.get(key) for key in keys}, "stacks": stacks}
+
+
+def _without_cases(found: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in found.items() if key != "cases"}
+
+
+def _place_dict(place: Place) -> dict[str, Any]:
+    keys = ("stack", "kind", "truth_ids", "pred_ids", "score", "iou", "volume_um3", "centroid_um")
+    return {key: getattr(place, key) for key in keys}
+
+
+def _finite(rows: Sequence[dict[str, float]]) -> list[dict[str, float | None]]:
+    """JSON has no infinity: what diverged is null there."""
+    return [
+        {key: value if abs(value) < float("inf") else None for key, value in row.items()}
+        for row in rows
+    ]
+
+
+def _scored_sizes(evaluation: dict[str, Any] | None, places: Places) -> Sizes | None:
+    if evaluation is None or places.model is None:
+        return None
+    stacks = evaluation["models"][places.model]["stacks"].values()
+    rows = [row for scores in stacks for row in scores.get("objects", ())]
+    true = [row["volume_um3"] for row in rows if row["volume_um3"]]
+    return sizes({"truth": true, "prediction": places.pred_volumes_um3})
+
+
+def _label_sizes(labels: Table) -> Sizes | None:
+    groups: dict[str, list[float]] = {}
+    for status, volume in zip(labels.values["status"], labels.values["volume"], strict=True):
+        groups.setdefault(status, []).append(volume)
+    return sizes(dict(groups))

@@ -1,0 +1,171 @@
+"""The page: everything escaped, everything inside one file."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from typing import Any
+
+import jinja2
+import yaml
+from markupsafe import Markup
+
+from hitl import __version__
+from hitl.config import dump_config
+from hitl.report import figures, meshes, pictures, words
+from hitl.report.build import METRICS, Report, model_dict, round_dict
+from hitl.report.places import Place
+
+GENERATOR = '<meta name="generator" content="hitl report">'
+_IN_SCRIPT = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
+_MOST_STACKS = 12
+"""Stacks in a chart; beyond them, the table has the rest."""
+
+
+def page(report: Report, json_name: str) -> str:
+    """Return the HTML of a report.
+
+    Parameters
+    ----------
+    report : Report
+    json_name : str
+        File name of the figures beside it.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("hitl.report", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(number=_number, percent=_percent, sha=_sha, count=_count)
+    return environment.get_template("report.html.j2").render(
+        **_context(report),
+        generator=Markup(GENERATOR),
+        json_name=json_name,
+        css=_asset("report.css"),
+        scripts=[_asset(name) for name in ("page.js", "table.js", "viewer.js")],
+    )
+
+
+def embedded(data: Any) -> Markup:
+    """Return JSON that may stand in a script element, whatever text is in it."""
+    text = json.dumps(data, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    return Markup(text.translate(_IN_SCRIPT))  # noqa: S704
+
+
+def _asset(name: str) -> Markup:
+    text = resources.files("hitl.report").joinpath("static", name).read_text(encoding="utf-8")
+    return Markup(text)  # noqa: S704
+
+
+def _context(report: Report) -> dict[str, Any]:
+    sources = report.sources
+    shown = [_place_context(place, n) for n, place in enumerate(report.places.shown, start=1)]
+    return {
+        "report": report,
+        "sources": sources,
+        "overview": sources.overview,
+        "name": sources.project.folder.resolve().name,
+        "folder": sources.overview.project,
+        "version": __version__,
+        "says": report.sentences(),
+        "models": [model_dict(one) for one in sources.scored],
+        "metrics": METRICS,
+        "evaluation": sources.evaluation,
+        "comparisons": _comparisons(sources.evaluation),
+        "charts": _charts(report),
+        "training": _training(report),
+        "rounds": [round_dict(entry) for entry in reversed(sources.rounds)],
+        "cards": [_card(card) for card in reversed(sources.cards)],
+        "places": shown,
+        "error_kinds": figures.ERROR_KINDS,
+        "errors": report.errors,
+        "error_totals": {m: figures.added_up(found) for m, found in report.errors.items()},
+        "colours": {
+            "both": _css(pictures.BOTH),
+            "prediction": _css(pictures.PREDICTION_ONLY),
+            "truth": _css(pictures.TRUTH_ONLY),
+        },
+        "glossary": words.GLOSSARY,
+        "settings": dump_config(sources.project.config),
+        "tables_json": embedded([table.to_dict() for table in report.tables]),
+        "meshes_json": embedded([place["mesh"] for place in shown]),
+    }
+
+
+def _charts(report: Report) -> dict[str, Markup | None]:
+    sources = report.sources
+    states = sources.overview.stacks[:_MOST_STACKS]
+    timed = report.work.minutes > 0
+    return {
+        "score": figures.score_chart(sources, "evaluation_score", "evaluation score"),
+        "f1": figures.score_chart(sources, "f1", "F1 at IoU 0.5"),
+        "round": figures.progress_chart(report.points, sources, "round"),
+        "objects": figures.progress_chart(report.points, sources, "objects"),
+        "minutes": figures.progress_chart(report.points, sources, "minutes") if timed else None,
+        "overlap": figures.overlap_chart(sources.scored),
+        "errors": figures.error_chart(report.errors) if report.errors else None,
+        "sizes": figures.size_chart(report.truth_sizes, "volumes of true and predicted nuclei"),
+        "label_sizes": figures.size_chart(report.label_sizes, "volumes of labels by status"),
+        "status": figures.status_chart({state.name: state.objects for state in states}),
+    }
+
+
+def _training(report: Report) -> list[dict[str, Any]]:
+    by_run = {card["run"]: card for card in report.sources.cards}
+    return [
+        {"run": run, "card": by_run[run], "charts": figures.training_charts(rows)}
+        for run, rows in reversed(report.sources.curves.items())
+    ]
+
+
+def _comparisons(evaluation: dict[str, Any] | None) -> list[dict[str, Any]]:
+    rows = []
+    for pair in (evaluation or {}).get("comparisons", ()):
+        for key, name in (("evaluation_score", "evaluation score"), ("f1", "F1")):
+            found = pair["metrics"].get(key)
+            if found is not None and found.get("difference") is not None:
+                rows.append({**found, "pair": pair, "metric": name})
+    return rows
+
+
+def _card(card: dict[str, Any]) -> dict[str, Any]:
+    config = card.get("config", {})
+    return {**card, "options": yaml.safe_dump(config, sort_keys=False, allow_unicode=True)}
+
+
+def _place_context(place: Place, number: int) -> dict[str, Any]:
+    who = ", ".join(map(str, place.truth_ids)) or "none"
+    name = f"{number}: {place.kind}, {place.stack}, true {who}"
+    mesh = {"name": name, **meshes.place_meshes(place)}
+    return {
+        "number": number,
+        "place": place,
+        "views": pictures.draw(place),
+        "true": who,
+        "predicted": ", ".join(map(str, place.pred_ids)) or "none",
+        "mesh": mesh,
+    }
+
+
+def _css(rgb: tuple[int, int, int]) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*rgb)
+
+
+def _number(value: Any, digits: int = 3) -> str:
+    """Return a score, or a dash where it is not defined."""
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def _count(value: Any) -> str:
+    """Return a count, which is a mean where there are several stacks."""
+    return "–" if value is None else f"{value:,.6g}".replace(",", "\u202f")
+
+
+def _percent(value: Any) -> str:
+    return "–" if value is None else f"{value:.0%}"
+
+
+def _sha(value: Any) -> str:
+    return "–" if not value else str(value)[:12]

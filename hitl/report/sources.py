@@ -1,0 +1,195 @@
+"""What the report is made of: everything that a project's files and store say of its work."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from annotations.rounds import LogEntry
+from annotations.stacks import StackInfo
+from hitl.ceiling import ceiling, read_agreements
+from hitl.errors import ProjectError
+from hitl.overview import Overview, status
+from hitl.project import Project
+from hitl.promote import promotions
+from hitl.training import read_card
+from models.curves import CURVES_FILE, read_curves
+
+Curves = list[dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One model's scores, from the newest evaluation that has it.
+
+    Parameters
+    ----------
+    model : str
+    evaluation : str
+        Number of the evaluation, such as "0002".
+    made : str
+    found : dict
+        As `hitl.evaluation.Evaluated.to_dict` has it under the model's name.
+    comparable : bool
+        Scored on the same objects, with the same options, as those of the newest evaluation.
+    """
+
+    model: str
+    evaluation: str
+    made: str
+    found: dict[str, Any]
+    comparable: bool
+
+
+@dataclass(frozen=True)
+class Sources:
+    """A project as the report sees it.
+
+    Parameters
+    ----------
+    project : Project
+    overview : Overview
+    stacks : tuple of StackInfo
+    rounds : tuple of LogEntry
+        Oldest first.
+    cards : tuple of dict
+        Model cards of the finished runs, oldest first.
+    curves : dict of str to list
+        Rows of `models.curves.read_curves` by run, where the run kept any.
+    evaluation : dict or None
+        The newest evaluation that the report is about, with its ``number``; None before any.
+    scored : tuple of Scored
+        Models of all evaluations, those of the newest first.
+    agreements : tuple of dict
+        Oldest first.
+    ceiling : dict
+        As `hitl.ceiling.ceiling` gives it, of all agreements.
+    promotions : tuple of dict
+        Oldest first.
+    """
+
+    project: Project
+    overview: Overview
+    stacks: tuple[StackInfo, ...]
+    rounds: tuple[LogEntry, ...]
+    cards: tuple[dict[str, Any], ...]
+    curves: dict[str, Curves]
+    evaluation: dict[str, Any] | None
+    scored: tuple[Scored, ...]
+    agreements: tuple[dict[str, Any], ...]
+    ceiling: dict[str, dict[str, Any]]
+    promotions: tuple[dict[str, Any], ...]
+
+    @property
+    def shown_model(self) -> str | None:
+        """The model whose mistakes are shown: the one in use, else the best in score."""
+        models = [] if self.evaluation is None else list(self.evaluation["models"])
+        if self.overview.in_use in models:
+            return self.overview.in_use
+        return self.best_model
+
+    @property
+    def best_model(self) -> str | None:
+        """The model with the highest evaluation score in the newest evaluation."""
+        if self.evaluation is None:
+            return None
+        found = self.evaluation["models"]
+        return max(found, key=lambda m: found[m]["mean"].get("evaluation_score") or 0.0)
+
+
+def read_sources(project: Project) -> Sources:
+    """Read everything that a report needs, except for voxels.
+
+    Raises
+    ------
+    ProjectError
+        A damaged file, named.
+    StoreError, CheckpointError
+    """
+    store = project.store()
+    folders = project.finished_runs()
+    evaluations = read_evaluations(project)
+    newest = _newest(evaluations)
+    agreements = read_agreements(project)
+    return Sources(
+        project=project,
+        overview=status(project),
+        stacks=tuple(store.stacks()),
+        rounds=tuple(store.rounds()),
+        cards=tuple(read_card(folder) for folder in folders),
+        curves={f.name: read_curves(f) for f in folders if (f / CURVES_FILE).is_file()},
+        evaluation=newest,
+        scored=_scored(evaluations, newest),
+        agreements=tuple(agreements),
+        ceiling=ceiling(agreements),
+        promotions=tuple(promotions(project)),
+    )
+
+
+def read_evaluations(project: Project) -> list[dict[str, Any]]:
+    """Return the project's evaluations, oldest first, each with its ``number``.
+
+    Raises
+    ------
+    ProjectError
+        A damaged file.
+    """
+    found = []
+    for file in sorted(project.folder.glob("evaluations/[0-9]*/scores.json")):
+        found.append({**_read_evaluation(file), "number": file.parent.name})
+    return found
+
+
+def _read_evaluation(file: Path) -> dict[str, Any]:
+    try:
+        read: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        for model in read["models"].values():
+            if not isinstance(model["mean"], dict):
+                raise TypeError
+            for stack in model["stacks"].values():
+                if not all(isinstance(stack[key], list) for key in ("objects", "cases")):
+                    raise TypeError
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ProjectError(
+            f"{file}: expected the scores of an evaluation, got something else; delete the folder "
+            "and run `hitl evaluate` again"
+        ) from error
+    return read
+
+
+def _newest(evaluations: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Prefer test stacks: what was tuned on flatters."""
+    tested = [found for found in evaluations if found["split"] == "test"]
+    return (tested or evaluations or [None])[-1]
+
+
+def _scored(evaluations: list[dict[str, Any]], newest: dict[str, Any] | None) -> tuple[Scored, ...]:
+    if newest is None:
+        return ()
+    ordered = [newest, *(e for e in reversed(evaluations) if e is not newest)]
+    found: dict[str, Scored] = {}
+    for evaluation in ordered:
+        if evaluation["split"] != newest["split"]:
+            continue
+        same = evaluation.get("options") == newest.get("options")
+        for model, scores in evaluation["models"].items():
+            if model not in found:
+                comparable = same and _objects(scores) == _objects(_any_model(newest))
+                number, made = evaluation["number"], evaluation.get("made", "")
+                found[model] = Scored(model, number, made, scores, comparable)
+    return tuple(found.values())
+
+
+def _any_model(evaluation: dict[str, Any]) -> dict[str, Any]:
+    first: dict[str, Any] = next(iter(evaluation["models"].values()))
+    return first
+
+
+def _objects(scores: dict[str, Any]) -> dict[str, list[int]]:
+    """Return the truth's objects by stack: what a model was scored on."""
+    return {
+        stack: [row["id"] for row in found.get("objects", ())]
+        for stack, found in scores["stacks"].items()
+    }

@@ -1,0 +1,237 @@
+"""What the figures mean, in plain sentences that are computed from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hitl.report.progress import Gain, Point, Work
+from hitl.report.sources import Sources
+
+GLOSSARY = (
+    ("nucleus, object", "One connected thing that has its own number (id) in a label image."),
+    ("truth", "The labels that a person drew or checked, on stacks kept apart for testing."),
+    (
+        "IoU",
+        "Intersection over union: the volume that two objects share, divided by the volume that "
+        "they cover together. 1 is the same to the voxel, 0 is no overlap.",
+    ),
+    (
+        "match",
+        "A predicted object is taken for a true nucleus when their IoU reaches a threshold, "
+        "0.5 where nothing else is said. Each is matched with one other at most.",
+    ),
+    ("precision", "Of the predicted objects, the share that are matched: low when many are wrong."),
+    ("recall", "Of the true nuclei, the share that are matched: low when many are not found."),
+    (
+        "F1",
+        "Precision and recall in one number (their harmonic mean). 1: every nucleus found and "
+        "nothing else.",
+    ),
+    (
+        "AP",
+        "Matches divided by matches, wrong and missed objects together (TP / (TP + FP + FN)): "
+        "stricter than F1. Mean AP is its mean over the IoU thresholds 0.5 to 0.95.",
+    ),
+    (
+        "evaluation score",
+        "For each true nucleus, the overlap (Dice) with the predicted object that covers most of "
+        "it, in the whole stack and within the nucleus's own box, averaged. It asks how well "
+        "outlines fit, also below IoU 0.5; spurious objects do not lower it.",
+    ),
+    ("Dice", "Twice the shared volume, divided by the sum of both volumes."),
+    ("PQ", "Panoptic quality: the F1 of the matches times their mean IoU."),
+    ("SEG", "Mean IoU of true nuclei with the object that covers more than half of them."),
+    (
+        "AJI",
+        "Aggregated Jaccard index: shared volume over joint volume, added up over all objects.",
+    ),
+    (
+        "boundary F1",
+        "How much of the two surfaces lies within a small distance (in µm) of each other.",
+    ),
+    (
+        "95 % interval",
+        "Where the value would lie in 95 of 100 tries, had other nuclei of the same kind been "
+        "scored (bootstrap). With one stack it says nothing about other stacks.",
+    ),
+    (
+        "p",
+        "How often chance alone would make two equally good models differ this much. Below 0.05 "
+        "a difference is usually taken seriously.",
+    ),
+    ("merged", "One predicted object swallowed two or more nuclei."),
+    ("split", "One nucleus was cut into two or more objects."),
+    ("shifted", "Found in the right place, but the outline fits too badly for a match."),
+    ("missed", "A nucleus where nothing was predicted."),
+    ("spurious", "A predicted object where there is no nucleus."),
+    (
+        "round",
+        "One recorded step of work on the labels: a model's proposal, or a person's corrections.",
+    ),
+    ("run", "One training of a model, with its weights and settings."),
+    (
+        "human ceiling",
+        "How well two people (or one person twice) agree by the same measure. A model cannot "
+        "meaningfully score higher.",
+    ),
+    ("split of the data", "train: learned from; val: choices are made on it; test: only scored."),
+    ("sha256", "A fingerprint of a file: equal fingerprints mean equal files."),
+)
+
+
+def scores(sources: Sources) -> str:
+    """Say which model is best, whether beyond noise, and how far from people."""
+    evaluation, best = sources.evaluation, sources.best_model
+    if evaluation is None or best is None:
+        return ""
+    mean = evaluation["models"][best]["mean"]
+    recall, precision = mean.get("recall"), mean.get("precision")
+    text = f"{best} has the highest evaluation score ({_value(mean.get('evaluation_score'))})."
+    if recall is not None and precision is not None:
+        text += (
+            f" It finds {recall:.0%} of the true nuclei, and {precision:.0%} of the objects that "
+            "it draws are nuclei (at IoU 0.5)."
+        )
+    return f"{text} {_against_others(evaluation, best)}{_against_people(sources, mean)}".strip()
+
+
+def _against_others(evaluation: Mapping[str, Any], best: str) -> str:
+    """Say which differences from the best are beyond chance, where the two were compared."""
+    unclear = []
+    for pair in evaluation.get("comparisons", ()):
+        if best not in (pair["first"], pair["second"]):
+            continue
+        p = pair["metrics"].get("evaluation_score", {}).get("p")
+        if p is not None and p >= 0.05:
+            unclear.append(pair["first"] if pair["second"] == best else pair["second"])
+    if not unclear:
+        return ""
+    return f"Its lead over {_and(unclear)} could be chance. "
+
+
+def _against_people(sources: Sources, mean: Mapping[str, Any]) -> str:
+    people = sources.ceiling.get("annotators") or sources.ceiling.get("self")
+    if not people:
+        return ""
+    level, value = people["mean"].get("evaluation_score"), mean.get("evaluation_score")
+    if level is None or value is None:
+        return ""
+    if value >= level:
+        return "That is as good as people agree with each other."
+    return f"People agree with each other at {level:.3f}: {level - value:.3f} are left to gain."
+
+
+def progress(points: Sequence[Point], gains: Sequence[Gain], work: Work) -> str:
+    """Say what hand work brought, and whether more of it is likely to pay."""
+    spent = f"{work.objects} objects were settled by hand so far"
+    if work.minutes:
+        spent += f", in {_minutes(work.minutes)}"
+    if work.untimed:
+        spent += f" (and {work.untimed} rounds whose time was not noted)"
+    if not gains:
+        known = "one round" if points else "no round"
+        return (
+            f"{spent}. Scores of runs from {known} of labels are known: what more hand work "
+            "brings shows once a model was trained on a later round."
+        )
+    last = gains[-1]
+    rate = f", {last.per_hour:+.3f} per hour of work" if last.per_hour is not None else ""
+    noise = (
+        " The intervals of the two scores overlap, so this may be chance."
+        if last.within_noise
+        else ""
+    )
+    return (
+        f"{spent}. Between rounds {last.rounds[0]} and {last.rounds[1]} the score of {last.model} "
+        f"changed by {last.difference:+.3f} for {last.objects} more objects{rate}.{noise}"
+    )
+
+
+def overlap(mean: Mapping[str, Any], model: str) -> str:
+    """Say where the model's matches stop to hold."""
+    loose, strict = mean.get("thresholds.0.5.ap"), mean.get("thresholds.0.75.ap")
+    if loose is None or strict is None:
+        return ""
+    if loose < 0.3:
+        why = "many nuclei are not found as separate objects at all"
+    elif strict < 0.5 * loose:
+        why = "nuclei are found, but their outlines are loose"
+    else:
+        why = "found nuclei keep their match when more overlap is asked for: outlines fit well"
+    return f"{model}: AP {loose:.2f} at IoU 0.5 and {strict:.2f} at 0.75, so {why}."
+
+
+def errors(counts: Mapping[str, Mapping[str, float]], model: str) -> str:
+    """Say which error is most frequent, and what helps against it."""
+    found = counts.get(model, {})
+    wrong = {k: v for k, v in found.items() if k != "matched" and v > 0}
+    if not wrong:
+        return f"{model} makes no mistake on these stacks."
+    worst = max(wrong, key=lambda kind: wrong[kind])
+    advice = {
+        "missed": "Correct rounds that add faint or small nuclei; check contrast and depth.",
+        "spurious": "Delete false objects and mark empty regions as verified.",
+        "merged": "Correct crowded regions first: separating touching nuclei teaches most.",
+        "split": "Correct large or textured nuclei that were cut into pieces.",
+        "shifted": "Redraw outlines: these nuclei are found, but not well enough.",
+    }[worst]
+    return f"{model}'s most frequent error is {worst} ({wrong[worst]:g} objects). {advice}"
+
+
+def volumes(medians: Mapping[str, float]) -> str:
+    """Say whether predicted nuclei have the right size."""
+    true, predicted = medians.get("truth"), medians.get("prediction")
+    if true is None or predicted is None:
+        return "; ".join(f"{name}: median {value:.3g} µm³" for name, value in medians.items())
+    share = predicted / true - 1
+    if abs(share) < 0.1:
+        verdict = "about the right size"
+    elif share < 0:
+        verdict = "too small: outlines run inside the nuclei, or objects are fragments"
+    else:
+        verdict = "too large: outlines run outside the nuclei, or neighbours are merged"
+    return (
+        f"Half of the true nuclei are larger than {true:.3g} µm³, half of the predicted ones than "
+        f"{predicted:.3g} µm³ ({share:+.0%}): predicted nuclei are {verdict}."
+    )
+
+
+def training(cards: Sequence[Mapping[str, Any]]) -> str:
+    """Say whether the last run was stopped early or could gain by longer training."""
+    if not cards:
+        return ""
+    card = cards[-1]
+    epochs, best = card.get("epochs"), card.get("best_epoch")
+    if not epochs or not best:
+        return ""
+    if best >= 0.95 * epochs:
+        verdict = "it was still improving when training stopped, so longer training may help"
+    else:
+        verdict = "later epochs brought nothing on the validation part, so it was trained enough"
+    return f"{card['run']} was best in epoch {best} of {epochs}: {verdict}."
+
+
+def agreement(sources: Sources) -> str:
+    """Say how well people agree."""
+    parts = []
+    words = {"annotators": "Two people agree", "self": "One person agrees with an earlier self"}
+    for kind, found in sources.ceiling.items():
+        value, f1 = found["mean"].get("evaluation_score"), found["mean"].get("f1")
+        parts.append(
+            f"{words.get(kind, kind)} at an evaluation score of {_value(value)} and an F1 of "
+            f"{_value(f1)} ({found['pairs']} comparisons)."
+        )
+    return " ".join(parts)
+
+
+def _minutes(minutes: float) -> str:
+    return f"{minutes / 60:.1f} hours" if minutes >= 90 else f"{minutes:.0f} minutes"
+
+
+def _value(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _and(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,0 +1,128 @@
+"""Writing the report: the page, and its figures as JSON beside it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hitl.errors import HitlError
+from hitl.project import Project, write_json, write_text
+from hitl.report.build import FORMAT, Report, build
+from hitl.report.page import GENERATOR, page
+from hitl.report.sources import read_sources
+from hitl.reporting import Reporter
+
+NAME = "report.html"
+PLACES = 24
+
+
+class ReportError(HitlError):
+    """A report that would replace a file that is none."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """A report that was written.
+
+    Parameters
+    ----------
+    file, json : Path
+    report : Report
+    """
+
+    file: Path
+    json: Path
+    report: Report
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `--json` prints: where everything is, and the headline."""
+        report, sources = self.report, self.report.sources
+        return {
+            "file": str(self.file),
+            "json": str(self.json),
+            "bytes": self.file.stat().st_size,
+            "in_use": sources.overview.in_use,
+            "best": sources.best_model,
+            "models": [one.model for one in sources.scored],
+            "rounds": len(sources.rounds),
+            "objects": {table.name: len(table) for table in report.tables},
+            "places": len(report.places.shown),
+            "places_in_all": report.places.total,
+            "sentences": report.sentences(),
+            "next": sources.overview.next,
+        }
+
+    def sentence(self) -> str:
+        """Return what is printed for people."""
+        size = self.file.stat().st_size / 1e6
+        said = self.report.sentences()
+        lines = [said["scores"], said["errors"]]
+        where = f"report: {self.file} ({size:.1f} MB; its figures: {self.json})"
+        return "\n".join([where, *(line for line in lines if line)])
+
+
+def write_report(
+    project: Project,
+    reporter: Reporter,
+    *,
+    output: Path | None = None,
+    overwrite: bool = False,
+    places: int = PLACES,
+) -> Written:
+    """Write the report of a project.
+
+    Parameters
+    ----------
+    project : Project
+    reporter : Reporter
+    output : Path, optional
+        HTML file; `report.html` in the project's folder when not given.
+    overwrite : bool
+        Replace files that are not an earlier report, too.
+    places : int
+        Places with pictures and surfaces, at most.
+
+    Raises
+    ------
+    ReportError
+        A file is there that is no report, or the name does not end in .html, or its folder is not
+        there, or `places` is negative.
+    ProjectError
+        A damaged file of the project.
+    """
+    file = output or project.folder / NAME
+    beside = file.with_suffix(".json")
+    if places < 0:
+        raise ReportError(f"--places {places}: expected a number of at least 0")
+    _check(file, beside, overwrite)
+    report = build(read_sources(project), places, reporter)
+    text = page(report, beside.name)
+    write_json(beside, report.to_dict())
+    write_text(file, text)
+    return Written(file, beside, report)
+
+
+def _check(file: Path, beside: Path, overwrite: bool) -> None:
+    if file.suffix.lower() not in (".html", ".htm"):
+        raise ReportError(f"--output {file}: expected a name that ends in .html")
+    if not file.parent.is_dir():
+        raise ReportError(f"--output {file}: there is no folder {file.parent}; make it first")
+    for path in (file, beside):
+        if path.is_dir():
+            raise ReportError(f"{path} is a folder; name another file with --output")
+        if path.exists() and not overwrite and not _is_report(path):
+            raise ReportError(
+                f"{path} exists already and is no report; name another file with --output, or "
+                "replace it with --overwrite"
+            )
+
+
+def _is_report(path: Path) -> bool:
+    """Whether a file says in its first lines that this module wrote it."""
+    with path.open("rb") as stream:
+        head = stream.read(2000).decode("utf-8", errors="replace")
+    if path.suffix == ".json":
+        return json.dumps(FORMAT) in head
+    return GENERATOR in head
