@@ -19,21 +19,34 @@ NMS_THRESHOLDS = (0.3, 0.4, 0.5)
 IOU_THRESHOLDS = (0.3, 0.5, 0.7)
 """StarDist's own choice in ``optimize_thresholds``."""
 
-LOWEST_PROBABILITY = 0.15
+LOWEST_PROBABILITY = 0.2
 STEPS = 40
 USUAL_PROBABILITY = 0.5
 """StarDist's threshold before any is chosen."""
+FEWEST_OBJECTS = 20
+"""Validation objects under which the training's are asked too: a thin strip holds a handful."""
+
 MAX_CANDIDATES = 50_000
 """Per stack: a network that has learned little finds an object everywhere."""
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Best thresholds and their mean F1 over `IOU_THRESHOLDS`; `f1` is 0 when nothing was found."""
+    """Best thresholds and their mean F1 over `IOU_THRESHOLDS`; 0 when nothing was found.
+
+    Parameters
+    ----------
+    prob, nms : float
+    f1 : float
+        On all stacks.
+    held_out_f1 : float
+        On the first ones, which were not trained on.
+    """
 
     prob: float
     nms: float
     f1: float
+    held_out_f1: float
 
 
 def choose_thresholds(
@@ -43,7 +56,7 @@ def choose_thresholds(
     folder: Path,
     progress: Progress = no_progress,
 ) -> tuple[dict[str, float], list[str]]:
-    """Write the thresholds best on the validation stacks, else on the training stacks.
+    """Write the thresholds best on the validation stacks, and on the training's where few.
 
     Returns
     -------
@@ -52,23 +65,34 @@ def choose_thresholds(
     notes : list of str
         What the user must be told.
     """
+    seen, learned = (
+        [stack for stack in tried if (stack.labels > 0).any()] for tried in (checks, stacks)
+    )
+    count = sum(np.unique(stack.labels[stack.labels > 0]).size for stack in seen)
     notes: list[str] = []
-    for where, tried in (("validation", checks), ("training", stacks)):
-        known = [stack for stack in tried if (stack.labels > 0).any()]
-        best = optimise(network, known, progress) if known else None
-        if best is not None and best.f1 > 0:
-            write_thresholds(folder, network, best.prob, best.nms)
-            return {"val_f1": best.f1} if where == "validation" else {}, notes
-        why = "nothing was found" if known else "there is no verified object"
-        notes.append(f"{why} in the {where} stacks: thresholds were not chosen on them")
-    prob, nms = float(network.thresholds.prob), float(network.thresholds.nms)
-    write_thresholds(folder, network, prob, nms)
-    notes.append(f"thresholds are the defaults, prob {prob:g} and nms {nms:g}; train longer")
-    return {}, notes
+    if count < FEWEST_OBJECTS:
+        notes.append(
+            f"{count} verified objects in the validation stacks are fewer than {FEWEST_OBJECTS}: "
+            "thresholds were chosen on the training stacks too"
+        )
+        tried = [*seen, *learned]
+    else:
+        tried = seen
+    best = optimise(network, tried, progress, held_out=len(seen))
+    if best.f1 == 0:
+        notes.append(
+            f"nothing was found: thresholds are the defaults, prob {best.prob:g} and "
+            f"nms {best.nms:g}; train longer"
+        )
+    write_thresholds(folder, network, best.prob, best.nms)
+    return {"val_f1": best.held_out_f1} if seen else {}, notes
 
 
 def optimise(
-    network: Any, stacks: Sequence[PreparedStack], progress: Progress = no_progress
+    network: Any,
+    stacks: Sequence[PreparedStack],
+    progress: Progress = no_progress,
+    held_out: int | None = None,
 ) -> Thresholds:
     """Search both thresholds for the best mean F1 over `IOU_THRESHOLDS`.
 
@@ -81,14 +105,15 @@ def optimise(
     ----------
     network : StarDist3D
     stacks : sequence of PreparedStack
-        Validation stacks.
     progress : callable, optional
+    held_out : int, optional
+        How many of the first stacks were not trained on; by default all.
     """
     found = [
         find_candidates(network, stack.image, progress, LOWEST_PROBABILITY).best(MAX_CANDIDATES)
         for stack in stacks
     ]
-    best = Thresholds(float(network.thresholds.prob), float(network.thresholds.nms), 0.0)
+    best = Thresholds(float(network.thresholds.prob), float(network.thresholds.nms), 0.0, 0.0)
     for step, nms in enumerate(NMS_THRESHOLDS):
         progress(step, len(NMS_THRESHOLDS), "choosing thresholds")
         overlaps = [
@@ -97,7 +122,7 @@ def optimise(
         ]
         prob, f1 = _best_probability(overlaps)
         if f1 > best.f1:
-            best = Thresholds(prob, nms, f1)
+            best = Thresholds(prob, nms, f1, _mean_f1(overlaps[:held_out], prob))
     progress(len(NMS_THRESHOLDS), len(NMS_THRESHOLDS), "choosing thresholds")
     return best
 
@@ -112,6 +137,10 @@ class _Overlaps:
     prob: NDArray[np.float64]
     counts: NDArray[np.bool_]
     true_count: int
+
+    def found_count(self, prob: float) -> int:
+        """Return how many objects count above a probability."""
+        return int(np.count_nonzero((self.prob >= prob) & self.counts))
 
 
 def _overlaps(network: Any, stack: PreparedStack, candidates: Candidates, nms: float) -> _Overlaps:
@@ -143,21 +172,28 @@ def _overlaps(network: Any, stack: PreparedStack, candidates: Candidates, nms: f
 
 
 def _best_probability(stacks: Sequence[_Overlaps]) -> tuple[float, float]:
-    """Return the threshold nearest to StarDist's usual one that is about as good as the best.
+    """Return the threshold, of those about as good as the best, that finds the true number.
 
     "About" is one standard error of an F1 over so many objects (the one-standard-error rule of
-    Breiman et al., Classification and Regression Trees, 1984): a handful of validation objects
-    must not drive the threshold to an extreme.
+    Breiman et al., Classification and Regression Trees, 1984): between a handful of objects F1
+    cannot tell. Where it cannot, as many objects as there are neither lose nuclei nor make
+    them up; equal counts are decided by how near the threshold is to StarDist's usual one.
     """
     highest = max((float(stack.prob.max()) for stack in stacks if stack.prob.size), default=0.0)
     tried = np.linspace(LOWEST_PROBABILITY, max(highest, LOWEST_PROBABILITY), STEPS)
-    scores = np.array([np.mean([_f1(stacks, p, iou) for iou in IOU_THRESHOLDS]) for p in tried])
+    scores = np.array([_mean_f1(stacks, prob) for prob in tried])
     best = float(scores.max())
     objects = sum(stack.true_count for stack in stacks)
     error = np.sqrt(best * (1 - best) / objects) if objects else 0.0
     good = np.flatnonzero(scores >= best - error)
-    chosen = good[np.argmin(np.abs(tried[good] - USUAL_PROBABILITY))]
+    found = [sum(stack.found_count(prob) for stack in stacks) for prob in tried[good]]
+    usual = np.abs(tried[good] - USUAL_PROBABILITY)
+    chosen = good[np.lexsort((usual, np.abs(np.subtract(found, objects))))[0]]
     return float(tried[chosen]), float(scores[chosen])
+
+
+def _mean_f1(stacks: Sequence[_Overlaps], prob: float) -> float:
+    return float(np.mean([_f1(stacks, prob, iou) for iou in IOU_THRESHOLDS]))
 
 
 def _f1(stacks: Sequence[_Overlaps], prob: float, iou: float) -> float:
@@ -173,5 +209,5 @@ def _f1(stacks: Sequence[_Overlaps], prob: float, iou: float) -> float:
                 used_true.add(a)
                 used_found.add(b)
         hits += len(used_true)
-        total += stack.true_count + int(kept.sum())
+        total += stack.true_count + stack.found_count(prob)
     return 2 * hits / total if total else 0.0

@@ -135,6 +135,8 @@ class StarDist3DTrainer:
     ) -> TrainingResult:
         """Train, choose the best epoch and the thresholds on `val`, fill `run_folder`.
 
+        Where `val` holds fewer than 20 objects, the thresholds are chosen on `train` as well.
+
         The folder has csbdeep's layout (``config.json``, ``thresholds.json``,
         ``weights_best.h5``), ``curves.csv`` and ``model.json``; it can be loaded from the first
         finished epoch on. A folder that holds an interrupted training of the same data and
