@@ -12,8 +12,10 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-WIDTH = 720
+WIDTH = 560
 LINE = 17
+ROW_NAMES = 150
+"""Room for the names of rows."""
 COLOURS = 6
 """Colours c0, c1, … of the style sheet; further series repeat them with other dashes."""
 _DASHES = ("", "6 3", "2 3")
@@ -99,7 +101,7 @@ def line_chart(
     marks = [mark for one in series for mark in one.marks]
     xs = _range([mark.x for mark in marks], zero=True)
     ys = y_range or _range([mark.y for mark in marks], zero=False)
-    box = _Box(64, 14, WIDTH - 190, height - 62, xs, ys)
+    box = _Box(64, 14, WIDTH - 196, height - 62, xs, ys)
     parts = [box.axes(x_label, y_label, ticks(*xs, whole=whole_x), ticks(*ys))]
     labels = []
     for level in references:
@@ -140,7 +142,9 @@ def dot_chart(
     """
     top = 8 + LINE * len(references)
     height = top + 26 * len(rows) + 46
-    box = _Box(210, top, WIDTH - 290, height - 46 - top, x_range, (0.0, float(len(rows))))
+    box = _Box(
+        ROW_NAMES, top, WIDTH - ROW_NAMES - 64, height - 46 - top, x_range, (0.0, float(len(rows)))
+    )
     parts = [box.axes(x_label, "", ticks(*x_range), [])]
     for number, level in enumerate(references):
         x, y = box.x(level.value), 12 + LINE * number
@@ -172,7 +176,7 @@ def stacked_bars(
     height = 26 * len(rows) + 82
     most = max((sum(values) for _, values in rows), default=1.0) or 1.0
     xs = (0.0, most)
-    box = _Box(210, 36, WIDTH - 250, 26 * len(rows), xs, (0.0, 1.0))
+    box = _Box(ROW_NAMES, 36, WIDTH - ROW_NAMES - 24, 26 * len(rows), xs, (0.0, 1.0))
     parts = [_legend(kinds), box.axes(x_label, "", ticks(*xs, whole=True), [])]
     for number, (name, values) in enumerate(rows):
         y = 36 + 26 * number
@@ -218,7 +222,7 @@ def histogram(
     """
     logs = [math.log10(edge) for edge in edges]
     most = max((max(counts, default=0) for _, counts, _ in series), default=1) or 1
-    box = _Box(64, 14, WIDTH - 190, height - 62, (logs[0], logs[-1]), (0.0, float(most)))
+    box = _Box(64, 14, WIDTH - 196, height - 62, (logs[0], logs[-1]), (0.0, float(most)))
     marks = [(math.log10(v), f"{v:g}") for v in _log_ticks(edges[0], edges[-1])]
     parts = [box.frame(x_label, y_label, marks, _named(ticks(0.0, float(most), whole=True)))]
     labels = []
@@ -400,14 +404,14 @@ def _end_labels(labels: list[tuple[float, str, str]], box: _Box) -> list[str]:
         x = box.right + 8
         parts.append(
             f'<line class="line {colour}" x1="{x}" x2="{x + 10}" y1="{at:.1f}" y2="{at:.1f}"/>'
-            f'<text x="{x + 14}" y="{at + 4:.1f}">{escape(_short(name, 20))}'
+            f'<text x="{x + 14}" y="{at + 4:.1f}">{escape(_short(name, 17))}'
             f"<title>{escape(name)}</title></text>"
         )
     return parts
 
 
 def _legend(kinds: Sequence[str]) -> str:
-    x, parts = 210.0, []
+    x, parts = 4.0, []
     for kind in kinds:
         parts.append(
             f'<rect class="k-{_class(kind)}" x="{x:.0f}" y="8" width="12" height="12"/>'
@@ -418,9 +422,11 @@ def _legend(kinds: Sequence[str]) -> str:
 
 
 def _row_name(name: str, y: float) -> str:
-    short = escape(_short(name, 28))
+    short = escape(_short(name, 20))
     full = escape(name)
-    return f'<text x="202" y="{y}" text-anchor="end">{short}<title>{full}</title></text>'
+    return (
+        f'<text x="{ROW_NAMES - 8}" y="{y}" text-anchor="end">{short}<title>{full}</title></text>'
+    )
 
 
 def _short(name: str, most: int) -> str:

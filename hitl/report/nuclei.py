@@ -139,13 +139,13 @@ def _scored_row(stack: str, row: dict[str, Any]) -> dict[str, Any]:
         "stack": stack,
         "id": row["id"],
         "kind": row["kind"],
-        "score": round(row["score"], 4),
-        "iou": round(row["iou"], 4),
+        "score": round(row["score"], 3),
+        "iou": round(row["iou"], 3),
         "volume": _rounded(row["volume_um3"]),
         "best": row["best_id"] or None,
-        "z": _rounded(z),
-        "y": _rounded(y),
-        "x": _rounded(x),
+        "z": _um(z),
+        "y": _um(y),
+        "x": _um(x),
         "border": "yes" if row["at_border"] else "no",
     }
 
@@ -153,7 +153,7 @@ def _scored_row(stack: str, row: dict[str, Any]) -> dict[str, Any]:
 def _spurious_row(stack: str, case: dict[str, Any]) -> dict[str, Any]:
     z, y, x = case["centroid_um"] or (None, None, None)
     row = dict.fromkeys((key for key, _, _ in SCORED_COLUMNS), None)
-    place = {"z": _rounded(z), "y": _rounded(y), "x": _rounded(x)}
+    place = {"z": _um(z), "y": _um(y), "x": _um(x)}
     return {**row, "stack": stack, "kind": "spurious", "best": case["pred_ids"][0], **place}
 
 
@@ -182,9 +182,9 @@ def label_table(project: Project) -> Table:
                 "confidence": None if np.isnan(confidence) else round(confidence, 3),
                 "round": None if number == NO_ROUND else number,
                 "volume": _rounded(float(found.truth_sizes[at[n]] * spacing.prod())),
-                "z": _rounded(z),
-                "y": _rounded(y),
-                "x": _rounded(x),
+                "z": _um(z),
+                "y": _um(y),
+                "x": _um(x),
             }
             _append(values, row)
     return Table("labels of the project", LABEL_COLUMNS, values)
@@ -224,3 +224,7 @@ def _rounded(value: float | None) -> float | None:
     if value is None:
         return None
     return round(value) if abs(value) >= 1000 else float(f"{value:.4g}")
+
+
+def _um(value: float | None) -> float | None:
+    return None if value is None else round(value, 2)

@@ -41,7 +41,7 @@ def page(report: Report, json_name: str) -> str:
     environment.filters.update(number=_number, percent=_percent, sha=_sha, count=_count)
     return environment.get_template("report.html.j2").render(
         **_context(report),
-        generator=Markup(GENERATOR),
+        generator=Markup(GENERATOR),  # noqa: S704
         json_name=json_name,
         css=_asset("report.css"),
         scripts=[_asset(name) for name in ("page.js", "table.js", "viewer.js")],

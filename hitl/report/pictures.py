@@ -68,17 +68,10 @@ class View:
 
 
 def draw(place: Place) -> tuple[View, View]:
-    """Draw the xy and the xz slice in which truth and prediction differ most.
-
-    Raises
-    ------
-    ValueError
-        Never for a place of `hitl.report.places.find_places`: its crop holds voxels.
-    """
+    """Draw the xy and the xz slice that show most of the nuclei and of what is wrong with them."""
     true, predicted = place.true_voxels, place.predicted_voxels
-    wrong = true ^ predicted
-    # A perfect match has no wrong voxel: then the largest cut is shown.
-    weight = wrong if wrong.any() else (true | predicted)
+    # Wrong voxels count twice, or the cut would often graze the end of a nucleus.
+    weight = (true | predicted).astype(np.int64) + (true ^ predicted)
     z = int(weight.sum(axis=(1, 2)).argmax())
     y = int(weight.sum(axis=(0, 2)).argmax())
     dz, dy, dx = place.spacing_um

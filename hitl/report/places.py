@@ -20,6 +20,10 @@ ERRORS = ("merged", "split", "missed", "spurious", "shifted")
 MAX_SIDE_PX = 128
 """A crop's sides in y and x; a merger may be as large as the stack."""
 MAX_DEPTH_PX = 64
+LEAST = (7, 28, 28)
+"""A crop's least sides in z, y, x: three voxels are not understood without what is around."""
+FILL = 6
+"""Well-segmented nuclei, at most, that are shown besides mistakes."""
 
 Labels = NDArray[np.uint32]
 
@@ -150,7 +154,7 @@ def _choose(stacks: dict[str, Any], limit: int) -> tuple[dict[Key, dict[str, Any
             )
     queues = [iter(sorted(by_kind.get(k, []), key=lambda row: row[:3])) for k in ERRORS]
     chosen: dict[Key, dict[str, Any]] = {}
-    fill = iter(sorted(by_kind.get("matched", []), key=lambda row: row[:3]))
+    fill = sorted(by_kind.get("matched", []), key=lambda row: row[:3])[:FILL]
     for row in (*_in_turn(queues), *fill):
         if len(chosen) >= limit:
             break
@@ -195,7 +199,7 @@ def _cut_stack(
     for key, case in wanted.items():
         box, cut = _box(table, key[1], key[2], case)
         place = tuple(slice(a, b) for a, b in box)
-        image = np.asarray(view.image[(view.info.channel, *place)])
+        image = np.asarray(view.image[view.info.channel, place[0], place[1], place[2]])
         rows = case["rows"]
         volume = _volume(table, key[1], key[2]) * voxel_um3
         z, y, x = (c * s for c, s in zip(case["centroid_zyx"], spacing_um, strict=True))
@@ -282,7 +286,8 @@ def _box(
     bounds, cut = [], False
     limits = (MAX_DEPTH_PX, MAX_SIDE_PX, MAX_SIDE_PX)
     for axis, most in enumerate(limits):
-        margin = 2 if axis == 0 else max(4, round(0.25 * (high[axis] - low[axis])))
+        side = int(high[axis] - low[axis])
+        margin = max(2 if axis == 0 else 4, round(0.25 * side), (LEAST[axis] - side + 1) // 2)
         a, b = int(low[axis]) - margin, int(high[axis]) + margin
         if b - a > most:
             cut = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 from annotations.rounds import LogEntry
@@ -161,7 +162,7 @@ def gains(found: Sequence[Point]) -> list[Gain]:
             if known is None or point.score > (known.score or 0.0):
                 best[point.work.round] = point
         ordered = [best[number] for number in sorted(best)]
-        listed += [_gain(a, b) for a, b in zip(ordered, ordered[1:], strict=False)]
+        listed += [_gain(a, b) for a, b in pairwise(ordered)]
     return sorted(listed, key=lambda gain: (gain.rounds[1], gain.model))
 
 

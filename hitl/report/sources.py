@@ -95,7 +95,7 @@ class Sources:
         """The model with the highest evaluation score in the newest evaluation."""
         if self.evaluation is None:
             return None
-        found = self.evaluation["models"]
+        found: dict[str, dict[str, Any]] = self.evaluation["models"]
         return max(found, key=lambda m: found[m]["mean"].get("evaluation_score") or 0.0)
 
 
@@ -136,10 +136,8 @@ def read_evaluations(project: Project) -> list[dict[str, Any]]:
     ProjectError
         A damaged file.
     """
-    found = []
-    for file in sorted(project.folder.glob("evaluations/[0-9]*/scores.json")):
-        found.append({**_read_evaluation(file), "number": file.parent.name})
-    return found
+    files = sorted(project.folder.glob("evaluations/[0-9]*/scores.json"))
+    return [{**_read_evaluation(file), "number": file.parent.name} for file in files]
 
 
 def _read_evaluation(file: Path) -> dict[str, Any]:
@@ -162,7 +160,8 @@ def _read_evaluation(file: Path) -> dict[str, Any]:
 def _newest(evaluations: list[dict[str, Any]]) -> dict[str, Any] | None:
     """Prefer test stacks: what was tuned on flatters."""
     tested = [found for found in evaluations if found["split"] == "test"]
-    return (tested or evaluations or [None])[-1]
+    found = tested or evaluations
+    return found[-1] if found else None
 
 
 def _scored(evaluations: list[dict[str, Any]], newest: dict[str, Any] | None) -> tuple[Scored, ...]:

@@ -183,7 +183,7 @@ def volumes(medians: Mapping[str, float]) -> str:
     """Say whether predicted nuclei have the right size."""
     true, predicted = medians.get("truth"), medians.get("prediction")
     if true is None or predicted is None:
-        return "; ".join(f"{name}: median {value:.3g} µm³" for name, value in medians.items())
+        return "; ".join(f"{name}: median {_volume(value)} µm³" for name, value in medians.items())
     share = predicted / true - 1
     if abs(share) < 0.1:
         verdict = "about the right size"
@@ -192,8 +192,8 @@ def volumes(medians: Mapping[str, float]) -> str:
     else:
         verdict = "too large: outlines run outside the nuclei, or neighbours are merged"
     return (
-        f"Half of the true nuclei are larger than {true:.3g} µm³, half of the predicted ones than "
-        f"{predicted:.3g} µm³ ({share:+.0%}): predicted nuclei are {verdict}."
+        f"Half of the true nuclei are larger than {_volume(true)} µm³, half of the predicted ones "
+        f"than {_volume(predicted)} µm³ ({share:+.0%}): predicted nuclei are {verdict}."
     )
 
 
@@ -227,6 +227,10 @@ def agreement(sources: Sources) -> str:
 
 def _minutes(minutes: float) -> str:
     return f"{minutes / 60:.1f} hours" if minutes >= 90 else f"{minutes:.0f} minutes"
+
+
+def _volume(value: float) -> str:
+    return f"{value:,.0f}".replace(",", "\u202f") if value >= 100 else f"{value:.3g}"
 
 
 def _value(value: float | None) -> str:

@@ -73,7 +73,7 @@
       const place = document.createElement("td");
       const input = document.createElement("input");
       input.setAttribute("aria-label", `Filter ${title}`);
-      input.placeholder = kind === "number" ? "<, >, a..b" : "filter";
+      input.placeholder = kind === "number" ? ">0" : "filter";
       input.dataset.key = key;
       input.addEventListener("input", () => {
         state.filters[key] = input.value;
