@@ -5,6 +5,11 @@ The same command gives the same data and, on one kind of processor, the same wei
 
 from __future__ import annotations
 
+import os
+
+# Volumes are drawn by one process per core, which must not compete with threads of their own.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import argparse
 import math
 import sys
@@ -101,7 +106,9 @@ def train_unet(folder: Path, arguments: argparse.Namespace) -> Any:
         steps_per_epoch=100,
         epochs=arguments.steps // 100,
         patience=arguments.steps,
-        learning_rate=3e-3,
+        learning_rate=arguments.learning_rate,
+        freeze_at=arguments.freeze_at,
+        base_run=arguments.base,
         ema_decay=0.997,
         min_volume_share=0.1,
         validation_voxels=4_000_000,
@@ -162,6 +169,9 @@ def main() -> int:
     parser.add_argument("folder", type=Path, help="where the run is kept, interrupted or not")
     parser.add_argument("--volumes", type=int, default=200)
     parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--learning-rate", type=float, default=3e-3)
+    parser.add_argument("--freeze-at", type=float, default=1.0, help="see UNet3DTrainer")
+    parser.add_argument("--base", help="run folder to start from")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     about = {

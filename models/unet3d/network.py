@@ -68,6 +68,7 @@ class FreezingNorm(InstanceNorm):
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("var", torch.ones(channels))
         self.register_buffer("frozen", torch.zeros((), dtype=torch.bool))
+        self.momentum = MOMENTUM
 
     def freeze(self) -> None:
         """Use the statistics seen so far from now on."""
@@ -81,7 +82,13 @@ class FreezingNorm(InstanceNorm):
             return super().forward(x)
         parts = [
             functional.batch_norm(
-                one, self.mean, self.var, self.weight, self.bias, training=True, momentum=MOMENTUM
+                one,
+                self.mean,
+                self.var,
+                self.weight,
+                self.bias,
+                training=True,
+                momentum=self.momentum,
             )
             for one in x.split(1)
         ]

@@ -150,6 +150,12 @@ class NetworkPredictor:
         TileMemoryError
             Not even the smallest tile fits in memory.
         """
+        from models.unet3d.calibrate import worth_calibrating
+
+        if self._fused is None and worth_calibrating(self._network, image.shape, self._patch):
+            return self._for_volume(image, notes).maps(
+                image, tiling, notes=notes, progress=progress
+            )
         out = np.empty((self._architecture.outputs, *image.shape), np.float32)
         wanted = tiling or self.tiling(image.shape)
         with reused_memory():
@@ -166,6 +172,14 @@ class NetworkPredictor:
         if used != wanted:
             self._most_voxels = min(self._most_voxels, math.prod(used.tile))
         return out
+
+    def _for_volume(self, image: NDArray[np.float32], notes: list[str] | None) -> NetworkPredictor:
+        from models.unet3d.calibrate import PATCHES, calibrated
+
+        network = calibrated(self._network, image, self._patch, self._compute)
+        if notes is not None:
+            notes.append(f"normalised by the statistics of {PATCHES} patches of the stack")
+        return NetworkPredictor(network, self._architecture, self._compute, self._patch)
 
     def _tiles(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
         import torch

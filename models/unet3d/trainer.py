@@ -53,11 +53,13 @@ class UNet3DTrainer:
         Channels per level. (64, 128, 256) has 22.4 million parameters; (16, 32, 64) trains in a
         few minutes on two CPU cores.
     norm : {"frozen", "instance", "batch", "group"}
-        Normalisation: of each patch by its own values until `freeze_at` and by their running mean
-        from then on; of each patch by its own values always; by running values; or in groups of
-        channels. "frozen" and "batch" fold into the convolutions, which makes prediction faster.
+        Normalisation. "frozen": of each patch by its own values until `freeze_at` and by their
+        running mean from then on; where it never froze, a large stack is predicted with the mean
+        over some of its patches. "instance": of each patch by its own values always; "batch": by
+        running values; "group": in groups of channels. "frozen" and "batch" fold into the
+        convolutions, which makes prediction several times faster.
     freeze_at : float
-        Share of the training after which "frozen" takes the running values.
+        Share of the training after which "frozen" takes the running values; 1 is never.
     loss : {"wce", "focal", "iou", "tversky", "dice", "bce_dice", "binary_focal"}
         Loss of the three classes.
     class_weights : (float, float, float), optional
@@ -124,7 +126,7 @@ class UNet3DTrainer:
 
     features: Annotated[tuple[Size, ...], MinLen(1)] = (64, 128, 256)
     norm: Norm = "frozen"
-    freeze_at: Share = 0.4
+    freeze_at: Share = 1.0
     loss: LossName = "wce"
     class_weights: tuple[float, float, float] | None = None
     focal_gamma: Annotated[float, Ge(0)] = 7.0
