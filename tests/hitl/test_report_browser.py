@@ -91,14 +91,14 @@ def test_every_picture_loads_and_nothing_is_asked_for(opened: Opened) -> None:
 
 def test_the_table_sorts_and_filters(opened: Opened) -> None:
     opened.page.locator("#page-size").select_option("500")
-    head = opened.page.locator('#objects th[data-key="score"]')
+    head = opened.page.locator('#objects th[data-key="x"]')
     head.locator("button").click()
     assert head.get_attribute("aria-sort") == "ascending"
-    up = [float(text) for text in opened.column("score") if text != "–"]
+    up = [float(text) for text in opened.column("x") if text != "–"]
     assert up == sorted(up)
     assert len(set(up)) > 3
     head.locator("button").click()
-    down = [float(text) for text in opened.column("score") if text != "–"]
+    down = [float(text) for text in opened.column("x") if text != "–"]
     assert down == sorted(up, reverse=True)
     opened.page.locator('#objects input[data-key="volume"]').fill("100..1000")
     kept = [float(text) for text in opened.column("volume")]
