@@ -32,7 +32,7 @@ def test_a_stack_of_equal_patches_is_normalised_as_each_of_them():
     own, plain = calibrated(network(), stack, PATCH, FP32), network()
     x = torch.from_numpy(patch)[None, None]
     with torch.no_grad():
-        # The running variance divides by one voxel less, which shows in the 32 of the deepest level.
+        # The running variance divides by one voxel less, which shows where there are few.
         torch.testing.assert_close(own(x), plain(x), rtol=0, atol=0.06)
 
 
