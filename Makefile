@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test check bench lock format clean
+.PHONY: setup demo test check bench starter lock format clean
 
 setup: $(STAMP)
 
@@ -29,6 +29,11 @@ check: setup
 
 bench: setup
 	$(BIN)/python -m scripts.bench
+
+# The shipped starter models again: an hour or two on two cores.
+starter: setup
+	$(BIN)/python -m scripts.train_starter unet3d starter/unet3d --volumes 220 --steps 3000 --freeze-at 0.4
+	$(BIN)/python -m scripts.train_starter stardist3d starter/stardist3d --volumes 100 --steps 2400
 
 lock: setup
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-emit-index-url \
