@@ -18,6 +18,8 @@ NOMINAL_KEY = "nominal_diameter"
 SMALLEST_SHARE = 0.2
 """Share of a nominal nucleus's volume below which an object is taken for debris."""
 
+FEWEST_WHOLE = 3
+
 NOMINAL_SPACING: Spacing = (2.0, 1.0, 1.0)
 """Voxel size (z, y, x) that the starter models were trained at; 1 is a fourteenth of a nucleus."""
 
@@ -55,16 +57,24 @@ def median_diameter(
         In µm; None without an object.
     """
     known = labels if mask is None else np.where(mask, labels, 0)
-    sizes = np.bincount(known.ravel())
-    sizes[0] = 0
-    if not sizes.any():
+    if not known.any():
         return None
+    volumes = whole_sizes(known) * float(np.prod(spacing_um))
+    return float(np.median(np.cbrt(6 * volumes / np.pi)))
+
+
+def whole_sizes(labels: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
+    """Return the voxels of each object that the stack's border does not cut.
+
+    Of all objects, where fewer than three are whole. A single slice cuts every object along z;
+    only its sides are asked then.
+    """
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
     whole = sizes.copy()
     for axis in range(3):
-        # A thin stack cuts every object along z; only its sides are asked then.
-        if known.shape[axis] > 1:
+        if labels.shape[axis] > 1:
             for face in (0, -1):
-                whole[np.unique(np.take(known, face, axis=axis))] = 0
-    kept = whole[whole > 0] if (whole > 0).sum() >= 3 else sizes[sizes > 0]
-    volumes = kept * float(np.prod(spacing_um))
-    return float(np.median(np.cbrt(6 * volumes / np.pi)))
+                whole[np.unique(np.take(labels, face, axis=axis))] = 0
+    kept = whole if (whole > 0).sum() >= FEWEST_WHOLE else sizes
+    return kept[kept > 0]

@@ -54,7 +54,7 @@ class Schedule:
     head_weight : float
         Weight of the head's loss beside the classes'.
     freeze_at : float
-        Share of the training after which normalisation that can be frozen is.
+        Share of the training after which normalisation that can be frozen is; 1 is never.
     patience : int
         Epochs without a better validation before training stops.
     max_seconds : float, optional
@@ -89,7 +89,7 @@ class History:
 
     epoch: int = 0
     best_epoch: int = 0
-    best_score: float = -1.0
+    best_score: float = -1e9
     best: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     rows: list[dict[str, float]] = field(default_factory=list)
@@ -197,7 +197,7 @@ class Training:
                 if i > 0 and elapsed > min(s.max_seconds, epoch_end):
                     break
                 done = max(done, elapsed / s.max_seconds)
-            if done >= s.freeze_at:
+            if s.freeze_at < 1 and done >= s.freeze_at:
                 freeze_norms(self.network, self.averaged)
             total += self._step(step, s.rate(done), batch)
             done_here += 1

@@ -21,6 +21,7 @@ from models.base import (
 )
 from models.curves import LoggerName
 from models.devices import Compute, choose_compute, set_threads
+from models.starter.scale import whole_sizes
 from models.unet3d import checkpoint as files
 from models.unet3d.architecture import Architecture, Norm
 from models.unet3d.augment import Augmentation
@@ -38,6 +39,9 @@ from models.unet3d.validation import Validation, judge, predict_windows, windows
 
 if TYPE_CHECKING:
     from models.unet3d.train import Schedule, Training
+
+FEW_OBJECTS = 20
+"""With fewer validation objects, thresholds are chosen on the training objects too."""
 
 Share = Annotated[float, Interval(ge=0, le=1)]
 Size = Annotated[int, Gt(0)]
@@ -203,6 +207,7 @@ class UNet3DTrainer:
         stacks = self._prepared(train, spacing)
         check_learnable(stacks, "training stacks")
         judged = self._judged(self._prepared(val, spacing), stacks, notes)
+        tuned = self._tuned(judged, stacks, notes)
         set_threads(self.threads)
         compute = choose_compute(self.precision)
         notes.append(compute.note)
@@ -226,7 +231,7 @@ class UNet3DTrainer:
         )
         if training.resume():
             notes.append(f"continued after epoch {training.history.epoch}")
-        self._fit(training, architecture, patch, compute, judged, spacing, progress)
+        self._fit(training, architecture, patch, compute, judged, tuned, spacing, progress)
         return TrainingResult(
             weights=run_folder / files.WEIGHTS_FILE,
             best_epoch=training.history.best_epoch,
@@ -243,22 +248,23 @@ class UNet3DTrainer:
         patch: tuple[int, int, int],
         compute: Compute,
         judged: list[PreparedStack],
+        tuned: list[PreparedStack],
         spacing: Spacing,
         progress: Progress,
     ) -> None:
         weights = self._loss_settings().class_weights
         method = InstanceSettings(**training.model_file["instances"])
 
-        def predicted_by(network: Any) -> list[Labelled]:
+        def predicted_by(network: Any, parts: list[PreparedStack]) -> list[Labelled]:
             maps = NetworkPredictor(network, architecture, compute, patch).maps
-            return predict_windows(maps, judged)
+            return predict_windows(maps, parts)
 
         def judge_network(network: Any) -> Validation:
-            return judge(predicted_by(network), judged, spacing, weights, method)
+            return judge(predicted_by(network, judged), judged, spacing, weights, method)
 
         history = training.run(judge_network, progress)
         chosen, f1 = tune(
-            predicted_by(training.best_network()),
+            predicted_by(training.best_network(), tuned),
             spacing,
             self.instances,
             method.min_volume_um3,
@@ -288,10 +294,21 @@ class UNet3DTrainer:
             usable = train
         return windows(usable, self.validation_voxels)
 
+    def _tuned(
+        self, judged: list[PreparedStack], stacks: list[PreparedStack], notes: list[str]
+    ) -> list[PreparedStack]:
+        found = sum(len(np.unique(s.labels)) - 1 for s in judged)
+        if found >= FEW_OBJECTS or judged is stacks:
+            return judged
+        notes.append(
+            f"validation holds {found} objects, so the instance thresholds were chosen on them and "
+            "on the training stacks"
+        )
+        return [*judged, *windows(stacks, self.validation_voxels)]
+
     def _min_volume(self, stacks: list[PreparedStack], spacing: Spacing) -> float:
-        sizes = np.concatenate([np.bincount(s.labels.ravel())[1:] for s in stacks])
-        # Objects cut by the border of a stack are small; the tenth percentile passes over them.
-        usual = float(np.percentile(sizes[sizes > 0], 10))
+        sizes = np.concatenate([whole_sizes(s.labels) for s in stacks])
+        usual = float(np.percentile(sizes, 10))
         return self.min_volume_share * usual * float(np.prod(spacing))
 
     def _loss_settings(self) -> LossSettings:
