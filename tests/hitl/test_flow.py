@@ -75,7 +75,9 @@ def files(tmp_path: Path) -> dict[str, Path]:
 def project(tmp_path: Path, files: dict[str, Path], command: Command) -> Path:
     """A project with one stack to learn from and one to test on, bootstrapped."""
     folder = tmp_path / "project"
-    command("init", folder)
+    config = tmp_path / "classical.yaml"
+    config.write_text("bootstrap: {segmenter: classical}\n")
+    command("init", folder, "--config", config)
     command("add", folder, files["a"])
     command("add", folder, files["b"], "--split", "test", "--labels", files["b_labels"])
     command("bootstrap", folder, "--segmenter", "classical")

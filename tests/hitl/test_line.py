@@ -19,8 +19,8 @@ from tests.conftest import RealStack
 
 # Below what every part reaches with so little training on bootstrapped labels, F1 at IoU 0.5.
 FLOORS = {
-    "gonuclear_1136": {"classical": 0.5, "stardist3d": 0.15, "unet3d": 0.3},
-    "qcanet_16cell": {"classical": 0.85, "stardist3d": 0.3, "unet3d": 0.3},
+    "gonuclear_1136": {"starter": 0.5, "stardist3d": 0.15, "unet3d": 0.3},
+    "qcanet_16cell": {"starter": 0.85, "stardist3d": 0.3, "unet3d": 0.3},
 }
 # Steps, not minutes: the same weights on a slow machine.
 TRAINING = {
@@ -66,13 +66,15 @@ def test_the_line_by_hand(
 ) -> None:
     files = write_halves(real_stack(name), tmp_path)
     project = tmp_path / "project"
-    command("init", project)
+    config = tmp_path / "starter.yaml"
+    config.write_text("bootstrap: {segmenter: starter}\n")
+    command("init", project, "--config", config)
     command("add", project, files["learn"])
     held_out = command(
         "add", project, files["held_out"], "--split", "test", "--labels", files["truth"]
     )
     assert held_out["objects"] > 0
-    first = command("bootstrap", project, "--segmenter", "classical")
+    first = command("bootstrap", project)
     assert first["round"] == 0
     assert first["stacks"][0]["objects"] > 3
     runs = {}
