@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from models.base import TrainingSample
+from models.files import write_json
 from models.starter.scale import (
     NOMINAL_DIAMETER,
     NOMINAL_KEY,
@@ -106,9 +107,8 @@ def train_unet(folder: Path, arguments: argparse.Namespace) -> Any:
         steps_per_epoch=100,
         epochs=arguments.steps // 100,
         patience=arguments.steps,
-        learning_rate=arguments.learning_rate,
+        learning_rate=3e-3,
         freeze_at=arguments.freeze_at,
-        base_run=arguments.base,
         ema_decay=0.997,
         min_volume_share=0.1,
         validation_voxels=4_000_000,
@@ -156,7 +156,7 @@ def ship_unet(run_folder: Path, folder: Path, about: dict[str, Any]) -> None:
     kept = {k: v for k, v in run.data.items() if k != "fingerprint"}
     smallest = SMALLEST_SHARE * math.pi / 6 * NOMINAL_DIAMETER**3
     kept["instances"] = {**run.data["instances"], "min_volume_um3": smallest}
-    checkpoint.write_json(
+    write_json(
         folder / checkpoint.MODEL_FILE,
         {**kept, "weights_sha256": sha, NOMINAL_KEY: NOMINAL_DIAMETER, "about": about},
     )
@@ -169,9 +169,7 @@ def main() -> int:
     parser.add_argument("folder", type=Path, help="where the run is kept, interrupted or not")
     parser.add_argument("--volumes", type=int, default=200)
     parser.add_argument("--steps", type=int, default=3000)
-    parser.add_argument("--learning-rate", type=float, default=3e-3)
     parser.add_argument("--freeze-at", type=float, default=1.0, help="see UNet3DTrainer")
-    parser.add_argument("--base", help="run folder to start from")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     about = {

@@ -28,6 +28,8 @@ from models.cellpose.fast import FastTransformer
 from models.curves import CurveLog
 from models.devices import Compute
 from models.errors import CheckpointError, ModelError, TrainingDivergedError
+from models.files import write_json
+from models.schedules import cosine
 
 WARM_UP = 0.05
 LOWEST_RATE = 0.05
@@ -48,10 +50,7 @@ class Schedule:
 
     def rate(self, done: float) -> float:
         """Return the learning rate after a fraction `done` of the training."""
-        if done < WARM_UP:
-            return self.learning_rate * max(done / WARM_UP, LOWEST_RATE)
-        swing = 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
-        return self.learning_rate * (LOWEST_RATE + (1 - LOWEST_RATE) * swing)
+        return self.learning_rate * cosine(done, lowest=LOWEST_RATE, warm_up=WARM_UP)
 
 
 @dataclass
@@ -281,7 +280,7 @@ class FineTuning:
             "epoch": self.history.best_epoch,
             "validation": {"loss": self.history.best_loss},
         }
-        files.write_json(self._folder / files.MODEL_FILE, self._model_file)
+        write_json(self._folder / files.MODEL_FILE, self._model_file)
 
     def _save_last(self) -> None:
         content = {

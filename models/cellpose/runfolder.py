@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from models.cellpose import weights
 from models.cellpose.segmenter import CellposeSegmenter
 from models.errors import CheckpointError
-from models.files import write_atomically
 
 if TYPE_CHECKING:
     import torch
@@ -97,11 +96,6 @@ def checked_weights(folder: Path, data: dict[str, Any]) -> Path:
             "or a damaged file; copy the whole run folder again, or train again"
         )
     return path
-
-
-def write_json(path: Path, data: dict[str, Any]) -> None:
-    """Write JSON atomically."""
-    write_atomically(path, (json.dumps(data, indent=1) + "\n").encode())
 
 
 def write_tensors(path: Path, content: Any) -> str:

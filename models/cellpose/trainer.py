@@ -37,9 +37,8 @@ class CellposeTrainer:
     """Fine-tunes Cellpose-SAM on paired slices of labelled stacks.
 
     Slices are cut along each view, with z resampled so that pixels are square, from where labels
-    count; no other voxel is learned from. On two CPU cores a step of the neck and readout takes
-    about a second per tile, a step of all 307 million weights about ten, and some 15 GB of memory;
-    the latter is meant for a GPU.
+    count; no other voxel is learned from. Tuning all 307 million weights is meant for a GPU; on a
+    CPU the neck and readout are tuned.
 
     Parameters
     ----------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ import numpy as np
 from models.base import Progress
 from models.curves import CurveLog, LoggerName
 from models.errors import TrainingDivergedError
+from models.schedules import cosine
 from models.stardist3d.batches import Batch, PatchSampler
 from models.stardist3d.losses import Stepper
 from models.stardist3d.runfolder import BEST_WEIGHTS, save_weights
@@ -24,6 +24,7 @@ from models.stardist3d.state import History, has_state, load_state, save_state
 Schedule = Literal["cosine", "plateau"]
 
 PLATEAU_EPOCHS = 40
+LOWEST_RATE = 0.01
 WARM_UP_STEPS = 10
 LOSSES = ("loss", "prob_loss", "dist_loss")
 COLUMNS = ("epoch", *LOSSES, *(f"val_{loss}" for loss in LOSSES), "learning_rate", "seconds")
@@ -169,7 +170,7 @@ class Fit:
         if self._settings.schedule == "cosine":
             done = h.steps / (self._settings.epochs * self._settings.steps_per_epoch)
             done = min(1.0, max(done, self._spent()))
-            rate *= 0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2
+            rate *= cosine(done, lowest=LOWEST_RATE)
         return rate * min(1.0, (h.steps + 1) / WARM_UP_STEPS)
 
     def _ended(self) -> str | None:

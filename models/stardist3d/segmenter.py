@@ -119,8 +119,8 @@ class StarDist3DSegmenter:
         """Segment a stack that is larger than memory into an array on disk.
 
         The objects are those of `segment` and no object is cut. Memory holds one tile, one block
-        of labels, and every polyhedron above the probability threshold: about 20 to 50 for each
-        nucleus before overlaps are resolved, 4 bytes for each of their rays.
+        of labels, and every polyhedron above the probability threshold, some tens
+        for each nucleus before overlaps are resolved, 4 bytes for each of their rays.
 
         Parameters
         ----------

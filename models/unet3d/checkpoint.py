@@ -24,11 +24,6 @@ FORMAT = 1
 Tensors = dict[str, "torch.Tensor"]
 
 
-def write_json(path: Path, data: dict[str, Any]) -> None:
-    """Write JSON atomically."""
-    write_atomically(path, (json.dumps(data, indent=1) + "\n").encode())
-
-
 def write_tensors(path: Path, tensors: Tensors) -> str:
     """Write tensors as safetensors and return the file's sha256."""
     from safetensors.torch import save

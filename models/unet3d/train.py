@@ -17,6 +17,8 @@ from models.base import Progress
 from models.curves import CurveLog, LoggerName
 from models.devices import Compute, is_out_of_memory, reused_memory
 from models.errors import CheckpointError, TrainingDivergedError, TrainingMemoryError
+from models.files import write_json
+from models.schedules import cosine
 from models.unet3d import checkpoint as files
 from models.unet3d.architecture import Architecture
 from models.unet3d.losses import class_loss, head_loss
@@ -77,10 +79,7 @@ class Schedule:
 
     def rate(self, done: float) -> float:
         """Return the learning rate after a fraction `done` of the training."""
-        if done < WARM_UP:
-            return self.learning_rate * max(done / WARM_UP, LOWEST_RATE)
-        swing = 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
-        return self.learning_rate * (LOWEST_RATE + (1 - LOWEST_RATE) * swing)
+        return self.learning_rate * cosine(done, lowest=LOWEST_RATE, warm_up=WARM_UP)
 
 
 @dataclass
@@ -311,7 +310,7 @@ class Training:
     def write_model_file(self, more: dict[str, Any]) -> None:
         """Write `model.json`; `more` is kept for later writes too."""
         self.model_file.update(more, epoch=self.history.best_epoch, validation=self.history.best)
-        files.write_json(self._folder / files.MODEL_FILE, self.model_file)
+        write_json(self._folder / files.MODEL_FILE, self.model_file)
 
     def best_network(self) -> Any:
         """Return the network of the best epoch."""
@@ -334,7 +333,7 @@ class Training:
             "history": vars(self.history),
             "model_file": self.model_file,
         }
-        files.write_json(self._folder / files.LAST_STATE_FILE, data)
+        write_json(self._folder / files.LAST_STATE_FILE, data)
 
     def resume(self) -> bool:
         """Continue from `last.safetensors` when the folder holds an interrupted training.

@@ -206,8 +206,7 @@ class UNet3DTrainer:
         spacing = common_spacing(train, base, notes)
         stacks = self._prepared(train, spacing)
         check_learnable(stacks, "training stacks")
-        judged = self._judged(self._prepared(val, spacing), stacks, notes)
-        tuned = self._tuned(judged, stacks, notes)
+        judged, tuned = self._judged(self._prepared(val, spacing), stacks, notes)
         set_threads(self.threads)
         compute = choose_compute(self.precision)
         notes.append(compute.note)
@@ -284,27 +283,24 @@ class UNet3DTrainer:
 
     def _judged(
         self, val: list[PreparedStack], train: list[PreparedStack], notes: list[str]
-    ) -> list[PreparedStack]:
-        usable = [s for s in val if s.known.size]
-        if not any(len(s.boxes) for s in usable):
+    ) -> tuple[list[PreparedStack], list[PreparedStack]]:
+        """Return the windows that the epoch, and those that the thresholds are chosen on."""
+        own = windows(train, self.validation_voxels)
+        judged = windows(val, self.validation_voxels)
+        found = sum(len(np.unique(s.labels[s.labels > 0])) for s in judged)
+        if found == 0:
             notes.append(
                 "no validation stack holds a labelled object: the best epoch and the instance "
                 "thresholds were chosen on the training stacks"
             )
-            usable = train
-        return windows(usable, self.validation_voxels)
-
-    def _tuned(
-        self, judged: list[PreparedStack], stacks: list[PreparedStack], notes: list[str]
-    ) -> list[PreparedStack]:
-        found = sum(len(np.unique(s.labels)) - 1 for s in judged)
-        if found >= FEW_OBJECTS or judged is stacks:
-            return judged
+            return own, own
+        if found >= FEW_OBJECTS:
+            return judged, judged
         notes.append(
             f"validation holds {found} objects, so the instance thresholds were chosen on them and "
             "on the training stacks"
         )
-        return [*judged, *windows(stacks, self.validation_voxels)]
+        return judged, [*judged, *own]
 
     def _min_volume(self, stacks: list[PreparedStack], spacing: Spacing) -> float:
         sizes = np.concatenate([whole_sizes(s.labels) for s in stacks])

@@ -1,0 +1,23 @@
+"""How a learning rate falls."""
+
+from __future__ import annotations
+
+import math
+
+
+def cosine(done: float, *, lowest: float, warm_up: float = 0.0) -> float:
+    """Return the share of the highest rate: a short rise, then along a cosine (SGDR, 2017).
+
+    Parameters
+    ----------
+    done : float
+        Fraction of the training, from 0; beyond 1 it stays at `lowest`.
+    lowest : float
+        Share at the end, and at least at the beginning of the rise.
+    warm_up : float
+        Fraction of the training in which the rate rises.
+    """
+    if done < warm_up:
+        return max(done / warm_up, lowest)
+    swing = 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+    return lowest + (1 - lowest) * swing
