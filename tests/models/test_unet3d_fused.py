@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch")
 
 from models.devices import Compute, cpu_has_bf16, reused_memory  # noqa: E402
 from models.errors import CheckpointError, TileMemoryError  # noqa: E402
+from models.files import write_json  # noqa: E402
 from models.tiling import Tiling  # noqa: E402
 from models.unet3d import checkpoint as files  # noqa: E402
 from models.unet3d.architecture import Architecture  # noqa: E402
@@ -263,7 +264,7 @@ def finished_run(folder, **more):
         "weights_sha256": sha,
         **more,
     }
-    files.write_json(folder / files.MODEL_FILE, data)
+    write_json(folder / files.MODEL_FILE, data)
     return folder
 
 
