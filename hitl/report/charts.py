@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
+from hitl.report.axes import PlotBox, Span, log_ticks, named, span_of, ticks
+
 WIDTH = 560
 LINE = 17
 ROW_NAMES = 150
@@ -19,7 +21,6 @@ ROW_NAMES = 150
 COLOURS = 6
 """Colours c0, c1, … of the style sheet; further series repeat them with other dashes."""
 _DASHES = ("", "6 3", "2 3")
-Span = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -99,9 +100,9 @@ def line_chart(
     height : int
     """
     marks = [mark for one in series for mark in one.marks]
-    xs = _range([mark.x for mark in marks], zero=True)
-    ys = y_range or _range([mark.y for mark in marks], zero=False)
-    box = _Box(64, 14, WIDTH - 196, height - 62, xs, ys)
+    xs = span_of([mark.x for mark in marks], zero=True)
+    ys = y_range or span_of([mark.y for mark in marks], zero=False)
+    box = PlotBox(64, 14, WIDTH - 196, height - 62, xs, ys)
     parts = [box.axes(x_label, y_label, ticks(*xs, whole=whole_x), ticks(*ys))]
     labels = []
     for level in references:
@@ -142,7 +143,7 @@ def dot_chart(
     """
     top = 8 + LINE * len(references)
     height = top + 26 * len(rows) + 46
-    box = _Box(
+    box = PlotBox(
         ROW_NAMES, top, WIDTH - ROW_NAMES - 64, height - 46 - top, x_range, (0.0, float(len(rows)))
     )
     parts = [box.axes(x_label, "", ticks(*x_range), [])]
@@ -176,7 +177,7 @@ def stacked_bars(
     height = 26 * len(rows) + 82
     most = max((sum(values) for _, values in rows), default=1.0) or 1.0
     xs = (0.0, most)
-    box = _Box(ROW_NAMES, 36, WIDTH - ROW_NAMES - 24, 26 * len(rows), xs, (0.0, 1.0))
+    box = PlotBox(ROW_NAMES, 36, WIDTH - ROW_NAMES - 24, 26 * len(rows), xs, (0.0, 1.0))
     parts = [_legend(kinds), box.axes(x_label, "", ticks(*xs, whole=True), [])]
     for number, (name, values) in enumerate(rows):
         y = 36 + 26 * number
@@ -222,9 +223,9 @@ def histogram(
     """
     logs = [math.log10(edge) for edge in edges]
     most = max((max(counts, default=0) for _, counts, _ in series), default=1) or 1
-    box = _Box(64, 14, WIDTH - 196, height - 62, (logs[0], logs[-1]), (0.0, float(most)))
-    marks = [(math.log10(v), f"{v:g}") for v in _log_ticks(edges[0], edges[-1])]
-    parts = [box.frame(x_label, y_label, marks, _named(ticks(0.0, float(most), whole=True)))]
+    box = PlotBox(64, 14, WIDTH - 196, height - 62, (logs[0], logs[-1]), (0.0, float(most)))
+    marks = [(math.log10(v), f"{v:g}") for v in log_ticks(edges[0], edges[-1])]
+    parts = [box.frame(x_label, y_label, marks, named(ticks(0.0, float(most), whole=True)))]
     labels = []
     for number, (name, counts, colour) in enumerate(series):
         parts.append(_steps(box, logs, edges, name, counts, colour, number))
@@ -234,85 +235,7 @@ def histogram(
     return _svg(parts, WIDTH, height, title)
 
 
-def ticks(low: float, high: float, *, whole: bool = False, most: int = 6) -> list[float]:
-    """Return round numbers from low to high, at most about `most` of them."""
-    if high <= low:
-        return [low]
-    raw = (high - low) / most
-    step = 10.0 ** math.floor(math.log10(raw))
-    step *= next(m for m in (1, 2, 5, 10) if m * step >= raw * 0.999)
-    if whole:
-        step = max(1.0, round(step))
-    first = math.ceil(low / step - 1e-9)
-    return [n * step for n in range(first, math.floor(high / step + 1e-9) + 1)]
-
-
-@dataclass(frozen=True)
-class _Box:
-    """The plot's place in the picture, and what its sides stand for."""
-
-    left: float
-    top: float
-    width: float
-    height: float
-    xs: Span
-    ys: Span
-
-    @property
-    def right(self) -> float:
-        return self.left + self.width
-
-    @property
-    def bottom(self) -> float:
-        return self.top + self.height
-
-    def x(self, value: float) -> float:
-        low, high = self.xs
-        return self.left + self.width * (value - low) / ((high - low) or 1.0)
-
-    def y(self, value: float) -> float:
-        low, high = self.ys
-        return self.bottom - self.height * (value - low) / ((high - low) or 1.0)
-
-    def axes(self, x_label: str, y_label: str, xs: list[float], ys: list[float]) -> str:
-        return self.frame(x_label, y_label, _named(xs), _named(ys))
-
-    def frame(
-        self,
-        x_label: str,
-        y_label: str,
-        xs: Iterable[tuple[float, str]],
-        ys: Iterable[tuple[float, str]],
-    ) -> str:
-        parts = []
-        for value, name in ys:
-            y = self.y(value)
-            parts.append(
-                f'<line class="grid" x1="{self.left}" x2="{self.right}" y1="{y:.1f}" y2="{y:.1f}"'
-                f'/><text x="{self.left - 8}" y="{y + 4:.1f}" text-anchor="end">{name}</text>'
-            )
-        for value, name in xs:
-            x = self.x(value)
-            parts.append(
-                f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{self.top}" y2="{self.bottom}"'
-                f'/><text x="{x:.1f}" y="{self.bottom + 17}" text-anchor="middle">{name}</text>'
-            )
-        middle = self.left + self.width / 2
-        parts.append(
-            f'<line class="axis" x1="{self.left}" x2="{self.right}" y1="{self.bottom}" '
-            f'y2="{self.bottom}"/><text class="label" x="{middle:.1f}" y="{self.bottom + 37}" '
-            f'text-anchor="middle">{escape(x_label)}</text>'
-        )
-        if y_label:
-            y = self.top + self.height / 2
-            parts.append(
-                f'<text class="label" transform="translate(16 {y:.1f}) rotate(-90)" '
-                f'text-anchor="middle">{escape(y_label)}</text>'
-            )
-        return "".join(parts)
-
-
-def _line(box: _Box, one: Series, number: int) -> str:
+def _line(box: PlotBox, one: Series, number: int) -> str:
     colour = f"c{one.colour % COLOURS}"
     dash = _DASHES[(number // COLOURS) % len(_DASHES)]
     path = " ".join(f"{box.x(m.x):.1f},{box.y(m.y):.1f}" for m in one.marks)
@@ -331,7 +254,7 @@ def _line(box: _Box, one: Series, number: int) -> str:
     return "".join(parts)
 
 
-def _hover_areas(box: _Box, one: Series) -> str:
+def _hover_areas(box: PlotBox, one: Series) -> str:
     """Invisible discs that carry the tips of a line without dots."""
     return "".join(
         f'<circle class="hover" cx="{box.x(m.x):.1f}" cy="{box.y(m.y):.1f}" r="7"{_tip(m.tip)}/>'
@@ -353,7 +276,7 @@ def _dot(x: float, y: float, colour: str, number: int, tip: str) -> str:
     return f'<polygon class="dot {colour}" points="{path}"{_tip(tip)}/>'
 
 
-def _dot_row(box: _Box, name: str, mark: Mark, number: int, y: float) -> str:
+def _dot_row(box: PlotBox, name: str, mark: Mark, number: int, y: float) -> str:
     colour = f"c{number % COLOURS}"
     parts = [
         _row_name(name, y + 4),
@@ -370,7 +293,7 @@ def _dot_row(box: _Box, name: str, mark: Mark, number: int, y: float) -> str:
 
 
 def _steps(
-    box: _Box,
+    box: PlotBox,
     logs: Sequence[float],
     edges: Sequence[float],
     name: str,
@@ -394,7 +317,7 @@ def _steps(
     return line + f'points="{" ".join(points)}"/>' + "".join(hover)
 
 
-def _end_labels(labels: list[tuple[float, str, str]], box: _Box) -> list[str]:
+def _end_labels(labels: list[tuple[float, str, str]], box: PlotBox) -> list[str]:
     """Names beside the ends of lines, moved apart where they would touch."""
     placed: list[float] = []
     parts = []
@@ -439,27 +362,6 @@ def _class(kind: str) -> str:
 
 def _tip(text: str) -> str:
     return f' data-tip="{escape(text)}"' if text else ""
-
-
-def _named(values: Iterable[float]) -> list[tuple[float, str]]:
-    return [(value, f"{value:.10g}") for value in values]
-
-
-def _log_ticks(low: float, high: float) -> list[float]:
-    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    steps = (1,) if len(powers) > 5 else (1, 2, 5)
-    values = [m * 10.0**p for p in powers for m in steps]
-    return [value for value in values if low <= value <= high]
-
-
-def _range(values: Sequence[float], *, zero: bool) -> Span:
-    low, high = min(values, default=0.0), max(values, default=1.0)
-    if zero:
-        low = min(low, 0.0)
-    if high <= low:
-        high = low + 1.0
-    margin = 0.04 * (high - low)
-    return (low if zero else low - margin, high + margin)
 
 
 def _svg(parts: Iterable[str], width: float, height: float, title: str) -> Markup:

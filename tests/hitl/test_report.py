@@ -16,7 +16,7 @@ from annotations.rounds import EditCounts, LogEntry
 from hitl.cli import run
 from hitl.config import parse_config
 from hitl.project import Project
-from hitl.report import charts
+from hitl.report.axes import ticks
 from hitl.report.meshes import MAX_FACES, surface
 from hitl.report.page import embedded
 from hitl.report.pictures import BOTH, PREDICTION_ONLY, TRUTH_ONLY, draw
@@ -210,7 +210,7 @@ def test_hand_work_adds_up_and_gains_are_per_hour() -> None:
 def test_ticks_are_round_numbers(
     low: float, high: float, whole: bool, expected: list[float]
 ) -> None:
-    assert charts.ticks(low, high, whole=whole) == pytest.approx(expected)
+    assert ticks(low, high, whole=whole) == pytest.approx(expected)
 
 
 def test_an_empty_project_says_what_makes_each_part(tmp_path: Path) -> None:
