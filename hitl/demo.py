@@ -22,6 +22,7 @@ from hitl.ingest import AddRequest, add_stack, default_name
 from hitl.prediction import BOOTSTRAP, predict
 from hitl.presets import find_preset
 from hitl.project import Project
+from hitl.report.write import write_report
 from hitl.reporting import Reporter
 from hitl.training import train
 
@@ -47,10 +48,15 @@ class Demonstrated:
 
     project: Project
     evaluated: Evaluated
+    report: Path
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `--json` prints."""
-        return {"project": str(self.project.folder), **self.evaluated.to_dict()}
+        return {
+            "project": str(self.project.folder),
+            "report": str(self.report),
+            **self.evaluated.to_dict(),
+        }
 
     def tables(self) -> Any:
         """Return what is printed for people."""
@@ -60,6 +66,7 @@ class Demonstrated:
         pictures = "\n".join(f"  {picture}" for picture in self.evaluated.pictures)
         closing = (
             f"pictures of each result beside the truth:\n{pictures}\n"
+            f"all of it on one page, to open in a browser: {self.report}\n"
             f"look around: hitl status {folder}; hitl log {folder}"
         )
         return Group(self.evaluated.score_table(), closing)
@@ -72,7 +79,7 @@ def run_demo(
     minutes: float,
     reporter: Reporter,
 ) -> Demonstrated:
-    """Bootstrap, train, predict and evaluate in a new project.
+    """Bootstrap, train, predict, evaluate and report in a new project.
 
     Of each stack with labels, one half in y is learned from without its labels, and the other
     tests. The models see bootstrapped labels only.
@@ -117,7 +124,9 @@ def run_demo(
         tests = tuple(name for name, split in names if split == "test")
         predict(project, run, tests, None, reporter)
     reporter.step(f"hitl evaluate {folder}")
-    return Demonstrated(project, evaluate(project, (BOOTSTRAP, *runs), None, "test", reporter))
+    evaluated = evaluate(project, (BOOTSTRAP, *runs), None, "test", reporter)
+    reporter.step(f"hitl report {folder}")
+    return Demonstrated(project, evaluated, write_report(project, reporter).file)
 
 
 def free_folder() -> Path:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.base import TrainingSample
 from models.files import write_json
@@ -38,6 +39,9 @@ SIZE = (28, 112, 112)
 
 SCALE_ERROR = 0.2
 """Standard deviation of the logarithm by which a diameter is given wrongly in training."""
+
+DRAWN_OUTSIDE = 1.0
+"""People draw nuclei at the foot of the blur: by so many of the network's pixels too large."""
 
 FEWEST_OBJECTS = 3
 
@@ -65,13 +69,21 @@ def draw(seed: int) -> Drawn:
             stack = options.make(int(rng.integers(2**31)))
         except SyntheticError:
             continue
-        labels = resize(stack.labels, SIZE, linear=False)
+        labels = as_drawn(resize(stack.labels, SIZE, linear=False))
         if len(np.unique(labels)) > FEWEST_OBJECTS:
             image = resize(stack.image, SIZE, linear=True)
             known = np.ones(SIZE, bool)
             sample = TrainingSample(f"synthetic-{seed}", image, labels, known, NOMINAL_SPACING)
             return Drawn(sample, options)
     raise SyntheticError(f"seed {seed}: expected a volume with nuclei in 50 draws, got none")
+
+
+def as_drawn(labels: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """Return labels (Z, Y, X) at the network's voxel size, grown to where a person draws them."""
+    from skimage.segmentation import expand_labels
+
+    grown: NDArray[np.uint32] = expand_labels(labels, DRAWN_OUTSIDE, NOMINAL_SPACING)
+    return grown
 
 
 def draw_all(first: int, count: int) -> list[TrainingSample]:
