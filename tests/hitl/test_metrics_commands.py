@@ -17,7 +17,7 @@ from hitl.errors import HitlError, NothingToDoError, ProjectError
 from hitl.metrics import METRICS, score
 from hitl.project import Project
 from hitl.reporting import Silent
-from tests.hitl.test_metrics import blobs
+from tests.hitl.label_pairs import blobs
 
 SPACING = (2.0, 0.5, 0.5)
 

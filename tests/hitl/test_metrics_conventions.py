@@ -29,7 +29,7 @@ from hitl.metrics import (
     score,
 )
 from tests.conftest import real_data_folder
-from tests.hitl.test_metrics import blobs, box, label_pairs
+from tests.hitl.label_pairs import blobs, box, label_pairs
 
 SPACING = (1.1, 0.3, 0.25)
 

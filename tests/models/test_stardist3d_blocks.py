@@ -10,7 +10,7 @@ import pytest
 import zarr
 
 from models.errors import ImageError, ModelError
-from models.stardist3d import blocks, objects, segmenter
+from models.stardist3d import blocks, objects, segmenter, source
 from models.stardist3d.batches import PatchCutter, Targets
 from models.stardist3d.runfolder import RunSettings, new_network
 from models.stardist3d.runtime import import_stardist
@@ -118,13 +118,13 @@ def test_many_tiles_and_blocks_give_the_objects_of_the_whole_stack(
     one = loaded(network)
     whole = one.segment(image, SPACING)
     store = {"shape": image.shape, "chunks": (7, 32, 32)}
-    source = zarr.create_array(tmp_path / "image.zarr", dtype="u1", **store)
+    stored = zarr.create_array(tmp_path / "image.zarr", dtype="u1", **store)
     sink = zarr.create_array(tmp_path / "labels.zarr", dtype="u4", **store)
-    source[:] = image
+    stored[:] = image
     seen = []
     monkeypatch.setattr(blocks, "DRAWN_PER_PREDICTED", 1)
     told = one.segment_blocks(
-        source, sink, SPACING, tile_voxels=2**15, progress=lambda *call: seen.append(call)
+        stored, sink, SPACING, tile_voxels=2**15, progress=lambda *call: seen.append(call)
     )
     labels = np.asarray(sink[:])
     assert len(whole.confidence) > 15 and set(told.confidence) == set(np.unique(labels)) - {0}
@@ -181,8 +181,6 @@ class Pattern:
         self.largest = 0
 
     def __getitem__(self, box):
-        if isinstance(box, int):
-            return self.tile[box]
         if box[2].step:
             return self.tile[box]
         found = self.tile[box[0], box[1]][:, :, np.arange(box[2].start, box[2].stop) % 51]
@@ -195,6 +193,7 @@ class Pattern:
 
 def test_memory_does_not_grow_with_the_stack(network, perfect, monkeypatch):
     monkeypatch.setattr(blocks, "DRAWN_PER_PREDICTED", 1)
+    monkeypatch.setattr(source, "CHECKED_BOX", (12, 51, 51))
 
     def peak(length):
         stack = Pattern(length)
