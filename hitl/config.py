@@ -71,6 +71,19 @@ class SweepConfig(Frozen):
     grids: tuple[dict[str, list[Any]], ...] = ()
 
 
+class PredictionConfig(Frozen):
+    """How stacks are segmented by trained models.
+
+    Parameters
+    ----------
+    whole_up_to_voxels : int
+        Stacks of more voxels are segmented box by box, from the store into a file, by models that
+        can (StarDist); the default of 2²⁷ is 512 × 512 × 512.
+    """
+
+    whole_up_to_voxels: Annotated[int, Ge(0)] = 2**27
+
+
 class EvaluationConfig(Frozen):
     """How predictions are scored.
 
@@ -97,7 +110,7 @@ class ProjectConfig(Frozen):
         Who corrects, when a command does not say.
     preprocess : tuple of steps
         Applied in order to every image before a segmenter sees it.
-    bootstrap, postprocess, training, evaluation
+    bootstrap, postprocess, training, prediction, evaluation
         One section for each part of the work.
     sweep : mapping of str to SweepConfig
         What `hitl sweep` trains, by model.
@@ -113,6 +126,7 @@ class ProjectConfig(Frozen):
     postprocess: PostprocessConfig = PostprocessConfig()
     training: TrainingConfig = TrainingConfig()
     sweep: dict[str, SweepConfig] = Field(default_factory=dict)
+    prediction: PredictionConfig = PredictionConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
 
 

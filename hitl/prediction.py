@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,15 +14,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotations.formats import read_labels, write_labels_tiff
+from annotations.stacks import StackView
 from annotations.store import AnnotationStore
 from annotations.volume import Spacing
 from hitl import preprocess
+from hitl.blockwise import (
+    copy_file,
+    count_objects,
+    scratch_folder,
+    segment_to_file,
+    segment_view,
+    why_whole,
+)
 from hitl.bootstrap import make_segmenter, segment_stack
 from hitl.config import load_yaml, parse_config
 from hitl.errors import NothingToDoError, ProjectError
+from hitl.preprocess import PreprocessStep
 from hitl.project import Project, write_json
 from hitl.reporting import Reporter
-from models.base import Segmentation, Segmenter
+from models.base import BlockSegmenter, Progress, Segmentation, Segmenter
 from models.errors import CheckpointError
 from models.registry import SEGMENTERS, load_run
 
@@ -73,19 +85,83 @@ class RunSegmenter:
     segmenter: Segmenter
     preprocess: list[dict[str, Any]]
 
+    @property
+    def steps(self) -> tuple[PreprocessStep, ...]:
+        """The preprocessing, validated."""
+        return parse_config({"preprocess": self.preprocess}).preprocess
+
     def segment(
         self, image: NDArray[Any], spacing_um: Spacing, what: str, reporter: Reporter
     ) -> Segmentation:
         """Preprocess and segment one image of shape (Z, Y, X)."""
-        steps = parse_config({"preprocess": self.preprocess}).preprocess
         result = self.segmenter.segment(
-            preprocess.apply(steps, image),
-            spacing_um,
-            progress=lambda done, total, step: reporter.progress(done, total, f"{what}: {step}"),
+            preprocess.apply(self.steps, image), spacing_um, progress=_told(reporter, what)
         )
-        for note in result.notes:
-            reporter.note(f"{self.name}, {what}: {note}")
+        self._pass_on(result.notes, what, reporter)
         return result
+
+    def segment_stack(
+        self, view: StackView, whole_up_to: int, scratch: Path, reporter: Reporter
+    ) -> Segmentation:
+        """Segment a stack of the store; a large one is read box by box, its labels are held.
+
+        Parameters
+        ----------
+        view : StackView
+        whole_up_to : int
+            Voxels up to which a stack is read whole.
+        scratch : Path
+            An existing folder in which a large preprocessed image waits.
+        reporter : Reporter
+        """
+        info = view.info
+        blocks = self.by_blocks(view, whole_up_to, reporter)
+        if blocks is None:
+            return self.segment(view.read_channel(), info.spacing_um, info.name, reporter)
+        labels = np.zeros(info.zyx, np.uint32)
+        with scratch_folder(scratch) as folder:
+            told = _told(reporter, info.name)
+            found = segment_view(blocks, self.steps, view, labels, folder, told)
+        self._pass_on(found.notes, info.name, reporter)
+        return Segmentation(labels, found.confidence, notes=found.notes)
+
+    def segment_to_file(
+        self, view: StackView, blocks: BlockSegmenter, file: Path, reporter: Reporter
+    ) -> int:
+        """Segment a large stack into a label TIFF; return the number of objects."""
+        told = _told(reporter, view.info.name)
+        found = segment_to_file(blocks, self.steps, view, file, told)
+        self._pass_on(found.notes, view.info.name, reporter)
+        return len(found.confidence)
+
+    def by_blocks(
+        self, view: StackView, whole_up_to: int, reporter: Reporter
+    ) -> BlockSegmenter | None:
+        """Return the segmenter where the stack is large and need not be read whole."""
+        voxels = math.prod(view.info.zyx)
+        if voxels <= whole_up_to:
+            return None
+        why = why_whole(self.segmenter, self.steps, view.info.dtype)
+        if why is None:
+            assert isinstance(self.segmenter, BlockSegmenter)
+            return self.segmenter
+        _note_whole(view.info.name, voxels, why, reporter)
+        return None
+
+    def _pass_on(self, notes: Iterable[str], what: str, reporter: Reporter) -> None:
+        for note in notes:
+            reporter.note(f"{self.name}, {what}: {note}")
+
+
+def _told(reporter: Reporter, what: str) -> Progress:
+    return lambda done, total, step: reporter.progress(done, total, f"{what}: {step}")
+
+
+def _note_whole(stack: str, voxels: int, why: str, reporter: Reporter) -> None:
+    reporter.note(
+        f"{stack}: all {voxels:,} voxels are read into memory, though they are more than "
+        f"prediction.whole_up_to_voxels: {why}"
+    )
 
 
 def run_segmenter(folder: Path) -> RunSegmenter:
@@ -148,31 +224,80 @@ class Predictor:
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
     def segment(self, store: AnnotationStore, stack: str) -> NDArray[np.uint32]:
-        """Segment one stack."""
-        if self._run is None:
-            config = self._project.config
-            return segment_stack(store, stack, config, self._segmenter, self._reporter).labels
+        """Segment one stack, which is read whole."""
         view = store.stack(stack)
-        image, spacing_um = view.read_channel(), view.info.spacing_um
-        return self._run.segment(image, spacing_um, stack, self._reporter).labels
+        if self._run is not None:
+            image = view.read_channel()
+            return self._run.segment(image, view.info.spacing_um, stack, self._reporter).labels
+        voxels = math.prod(view.info.zyx)
+        if voxels > self._project.config.prediction.whole_up_to_voxels:
+            why = "only trained runs can segment box by box"
+            _note_whole(stack, voxels, why, self._reporter)
+        config = self._project.config
+        return segment_stack(store, stack, config, self._segmenter, self._reporter).labels
+
+    def segment_to_file(
+        self, store: AnnotationStore, stack: str, file: Path
+    ) -> tuple[int, NDArray[np.uint32] | None]:
+        """Segment one stack into a label TIFF; return the number of objects, and labels if held.
+
+        Stacks of more than the config's `prediction.whole_up_to_voxels` go box by box where the
+        model and the preprocessing allow it; a note says where they do not.
+        """
+        view = store.stack(stack)
+        if self._run is not None:
+            limit = self._project.config.prediction.whole_up_to_voxels
+            blocks = self._run.by_blocks(view, limit, self._reporter)
+            if blocks is not None:
+                return self._run.segment_to_file(view, blocks, file, self._reporter), None
+        labels = self.segment(store, stack)
+        write_labels_tiff(file, labels, view.info.spacing_um, overwrite=True)
+        return int(np.count_nonzero(np.unique(labels))), labels
+
+
+@dataclass(frozen=True)
+class PredictedFile:
+    """A label file of the project.
+
+    Parameters
+    ----------
+    file : Path
+    objects : int
+    labels : ndarray of uint32, shape (Z, Y, X), optional
+        None where they were never in memory.
+    """
+
+    file: Path
+    objects: int
+    labels: NDArray[np.uint32] | None = None
+
+
+def predicted_file(
+    project: Project, store: AnnotationStore, predictor: Predictor, stack: str
+) -> PredictedFile:
+    """Return the label file of one stack, made now or by an equal earlier prediction."""
+    folder = project.folder / "predictions" / predictor.name
+    file, about = folder / f"{stack}.tif", folder / f"{stack}.json"
+    fingerprint = predictor.fingerprint(store, stack)
+    if file.is_file() and about.is_file():
+        known = json.loads(about.read_text())
+        if known.get("fingerprint") == fingerprint:
+            objects = known.get("objects")
+            return PredictedFile(file, count_objects(file) if objects is None else objects)
+        about.unlink()
+    folder.mkdir(parents=True, exist_ok=True)
+    objects, labels = predictor.segment_to_file(store, stack, file)
+    made = {"fingerprint": fingerprint, "model": predictor.name, "stack": stack}
+    write_json(about, {**made, "objects": objects})
+    return PredictedFile(file, objects, labels)
 
 
 def cached_prediction(
     project: Project, store: AnnotationStore, predictor: Predictor, stack: str
 ) -> tuple[NDArray[np.uint32], Path]:
     """Return the labels of one stack, segmented now or taken from an equal earlier prediction."""
-    folder = project.folder / "predictions" / predictor.name
-    file, about = folder / f"{stack}.tif", folder / f"{stack}.json"
-    fingerprint = predictor.fingerprint(store, stack)
-    if file.is_file() and about.is_file():
-        if json.loads(about.read_text()).get("fingerprint") == fingerprint:
-            return read_labels(file), file
-        about.unlink()
-    labels = predictor.segment(store, stack)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_labels_tiff(file, labels, store.stack(stack).info.spacing_um, overwrite=True)
-    write_json(about, {"fingerprint": fingerprint, "model": predictor.name, "stack": stack})
-    return labels, file
+    made = predicted_file(project, store, predictor, stack)
+    return (read_labels(made.file) if made.labels is None else made.labels), made.file
 
 
 def predict(
@@ -202,11 +327,10 @@ def predict(
     predictor = Predictor(project, model, reporter)
     files, objects = {}, {}
     for name in names:
-        labels, file = cached_prediction(project, store, predictor, name)
+        made = predicted_file(project, store, predictor, name)
         if name in targets:
             targets[name].parent.mkdir(parents=True, exist_ok=True)
-            write_labels_tiff(targets[name], labels, store.stack(name).info.spacing_um)
-            file = targets[name]
-        files[name] = str(file)
-        objects[name] = int(np.count_nonzero(np.unique(labels)))
+            copy_file(made.file, targets[name])
+        files[name] = str(targets.get(name, made.file))
+        objects[name] = made.objects
     return Predicted(predictor.name, files, objects)

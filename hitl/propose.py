@@ -187,8 +187,8 @@ def _segment(
 ) -> Segmentation:
     if source.run is None:
         return segment_stack(store, info.name, project.config, source.segmenter, reporter)
-    image = store.stack(info.name).read_channel()
-    return source.run.segment(image, info.spacing_um, info.name, reporter)
+    limit = project.config.prediction.whole_up_to_voxels
+    return source.run.segment_stack(store.stack(info.name), limit, project.folder, reporter)
 
 
 def _refuse_nothing(model: str, found: dict[str, Segmentation], reporter: Reporter) -> None:

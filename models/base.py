@@ -86,6 +86,77 @@ class Segmenter(Protocol):
         ...
 
 
+class BlockSource(Protocol):
+    """What an image is read from box by box: a NumPy array, a memory map, a zarr array."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape (Z, Y, X)."""
+        ...
+
+    def __getitem__(self, box: Any) -> Any: ...
+
+
+class LabelSink(Protocol):
+    """What labels are written to: a NumPy array, a memory map, a zarr array."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape (Z, Y, X)."""
+        ...
+
+    def __setitem__(self, box: Any, labels: Any) -> None: ...
+
+
+@dataclass(frozen=True)
+class BlockSegmentation:
+    """What was written to a sink.
+
+    Parameters
+    ----------
+    confidence : mapping of int to float
+        Confidence of each object; its keys are the ids in the sink.
+    notes : tuple of str
+        What the user must be told.
+    """
+
+    confidence: Mapping[int, float]
+    notes: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class BlockSegmenter(Segmenter, Protocol):
+    """A segmenter that need not hold the stack: it finds the objects of `segment` box by box."""
+
+    def segment_blocks(
+        self,
+        source: BlockSource,
+        sink: LabelSink,
+        spacing_um: Spacing,
+        *,
+        progress: Progress = no_progress,
+    ) -> BlockSegmentation:
+        """Segment a stack that is larger than memory into an array on disk.
+
+        Parameters
+        ----------
+        source : array of integer or float, shape (Z, Y, X)
+            Read in boxes, in any order and more than once.
+        sink : array of uint32, shape (Z, Y, X)
+            Every voxel is written.
+        spacing_um : (float, float, float)
+            Voxel size (z, y, x) in µm.
+        progress : callable, optional
+
+        Raises
+        ------
+        ImageError
+            When the image is not 3D, holds NaN or infinite voxels, or is constant, or the sink
+            has another shape.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class TrainingSample:
     """One labelled image, or part of one.

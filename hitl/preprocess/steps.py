@@ -16,6 +16,12 @@ from hitl.errors import HitlError
 
 Image = NDArray[Any]
 
+STRETCHED = (np.uint8, np.uint16, np.float16, np.float32, np.float64)
+"""What `percentile_stretch` takes."""
+
+COUNTED = (np.uint8, np.uint16)
+"""What `histogram_stretch` takes."""
+
 
 class PreprocessError(HitlError):
     """An image that a preprocessing step cannot take, or an option without meaning."""
@@ -41,8 +47,10 @@ def to_uint8(image: Image, *, low: float = 0.0, high: float = 100.0) -> NDArray[
     PreprocessError
         When the image is not 3D or not finite, or both percentiles are the same intensity.
     """
-    _require(image, "to_uint8")
-    return _stretch(image, "to_uint8", _levels(image, "to_uint8", low, high), np.dtype(np.uint8))
+    require(image, "to_uint8")
+    return stretch_between(
+        image, "to_uint8", _levels(image, "to_uint8", low, high), np.dtype(np.uint8)
+    )
 
 
 def suppress_background(image: Image, *, below: int = 7) -> NDArray[np.uint8]:
@@ -63,7 +71,7 @@ def suppress_background(image: Image, *, below: int = 7) -> NDArray[np.uint8]:
     PreprocessError
         When the image is not a 3D uint8 array.
     """
-    _require(image, "suppress_background", np.uint8)
+    require(image, "suppress_background", np.uint8)
     return np.where(image >= below, image, 0).astype(np.uint8)
 
 
@@ -86,7 +94,7 @@ def gamma(image: Image, *, gamma: float = 1.0) -> Image:
     PreprocessError
         When the image is not 3D, of another dtype, or `gamma` is not positive.
     """
-    _require(image, "gamma", np.uint8, np.uint16)
+    require(image, "gamma", np.uint8, np.uint16)
     if not gamma > 0:
         raise PreprocessError(f"gamma: expected a number over 0, got {gamma}")
     top = np.iinfo(image.dtype).max
@@ -117,7 +125,7 @@ def clahe(image: Image, *, grid: int = 8, clip_limit: float = 2.0) -> Image:
     PreprocessError
         When the image is not 3D or of another dtype, or the grid finer than the slice.
     """
-    _require(image, "clahe", np.uint8, np.uint16)
+    require(image, "clahe", np.uint8, np.uint16)
     if not 1 <= grid <= min(image.shape[1:]):
         raise PreprocessError(
             f"clahe: expected a grid of 1 up to {min(image.shape[1:])} tiles (the slice's shorter "
@@ -151,7 +159,7 @@ def median(image: Image, *, size: int = 3) -> Image:
     if size < 3 or size % 2 == 0:
         raise PreprocessError(f"median: expected an odd size (3, 5, 7, …), got {size}")
     allowed = (np.uint8, np.uint16, np.float32) if size <= 5 else (np.uint8,)
-    _require(image, "median" if size <= 5 else f"median of size {size}", *allowed)
+    require(image, "median" if size <= 5 else f"median of size {size}", *allowed)
     import cv2
 
     return _each_slice(image, lambda plane: cv2.medianBlur(plane, size))
@@ -176,7 +184,7 @@ def subtract_tophat(image: Image, *, radius: int = 2) -> Image:
     PreprocessError
         When the image is not 3D, of another dtype, or `radius` is under 1.
     """
-    _require(image, "subtract_tophat", np.uint8, np.uint16, np.float32)
+    require(image, "subtract_tophat", np.uint8, np.uint16, np.float32)
     if radius < 1:
         raise PreprocessError(f"subtract_tophat: expected a radius of 1 or more, got {radius}")
     import cv2
@@ -207,8 +215,10 @@ def percentile_stretch(image: Image, *, low: float = 5.0, high: float = 98.0) ->
         same intensity.
     """
     name = "percentile_stretch"
-    _require(image, name, np.uint8, np.uint16, np.float16, np.float32, np.float64)
-    return _stretch(image, name, _levels(image, name, low, high), _stretched_dtype(image))
+    require(image, name, *STRETCHED)
+    return stretch_between(
+        image, name, _levels(image, name, low, high), stretched_dtype(image.dtype)
+    )
 
 
 def histogram_stretch(image: Image, *, min_count: int = 0) -> Image:
@@ -229,24 +239,35 @@ def histogram_stretch(image: Image, *, min_count: int = 0) -> Image:
     PreprocessError
         When the image is not 3D, of another dtype, or fewer than two levels are left.
     """
-    _require(image, "histogram_stretch", np.uint8, np.uint16)
-    levels = np.flatnonzero(np.bincount(image.ravel()) > min_count)
+    require(image, "histogram_stretch", *COUNTED)
+    ends = occupied_ends(np.bincount(image.ravel()), min_count)
+    return stretch_between(image, "histogram_stretch", ends, image.dtype)
+
+
+def occupied_ends(counts: NDArray[Any], min_count: int) -> tuple[float, float]:
+    """Return the lowest and highest level with more than `min_count` voxels.
+
+    Raises
+    ------
+    PreprocessError
+        When fewer than two levels are left.
+    """
+    levels = np.flatnonzero(counts > min_count)
     if levels.size < 2:
         raise PreprocessError(
             f"histogram_stretch: expected two or more intensities with over {min_count} voxels, "
             f"got {levels.size}; lower min_count"
         )
-    ends = float(levels[0]), float(levels[-1])
-    return _stretch(image, "histogram_stretch", ends, image.dtype)
+    return float(levels[0]), float(levels[-1])
 
 
 def maximum_projection(image: Image) -> Image:
     """Return the maximum along z, shape (Y, X), of an image of shape (Z, Y, X)."""
-    _require(image, "maximum_projection")
+    require(image, "maximum_projection")
     return np.asarray(image.max(axis=0))
 
 
-def _require(image: Image, step: str, *dtypes: type[np.generic]) -> None:
+def require(image: Image, step: str, *dtypes: type[np.generic]) -> None:
     """Refuse an image of another shape or dtype; no `dtypes`: any integer or float."""
     if image.ndim != 3 or 0 in image.shape:
         raise PreprocessError(f"{step}: expected a 3D image (Z, Y, X), got shape {image.shape}")
@@ -273,6 +294,11 @@ def _levels(image: Image, step: str, low: float, high: float) -> tuple[float, fl
         first, last = float(image.min()), float(image.max())
     else:
         first, last = (float(value) for value in np.percentile(image, (low, high)))
+    return finite_ends(first, last, step)
+
+
+def finite_ends(first: float, last: float, step: str) -> tuple[float, float]:
+    """Return two intensities; PreprocessError where one is NaN or infinite."""
     if not np.isfinite(last - first):
         raise PreprocessError(
             f"{step}: expected finite intensities, got NaN or infinite voxels; "
@@ -281,11 +307,14 @@ def _levels(image: Image, step: str, low: float, high: float) -> tuple[float, fl
     return first, last
 
 
-def _stretched_dtype(image: Image) -> np.dtype[Any]:
-    return image.dtype if image.dtype.kind == "u" else np.dtype(np.float32)
+def stretched_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return what `percentile_stretch` makes of a dtype."""
+    return dtype if dtype.kind == "u" else np.dtype(np.float32)
 
 
-def _stretch(image: Image, step: str, ends: tuple[float, float], dtype: np.dtype[Any]) -> Image:
+def stretch_between(
+    image: Image, step: str, ends: tuple[float, float], dtype: np.dtype[Any]
+) -> Image:
     """Map `ends` linearly to 0 and the largest value of `dtype` (1 for floats), clipped."""
     first, last = ends
     if not last > first:

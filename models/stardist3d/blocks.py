@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Progress, no_progress
+from models.base import BlockSegmentation, LabelSink, Progress, no_progress
 from models.stardist3d.objects import (
     Candidates,
     TileBudget,
@@ -26,33 +25,6 @@ from models.stardist3d.source import NetworkView
 
 DRAWN_PER_PREDICTED = 8
 """Voxels of a block of labels for each voxel of a tile, whose layers take far more memory."""
-
-
-class LabelSink(Protocol):
-    """What labels are written to: a NumPy array, a memory map, a zarr array."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape (Z, Y, X)."""
-        ...
-
-    def __setitem__(self, box: Any, labels: Any) -> None: ...
-
-
-@dataclass(frozen=True)
-class BlockSegmentation:
-    """What was written to the sink.
-
-    Parameters
-    ----------
-    confidence : mapping of int to float
-        Probability of each object; its keys are the ids in the sink.
-    notes : tuple of str
-        What the user must be told.
-    """
-
-    confidence: Mapping[int, float]
-    notes: tuple[str, ...] = ()
 
 
 def segment_into(

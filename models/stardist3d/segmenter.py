@@ -8,9 +8,18 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from models.base import Progress, Segmentation, Spacing, check_image, no_progress
+from models.base import (
+    BlockSegmentation,
+    BlockSource,
+    LabelSink,
+    Progress,
+    Segmentation,
+    Spacing,
+    check_image,
+    no_progress,
+)
 from models.errors import ImageError
-from models.stardist3d.blocks import BlockSegmentation, LabelSink, segment_into
+from models.stardist3d.blocks import segment_into
 from models.stardist3d.objects import (
     TILE_VOXELS,
     TileBudget,
@@ -27,7 +36,7 @@ from models.stardist3d.runfolder import (
     weights_sha256,
 )
 from models.stardist3d.samples import resampled, rescaling
-from models.stardist3d.source import ImageSource, NetworkView
+from models.stardist3d.source import NetworkView
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +118,7 @@ class StarDist3DSegmenter:
 
     def segment_blocks(
         self,
-        source: ImageSource,
+        source: BlockSource,
         sink: LabelSink,
         spacing_um: Spacing,
         *,

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+import itertools
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from models.base import Progress, no_progress
+from models.base import BlockSource, Progress, no_progress
 from models.errors import ImageError
 from models.stardist3d.plan import Factors, Triple
 from models.stardist3d.samples import Normalisation
 
-
-class ImageSource(Protocol):
-    """What an image is read from: a NumPy array, a memory map, a zarr array."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape (Z, Y, X)."""
-        ...
-
-    def __getitem__(self, box: Any) -> Any: ...
+CHECKED_BOX = (16, 512, 512)
+"""Box that is looked at at once: whole chunks of a store, which else were unpacked repeatedly."""
 
 
 class NetworkView:
@@ -48,7 +40,7 @@ class NetworkView:
 
     def __init__(
         self,
-        source: ImageSource,
+        source: BlockSource,
         normalisation: Normalisation,
         scale: Factors | None = None,
         progress: Progress = no_progress,
@@ -96,13 +88,18 @@ class NetworkView:
         return self._normalisation.stretch(np.asarray(self._source[box]), *self._limits)
 
     def _check(self, progress: Progress) -> None:
-        """Refuse what `models.base.check_image` refuses, slice by slice."""
+        """Refuse what `models.base.check_image` refuses, box by box."""
         lowest, highest = np.inf, -np.inf
-        depth = self.image_shape[0]
-        for z in range(depth):
-            progress(z, depth, "reading")
-            plane = np.asarray(self._source[z])
-            low, high = float(plane.min()), float(plane.max())
+        starts = [range(0, n, s) for n, s in zip(self.image_shape, CHECKED_BOX, strict=True)]
+        corners = list(itertools.product(*starts))
+        for done, corner in enumerate(corners):
+            progress(done, len(corners), "reading")
+            box = tuple(
+                slice(a, min(a + s, n))
+                for a, s, n in zip(corner, CHECKED_BOX, self.image_shape, strict=True)
+            )
+            part = np.asarray(self._source[box])
+            low, high = float(part.min()), float(part.max())
             if not (np.isfinite(low) and np.isfinite(high)):
                 raise ImageError(
                     "image: expected finite intensities, got NaN or infinite voxels; "

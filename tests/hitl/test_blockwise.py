@@ -28,7 +28,7 @@ from models.registry import RUN_LOADERS
 from tests.annotations.store_sources import SPACING_UM, ArraySource
 from tests.hitl.fake_model import BRIGHT, SHAPE, Bench, make_bench
 
-ROUGH = (6, 24, 110)
+ROUGH = (6, 24, 220)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,9 +98,8 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     return made
 
 
-@pytest.fixture
-def largest_read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Voxels of every read of the store's image."""
+def counted_reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Count the voxels of every read of the store's image; reading a whole one fails the test."""
     sizes: list[int] = []
     plain = Channel.__getitem__
 
@@ -149,14 +148,15 @@ def left_over(project: Project) -> list[Path]:
     "steps", [(), ({"step": "to_uint8", "low": 1, "high": 99.5}, {"step": "median"})]
 )
 def test_a_large_stack_gets_the_labels_of_a_small_one(
-    bench: Bench, tmp_path: Path, steps: tuple[dict[str, Any], ...], largest_read: list[int],
+    bench: Bench,
+    tmp_path: Path,
+    steps: tuple[dict[str, Any], ...],
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     run = run_of(bench, "blocks", *steps)
-    with monkeypatch.context() as small:
-        small.undo()
-        expected, count = whole_labels(bench.project, run, tmp_path / "whole")
-    assert count > 30 and not largest_read
+    expected, count = whole_labels(bench.project, run, tmp_path / "whole")
+    reads = counted_reads(monkeypatch)
+    assert count > 30
     monkeypatch.setattr("hitl.preprocess.streaming.SLICES", 4)
     steps_told = []
     reporter = Silent()
@@ -165,7 +165,7 @@ def test_a_large_stack_gets_the_labels_of_a_small_one(
     done = predict(project, run, (), tmp_path / "out", reporter)
     np.testing.assert_array_equal(read_labels(tmp_path / "out" / "learn.tif"), expected)
     assert done.objects["learn"] == count == count_objects(Path(done.files["learn"]))
-    assert 0 < max(largest_read) <= 4 * SHAPE[1] * SHAPE[2]
+    assert 0 < max(reads) <= 4 * SHAPE[1] * SHAPE[2]
     assert "fake-0001, learn: looked box by box" in reporter.notes
     assert {"learn: looking", "learn: writing"} <= set(steps_told)
     assert sorted(path.name for path in left_over(project)) == ["learn.json", "learn.tif"]
@@ -180,9 +180,7 @@ def test_at_the_limit_a_stack_is_read_whole(bench: Bench, monkeypatch: pytest.Mo
     predict(limited(bench.project, int(np.prod(SHAPE))), run, (), None, Silent())
 
 
-def test_an_equal_prediction_is_taken_again_and_others_read_it(
-    bench: Bench, tmp_path: Path
-) -> None:
+def test_an_equal_prediction_is_taken_again_and_read(bench: Bench, tmp_path: Path) -> None:
     run = run_of(bench, "blocks")
     project = limited(bench.project, 0)
     first = predict(project, run, (), None, Silent())
@@ -255,14 +253,15 @@ def test_an_interrupted_copy_leaves_nothing(
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_proposals_are_the_same(bench: Bench, largest_read: list[int]) -> None:
+def test_proposals_are_the_same(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads = counted_reads(monkeypatch)
     run = run_of(bench, "blocks", {"step": "to_uint8"})
     done = propose(limited(bench.project, 0), run, (), Silent())
     labels = np.asarray(bench.project.store().stack("learn").labels[...])
     image = np.asarray(bench.project.store().stack("learn").image[0])
     np.testing.assert_array_equal(labels > 0, image > BRIGHT)
     assert done.stacks[0].added == len(np.unique(labels)) - 1 > 30
-    assert largest_read and not list(bench.project.folder.glob(".blocks*"))
+    assert reads and not list(bench.project.folder.glob(".blocks*"))
 
 
 def cancelled(at: str) -> Silent:
@@ -322,18 +321,18 @@ def stardist(
 
 
 def test_stardist_in_a_project(
-    stardist: Callable[[int], Project], tmp_path: Path, request: pytest.FixtureRequest
+    stardist: Callable[[int], Project], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = stardist(2**27)
     predict(project, "fake-0001", ("rough",), tmp_path / "whole", Silent())
     expected = read_labels(tmp_path / "whole" / "rough.tif")
     (project.folder / "predictions" / "fake-0001" / "rough.json").unlink()
-    reads: list[int] = request.getfixturevalue("largest_read")
+    reads = counted_reads(monkeypatch)
     done = predict(stardist(100), "fake-0001", ("rough",), tmp_path / "out", Silent())
     found = read_labels(tmp_path / "out" / "rough.tif")
     assert done.objects["rough"] == len(np.unique(expected)) - 1 > 5
     assert np.mean(found == expected) > 0.999
-    assert len(reads) > 5 and max(reads) < 0.8 * np.prod(ROUGH)
+    assert len(reads) > 5 and max(reads) < 0.5 * np.prod(ROUGH)
 
 
 @pytest.mark.parametrize("at", ["reading", "predicting", "drawing"])
