@@ -27,6 +27,7 @@ from models.base import BlockSegmentation, BlockSegmenter, Progress, Segmentatio
 from models.registry import RUN_LOADERS
 from tests.annotations.store_sources import SPACING_UM, ArraySource
 from tests.hitl.fake_model import BRIGHT, SHAPE, Bench, make_bench
+from tests.models.tiny_stardist import write_tiny_run
 
 ROUGH = (6, 24, 220)
 
@@ -281,20 +282,8 @@ def cancelled(at: str) -> Silent:
 @pytest.fixture(scope="module")
 def stardist_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files of a StarDist run whose tiny network is not trained."""
-    from models.stardist3d import runfolder
-    from models.stardist3d.runtime import import_stardist
-
-    stardist = import_stardist()
-    config = stardist.models.Config3D(
-        rays=stardist.rays.Rays_GoldenSpiral(16, anisotropy=(2.0, 1.0, 1.0)),
-        anisotropy=(2.0, 1.0, 1.0), grid=(1, 2, 2), unet_n_depth=1, unet_n_filter_base=2,
-        net_conv_after_unet=2, unet_n_conv_per_depth=1,
-    )  # fmt: skip
     folder = tmp_path_factory.mktemp("stardist")
-    network = runfolder.new_network(folder, config)
-    runfolder.write_thresholds(folder, network, 0.5, 0.1)
-    runfolder.write_settings(folder, runfolder.RunSettings())
-    runfolder.save_weights(network.keras_model, folder / runfolder.BEST_WEIGHTS)
+    write_tiny_run(folder)
     return folder
 
 

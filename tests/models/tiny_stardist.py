@@ -1,0 +1,23 @@
+"""A StarDist run whose network is so small that stacks of a few thousand voxels have tiles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def write_tiny_run(folder: Path) -> None:
+    """Write the run's files; the network is not trained and finds objects in any noise."""
+    from models.stardist3d import runfolder
+    from models.stardist3d.runtime import import_stardist
+
+    stardist = import_stardist()
+    config = stardist.models.Config3D(
+        rays=stardist.rays.Rays_GoldenSpiral(16, anisotropy=(2.0, 1.0, 1.0)),
+        anisotropy=(2.0, 1.0, 1.0), grid=(1, 2, 2), unet_n_depth=1, unet_n_filter_base=2,
+        net_conv_after_unet=2, unet_n_conv_per_depth=1,
+    )  # fmt: skip
+    stardist.tf.random.set_seed(0)
+    network = runfolder.new_network(folder, config)
+    runfolder.write_thresholds(folder, network, 0.5, 0.1)
+    runfolder.write_settings(folder, runfolder.RunSettings())
+    runfolder.save_weights(network.keras_model, folder / runfolder.BEST_WEIGHTS)
