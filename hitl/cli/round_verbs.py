@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, cast
 
@@ -9,6 +10,7 @@ import typer
 
 from hitl.cli.app import AxesOption, JsonOption, ProjectArgument, StackOption, app
 from hitl.cli.console import console
+from hitl.errors import NothingToDoError
 
 PANEL = "Correction rounds"
 Format = Literal["tiff", "labkit", "cellpose", "rois", "ome-zarr", "coded"]
@@ -20,19 +22,65 @@ AnnotatorOption = Annotated[
 ]
 
 
+class ErrorKind(StrEnum):
+    """A kind of error; typer takes no list of literals."""
+
+    MERGED = "merged"
+    SPLIT = "split"
+    MISSED = "missed"
+    SPURIOUS = "spurious"
+    SHIFTED = "shifted"
+
+
+ErrorsModelOption = Annotated[
+    str | None,
+    typer.Option("--model", metavar="RUN", help="Whose errors; the run in use, else the best."),
+]
+
+
 @app.command(rich_help_panel=PANEL)
 def queue(
     project: ProjectArgument,
     stack: StackOption = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="Entries to list.")] = 20,
+    errors: Annotated[
+        bool, typer.Option("--errors", help="List what a model got wrong in an evaluation instead.")
+    ] = False,
+    model: ErrorsModelOption = None,
+    kind: Annotated[
+        list[ErrorKind] | None,
+        typer.Option("--kind", help="Only this kind of error (repeatable)."),
+    ] = None,
+    evaluation: Annotated[
+        int | None, typer.Option("--evaluation", metavar="N", help="The newest if not given.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """List what to correct next, and why: the largest expected error first."""
     from hitl.project import Project
-    from hitl.queue.project import build_queue
 
+    if not errors and not (model is None and kind is None and evaluation is None):
+        raise typer.BadParameter("--model, --kind and --evaluation go with --errors")
+    stacks = tuple(stack or ())
     with console(as_json) as out:
-        found = build_queue(Project.open(project), tuple(stack or ()), limit, out)
+        opened = Project.open(project)
+        if errors:
+            from hitl.queue.mistakes import list_mistakes
+
+            listed = list_mistakes(
+                opened,
+                stacks,
+                reporter=out,
+                model=model,
+                evaluation=evaluation,
+                kinds=kind or (),
+                limit=limit,
+            )
+            out.result(listed.to_dict(), listed.tables())
+            return
+        from hitl.queue.project import build_queue
+
+        found = build_queue(opened, stacks, limit, out)
         out.result(found.to_dict(), found.table())
 
 
@@ -44,20 +92,39 @@ def correct(
     limit: Annotated[
         int, typer.Option("--limit", min=0, help="Queue entries; 0: all proposals, unranked.")
     ] = 50,
+    errors: Annotated[
+        bool, typer.Option("--errors", help="Begin with what a model got wrong in an evaluation.")
+    ] = False,
+    model: ErrorsModelOption = None,
 ) -> None:
     """Correct a stack in a napari window; a draft is kept until a round is committed."""
     from hitl.annotator import annotator_of
     from hitl.project import Project
     from hitl.queue.project import build_queue
+    from hitl.review.evaluated import mistakes_on
     from hitl.review.window import check_display, open_window
 
     with console(False) as out:
         opened = Project.open(project)
         check_display()
-        entries = build_queue(opened, (stack,), limit, out).entries if limit else None
+        mistakes = None
+        try:
+            mistakes = mistakes_on(opened, stack, model)
+        except NothingToDoError:
+            # Asked for, it must be there; otherwise the window says how to get it.
+            if errors or model is not None:
+                raise
+        ranked = limit and not errors
+        entries = build_queue(opened, (stack,), limit, out).entries if ranked else None
         window = open_window(
-            opened, stack, annotator=annotator_of(opened, annotator), queue=entries
+            opened,
+            stack,
+            annotator=annotator_of(opened, annotator),
+            queue=entries,
+            mistakes=mistakes,
         )
+        if errors:
+            window.toggle_mistakes()
         window.run()
 
 

@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 from hitl.errors import HitlError
-from hitl.review.agenda import QueueEntry
+from hitl.review.agenda import Agenda, QueueEntry
 from hitl.review.desk import ReviewDesk
 from hitl.review.history import Operation
 
 if TYPE_CHECKING:
+    from hitl.review.evaluated import MistakeList
     from hitl.review.layers import ReviewLayers
+    from hitl.review.mistakes import MistakeAgenda, MistakeLayers
     from hitl.review.widget import ReviewWidget
 
 Mode = Literal["look", "merge", "split", "paint", "box"]
@@ -27,6 +29,17 @@ PROMPTS: dict[Mode, str] = {
     "paint": "New object: paint it in each slice, or in some and press I. N or Esc ends.",
     "box": "Checked box: click on a corner, go to another slice, click on the opposite one.",
 }
+NO_ERRORS = (
+    "No evaluation has scored this stack. `hitl evaluate PROJECT --split …` scores stacks that are "
+    "labelled by hand everywhere; then open it again."
+)
+CHANGED = (
+    "Only the places are shown: the labels, or what the model predicted, have changed since "
+    "evaluation"
+)
+LOCKED = (
+    "A test stack: its labels are only looked at beside a model's errors. E goes back to the queue."
+)
 _JITTER_PX = 4.0
 
 
@@ -37,11 +50,43 @@ class ReviewControls:
     desk: ReviewDesk
     layers: ReviewLayers
     widget: ReviewWidget
+    mistakes: MistakeList | None = None
+    mistake_agenda: MistakeAgenda
+    mistake_layers: MistakeLayers
+    shows_mistakes: bool = False
     mode: Mode = "look"
     selected: int = 0
 
     def __init__(self) -> None:
         self.picked: list[Any] = []
+
+    @property
+    def agenda(self) -> Agenda:
+        """The list that is shown: of the errors, or of what to correct."""
+        return self.mistake_agenda if self.shows_mistakes else self.desk.session.agenda
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether nothing can be edited: a test stack is not corrected towards a model."""
+        return self.shows_mistakes and self.mistakes is not None and self.mistakes.read_only
+
+    def toggle_mistakes(self) -> None:
+        """Change between the errors of a model and what to correct."""
+        if self.mistakes is None:
+            self.widget.say(NO_ERRORS, alert=True)
+            return
+        self._leave()
+        self.shows_mistakes = not self.shows_mistakes
+        self.layers.labels.editable = not self.is_locked
+        self.mistake_layers.show(self.shows_mistakes)
+        # What was scored is checked everywhere: its tint would only hide the outlines.
+        self.layers.show_checked(not self.shows_mistakes)
+        self._list()
+        self.go_to(self.agenda.row)
+        if self.is_locked:
+            self.widget.say(LOCKED)
+        elif self.shows_mistakes and self.mistakes.predicted is None:
+            self.widget.say(f"{CHANGED} {self.mistakes.evaluation}.", alert=True)
 
     def accept(self) -> None:
         """Accept the selected object and go on."""
@@ -71,7 +116,8 @@ class ReviewControls:
         if self.mode == "paint":
             self._leave()
             return
-        self._enter("paint")
+        if not self._enter("paint"):
+            return
         self.layers.activate()
         self.layers.labels.selected_label = self.desk.session.new_id()
         self.layers.labels.mode = "paint"
@@ -99,15 +145,15 @@ class ReviewControls:
 
     def next(self) -> None:
         """Go to the next object of the queue that nobody has seen to."""
-        self._show(self.desk.session.agenda.next())
+        self._show(self.agenda.next())
 
     def previous(self) -> None:
         """Go one object back."""
-        self._show(self.desk.session.agenda.previous())
+        self._show(self.agenda.previous())
 
     def go_to(self, row: int) -> None:
         """Go to a row of the queue."""
-        self._show(self.desk.session.agenda.go(row))
+        self._show(self.agenda.go(row))
 
     def cancel(self) -> None:
         """Leave what was begun."""
@@ -204,10 +250,27 @@ class ReviewControls:
             self.select(int(self.layers.labels.selected_label))
         self._changed(operation)
 
-    def _enter(self, mode: Mode) -> None:
+    def _enter(self, mode: Mode) -> bool:
         self._leave()
+        if self._refuses():
+            return False
         self.mode = mode
         self.widget.say(PROMPTS[mode])
+        return True
+
+    def _list(self) -> None:
+        """Fill the table with the list that is looked at."""
+        if self.mistakes is not None and self.shows_mistakes:
+            from hitl.review.mistakes import listing_of
+
+            self.widget.show_queue(self.mistake_agenda, listing_of(self.mistakes))
+        else:
+            self.widget.show_queue(self.desk.session.agenda)
+
+    def _refuses(self) -> bool:
+        if self.is_locked:
+            self.widget.say(LOCKED, alert=True)
+        return self.is_locked
 
     def _leave(self, *, keep_text: bool = False) -> None:
         self.mode = "look"
@@ -218,6 +281,8 @@ class ReviewControls:
             self.widget.say(PROMPTS["look"])
 
     def _do(self, edit: Callable[[], Operation], said: str = "") -> Operation | None:
+        if self._refuses():
+            return None
         try:
             operation = edit()
         except HitlError as error:
@@ -234,11 +299,11 @@ class ReviewControls:
             self.layers.outline(self.selected)
         text = f"{said}{operation.text}"
         self.widget.say(text[0].upper() + text[1:] + ".")
-        self.widget.show_progress(self.desk.session.agenda)
+        self.widget.show_progress(self.agenda)
         self._refresh_text()
 
     def _advance(self) -> None:
-        current = self.desk.session.agenda.current
+        current = self.agenda.current
         if current is not None and current.id == self.selected:
             text = self.widget.prompt.text()
             self.next()
@@ -248,12 +313,14 @@ class ReviewControls:
 
     def _show(self, entry: QueueEntry | None) -> None:
         self._leave()
-        self.widget.show_progress(self.desk.session.agenda)
+        self.widget.show_progress(self.agenda)
         if entry is None:
             self.select(0)
             return
         self.layers.look_at(entry.position_zyx)
-        if entry.id is None:
+        if self.shows_mistakes:
+            self.mistake_layers.point_out(self.agenda.row)
+        elif entry.id is None:
             self.layers.mark([entry.position_zyx])
         self.select(self._meant(entry))
 
@@ -264,7 +331,7 @@ class ReviewControls:
     def _refresh_text(self) -> None:
         session = self.desk.session
         self.widget.object_line.setText(session.describe(self.selected))
-        entry = session.agenda.current
+        entry = self.agenda.current
         listed = entry is not None and self._meant(entry) == self.selected
         self.widget.why_line.setText(entry.why if entry is not None and listed else "")
         done = ", ".join(f"{count} {kind}" for kind, count in session.changes().items())

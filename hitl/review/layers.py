@@ -73,6 +73,7 @@ class ReviewLayers:
             face_color="#ffd54f",
             border_color="black",
         )
+        self._shows_checked = True
         self.labels.preserve_labels = True
         viewer.scale_bar.visible = True
         viewer.dims.axis_labels = ("z", "y", "x")
@@ -115,10 +116,16 @@ class ReviewLayers:
         self.selected.data = mask
         self.selected.translate = np.array(corner) * self.session.spacing_um
 
+    def show_checked(self, shown: bool) -> None:
+        """Show or hide what is checked; in the volume it is hidden anyway."""
+        self._shows_checked = shown
+        self.checked.visible = shown and self.viewer.dims.ndisplay == 2
+
     def _turn(self) -> None:
         """Look at the volume from aside, at nothing but image and objects."""
         flat = self.viewer.dims.ndisplay == 2
-        self.checked.visible = self.selected.visible = flat
+        self.selected.visible = flat
+        self.checked.visible = flat and self._shows_checked
         self.labels.opacity = _OPACITY_2D if flat else _OPACITY_3D
         if not flat:
             self.camera.angles = _VIEW_3D

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QBrush, QColor, QFont
@@ -27,7 +28,7 @@ from qtpy.QtWidgets import (
 
 from hitl.review.agenda import Agenda, QueueEntry
 
-_COLUMNS = ("", "object", "conf.", "why")
+_WIDTHS = (22, 62, 50)
 _DONE, _ALERT = "#7a8290", "#ff8a65"
 _NO_FOCUS = Qt.FocusPolicy.NoFocus
 
@@ -51,6 +52,34 @@ class Action:
     keys: tuple[str, ...]
     hint: str
     run: Callable[[], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """How the table shows a list.
+
+    Parameters
+    ----------
+    columns : (str, str, str)
+        Headings, after that of what is seen to.
+    cells : callable
+        From an entry to their texts.
+    colour : callable
+        Of an entry's first cell; None for that of the theme.
+    title : str
+        What is said of the number that are seen to.
+    empty : str
+        What is said when nothing is listed.
+    width : int
+        Of the first cell, in pixels.
+    """
+
+    columns: tuple[str, str, str]
+    cells: Callable[[Any], tuple[str, str, str]]
+    colour: Callable[[Any], str | None] = lambda _entry: None
+    title: str
+    empty: str
+    width: int = _WIDTHS[1]
 
 
 class ReviewWidget(QWidget):
@@ -78,6 +107,8 @@ class ReviewWidget(QWidget):
         layout.setSpacing(8)
         self.title = _label(title, bold=True)
         self.left = _label("")
+        self.left.setTextFormat(Qt.TextFormat.PlainText)
+        self._listing = QUEUE
         self.table = _queue_table()
         self._cells: list[list[QTableWidgetItem]] = []
         self.table.cellClicked.connect(lambda row, _column: on_row(row))
@@ -100,17 +131,19 @@ class ReviewWidget(QWidget):
             layout.addWidget(part)
         layout.addWidget(self.commit)
 
-    def show_queue(self, agenda: Agenda) -> None:
-        """Fill the table with a queue."""
+    def show_queue(self, agenda: Agenda, listing: Listing | None = None) -> None:
+        """Fill the table with a list; that of what to correct when no other is given."""
+        self._listing = listing or QUEUE
+        self.table.setHorizontalHeaderLabels(("", *self._listing.columns))
+        self.table.setColumnWidth(1, self._listing.width)
         self.table.setRowCount(len(agenda.entries))
         self._cells = []
         for row, entry in enumerate(agenda.entries):
             self._cells.append([])
-            texts = ("", name_of(entry), percent(entry.confidence), entry.why)
-            for column, text in enumerate(texts):
+            for column, text in enumerate(("", *self._listing.cells(entry))):
                 item = QTableWidgetItem(text)
                 item.setToolTip(entry.why)
-                if column in (1, 2):
+                if column == 2 or (column == 1 and self._listing is QUEUE):
                     item.setTextAlignment(
                         Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
                     )
@@ -120,17 +153,20 @@ class ReviewWidget(QWidget):
 
     def show_progress(self, agenda: Agenda) -> None:
         """Mark what is done, and where the cursor is."""
-        for row, cells in enumerate(self._cells):
+        for row, (cells, entry) in enumerate(zip(self._cells, agenda.entries, strict=True)):
             done = agenda.is_done(row)
             cells[0].setText("✓" if done else "")
             for cell in cells:
                 cell.setForeground(QBrush(QColor(_DONE)) if done else QBrush())
+            colour = self._listing.colour(entry)
+            if colour is not None:
+                cells[1].setForeground(QBrush(QColor(colour)))
         if agenda.entries:
             self.table.setCurrentCell(agenda.row, 1)
             self.table.scrollToItem(self._cells[agenda.row][1])
         total = len(agenda.entries)
-        seen = f"{total - agenda.left} of {total} in the queue seen to"
-        self.left.setText(seen if total else "The queue is empty")
+        seen = f"{total - agenda.left} of {total} {self._listing.title}"
+        self.left.setText(seen if total else self._listing.empty)
 
     def say(self, text: str, *, alert: bool = False) -> None:
         """Show what to do next, or what cannot be done."""
@@ -183,6 +219,15 @@ def percent(confidence: float | None) -> str:
     return f"{100 * confidence:.0f} %" if known and confidence is not None else "–"
 
 
+QUEUE = Listing(
+    columns=("object", "conf.", "why"),
+    cells=lambda entry: (name_of(entry), percent(entry.confidence), entry.why),
+    title="in the queue seen to",
+    empty="The queue is empty",
+)
+"""What to correct."""
+
+
 def _label(text: str, *, bold: bool = False) -> QLabel:
     label = QLabel(text)
     label.setWordWrap(True)
@@ -214,8 +259,7 @@ def _buttons(actions: Sequence[Action]) -> QGridLayout:
 
 
 def _queue_table() -> QTableWidget:
-    table = QTableWidget(0, len(_COLUMNS))
-    table.setHorizontalHeaderLabels(_COLUMNS)
+    table = QTableWidget(0, len(_WIDTHS) + 1)
     table.setFocusPolicy(_NO_FOCUS)
     table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
     table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
@@ -226,7 +270,7 @@ def _queue_table() -> QTableWidget:
     assert rows is not None and header is not None, "a table widget is made with both headers"
     rows.hide()
     rows.setDefaultSectionSize(24)
-    for column, width in ((0, 22), (1, 62), (2, 50)):
+    for column, width in enumerate(_WIDTHS):
         header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
         table.setColumnWidth(column, width)
     header.setStretchLastSection(True)

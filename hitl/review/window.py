@@ -19,6 +19,7 @@ from hitl.review.commit import Summary
 from hitl.review.controls import ReviewControls
 from hitl.review.desk import DeskOptions, ReviewDesk
 from hitl.review.errors import WindowError
+from hitl.review.evaluated import MistakeList
 
 AUTOSAVE_S = 3.0
 """Seconds between two looks at whether the draft must be written."""
@@ -35,6 +36,7 @@ def open_window(
     annotator: str,
     queue: Sequence[QueueEntry] | None = None,
     options: DeskOptions | None = None,
+    mistakes: MistakeList | None = None,
 ) -> ReviewWindow:
     """Open the correction window at a stack; call `run` on it to wait until it is closed.
 
@@ -47,6 +49,8 @@ def open_window(
     queue : sequence of QueueEntry, optional
         What to look at; the proposed objects by confidence when not given.
     options : DeskOptions, optional
+    mistakes : MistakeList, optional
+        A model's errors on the stack; a key changes between them and the queue.
 
     Raises
     ------
@@ -58,7 +62,7 @@ def open_window(
     check_display()
     desk = ReviewDesk.open(project, stack, annotator=annotator, queue=queue, options=options)
     try:
-        return ReviewWindow(desk)
+        return ReviewWindow(desk, mistakes)
     except BaseException:
         desk.close()
         raise
@@ -117,13 +121,15 @@ class ReviewWindow(ReviewControls):
     ----------
     desk : ReviewDesk
         Open; closing the window closes it.
+    mistakes : MistakeList, optional
     """
 
-    def __init__(self, desk: ReviewDesk) -> None:
+    def __init__(self, desk: ReviewDesk, mistakes: MistakeList | None = None) -> None:
         import napari
         from qtpy.QtCore import QTimer
 
         from hitl.review.layers import ReviewLayers
+        from hitl.review.mistakes import MistakeAgenda, MistakeLayers
         from hitl.review.widget import Action, ReviewWidget
 
         self.desk = desk
@@ -131,14 +137,19 @@ class ReviewWindow(ReviewControls):
         title = f"{desk.stack} — {desk.annotator}"
         self.viewer = napari.Viewer(title=f"Correct {title}")
         self.layers = ReviewLayers(self.viewer, desk.session)
+        self.mistakes = mistakes
+        if mistakes is not None:
+            self.mistake_agenda = MistakeAgenda(mistakes.entries)
+            self.mistake_layers = MistakeLayers(self.viewer, mistakes, desk.session.spacing_um)
+            self.layers.activate()
         self.actions = [Action(*row) for row in self._actions()]
         self.widget = ReviewWidget(title, self.actions, self.go_to, self.commit)
         self.dock = self.viewer.window.add_dock_widget(
             self.widget, name="Correct", area="right", add_vertical_stretch=False
         )
         self._bind()
-        self.widget.show_queue(desk.session.agenda)
-        self.go_to(desk.session.agenda.row)
+        self._list()
+        self.go_to(self.agenda.row)
         if desk.notice:
             self.widget.say(f"{desk.notice[0].upper()}{desk.notice[1:]}.")
         self._timer = QTimer()
@@ -172,6 +183,8 @@ class ReviewWindow(ReviewControls):
         from hitl.review.widget import CommitDialog
 
         self._leave()
+        if self._refuses():
+            return
         try:
             summary = self.desk.summary()
             if summary.is_empty:
@@ -187,8 +200,8 @@ class ReviewWindow(ReviewControls):
             return
         self.layers.show(self.desk.session)
         self.widget.saved.setText("")
-        self.widget.show_queue(self.desk.session.agenda)
-        self.go_to(self.desk.session.agenda.row)
+        self._list()
+        self.go_to(self.agenda.row)
         self.widget.say(f"Round {done.round} is committed: {done.summary.words()}.")
 
     def _actions(self) -> Iterator[tuple[str, tuple[str, ...], str, Callable[[], None]]]:
@@ -204,6 +217,7 @@ class ReviewWindow(ReviewControls):
         yield "Redo", ("Control-Shift-Z",), "Do it again", self.redo
         yield "Next", ("Space",), "The next object that nobody has seen to", self.next
         yield "Previous", ("Shift-Space",), "One object back", self.previous
+        yield "Errors", ("E",), "What a model got wrong here, and back", self.toggle_mistakes
         yield "2D / 3D", ("D",), "Change between slices and the volume", self.toggle_3d
         yield "Cancel", ("Escape",), "Leave what was begun", self.cancel
 
@@ -211,7 +225,8 @@ class ReviewWindow(ReviewControls):
         keys = {key: action.run for action in self.actions for key in action.keys}
         keys["Enter"] = keys["Return"] = self.confirm
         # The active layer's keys come before the viewer's: both get them.
-        for owner in (self.viewer, *self.layers.all):
+        errors = self.mistake_layers.all if self.mistakes is not None else []
+        for owner in (self.viewer, *self.layers.all, *errors):
             for key, run in keys.items():
                 owner.bind_key(key, _ignoring_owner(run), overwrite=True)
         self.layers.labels.events.paint.connect(self._painted)

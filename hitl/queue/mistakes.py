@@ -1,0 +1,370 @@
+"""What a model got wrong on hand-labelled stacks: every place, its kind, and how wrong it is."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from annotations.stacks import StackInfo
+from hitl.errors import ProjectError
+from hitl.project import Project
+from hitl.queue.evaluated import EvaluatedModel, find_evaluated, read_scored
+from hitl.reporting import Reporter
+from hitl.tables import plain_table
+
+KINDS: Mapping[str, str] = {
+    "merged": "one object covers several nuclei",
+    "split": "a nucleus is cut into several objects",
+    "missed": "nothing is predicted at a nucleus",
+    "spurious": "an object where there is no nucleus",
+    "shifted": "found, but the outline fits badly",
+}
+"""The kinds of error, as `hitl.metrics.taxonomy.Taxonomy` tells them apart, for people."""
+
+_Row = tuple[str, ...]
+_COLUMNS: _Row = ("", "stack", "error", "nuclei", "predicted", "z, y, x", "wrong by", "IoU", "why")
+_MOST_IDS = 6
+_SMALL, _LARGE = 0.5, 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mistake:
+    """One place where a model is wrong.
+
+    Parameters
+    ----------
+    stack : str
+    kind : str
+        One of `KINDS`.
+    truth_ids, pred_ids : tuple of int
+        Of the hand-made labels and of the prediction; empty where there is none.
+    position_zyx : (int, int, int)
+        Voxel nearest to the centroid of the case, inside the stack.
+    position_um : (float, float, float)
+    wrong : float
+        How wrong it is, in nuclei: 1 - evaluation score, added up over the nuclei of the place;
+        1 for a spurious object.
+    iou : float or None
+        The lowest, of these nuclei with what overlaps them best; None for a spurious object.
+    volume_um3 : float or None
+        Of the nuclei; None for a spurious object.
+    at_border : bool
+        A nucleus of the place is cut by the stack's border.
+    why : str
+        In plain words.
+    """
+
+    stack: str
+    kind: str
+    truth_ids: tuple[int, ...]
+    pred_ids: tuple[int, ...]
+    position_zyx: tuple[int, int, int]
+    position_um: tuple[float, float, float]
+    wrong: float
+    iou: float | None
+    volume_um3: float | None
+    at_border: bool
+    why: str
+
+    @property
+    def id(self) -> int | None:
+        """The first of the nuclei, None for a spurious object."""
+        return self.truth_ids[0] if self.truth_ids else None
+
+    @property
+    def confidence(self) -> float | None:
+        """None: an evaluation keeps no confidence."""
+        return None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain types for JSON."""
+        lists = ("truth_ids", "pred_ids", "position_zyx", "position_um")
+        return {**asdict(self), **{key: list(getattr(self, key)) for key in lists}}
+
+
+@dataclass(frozen=True)
+class Mistakes:
+    """The errors of one model in one evaluation.
+
+    Parameters
+    ----------
+    found : EvaluatedModel
+    listed : tuple of Mistake
+        The most wrong first.
+    kinds : mapping of str to (int, float)
+        Of every kind that occurs, on the same stacks: places, and the sum of `wrong` there.
+    stale : tuple of str
+        Stacks whose labels or prediction are no longer those that were scored.
+    """
+
+    found: EvaluatedModel
+    listed: tuple[Mistake, ...]
+    kinds: Mapping[str, tuple[int, float]]
+    stale: tuple[str, ...]
+
+    @property
+    def total(self) -> int:
+        """Errors in all, listed or not."""
+        return sum(places for places, _ in self.kinds.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `--json` prints."""
+        found = self.found
+        return {
+            "evaluation": found.number,
+            "made": found.made,
+            "split": found.split,
+            "round": found.round,
+            "model": found.model,
+            "stacks": list(found.stacks),
+            "stale": list(self.stale),
+            "total": self.total,
+            "kinds": {k: {"places": n, "wrong": sum_} for k, (n, sum_) in self.kinds.items()},
+            "errors": [{"rank": n, **m.to_dict()} for n, m in enumerate(self.listed, start=1)],
+        }
+
+    def tables(self) -> Any:
+        """Return what is printed for people: what kinds there are, then the places."""
+        from rich.console import Group
+        from rich.markup import escape
+
+        found = self.found
+        whose = f"{found.model} on {', '.join(found.stacks)}"
+        which = f"evaluation {found.number} of {found.made[:10]}, split {found.split}"
+        if not self.total:
+            return escape(f"{whose}: every nucleus is matched and nothing is spurious ({which})")
+        kinds = plain_table(
+            ("error", "places", "wrong by", "that is"),
+            [
+                (kind, str(places), f"{wrong:.1f} nuclei", KINDS[kind])
+                for kind, (places, wrong) in self.kinds.items()
+            ],
+            title=escape(f"errors of {whose} ({which})"),
+            right=("places", "wrong by"),
+        )
+        return Group(kinds, self._places(), escape(self._advice()))
+
+    def _places(self) -> Any:
+        from rich.markup import escape
+
+        columns = _COLUMNS
+        rows: list[_Row] = [
+            (
+                str(number),
+                escape(m.stack),
+                m.kind,
+                _ids(m.truth_ids) or "–",
+                _ids(m.pred_ids) or "–",
+                ", ".join(map(str, m.position_zyx)),
+                f"{m.wrong:.2f}",
+                "–" if m.iou is None else f"{m.iou:.2f}",
+                m.why,
+            )
+            for number, m in enumerate(self.listed, start=1)
+        ]
+        if len(self.found.stacks) == 1:
+            # The title says it, and the room is needed.
+            columns, rows = _without(columns, 1), [_without(row, 1) for row in rows]
+        return plain_table(
+            columns,
+            rows,
+            title=f"{len(self.listed)} of {self.total} places, the worst first",
+            right=("", "wrong by", "IoU"),
+        )
+
+    def _advice(self) -> str:
+        stack = self.listed[0].stack if self.listed else next(iter(self.found.stacks))
+        look = f"look at them: hitl correct PROJECT {stack} --errors"
+        if self.found.split != "test":
+            return look
+        return (
+            f"{look} (read-only: nothing is learned from test stacks); then correct what is alike "
+            "in the others: hitl queue PROJECT"
+        )
+
+
+def list_mistakes(
+    project: Project,
+    stacks: Sequence[str],
+    *,
+    reporter: Reporter,
+    model: str | None = None,
+    evaluation: int | None = None,
+    kinds: Collection[str] = (),
+    limit: int | None = None,
+) -> Mistakes:
+    """List what a model got wrong in an evaluation.
+
+    Parameters
+    ----------
+    project : Project
+    stacks : sequence of str
+        Only these; all that were scored when empty.
+    reporter : Reporter
+        Told of stacks that have changed since they were scored.
+    model : str, optional
+        When not given the one in use, else the best in score.
+    evaluation : int, optional
+        Its number; the newest that has the stacks and the model when not given.
+    kinds : collection of str
+        Only these of `KINDS`; all when empty.
+    limit : int, optional
+        Places to list; all when not given.
+
+    Raises
+    ------
+    NothingToDoError
+        No such evaluation.
+    ProjectError
+        A damaged file.
+    UnknownStackError
+        No such stack.
+    """
+    store = project.store()
+    infos = {info.name: info for info in store.stacks()}
+    for name in stacks:
+        store.stack(name)
+    found = find_evaluated(project, stacks, model, evaluation)
+    mistakes: list[Mistake] = []
+    stale = []
+    for number, (name, scores) in enumerate(found.stacks.items()):
+        reporter.progress(number, len(found.stacks), f"errors on {name}")
+        if name not in infos:
+            reporter.note(f"{name} was scored, but is no longer in the project; it is left out")
+            continue
+        mistakes += of_stack(infos[name], scores, found)
+        if read_scored(project, found, name) is None:
+            stale.append(name)
+            reporter.note(
+                f"{name}: its labels, or what {found.model} predicted, are no longer those of "
+                f"evaluation {found.number}; run `hitl evaluate` again"
+            )
+    chosen = [m for m in in_order(mistakes) if not kinds or m.kind in kinds]
+    return Mistakes(found, tuple(chosen[:limit]), _by_kind(mistakes), tuple(stale))
+
+
+def in_order(mistakes: Iterable[Mistake]) -> tuple[Mistake, ...]:
+    """Sort, the most wrong first; the order is fixed."""
+    return tuple(sorted(mistakes, key=_order))
+
+
+def _order(mistake: Mistake) -> tuple[Any, ...]:
+    """Most wrong first; many are wrong by just one nucleus: of these the larger come first."""
+    place = (mistake.stack, mistake.truth_ids, mistake.pred_ids)
+    return (-mistake.wrong, -(mistake.volume_um3 or 0.0), *place)
+
+
+def _by_kind(mistakes: Sequence[Mistake]) -> dict[str, tuple[int, float]]:
+    found = {
+        kind: [m.wrong for m in mistakes if m.kind == kind]
+        for kind in KINDS
+        if any(m.kind == kind for m in mistakes)
+    }
+    counted = {kind: (len(wrong), round(sum(wrong), 4)) for kind, wrong in found.items()}
+    return dict(sorted(counted.items(), key=lambda item: -item[1][1]))
+
+
+def of_stack(info: StackInfo, scores: Mapping[str, Any], found: EvaluatedModel) -> list[Mistake]:
+    """Return what a model got wrong on one stack, in the evaluation's order.
+
+    Raises
+    ------
+    ProjectError
+        The evaluation's file is damaged.
+    """
+    try:
+        rows = {int(row["id"]): row for row in scores["objects"]}
+        usual = float(np.median([row["volume_voxels"] for row in rows.values()] or [1]))
+        wrong = [case for case in scores["cases"] if case["kind"] != "matched"]
+        made = [_mistake(info, case, rows, usual) for case in wrong]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ProjectError(
+            f"evaluations/{found.number}/scores.json: expected the errors of {found.model} on "
+            f"{info.name}, got something else ({error!r}); delete the folder and run "
+            "`hitl evaluate` again"
+        ) from error
+    return [mistake for mistake in made if mistake is not None]
+
+
+def _mistake(
+    info: StackInfo,
+    case: Mapping[str, Any],
+    rows: Mapping[int, Mapping[str, Any]],
+    usual_voxels: float,
+) -> Mistake | None:
+    """Make an entry of a case; None where none of its nuclei counts."""
+    kind = str(case["kind"])
+    if kind not in KINDS:
+        raise ValueError(f"kind {kind}")
+    truth_ids, pred_ids = (tuple(map(int, case[key])) for key in ("truth_ids", "pred_ids"))
+    known = [rows[i] for i in truth_ids if i in rows]
+    if not known and kind != "spurious":
+        return None
+    z, y, x = (
+        min(max(round(float(at)), 0), size - 1)
+        for at, size in zip(case["centroid_zyx"], info.zyx, strict=True)
+    )
+    voxels = sum(int(row["volume_voxels"]) for row in known)
+    dz, dy, dx = info.spacing_um
+    reasons = [
+        _words(kind, truth_ids, pred_ids, known),
+        *_unusual(known, usual_voxels),
+        *(["at the border"] if any(row["at_border"] for row in known) else []),
+    ]
+    return Mistake(
+        stack=info.name,
+        kind=kind,
+        truth_ids=truth_ids,
+        pred_ids=pred_ids,
+        position_zyx=(z, y, x),
+        position_um=(z * dz, y * dy, x * dx),
+        wrong=round(sum(1 - float(row["score"]) for row in known), 4) if known else 1.0,
+        iou=min((float(row["iou"]) for row in known), default=None),
+        volume_um3=voxels * float(np.prod(info.spacing_um)) if known else None,
+        at_border=any(row["at_border"] for row in known),
+        why="; ".join(reasons),
+    )
+
+
+def _words(
+    kind: str,
+    truth_ids: tuple[int, ...],
+    pred_ids: tuple[int, ...],
+    known: Sequence[Mapping[str, Any]],
+) -> str:
+    match kind:
+        case "merged":
+            return f"object {_ids(pred_ids)} covers {len(truth_ids)} nuclei"
+        case "split":
+            return f"nucleus {_ids(truth_ids)} is cut into {len(pred_ids)} objects"
+        case "missed":
+            if float(known[0]["iou"]) > 0:
+                return f"object {int(known[0]['best_id'])} only grazes the nucleus"
+            return "nothing there"
+        case "spurious":
+            return "no nucleus there"
+    if known and known[0]["kind"] != "shifted":
+        return f"one object too many: nucleus {_ids(truth_ids)} is {known[0]['kind']} already"
+    return "the outline does not fit"
+
+
+def _unusual(known: Sequence[Mapping[str, Any]], usual_voxels: float) -> list[str]:
+    """Say so where a lone nucleus is small or large: often that is why it was not found."""
+    if len(known) != 1:
+        return []
+    times = float(known[0]["volume_voxels"]) / usual_voxels
+    if _SMALL < times < _LARGE:
+        return []
+    return [f"{times:.2g} times the usual volume"]
+
+
+def _without(row: _Row, column: int) -> _Row:
+    return row[:column] + row[column + 1 :]
+
+
+def _ids(ids: Sequence[int]) -> str:
+    more = ", …" if len(ids) > _MOST_IDS else ""
+    return ", ".join(map(str, ids[:_MOST_IDS])) + more
