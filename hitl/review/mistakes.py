@@ -95,6 +95,8 @@ class MistakeLayers:
             face_color=[COLOURS[kind] for kind in kinds] or "white",
             symbol=[SYMBOLS[kind] for kind in kinds] or "disc",
             border_color="black",
+            # In the volume they are seen through the objects that they lie in.
+            blending="translucent_no_depth",
             features={"error": kinds, "why": [m.why for m in found.entries]},
         )
         self.points.editable = False
