@@ -10,7 +10,7 @@ import typer
 
 from hitl.cli.app import AxesOption, JsonOption, ProjectArgument, StackOption, app
 from hitl.cli.console import console
-from hitl.errors import NothingToDoError
+from hitl.errors import NothingToDoError, ProjectError
 
 PANEL = "Correction rounds"
 Format = Literal["tiff", "labkit", "cellpose", "rois", "ome-zarr", "coded"]
@@ -110,10 +110,12 @@ def correct(
         mistakes = None
         try:
             mistakes = mistakes_on(opened, stack, model)
-        except NothingToDoError:
-            # Asked for, it must be there; otherwise the window says how to get it.
+        except (NothingToDoError, ProjectError) as error:
+            # Asked for, it must be there; otherwise labels can be corrected all the same.
             if errors or model is not None:
                 raise
+            if isinstance(error, ProjectError):
+                out.note(str(error))
         ranked = limit and not errors
         entries = build_queue(opened, (stack,), limit, out).entries if ranked else None
         window = open_window(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
+from annotations.errors import AnnotationError
 from hitl.errors import HitlError
 from hitl.review.agenda import Agenda, QueueEntry
 from hitl.review.desk import ReviewDesk
@@ -52,8 +53,9 @@ class ReviewControls:
     widget: ReviewWidget
     mistakes: MistakeList | None = None
     mistake_agenda: MistakeAgenda
-    mistake_layers: MistakeLayers
+    mistake_layers: MistakeLayers | None = None
     shows_mistakes: bool = False
+    _open_mistakes: Callable[[MistakeList], None]
     mode: Mode = "look"
     selected: int = 0
 
@@ -76,6 +78,13 @@ class ReviewControls:
             self.widget.say(NO_ERRORS, alert=True)
             return
         self._leave()
+        if self.mistake_layers is None:
+            try:
+                self._open_mistakes(self.mistakes)
+            except (HitlError, AnnotationError, OSError) as error:
+                self.widget.say(f"What {self.mistakes.model} predicted: {error}", alert=True)
+                return
+            assert self.mistake_layers is not None
         self.shows_mistakes = not self.shows_mistakes
         self.layers.labels.editable = not self.is_locked
         self.mistake_layers.show(self.shows_mistakes)
@@ -85,7 +94,7 @@ class ReviewControls:
         self.go_to(self.agenda.row)
         if self.is_locked:
             self.widget.say(LOCKED)
-        elif self.shows_mistakes and self.mistakes.predicted is None:
+        if self.shows_mistakes and self.mistake_layers.predicted is None:
             self.widget.say(f"{CHANGED} {self.mistakes.evaluation}.", alert=True)
 
     def accept(self) -> None:
@@ -318,7 +327,7 @@ class ReviewControls:
             self.select(0)
             return
         self.layers.look_at(entry.position_zyx)
-        if self.shows_mistakes:
+        if self.shows_mistakes and self.mistake_layers is not None:
             self.mistake_layers.point_out(self.agenda.row)
         elif entry.id is None:
             self.layers.mark([entry.position_zyx])
@@ -326,7 +335,14 @@ class ReviewControls:
 
     def _meant(self, entry: QueueEntry) -> int:
         """Return the id of an entry's object, or of what is where one may be missing."""
-        return int(self.desk.session.labels[entry.position_zyx]) if entry.id is None else entry.id
+        stale = (
+            self.shows_mistakes
+            and self.mistake_layers is not None
+            and self.mistake_layers.predicted is None
+        )
+        # Ids of labels that have changed since may be those of others now.
+        here = int(self.desk.session.labels[entry.position_zyx])
+        return here if entry.id is None or stale else entry.id
 
     def _refresh_text(self) -> None:
         session = self.desk.session

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,17 +24,18 @@ class MistakeList:
         Its number.
     entries : tuple of Mistake
         The most wrong first.
-    predicted : ndarray of uint32, shape (Z, Y, X), or None
-        What was scored; None where it, or the labels, are no longer the same.
     read_only : bool
         The stack is of split test: nobody corrects hand-made labels towards a model.
+    read_predicted : callable
+        Reads what was scored, of uint32 and shape (Z, Y, X); None where it, or the labels, are no
+        longer the same. Not read before it is asked for: it is as large as the stack.
     """
 
     model: str
     evaluation: str
     entries: tuple[Mistake, ...]
-    predicted: NDArray[np.uint32] | None = field(repr=False)
     read_only: bool
+    read_predicted: Callable[[], NDArray[np.uint32] | None] = field(repr=False)
 
 
 def mistakes_on(project: Project, stack: str, model: str | None = None) -> MistakeList:
@@ -57,6 +59,9 @@ def mistakes_on(project: Project, stack: str, model: str | None = None) -> Mista
     info = project.store().stack(stack).info
     found = find_evaluated(project, (stack,), model, None)
     entries = in_order(of_stack(info, found.stacks[stack], found))
-    scored = read_scored(project, found, stack)
-    predicted = None if scored is None else scored[1]
-    return MistakeList(found.model, found.number, entries, predicted, info.split == "test")
+
+    def read_predicted() -> NDArray[np.uint32] | None:
+        scored = read_scored(project, found, stack)
+        return None if scored is None else scored[1]
+
+    return MistakeList(found.model, found.number, entries, info.split == "test", read_predicted)

@@ -69,17 +69,23 @@ class MistakeLayers:
     viewer : napari viewer
     found : MistakeList
     spacing_um : (float, float, float)
+
+    Raises
+    ------
+    AnnotationError, OSError
+        What was predicted cannot be read.
     """
 
     def __init__(self, viewer: Any, found: MistakeList, spacing_um: Spacing) -> None:
+        labels = found.read_predicted()
         self._viewer = viewer
         self._found = found
         self._shown = False
         place: dict[str, Any] = {"scale": spacing_um, "units": ("um", "um", "um")}
         self.predicted: Any = None
-        if found.predicted is not None:
+        if labels is not None:
             self.predicted = viewer.add_labels(
-                found.predicted, name=f"predicted by {found.model}", opacity=1.0, **place
+                labels, name=f"predicted by {found.model}", opacity=1.0, **place
             )
             self.predicted.contour = 1
             self.predicted.editable = False

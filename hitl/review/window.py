@@ -129,7 +129,6 @@ class ReviewWindow(ReviewControls):
         from qtpy.QtCore import QTimer
 
         from hitl.review.layers import ReviewLayers
-        from hitl.review.mistakes import MistakeAgenda, MistakeLayers
         from hitl.review.widget import Action, ReviewWidget
 
         self.desk = desk
@@ -138,15 +137,12 @@ class ReviewWindow(ReviewControls):
         self.viewer = napari.Viewer(title=f"Correct {title}")
         self.layers = ReviewLayers(self.viewer, desk.session)
         self.mistakes = mistakes
-        if mistakes is not None:
-            self.mistake_agenda = MistakeAgenda(mistakes.entries)
-            self.mistake_layers = MistakeLayers(self.viewer, mistakes, desk.session.spacing_um)
-            self.layers.activate()
         self.actions = [Action(*row) for row in self._actions()]
         self.widget = ReviewWidget(title, self.actions, self.go_to, self.commit)
         self.dock = self.viewer.window.add_dock_widget(
             self.widget, name="Correct", area="right", add_vertical_stretch=False
         )
+        self._bind_keys([self.viewer, *self.layers.all])
         self._bind()
         self._list()
         self.go_to(self.agenda.row)
@@ -221,14 +217,24 @@ class ReviewWindow(ReviewControls):
         yield "2D / 3D", ("D",), "Change between slices and the volume", self.toggle_3d
         yield "Cancel", ("Escape",), "Leave what was begun", self.cancel
 
-    def _bind(self) -> None:
+    def _open_mistakes(self, found: MistakeList) -> None:
+        from hitl.review.mistakes import MistakeAgenda, MistakeLayers
+
+        spacing_um = self.desk.session.spacing_um
+        self.mistake_layers = MistakeLayers(self.viewer, found, spacing_um)
+        self.mistake_agenda = MistakeAgenda(found.entries)
+        self._bind_keys(self.mistake_layers.all)
+        self.layers.activate()
+
+    def _bind_keys(self, owners: Sequence[Any]) -> None:
         keys = {key: action.run for action in self.actions for key in action.keys}
         keys["Enter"] = keys["Return"] = self.confirm
         # The active layer's keys come before the viewer's: both get them.
-        errors = self.mistake_layers.all if self.mistakes is not None else []
-        for owner in (self.viewer, *self.layers.all, *errors):
+        for owner in owners:
             for key, run in keys.items():
                 owner.bind_key(key, _ignoring_owner(run), overwrite=True)
+
+    def _bind(self) -> None:
         self.layers.labels.events.paint.connect(self._painted)
         self.viewer.mouse_drag_callbacks.append(self._on_press)
         for source in (self.viewer.mouse_move_callbacks, self.viewer.mouse_wheel_callbacks):

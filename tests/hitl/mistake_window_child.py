@@ -105,6 +105,8 @@ def stale(person: Person) -> None:
     window = person.window
     assert person.said() == f"{CHANGED} 0002."
     assert window.mistake_layers.predicted is None
+    # Nucleus 6 is no more; what is there now is selected, not what has that id.
+    assert (window.agenda.current.id, window.selected) == (6, 0)
     assert len(window.mistake_layers.points.data) == 5
     person.shot("stale")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from annotations.errors import UnknownStackError
+from annotations.errors import AnnotationError, UnknownStackError
 from annotations.rounds import RoundInfo
 from hitl.cli import run
 from hitl.errors import NothingToDoError, ProjectError
@@ -92,7 +92,7 @@ def test_the_newest_evaluation_of_the_stack_counts(project: Project) -> None:
     assert named.found.number == "0001"
     assert not mistakes_on(project, "seen").read_only
     assert mistakes_on(project, "held").read_only
-    assert np.array_equal(mistakes_on(project, "held").predicted, predicted)
+    assert np.array_equal(mistakes_on(project, "held").read_predicted(), predicted)
     assert mistakes_on(project, "held", "other").entries == ()
 
 
@@ -157,7 +157,7 @@ def test_changed_labels_are_told(project: Project) -> None:
     found = list_mistakes(project, (), reporter=told)
     assert found.stale == ("held",)
     assert "run `hitl evaluate` again" in told.notes[0]
-    assert mistakes_on(project, "held").predicted is None
+    assert mistakes_on(project, "held").read_predicted() is None
 
 
 def test_a_prediction_that_is_gone_or_other_is_told(project: Project) -> None:
@@ -167,6 +167,18 @@ def test_a_prediction_that_is_gone_or_other_is_told(project: Project) -> None:
     assert list_mistakes(project, (), reporter=Silent()).stale == ("held",)
     file.unlink()
     assert list_mistakes(project, (), reporter=Silent()).stale == ("held",)
+
+
+def test_a_damaged_prediction_is_named(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project.folder / "predictions" / MODEL / "held.tif").write_bytes(b"II*\0 and no more")
+    assert run(["queue", str(project.folder), "--errors"]) == 1
+    assert "held.tif" in capsys.readouterr().err.splitlines()[-1]
+    # The window asks for it only when the errors are looked at.
+    assert len(mistakes_on(project, "held").entries) == 5
+    with pytest.raises(AnnotationError, match=r"held\.tif"):
+        mistakes_on(project, "held").read_predicted()
 
 
 def test_the_command_lists_them(project: Project, capsys: pytest.CaptureFixture[str]) -> None:

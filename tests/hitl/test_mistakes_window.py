@@ -44,7 +44,7 @@ def test_errors_are_stepped_through(project: Project, tmp_path: Path, display: s
             log=log,
         )
         try:
-            out, _ = child.communicate(timeout=120)
+            out, _ = child.communicate(timeout=300)
         finally:
             child.kill()
         assert out == "closed\n", (what, log.read_text())
@@ -67,6 +67,28 @@ def test_without_an_evaluation_the_command_says_what_to_run(
     assert error.startswith("error: no evaluation has scored other; run `hitl evaluate PROJECT")
     assert run(["correct", str(project.folder), "held", "--model", "x-0001"]) == 1
     assert "x-0001 is in no evaluation of held" in capsys.readouterr().err
+
+
+def test_a_damaged_evaluation_does_not_keep_people_from_correcting(
+    project: Project,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    opened: list[object] = []
+
+    def pretend(*_args: object, mistakes: object, **_more: object) -> SimpleNamespace:
+        opened.append(mistakes)
+        return SimpleNamespace(run=lambda: None)
+
+    monkeypatch.setattr("hitl.review.window.check_display", lambda: None)
+    monkeypatch.setattr("hitl.review.window.open_window", pretend)
+    (project.folder / "evaluations" / "0001" / "scores.json").write_text("{")
+    begin = ["correct", str(project.folder), "held", "--annotator", "ann"]
+    assert run([*begin, "--limit", "0"]) == 0
+    assert opened == [None]
+    assert "scores.json" in capsys.readouterr().err
+    assert run([*begin, "--errors"]) == 1
+    assert len(opened) == 1
 
 
 def test_the_key_says_what_to_run_where_nothing_was_scored() -> None:
