@@ -32,8 +32,8 @@ bench: setup
 
 # The shipped starter models again: an hour or two on two cores.
 starter: setup
-	$(BIN)/python -m scripts.train_starter unet3d starter/unet3d --volumes 220 --steps 3000 --freeze-at 0.4
-	$(BIN)/python -m scripts.train_starter stardist3d starter/stardist3d --volumes 100 --steps 2400
+	$(BIN)/python -m scripts.train_starter unet3d starter/unet3d
+	$(BIN)/python -m scripts.train_starter stardist3d starter/stardist3d
 
 lock: setup
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-emit-index-url \

@@ -15,6 +15,7 @@ import math
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,57 @@ FEWEST_OBJECTS = 3
 
 
 @dataclass(frozen=True)
+class Stage:
+    """One part of the U-Net's training; it starts from the weights of the part before.
+
+    Parameters
+    ----------
+    name : str
+        Folder of its run.
+    ranges : Ranges
+        From where the volumes are drawn.
+    first_seed, volumes : int
+    steps : int
+        Over which the learning rate would fall to nothing.
+    stopped : int
+        Steps after which it ends, the best weights until then kept.
+    learning_rate : float
+    """
+
+    name: str
+    ranges: Ranges
+    first_seed: int
+    volumes: int
+    steps: int
+    stopped: int
+    learning_rate: float
+
+
+STAGES = (
+    Stage("broad", Ranges(), 3_000_000, 500, 6000, 4200, 3e-3),
+    # Walls brighter than nuclei, and more of everything that is no nucleus.
+    Stage("walls", Ranges(sheets=(0.3, 8.0), absent=0.1), 3_500_000, 400, 1500, 1500, 1.5e-3),
+)
+"""What the shipped U-Net went through."""
+
+VALIDATION_SEED = 3_900_000
+TWIN_SEED, TWIN_VOLUMES, TWIN_STEPS = 1_000_000, 100, 2400
+"""Of the StarDist twin: first seed of its volumes, how many, and its steps."""
+
+ABOUT_UNET = {
+    "trained_on": "synthetic nuclei of models.synthetic.random_generator",
+    "volumes": sum(stage.volumes for stage in STAGES),
+    "steps": sum(stage.stopped for stage in STAGES),
+    "seed": STAGES[0].first_seed,
+    "licence": "BSD-3-Clause",
+}
+
+
+class StageEndedError(Exception):
+    """Raised by the progress display when a stage has had its steps."""
+
+
+@dataclass(frozen=True)
 class Drawn:
     """One volume as the network sees it, and the options that it was made with."""
 
@@ -54,7 +106,7 @@ class Drawn:
     generator: NucleiGenerator
 
 
-def draw(seed: int) -> Drawn:
+def draw(seed: int, ranges: Ranges | None = None) -> Drawn:
     """Draw one volume: nuclei at a microscope's voxel size, resampled to the network's."""
     for attempt in range(50):
         rng = np.random.default_rng((seed, attempt))
@@ -65,7 +117,7 @@ def draw(seed: int) -> Drawn:
         zoom = np.array([ratio / NOMINAL_SPACING[0], 1.0, 1.0]) * NOMINAL_DIAMETER / believed
         z, y, x = (max(3, round(n / f)) for n, f in zip(SIZE, zoom, strict=True))
         try:
-            options = random_generator(rng, (z, y, x), (ratio, 1.0, 1.0), width, Ranges())
+            options = random_generator(rng, (z, y, x), (ratio, 1.0, 1.0), width, ranges)
             stack = options.make(int(rng.integers(2**31)))
         except SyntheticError:
             continue
@@ -86,12 +138,13 @@ def as_drawn(labels: NDArray[np.uint32]) -> NDArray[np.uint32]:
     return grown
 
 
-def draw_all(first: int, count: int) -> list[TrainingSample]:
+def draw_all(first: int, count: int, ranges: Ranges | None = None) -> list[TrainingSample]:
     """Draw volumes of consecutive seeds, on all cores."""
     from concurrent.futures import ProcessPoolExecutor
 
     with ProcessPoolExecutor() as pool:
-        return [d.sample for d in pool.map(draw, range(first, first + count), chunksize=4)]
+        one = partial(draw, ranges=ranges)
+        return [d.sample for d in pool.map(one, range(first, first + count), chunksize=4)]
 
 
 def starter_home() -> Path:
@@ -107,9 +160,32 @@ def show(done: int, total: int, what: str) -> None:
         print(f"{time.strftime('%H:%M:%S')} {what}: {done} of {total}", flush=True)
 
 
-def train_unet(folder: Path, arguments: argparse.Namespace) -> Any:
-    """Train the U-Net into `folder`; continues where it was interrupted."""
+def train_unet(folder: Path) -> Path:
+    """Train the U-Net stage by stage below `folder`; return the last stage's run folder.
+
+    Continues where it was interrupted.
+    """
+    val = draw_all(VALIDATION_SEED, 12)
+    before: Path | None = None
+    for stage in STAGES:
+        run = folder / stage.name
+        ended = run / "ended"
+        if not ended.exists():
+            train_stage(stage, run, before, val)
+            ended.touch()
+        before = run
+    assert before is not None
+    return before
+
+
+def train_stage(stage: Stage, run: Path, before: Path | None, val: list[TrainingSample]) -> None:
+    """Train one stage into `run`, from the weights that the one before left."""
     from models.unet3d import UNet3DTrainer
+
+    def show_until(done: int, total: int, what: str) -> None:
+        show(done, total, what)
+        if done >= stage.stopped < stage.steps:
+            raise StageEndedError
 
     trainer = UNet3DTrainer(
         features=(16, 32, 64),
@@ -117,22 +193,24 @@ def train_unet(folder: Path, arguments: argparse.Namespace) -> Any:
         batch_size=2,
         object_share=0.5,
         steps_per_epoch=100,
-        epochs=arguments.steps // 100,
-        patience=arguments.steps,
-        learning_rate=3e-3,
-        freeze_at=arguments.freeze_at,
+        epochs=stage.steps // 100,
+        patience=stage.steps,
+        learning_rate=stage.learning_rate,
         ema_decay=0.997,
         min_volume_share=0.1,
         validation_voxels=4_000_000,
         threads=2,
-        seed=arguments.seed,
+        seed=3,
+        base_run=None if before is None else str(before),
     )
-    train = draw_all(1_000_000 * arguments.seed, arguments.volumes)
-    val = draw_all(1_000_000 * arguments.seed + 900_000, 12)
-    return trainer.train(train, val, folder, progress=show)
+    train = draw_all(stage.first_seed, stage.volumes, stage.ranges)
+    try:
+        print(trainer.train(train, val, run, progress=show_until).validation)
+    except StageEndedError:
+        print(f"{stage.name}: ended after {stage.stopped} of {stage.steps} steps, as meant")
 
 
-def train_stardist(folder: Path, arguments: argparse.Namespace) -> Any:
+def train_stardist(folder: Path) -> Any:
     """Train the StarDist twin into `folder`; continues where it was interrupted."""
     from models.stardist3d import StarDist3DTrainer
 
@@ -143,16 +221,16 @@ def train_stardist(folder: Path, arguments: argparse.Namespace) -> Any:
         object_voxels=None,
         patch_size=(16, 64, 64),
         batch_size=2,
-        epochs=arguments.steps // 200,
+        epochs=TWIN_STEPS // 200,
         steps_per_epoch=200,
         learning_rate=1e-3,
         ema_decay=0.997,
         validation_patches=48,
         diameter_um=NOMINAL_DIAMETER,
-        seed=arguments.seed,
+        seed=1,
     )
-    train = draw_all(1_000_000 * arguments.seed, arguments.volumes)
-    val = draw_all(1_000_000 * arguments.seed + 900_000, 8)
+    train = draw_all(TWIN_SEED, TWIN_VOLUMES)
+    val = draw_all(TWIN_SEED + 900_000, 8)
     return trainer.train(train, val, folder, progress=show)
 
 
@@ -179,28 +257,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", choices=("unet3d", "stardist3d"))
     parser.add_argument("folder", type=Path, help="where the run is kept, interrupted or not")
-    parser.add_argument("--volumes", type=int, default=200)
-    parser.add_argument("--steps", type=int, default=3000)
-    parser.add_argument("--freeze-at", type=float, default=1.0, help="see UNet3DTrainer")
-    parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    about = {
-        "trained_on": "synthetic nuclei of models.synthetic.random_generator",
-        "volumes": arguments.volumes,
-        "steps": arguments.steps,
-        "seed": arguments.seed,
-        "licence": "BSD-3-Clause",
-    }
     shipped = starter_home() / arguments.model
     if arguments.model == "unet3d":
-        result = train_unet(arguments.folder, arguments)
-        ship_unet(arguments.folder, shipped, about)
+        ship_unet(train_unet(arguments.folder), shipped, ABOUT_UNET)
     else:
         from models.stardist3d.runfolder import export_run
 
-        result = train_stardist(arguments.folder, arguments)
+        result = train_stardist(arguments.folder)
         export_run(arguments.folder, shipped)
-    print(f"best epoch {result.best_epoch} of {result.epochs}: {result.validation}")
+        print(f"best epoch {result.best_epoch} of {result.epochs}: {result.validation}")
     return 0
 
 

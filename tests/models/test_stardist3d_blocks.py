@@ -16,9 +16,11 @@ from models.stardist3d.runfolder import RunSettings, new_network
 from models.stardist3d.runtime import import_stardist
 from models.stardist3d.samples import Normalisation, PreparedStack, resampled
 from models.stardist3d.source import NetworkView
+from tests.models.tiny_stardist import seed_weights
 
 ANISOTROPY = (2.0, 1.0, 1.0)
 SPACING = (2.0, 1.0, 1.0)
+THRESHOLDS = {"prob": 0.5, "nms": 0.1}
 
 
 def nuclei(shape, radius=(3, 6, 6), step=(9, 17, 17), seed=0):
@@ -53,7 +55,8 @@ def network(tmp_path_factory):
         net_conv_after_unet=2, unet_n_conv_per_depth=1,
     )  # fmt: skip
     made = new_network(tmp_path_factory.mktemp("network"), config)
-    made.thresholds = {"prob": 0.4, "nms": 0.3}
+    seed_weights(made)
+    made.thresholds = dict(THRESHOLDS)
     return made
 
 
@@ -137,7 +140,6 @@ def test_many_tiles_and_blocks_give_the_objects_of_the_whole_stack(
 @pytest.mark.parametrize("spacing_um", [None, (2.0, 1.3, 0.8)])
 def test_a_real_network_says_the_same_in_tiles_also_when_resampled(network, spacing_um):
     image = np.random.default_rng(0).random((8, 24, 110)).astype(np.float32)
-    network.thresholds = {"prob": 0.5, "nms": 0.1}
     one = loaded(network, Normalisation(), spacing_um=spacing_um)
     whole = one.segment(image, SPACING)
     sink = np.zeros(image.shape, np.uint32)
@@ -145,7 +147,6 @@ def test_a_real_network_says_the_same_in_tiles_also_when_resampled(network, spac
     told = one.segment_blocks(
         image, sink, SPACING, tile_voxels=2**14, progress=lambda *call: seen.append(call)
     )
-    network.thresholds = {"prob": 0.4, "nms": 0.3}
     assert max(total for _, total, what in seen if what == "predicting") > 1
     assert len(whole.confidence) == len(told.confidence) > 5
     assert same_objects(whole.labels, sink) > 0.999
@@ -156,7 +157,7 @@ def test_nothing_found_is_written_as_background(network):
     network.thresholds = {"prob": 2.0, "nms": 0.3}
     sink = np.ones(image.shape, np.uint32)
     found = loaded(network, Normalisation()).segment_blocks(image, sink, SPACING)
-    network.thresholds = {"prob": 0.4, "nms": 0.3}
+    network.thresholds = dict(THRESHOLDS)
     assert found.confidence == {} and not sink.any()
 
 
