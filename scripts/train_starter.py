@@ -44,6 +44,9 @@ SCALE_ERROR = 0.2
 DRAWN_OUTSIDE = 1.0
 """People draw nuclei at the foot of the blur: by so many of the network's pixels too large."""
 
+FOREGROUND = 0.6
+"""Least probability of a nucleus's voxel, at which nuclei are as large as people drew real ones."""
+
 FEWEST_OBJECTS = 3
 
 
@@ -245,7 +248,11 @@ def ship_unet(run_folder: Path, folder: Path, about: dict[str, Any]) -> None:
     sha = checkpoint.write_tensors(folder / checkpoint.WEIGHTS_FILE, half)
     kept = {k: v for k, v in run.data.items() if k != "fingerprint"}
     smallest = SMALLEST_SHARE * math.pi / 6 * NOMINAL_DIAMETER**3
-    kept["instances"] = {**run.data["instances"], "min_volume_um3": smallest}
+    kept["instances"] = {
+        **run.data["instances"],
+        "min_volume_um3": smallest,
+        "foreground": FOREGROUND,
+    }
     write_json(
         folder / checkpoint.MODEL_FILE,
         {**kept, "weights_sha256": sha, NOMINAL_KEY: NOMINAL_DIAMETER, "about": about},
