@@ -109,7 +109,7 @@ class Drawn:
     generator: NucleiGenerator
 
 
-def draw(seed: int, ranges: Ranges | None = None) -> Drawn:
+def draw(seed: int, ranges: Ranges | None = None, outside: float = DRAWN_OUTSIDE) -> Drawn:
     """Draw one volume: nuclei at a microscope's voxel size, resampled to the network's."""
     for attempt in range(50):
         rng = np.random.default_rng((seed, attempt))
@@ -124,7 +124,7 @@ def draw(seed: int, ranges: Ranges | None = None) -> Drawn:
             stack = options.make(int(rng.integers(2**31)))
         except SyntheticError:
             continue
-        labels = as_drawn(resize(stack.labels, SIZE, linear=False))
+        labels = grown(resize(stack.labels, SIZE, linear=False), outside)
         if len(np.unique(labels)) > FEWEST_OBJECTS:
             image = resize(stack.image, SIZE, linear=True)
             known = np.ones(SIZE, bool)
@@ -133,20 +133,22 @@ def draw(seed: int, ranges: Ranges | None = None) -> Drawn:
     raise SyntheticError(f"seed {seed}: expected a volume with nuclei in 50 draws, got none")
 
 
-def as_drawn(labels: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """Return labels (Z, Y, X) at the network's voxel size, grown to where a person draws them."""
+def grown(labels: NDArray[np.uint32], pixels: float) -> NDArray[np.uint32]:
+    """Return labels (Z, Y, X) at the network's voxel size, each grown where there is room."""
     from skimage.segmentation import expand_labels
 
-    grown: NDArray[np.uint32] = expand_labels(labels, DRAWN_OUTSIDE, NOMINAL_SPACING)
-    return grown
+    larger: NDArray[np.uint32] = expand_labels(labels, pixels, NOMINAL_SPACING)
+    return larger
 
 
-def draw_all(first: int, count: int, ranges: Ranges | None = None) -> list[TrainingSample]:
+def draw_all(
+    first: int, count: int, ranges: Ranges | None = None, outside: float = DRAWN_OUTSIDE
+) -> list[TrainingSample]:
     """Draw volumes of consecutive seeds, on all cores."""
     from concurrent.futures import ProcessPoolExecutor
 
     with ProcessPoolExecutor() as pool:
-        one = partial(draw, ranges=ranges)
+        one = partial(draw, ranges=ranges, outside=outside)
         return [d.sample for d in pool.map(one, range(first, first + count), chunksize=4)]
 
 
@@ -232,8 +234,9 @@ def train_stardist(folder: Path) -> Any:
         diameter_um=NOMINAL_DIAMETER,
         seed=1,
     )
-    train = draw_all(TWIN_SEED, TWIN_VOLUMES)
-    val = draw_all(TWIN_SEED + 900_000, 8)
+    # It only serves to start trainings from, which learn where people draw outlines.
+    train = draw_all(TWIN_SEED, TWIN_VOLUMES, outside=0.0)
+    val = draw_all(TWIN_SEED + 900_000, 8, outside=0.0)
     return trainer.train(train, val, folder, progress=show)
 
 

@@ -114,16 +114,17 @@ def optimise(
         for stack in stacks
     ]
     best = Thresholds(float(network.thresholds.prob), float(network.thresholds.nms), 0.0, 0.0)
+    total = len(NMS_THRESHOLDS) * len(stacks)
     for step, nms in enumerate(NMS_THRESHOLDS):
-        progress(step, len(NMS_THRESHOLDS), "choosing thresholds")
-        overlaps = [
-            _overlaps(network, stack, candidates, nms)
-            for stack, candidates in zip(stacks, found, strict=True)
-        ]
+        overlaps = []
+        for number, (stack, candidates) in enumerate(zip(stacks, found, strict=True)):
+            # Suppression takes a millisecond per candidate, which are tens of thousands.
+            progress(step * len(stacks) + number, total, "choosing thresholds")
+            overlaps.append(_overlaps(network, stack, candidates, nms))
         prob, f1 = _best_probability(overlaps)
         if f1 > best.f1:
             best = Thresholds(prob, nms, f1, _mean_f1(overlaps[:held_out], prob))
-    progress(len(NMS_THRESHOLDS), len(NMS_THRESHOLDS), "choosing thresholds")
+    progress(total, total, "choosing thresholds")
     return best
 
 
