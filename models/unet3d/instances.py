@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from typing import Any, Literal
 
@@ -299,7 +299,7 @@ TUNING_IOU = (0.5, 0.6, 0.7)
 
 
 def tune(
-    volumes: Sequence[Labelled], spacing_um: Spacing, method: Method, min_volume_um3: float
+    volumes: Sequence[Labelled], spacing_um: Spacing, usual: InstanceSettings
 ) -> tuple[InstanceSettings, float]:
     """Return settings whose mean F1 over `TUNING_IOU` on labelled volumes is as good as the best.
 
@@ -308,9 +308,8 @@ def tune(
     volumes : sequence of Labelled
     spacing_um : (float, float, float)
         Voxel size (z, y, x) in µm.
-    method : {"watershed", "components"}
-    min_volume_um3 : float
-        Kept as it is.
+    usual : InstanceSettings
+        Method and least volume are kept; its thresholds are preferred where objects do not decide.
 
     Returns
     -------
@@ -318,10 +317,10 @@ def tune(
     f1 : float
         Mean F1 reached.
     """
-    default = InstanceSettings(method=method, min_volume_um3=min_volume_um3)
-    depths = DEPTHS if method == "watershed" else (default.depth,)
+    method = usual.method
+    depths = DEPTHS if method == "watershed" else (usual.depth,)
     scores = dict.fromkeys(product(FOREGROUNDS, depths), 0.0)
-    smallest = min_volume_um3 / float(np.prod(spacing_um))
+    smallest = usual.min_volume_um3 / float(np.prod(spacing_um))
     for volume, foreground in product(volumes, FOREGROUNDS):
         basins = Basins(volume.maps, spacing_um, foreground) if method == "watershed" else None
         for depth in depths:
@@ -333,12 +332,14 @@ def tune(
             f1 = detection_f1(volume.truth, drop_small(labels, smallest), volume.known, TUNING_IOU)
             scores[foreground, depth] += f1 / len(volumes)
     # Few objects cannot tell settings apart: of those within one standard error of the best, the
-    # one nearest to the middle of the grid is the safer choice.
+    # one nearest to the usual is the safer choice.
     objects = sum(len(np.unique(v.truth[v.known & (v.truth > 0)])) for v in volumes)
     highest = max(scores.values())
     share = (highest * objects + 1) / (objects + 2)
     least = highest - float(np.sqrt(share * (1 - share) / (objects + 2)))
-    middle = (default.foreground, default.depth)
     close = [s for s, value in scores.items() if value >= least]
-    best = min(close, key=lambda s: (abs(s[0] - middle[0]) + abs(s[1] - middle[1]), -scores[s]))
-    return InstanceSettings(method, *best, min_volume_um3), scores[best]
+    best = min(
+        close,
+        key=lambda s: (abs(s[0] - usual.foreground) + abs(s[1] - usual.depth), -scores[s]),
+    )
+    return replace(usual, foreground=best[0], depth=best[1]), scores[best]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -34,6 +34,7 @@ from models.unet3d.patches import (
 )
 from models.unet3d.plan import common_spacing, plan_network, read_base
 from models.unet3d.predict import NetworkPredictor
+from models.unet3d.remembered import remember_background
 from models.unet3d.settings import DEFAULT_CLASS_WEIGHTS, LossName, LossSettings
 from models.unet3d.validation import Validation, judge, predict_windows, windows
 
@@ -206,12 +207,14 @@ class UNet3DTrainer:
         spacing = common_spacing(train, base, notes)
         stacks = self._prepared(train, spacing)
         check_learnable(stacks, "training stacks")
-        judged, tuned = self._judged(self._prepared(val, spacing), stacks, notes)
         set_threads(self.threads)
         compute = choose_compute(self.precision)
         notes.append(compute.note)
+        if base is not None:
+            stacks = remember_background(stacks, base, compute, notes)
+        judged, tuned = self._judged(self._prepared(val, spacing), stacks, notes)
         architecture, patch = plan_network(stacks, spacing, base, mine, self.patch_size, notes)
-        method = InstanceSettings(self.instances, min_volume_um3=self._min_volume(stacks, spacing))
+        method = self._usual_instances(base, self._min_volume(stacks, spacing))
         model_file = {
             "model": "unet3d",
             "format": files.FORMAT,
@@ -262,12 +265,7 @@ class UNet3DTrainer:
             return judge(predicted_by(network, judged), judged, spacing, weights, method)
 
         history = training.run(judge_network, progress)
-        chosen, f1 = tune(
-            predicted_by(training.best_network(), tuned),
-            spacing,
-            self.instances,
-            method.min_volume_um3,
-        )
+        chosen, f1 = tune(predicted_by(training.best_network(), tuned), spacing, method)
         history.best["f1_instances_tuned"] = f1
         training.write_model_file({"instances": chosen.to_json()})
 
@@ -306,6 +304,11 @@ class UNet3DTrainer:
         sizes = np.concatenate([whole_sizes(s.labels) for s in stacks])
         usual = float(np.percentile(sizes, 10))
         return self.min_volume_share * usual * float(np.prod(spacing))
+
+    def _usual_instances(self, base: files.RunFile | None, smallest: float) -> InstanceSettings:
+        """Return the thresholds of the run that training starts from, else the default ones."""
+        usual = InstanceSettings() if base is None else InstanceSettings(**base.data["instances"])
+        return replace(usual, method=self.instances, min_volume_um3=smallest)
 
     def _loss_settings(self) -> LossSettings:
         return LossSettings(

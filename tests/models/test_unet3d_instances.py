@@ -151,9 +151,17 @@ def test_tuning_finds_the_depth_that_noise_needs():
     maps = perfect_maps(truth)
     maps[4] += np.random.default_rng(0).normal(0, 0.1, truth.shape).astype(np.float32)
     volumes = [Labelled(maps, truth, everywhere(truth))]
-    chosen, f1 = tune(volumes, SPACING, "watershed", 0.0)
+    chosen, f1 = tune(volumes, SPACING, InstanceSettings(min_volume_um3=0.0))
     assert f1 == 1
     got = label_objects(maps, SPACING, chosen)
     assert detection_f1(truth, got, everywhere(truth)) == 1
     shallow = InstanceSettings(depth=0.0)
     assert detection_f1(truth, label_objects(maps, SPACING, shallow), everywhere(truth)) < 1
+
+
+def test_where_objects_do_not_decide_the_usual_thresholds_stay():
+    truth = touching()
+    volumes = [Labelled(perfect_maps(truth), truth, everywhere(truth))]
+    for foreground, depth in ((0.5, 0.2), (0.65, 0.3), (0.8, 0.45)):
+        usual = InstanceSettings(foreground=foreground, depth=depth, min_volume_um3=2.0)
+        assert tune(volumes, SPACING, usual) == (usual, 1.0)
