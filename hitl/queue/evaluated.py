@@ -14,6 +14,7 @@ from annotations.formats import read_labels
 from annotations.store import AnnotationStore
 from hitl.errors import NothingToDoError, ProjectError
 from hitl.metrics.contingency import count_overlaps
+from hitl.metrics.unchanged import as_scored
 from hitl.project import Project
 from hitl.promote import model_in_use
 from hitl.report.sources import read_evaluations
@@ -111,30 +112,11 @@ def read_scored(
         return None
     truth = np.asarray(store.stack(stack, round=found.round).labels[...], np.uint32)
     predicted = read_labels(file)
-    if predicted.shape != truth.shape or not _as_scored(truth, predicted, found.stacks[stack]):
+    if predicted.shape != truth.shape:
+        return None
+    if not as_scored(count_overlaps(truth, predicted), found.stacks[stack]):
         return None
     return truth, predicted
-
-
-def _as_scored(
-    truth: NDArray[np.uint32], predicted: NDArray[np.uint32], scores: Mapping[str, Any]
-) -> bool:
-    """Whether every scored object has the size and the best IoU that it had."""
-    table = count_overlaps(truth, predicted)
-    best = np.where(table.best_pair >= 0, table.iou[table.best_pair], 0.0) if len(table.iou) else 0
-    now = dict(
-        zip(
-            table.truth_ids.tolist(),
-            zip(table.truth_sizes.tolist(), np.broadcast_to(best, table.n_truth), strict=True),
-            strict=True,
-        )
-    )
-    for row in scores["objects"]:
-        size, iou = now.get(row["id"], (0, 0.0))
-        if size != row["volume_voxels"] or abs(iou - row["iou"]) > 1e-6:
-            return False
-    listed = {i for case in scores["cases"] for i in case["pred_ids"]}
-    return listed <= set(table.pred_ids.tolist())
 
 
 def _shown_model(project: Project, evaluation: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from annotations.formats import read_labels
 from annotations.volume import Spacing
 from hitl.metrics.contingency import Contingency, count_overlaps
+from hitl.metrics.unchanged import as_scored
 from hitl.project import Project
 from hitl.report.sources import Sources
 from hitl.reporting import Reporter
@@ -189,7 +190,7 @@ def _cut_stack(
         reporter.note(_not_as_scored(found.model, stack))
         return
     truth, pred, table, spacing_um = read
-    if not _as_scored(table, scores):
+    if not as_scored(table, scores):
         found.stale.append(stack)
         reporter.note(_not_as_scored(found.model, stack))
         return
@@ -246,20 +247,6 @@ def _read_pair(
         return None
     truth = np.asarray(view.labels[...], dtype=np.uint32)
     return truth, pred, count_overlaps(truth, pred), view.info.spacing_um
-
-
-def _as_scored(table: Contingency, scores: dict[str, Any]) -> bool:
-    """Whether each scored object has the overlap that it had."""
-    rows = scores.get("objects", ())
-    ids = np.asarray([row["id"] for row in rows], np.int64)
-    if not np.isin(ids, table.truth_ids).all():
-        return False
-    at = np.searchsorted(table.truth_ids, ids)
-    pairs = table.best_pair[at]
-    iou = np.where(pairs >= 0, table.iou[pairs] if len(table.iou) else 0.0, 0.0)
-    then = np.asarray([row["iou"] for row in rows], np.float64)
-    known = {i for case in scores.get("cases", ()) for i in case["pred_ids"]}
-    return bool(np.allclose(iou, then, atol=1e-6)) and known <= set(table.pred_ids.tolist())
 
 
 def _rows_of(ids: tuple[int, ...], of: NDArray[np.int64]) -> NDArray[np.int64]:
