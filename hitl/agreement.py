@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from annotations.volume import Spacing
 from hitl.ceiling import new_file, write_agreement
-from hitl.errors import NothingToDoError, ProjectError
 from hitl.metrics.options import ScoreOptions
 from hitl.metrics.resampling import Interval, bootstrap
 from hitl.metrics.scores import Scores
 from hitl.metrics.summary import score
 from hitl.postprocess import edge_class
-from hitl.project import Project
-from hitl.reporting import Reporter
+from hitl.project.errors import NothingToDoError, ProjectError
+from hitl.project.folder import Project
+from hitl.project.reporter import Reporter
 from hitl.scoring import common_spacing, note_what_is_missing, read_label_file
 
 Kind = Literal["annotators", "self"]

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from hitl.errors import ProjectError
-from hitl.project import Project, now, write_json
+from hitl.project.errors import ProjectError
+from hitl.project.folder import Project, now, write_json
 
 FOLDER = "agreement"
 """In the project's folder: one JSON file per pair of label images that were compared."""

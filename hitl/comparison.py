@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.errors import MetricError
 from hitl.metrics.contingency import Contingency, count_overlaps
 from hitl.metrics.overlap_score import overlap_scores
+from hitl.project.errors import MetricError
 from models.base import Spacing
 
 ALPHA = 0.05

@@ -15,15 +15,15 @@ from annotations.formats import open_image, read_labels, write_image_tiff, write
 from annotations.stacks import Split
 from annotations.volume import Spacing
 from hitl.bootstrap import bootstrap
-from hitl.config import ProjectConfig
-from hitl.errors import NothingToDoError
 from hitl.evaluation import Evaluated, evaluate
 from hitl.ingest import AddRequest, add_stack, default_name
 from hitl.prediction import BOOTSTRAP, predict
-from hitl.presets import find_preset
-from hitl.project import Project
+from hitl.project.config import ProjectConfig
+from hitl.project.errors import NothingToDoError
+from hitl.project.folder import Project
+from hitl.project.presets import find_preset
+from hitl.project.reporter import Reporter
 from hitl.report.write import write_report
-from hitl.reporting import Reporter
 from hitl.training import train
 
 # The embedded stack has no voxel size: its nuclei are half as many voxels deep as wide.
@@ -137,7 +137,7 @@ def free_folder() -> Path:
 
 def demo_config(minutes: float) -> ProjectConfig:
     """Return the shipped demo configuration with the training time of each model set."""
-    from hitl.config import load_yaml, parse_config
+    from hitl.project.config import load_yaml, parse_config
 
     data = load_yaml(find_preset("demo"))
     for options in data["training"]["models"].values():

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from annotations.stacks import StackInfo
 from annotations.store import AnnotationStore
 from hitl.ceiling import ceiling, read_agreements
-from hitl.errors import NothingToDoError, ProjectError
 from hitl.metrics.averages import AverageScores, average
 from hitl.metrics.items import ItemPairs, pair_items
 from hitl.metrics.options import ScoreOptions
@@ -22,8 +21,9 @@ from hitl.metrics.summary import score
 from hitl.pictures import save_comparison
 from hitl.postprocess import edge_class
 from hitl.prediction import BOOTSTRAP, Predictor, cached_prediction
-from hitl.project import Project, now, write_json
-from hitl.reporting import Reporter
+from hitl.project.errors import NothingToDoError, ProjectError
+from hitl.project.folder import Project, now, write_json
+from hitl.project.reporter import Reporter
 from hitl.training import read_card
 
 SPLITS = ("train", "val", "test")

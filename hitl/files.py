@@ -12,12 +12,12 @@ import numpy as np
 from annotations.formats import open_image, write_labels_tiff
 from annotations.volume import Spacing
 from hitl.bootstrap import make_segmenter
-from hitl.config import parse_config
-from hitl.errors import ConfigError, ProjectError
 from hitl.ingest import channel_index
 from hitl.postprocess import postprocess
 from hitl.prediction import run_segmenter
-from hitl.reporting import Reporter
+from hitl.project.config import parse_config
+from hitl.project.errors import ConfigError, ProjectError
+from hitl.project.reporter import Reporter
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,8 +11,8 @@ from typing import Any
 from annotations.differences import ObjectChange, RoundDiff, StackDiff, diff_rounds
 from annotations.history import BlameEntry, RolledBack, blame, roll_back
 from annotations.status import Garbage
-from hitl.errors import NothingToDoError
-from hitl.project import Project
+from hitl.project.errors import NothingToDoError
+from hitl.project.folder import Project
 from hitl.samples import last_round
 from hitl.tables import plain_table
 

@@ -12,9 +12,9 @@ from annotations.errors import AxesError
 from annotations.formats import LabelSource, check_labels_match, open_image, open_labels
 from annotations.stacks import Split
 from annotations.volume import ImageInfo, Spacing
-from hitl.errors import HitlError
-from hitl.project import Project
-from hitl.reporting import Reporter
+from hitl.project.errors import HitlError
+from hitl.project.folder import Project
+from hitl.project.reporter import Reporter
 
 
 class ChannelError(HitlError):

@@ -27,11 +27,11 @@ from hitl.blockwise import (
     why_whole,
 )
 from hitl.bootstrap import make_segmenter, segment_stack
-from hitl.config import load_yaml, parse_config
-from hitl.errors import NothingToDoError, ProjectError
 from hitl.preprocess import PreprocessStep
-from hitl.project import Project, write_json
-from hitl.reporting import Reporter
+from hitl.project.config import load_yaml, parse_config
+from hitl.project.errors import NothingToDoError, ProjectError
+from hitl.project.folder import Project, write_json
+from hitl.project.reporter import Reporter
 from models.base import BlockSegmenter, Progress, Segmentation, Segmenter
 from models.errors import CheckpointError
 from models.registry import SEGMENTERS, load_run

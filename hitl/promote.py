@@ -16,10 +16,10 @@ import numpy as np
 from annotations.stacks import StackInfo
 from annotations.store import AnnotationStore
 from hitl.comparison import SPURIOUS, Paired, Stratum, compare, paired_objects
-from hitl.errors import HitlError, NothingToDoError, ProjectError
 from hitl.prediction import BOOTSTRAP, Predictor, cached_prediction
-from hitl.project import Project, now, write_json
-from hitl.reporting import Reporter
+from hitl.project.errors import HitlError, NothingToDoError, ProjectError
+from hitl.project.folder import Project, now, write_json
+from hitl.project.reporter import Reporter
 from hitl.samples import MIN_VALIDATION_VOXELS, refuse_leakage
 from hitl.tables import plain_table
 from hitl.training import read_card

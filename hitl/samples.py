@@ -11,9 +11,9 @@ import numpy as np
 from annotations.stacks import StackInfo
 from annotations.store import AnnotationStore
 from hitl import preprocess
-from hitl.config import ProjectConfig
-from hitl.errors import LeakageError, NothingToDoError
-from hitl.reporting import Reporter
+from hitl.project.config import ProjectConfig
+from hitl.project.errors import LeakageError, NothingToDoError
+from hitl.project.reporter import Reporter
 from models.base import TrainingSample
 
 MIN_VALIDATION_VOXELS = 4

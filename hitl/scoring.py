@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from annotations.errors import AxesError
 from annotations.formats import open_labels, read_labels
 from annotations.volume import Spacing
-from hitl.errors import MetricError
 from hitl.metrics.options import ScoreOptions
 from hitl.metrics.resampling import FEW_OBJECTS, Interval, bootstrap
 from hitl.metrics.scores import Scores, summarise
 from hitl.metrics.summary import score
 from hitl.postprocess import edge_class
-from hitl.reporting import Reporter
+from hitl.project.errors import MetricError
+from hitl.project.reporter import Reporter
 
 SAME_SPACING = 0.01
 """Voxel sizes that differ by less, relative to the larger, are taken for the same."""

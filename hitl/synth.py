@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from annotations.formats import open_image, write_image_tiff, write_labels_tiff
 from annotations.volume import Spacing
-from hitl.catalogue import Options, parameter_descriptions, type_name
-from hitl.errors import ConfigError, LeakageError, NothingToDoError, ProjectError
 from hitl.ingest import AddRequest, add_stack, channel_index, open_label_file
-from hitl.project import Project, write_json
-from hitl.reporting import Reporter
-from hitl.schema import options_model, validate
+from hitl.project.errors import ConfigError, LeakageError, NothingToDoError, ProjectError
+from hitl.project.folder import Project, write_json
+from hitl.project.models import Options, parameter_descriptions, type_name
+from hitl.project.reporter import Reporter
+from hitl.project.schema import options_model, validate
 from models.synthetic import NucleiGenerator, Ranges, SyntheticStack, like, random_generator
 from models.synthetic.preview import preview_png
 

@@ -14,9 +14,9 @@ from typing import Any
 import yaml
 
 from hitl import __version__
-from hitl.config import trainer_options
-from hitl.project import Project, now, write_json, write_text
-from hitl.reporting import Reporter
+from hitl.project.config import trainer_options
+from hitl.project.folder import Project, now, write_json, write_text
+from hitl.project.reporter import Reporter
 from hitl.samples import TrainingSet, collect_samples
 from models.base import TrainingResult
 from models.registry import trainer_class
@@ -110,7 +110,7 @@ def train_into(
     project : Project
     model : str
     options : mapping
-        All options of the trainer, as `hitl.config.trainer_options` gives them.
+        All options of the trainer, as `hitl.project.config.trainer_options` gives them.
     data : TrainingSet
     reporter : Reporter
 

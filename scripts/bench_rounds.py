@@ -27,11 +27,11 @@ from annotations.rounds import ModelRef, RoundInfo
 from annotations.stacks import LABELS, VERIFIED, StackView
 from annotations.store import AnnotationStore
 from annotations.volume import ImageInfo
-from hitl.config import ProjectConfig
 from hitl.exchange.importing import ImportRequest, import_labels
 from hitl.history import diff
-from hitl.project import Project
-from hitl.reporting import Silent
+from hitl.project.config import ProjectConfig
+from hitl.project.folder import Project
+from hitl.project.reporter import Silent
 from hitl.review.commit import commit_session
 from hitl.review.desk import ReviewDesk
 from hitl.review.session import ReviewSession

@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 
 from annotations.formats import read_labels
-from hitl.config import ProjectConfig, load_config, parse_settings, trainer_options
 from hitl.metrics import score
-from hitl.presets import find_preset
+from hitl.project.config import ProjectConfig, load_config, parse_settings, trainer_options
+from hitl.project.presets import find_preset
 from hitl.samples import split_sample
 from models.base import Spacing, TrainingSample
 from models.registry import load_run, trainer_class

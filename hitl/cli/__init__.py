@@ -31,7 +31,7 @@ def run(arguments: list[str]) -> int:
     from annotations.errors import AnnotationError
     from hitl.cli.app import app
     from hitl.cli.console import Interrupted, print_error
-    from hitl.errors import HitlError
+    from hitl.project.errors import HitlError
     from models.errors import ModelError
 
     # tifffile logs what its caller learns from an exception anyway.

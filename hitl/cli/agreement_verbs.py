@@ -40,7 +40,7 @@ def agreement(
     """How well two people agree, or one with an earlier self: the ceiling of a model's score."""
     from hitl.agreement import agree_files, agree_rounds
     from hitl.metrics.options import ScoreOptions
-    from hitl.project import Project
+    from hitl.project.folder import Project
 
     rounds = first.isdecimal() and second.isdecimal()
     if rounds and (project is None or stack is None):

@@ -49,8 +49,8 @@ def segment(
     as_json: JsonOption = False,
 ) -> None:
     """Segment one image file."""
-    from hitl.config import parse_settings
     from hitl.files import SegmentRequest, segment_file
+    from hitl.project.config import parse_settings
 
     if segmenter is not None and model is not None:
         raise typer.BadParameter("give --segmenter or --model, not both")
@@ -138,7 +138,7 @@ def models(
     as_json: JsonOption = False,
 ) -> None:
     """Tell what can be run here, and what is missing for the rest."""
-    from hitl.catalogue import list_models, list_options
+    from hitl.project.models import list_models, list_options
 
     with console(as_json) as out:
         found = list_models() if options is None else list_options(options)

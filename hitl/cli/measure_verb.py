@@ -106,7 +106,7 @@ def measure(
             done = measure_files(*files, request, out, spacing_um=spacing_um, axes=axes)
         else:
             from hitl.measure.project import measure_project
-            from hitl.project import Project
+            from hitl.project.folder import Project
 
             assert project is not None
             opened = Project.open(project)

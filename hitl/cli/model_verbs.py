@@ -39,8 +39,8 @@ def train(
     as_json: JsonOption = False,
 ) -> None:
     """Train a model on the labels of the last round; prints the run's id."""
-    from hitl.config import parse_settings
-    from hitl.project import Project
+    from hitl.project.config import parse_settings
+    from hitl.project.folder import Project
     from hitl.training import train as run
 
     with console(as_json) as out:
@@ -68,7 +68,7 @@ def predict(
 ) -> None:
     """Segment stacks with a trained model; writes label images."""
     from hitl.prediction import predict as run
-    from hitl.project import Project
+    from hitl.project.folder import Project
     from hitl.promote import named_or_in_use
 
     with console(as_json) as out:
@@ -103,7 +103,7 @@ def evaluate(
     """Score models against hand-made labels; without --model, the bootstrap and every run."""
     from hitl.evaluation import evaluate as run
     from hitl.metrics.options import ScoreOptions
-    from hitl.project import Project
+    from hitl.project.folder import Project
 
     with console(as_json) as out:
         options = ScoreOptions(

@@ -32,9 +32,9 @@ def init(
     as_json: JsonOption = False,
 ) -> None:
     """Make a new project in an empty or new folder."""
-    from hitl.config import ProjectConfig, load_config
-    from hitl.presets import find_preset
-    from hitl.project import Project
+    from hitl.project.config import ProjectConfig, load_config
+    from hitl.project.folder import Project
+    from hitl.project.presets import find_preset
 
     with console(as_json) as out:
         chosen = ProjectConfig() if config is None else load_config(find_preset(config))
@@ -75,7 +75,7 @@ def add(
 ) -> None:
     """Add a stack, and its hand-made labels if there are any."""
     from hitl.ingest import AddRequest, add_stack
-    from hitl.project import Project
+    from hitl.project.folder import Project
 
     with console(as_json) as out:
         request = AddRequest(
@@ -107,7 +107,7 @@ def bootstrap(
 ) -> None:
     """Make the first labels: round 0."""
     from hitl.bootstrap import bootstrap as run
-    from hitl.project import Project
+    from hitl.project.folder import Project
 
     with console(as_json) as out:
         done = run(Project.open(project), segmenter, tuple(stack or ()), replace, out)
@@ -117,8 +117,8 @@ def bootstrap(
 @app.command(rich_help_panel=PANEL)
 def status(project: ProjectArgument, as_json: JsonOption = False) -> None:
     """Tell what the project holds and what comes next."""
-    from hitl.overview import status as overview
-    from hitl.project import Project
+    from hitl.project.folder import Project
+    from hitl.project.status import status as overview
 
     with console(as_json) as out:
         found = overview(Project.open(project))
@@ -128,8 +128,8 @@ def status(project: ProjectArgument, as_json: JsonOption = False) -> None:
 @app.command(rich_help_panel=PANEL)
 def log(project: ProjectArgument, as_json: JsonOption = False) -> None:
     """List every change of the store: what, by whom, with what, when."""
-    from hitl.overview import log as history
-    from hitl.project import Project
+    from hitl.project.folder import Project
+    from hitl.project.status import log as history
 
     with console(as_json) as out:
         found = history(Project.open(project))

@@ -30,7 +30,7 @@ def report(
     as_json: JsonOption = False,
 ) -> None:
     """Scores, mistakes, progress and provenance in one HTML file that needs no network."""
-    from hitl.project import Project
+    from hitl.project.folder import Project
     from hitl.report.write import write_report
 
     with console(as_json) as out:

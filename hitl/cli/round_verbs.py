@@ -10,7 +10,7 @@ import typer
 
 from hitl.cli.app import AxesOption, JsonOption, ProjectArgument, StackOption, app
 from hitl.cli.console import console
-from hitl.errors import NothingToDoError, ProjectError
+from hitl.project.errors import NothingToDoError, ProjectError
 
 PANEL = "Correction rounds"
 Format = Literal["tiff", "labkit", "cellpose", "rois", "ome-zarr", "coded"]
@@ -57,7 +57,7 @@ def queue(
     as_json: JsonOption = False,
 ) -> None:
     """List what to correct next, and why: the largest expected error first."""
-    from hitl.project import Project
+    from hitl.project.folder import Project
 
     if not errors and not (model is None and kind is None and evaluation is None):
         raise typer.BadParameter("--model, --kind and --evaluation go with --errors")
@@ -98,8 +98,8 @@ def correct(
     model: ErrorsModelOption = None,
 ) -> None:
     """Correct a stack in a napari window; a draft is kept until a round is committed."""
-    from hitl.annotator import annotator_of
-    from hitl.project import Project
+    from hitl.project.annotator import annotator_of
+    from hitl.project.folder import Project
     from hitl.queue.project import build_queue
     from hitl.review.evaluated import mistakes_on
     from hitl.review.window import check_display, open_window
@@ -146,7 +146,7 @@ def export(
 ) -> None:
     """Write a stack and its labels for another tool to correct."""
     from hitl.exchange import export as run
-    from hitl.project import Project
+    from hitl.project.folder import Project
 
     with console(as_json) as out:
         opened = Project.open(project)
@@ -174,9 +174,9 @@ def import_(
     as_json: JsonOption = False,
 ) -> None:
     """Take corrected labels back in as one round, whichever tool they come from."""
-    from hitl.annotator import annotator_of
     from hitl.exchange import ImportRequest, import_labels
-    from hitl.project import Project
+    from hitl.project.annotator import annotator_of
+    from hitl.project.folder import Project
 
     with console(as_json) as out:
         opened = Project.open(project)
@@ -204,7 +204,7 @@ def propose(
     as_json: JsonOption = False,
 ) -> None:
     """Make the next round: a model fills what nobody has verified."""
-    from hitl.project import Project
+    from hitl.project.folder import Project
     from hitl.propose import propose as run
 
     with console(as_json) as out:
@@ -223,7 +223,7 @@ def promote(
     as_json: JsonOption = False,
 ) -> None:
     """Put a run in use, unless it is worse than the one in use."""
-    from hitl.project import Project
+    from hitl.project.folder import Project
     from hitl.promote import promote as run
 
     with console(as_json) as out:
@@ -240,7 +240,7 @@ def diff(
 ) -> None:
     """Tell what changed between two rounds, object by object."""
     from hitl.history import diff as run
-    from hitl.project import Project
+    from hitl.project.folder import Project
 
     with console(as_json) as out:
         done = run(Project.open(project), a, b)
@@ -256,7 +256,7 @@ def blame(
 ) -> None:
     """One object's history: each round that changed it, by whom, with which model."""
     from hitl.history import blame_object
-    from hitl.project import Project
+    from hitl.project.folder import Project
 
     with console(as_json) as out:
         done = blame_object(Project.open(project), stack, object_id)
@@ -271,7 +271,7 @@ def rollback(
 ) -> None:
     """Commit a round that equals an earlier one; nothing of the history goes."""
     from hitl.history import rollback as run
-    from hitl.project import Project
+    from hitl.project.folder import Project
 
     with console(as_json) as out:
         done = run(Project.open(project), number)
@@ -289,7 +289,7 @@ def gc(
 ) -> None:
     """Free what killed writers left behind; no round is touched."""
     from hitl.history import gc as run
-    from hitl.project import Project
+    from hitl.project.folder import Project
 
     with console(as_json) as out:
         done = run(Project.open(project), older_than_days=older_than_days, dry_run=dry_run)
@@ -319,7 +319,7 @@ def simulate(
     as_json: JsonOption = False,
 ) -> None:
     """Plan an annotation budget: an oracle corrects from known labels."""
-    from hitl.project import Project
+    from hitl.project.folder import Project
     from hitl.simulate import STRATEGIES, Strategy
     from hitl.simulate.project import simulate_project
 

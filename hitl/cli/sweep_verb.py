@@ -58,8 +58,8 @@ def sweep(
     as_json: JsonOption = False,
 ) -> None:
     """Train a grid of options, one run each: a table and a plot; give it again to continue."""
-    from hitl.config import parse_settings
-    from hitl.project import Project
+    from hitl.project.config import parse_settings
+    from hitl.project.folder import Project
     from hitl.sweep import SweepRequest, parse_grid, parse_seeds
     from hitl.sweep import sweep as run
 

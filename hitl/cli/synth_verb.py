@@ -72,7 +72,7 @@ def synth(
     as_json: JsonOption = False,
 ) -> None:
     """Draw synthetic stacks with their exact truth, of many looks or like your own."""
-    from hitl.config import parse_settings
+    from hitl.project.config import parse_settings
     from hitl.synth import SynthRequest, generator_options, synthesise
 
     if options:

@@ -9,12 +9,12 @@ from typing import Any, get_args
 from annotations.history import provenance_steps
 from annotations.stacks import StackView
 from annotations.store import AnnotationStore
-from hitl.errors import NothingToDoError
 from hitl.exchange.errors import ExchangeError
 from hitl.exchange.sidecar import Sidecar, sidecar_path, slices_digest
 from hitl.exchange.writing import Format, file_names, new_folder_files, write_files
-from hitl.project import Project, now
-from hitl.reporting import Reporter
+from hitl.project.errors import NothingToDoError
+from hitl.project.folder import Project, now
+from hitl.project.reporter import Reporter
 
 _HINTS: dict[str, str] = {
     "tiff": "open both in Fiji or napari, and save the changed labels as TIFF",

@@ -19,8 +19,8 @@ from annotations.transaction import RoundTransaction
 from hitl.exchange.errors import ExchangeError, NothingChangedError
 from hitl.exchange.reading import LabelsRead, read_any
 from hitl.exchange.sidecar import Sidecar, check_stack, find_sidecar
-from hitl.project import Project
-from hitl.reporting import Reporter
+from hitl.project.folder import Project
+from hitl.project.reporter import Reporter
 
 Verified = Literal["all", "changed"]
 """What a person has looked at: the whole stack, or only what they changed."""

@@ -20,7 +20,7 @@ from annotations.formats.rois import write_rois
 from annotations.stacks import StackView
 from hitl.exchange.errors import ExchangeError
 from hitl.postprocess import to_semantic_coding
-from hitl.reporting import Reporter
+from hitl.project.reporter import Reporter
 
 Format = Literal["tiff", "labkit", "cellpose", "rois", "ome-zarr", "coded"]
 """What labels are exported as; ``coded`` is 0 background, 1 edge, 2 and up nuclei."""

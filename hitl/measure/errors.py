@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hitl.errors import HitlError
+from hitl.project.errors import HitlError
 
 
 class MeasureError(HitlError):

@@ -18,8 +18,8 @@ from hitl.measure.table import (
     write_parquet,
     write_xlsx,
 )
-from hitl.project import write_json
-from hitl.reporting import Reporter
+from hitl.project.folder import write_json
+from hitl.project.reporter import Reporter
 
 NAMES = (*(f"nuclei.{kind}" for kind in FORMATS), "columns.json", "summary.json", "fucci.png")
 """Every file that a measurement may write."""

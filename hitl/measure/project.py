@@ -12,7 +12,6 @@ from annotations.objects import Status
 from annotations.rounds import LogEntry
 from annotations.stacks import StackInfo
 from annotations.store import AnnotationStore
-from hitl.errors import NothingToDoError
 from hitl.measure.errors import MeasureError
 from hitl.measure.neighbours import other_columns
 from hitl.measure.nuclei import measure_nuclei
@@ -26,8 +25,9 @@ from hitl.measure.request import (
 )
 from hitl.measure.shapes import Shapes, measure_shapes
 from hitl.measure.sources import ArraySource, store_source
-from hitl.project import Project
-from hitl.reporting import Reporter
+from hitl.project.errors import NothingToDoError
+from hitl.project.folder import Project
+from hitl.project.reporter import Reporter
 
 MODEL = "model:"
 

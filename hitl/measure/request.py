@@ -18,8 +18,8 @@ from hitl.measure.nuclei import Measured, MeasureOptions, column_names, measure_
 from hitl.measure.output import check_folder, phase_rows, write_files
 from hitl.measure.sources import FileSource, channel_number
 from hitl.measure.table import FORMATS, joined
-from hitl.project import now
-from hitl.reporting import Reporter
+from hitl.project.folder import now
+from hitl.project.reporter import Reporter
 from hitl.tables import plain_table
 
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.errors import MetricError
+from hitl.project.errors import MetricError
 
 MEMORY_BLOCK_BYTES = 8 << 20
 STORE_BLOCK_BYTES = 32 << 20

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from hitl.errors import MetricError
 from hitl.metrics.scores import Scores
+from hitl.project.errors import MetricError
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.errors import MetricError
 from hitl.metrics import _blocks
 from hitl.metrics._blocks import Block, LabelImage
+from hitl.project.errors import MetricError
 
 Spacing = tuple[float, float, float]
 Ints = NDArray[np.int64]

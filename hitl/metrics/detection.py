@@ -7,9 +7,9 @@ from typing import Literal
 
 import numpy as np
 
-from hitl.errors import MetricError
 from hitl.metrics.assignment import best_assignment
 from hitl.metrics.contingency import Contingency, Floats, Ints
+from hitl.project.errors import MetricError
 
 CENTROID_PX = 15.0
 """Distance within which CellHunter, for bone stromal cells, takes two centroids for one cell."""

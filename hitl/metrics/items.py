@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.errors import MetricError
 from hitl.metrics._blocks import LabelImage
 from hitl.metrics.contingency import Contingency, Floats, Ints, count_overlaps
 from hitl.metrics.matching import MEAN_AP_THRESHOLDS, Matching, match
 from hitl.metrics.overlap_score import OverlapScores
+from hitl.project.errors import MetricError
 
 METRICS = (
     "evaluation_score",

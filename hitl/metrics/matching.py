@@ -9,9 +9,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.errors import MetricError
 from hitl.metrics.assignment import best_assignment, is_contested
 from hitl.metrics.contingency import Contingency
+from hitl.project.errors import MetricError
 
 Ints = NDArray[np.int64]
 Method = Literal["optimal", "greedy", "coco", "strict"]

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt
 
-from hitl.errors import MetricError
 from hitl.metrics.boundary import default_tolerance_um
 from hitl.metrics.detection import CENTROID_PX
+from hitl.project.errors import MetricError
 
 Spacing = tuple[float, float, float]
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.errors import MetricError
 from hitl.metrics import _blocks
 from hitl.metrics._blocks import Block, LabelImage
 from hitl.metrics.contingency import Contingency
+from hitl.project.errors import MetricError
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

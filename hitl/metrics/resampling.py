@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.errors import MetricError
 from hitl.metrics.contingency import Floats
 from hitl.metrics.items import METRICS, ItemPairs, Items, metrics_of
+from hitl.project.errors import MetricError
 
 RESAMPLES = 2000
 LEVEL = 0.95

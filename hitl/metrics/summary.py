@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from hitl.errors import MetricError
 from hitl.metrics._blocks import LabelImage
 from hitl.metrics.boundary import BoundaryScores, boundary_scores
 from hitl.metrics.cases import list_cases
@@ -24,6 +23,7 @@ from hitl.metrics.overlap_score import OverlapScores, overlap_scores
 from hitl.metrics.scores import LeftOut, ObjectScore, Scores, Summary, find_reasons
 from hitl.metrics.taxonomy import Taxonomy, classify
 from hitl.metrics.voxel import voxel_scores
+from hitl.project.errors import MetricError
 
 REPORTED_THRESHOLDS = (*(round(0.1 + 0.05 * k, 2) for k in range(18)),)
 

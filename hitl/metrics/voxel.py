@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.errors import MetricError
 from hitl.metrics._blocks import LabelImage
 from hitl.metrics.contingency import count_overlaps
+from hitl.project.errors import MetricError
 
 CLASS_NAMES = ("background", "edge", "nucleus")
 

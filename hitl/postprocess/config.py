@@ -11,7 +11,7 @@ from pydantic import field_validator
 
 from hitl.postprocess.masks import clean_masks
 from hitl.postprocess.objects import Spacing, clean_objects
-from hitl.schema import Frozen
+from hitl.project.schema import Frozen
 
 
 class PostprocessConfig(Frozen):

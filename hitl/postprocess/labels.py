@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.errors import HitlError
+from hitl.project.errors import HitlError
 
 MAX_ID = int(np.iinfo(np.uint32).max)
 

@@ -19,7 +19,7 @@ from hitl.preprocess.steps import (
     suppress_background,
     to_uint8,
 )
-from hitl.schema import Frozen
+from hitl.project.schema import Frozen
 
 
 class ToUint8(Frozen):

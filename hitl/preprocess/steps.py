@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.errors import HitlError
+from hitl.project.errors import HitlError
 
 Image = NDArray[Any]
 

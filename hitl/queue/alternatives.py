@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from annotations.store import AnnotationStore
 from hitl.prediction import BOOTSTRAP, Predictor, cached_prediction
-from hitl.project import Project
-from hitl.reporting import Reporter
+from hitl.project.folder import Project
+from hitl.project.reporter import Reporter
 from models.base import Progress, Segmentation, Segmenter, Spacing, no_progress
 from models.classical import ClassicalSegmenter
 

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from annotations.formats import read_labels
 from annotations.store import AnnotationStore
-from hitl.errors import NothingToDoError, ProjectError
 from hitl.metrics.contingency import count_overlaps
 from hitl.metrics.unchanged import as_scored
-from hitl.project import Project
+from hitl.project.errors import NothingToDoError, ProjectError
+from hitl.project.folder import Project
 from hitl.promote import model_in_use
 from hitl.report.sources import read_evaluations
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from annotations.stacks import StackInfo
-from hitl.errors import ProjectError
-from hitl.project import Project
+from hitl.project.errors import ProjectError
+from hitl.project.folder import Project
+from hitl.project.reporter import Reporter
 from hitl.queue.evaluated import EvaluatedModel, find_evaluated, read_scored
-from hitl.reporting import Reporter
 from hitl.tables import plain_table
 
 KINDS: Mapping[str, str] = {

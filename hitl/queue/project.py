@@ -11,13 +11,13 @@ import numpy as np
 from annotations.objects import ObjectTable, Status
 from annotations.stacks import StackInfo
 from annotations.store import AnnotationStore
-from hitl.errors import NothingToDoError
-from hitl.project import Project
+from hitl.project.errors import NothingToDoError
+from hitl.project.folder import Project
+from hitl.project.reporter import Reporter
 from hitl.queue.alternatives import other_segmentations, predictors
 from hitl.queue.entries import Entry, QueueOptions
 from hitl.queue.ranking import rank
 from hitl.queue.sampling import select
-from hitl.reporting import Reporter
 from hitl.samples import last_round
 from hitl.tables import plain_table
 

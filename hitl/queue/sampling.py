@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hitl.errors import NothingToDoError
+from hitl.project.errors import NothingToDoError
 from hitl.queue.entries import Entry, QueueOptions
 
 Z_95 = 1.959963984540054

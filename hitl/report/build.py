@@ -8,14 +8,14 @@ from typing import Any
 
 from annotations.rounds import LogEntry
 from hitl import __version__
-from hitl.config import dump_config
-from hitl.project import now
+from hitl.project.config import dump_config
+from hitl.project.folder import now
+from hitl.project.reporter import Reporter
 from hitl.report import figures, words
 from hitl.report.nuclei import Sizes, Table, label_table, scored_tables, sizes
 from hitl.report.places import Place, Places, find_places
 from hitl.report.progress import Gain, Point, Work, gains, points, settled, work_by_round
 from hitl.report.sources import Scored, Sources
-from hitl.reporting import Reporter
 
 FORMAT = "hitl-report-1"
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from annotations.objects import NO_ROUND, Status
 from hitl.metrics.contingency import count_overlaps
-from hitl.project import Project
+from hitl.project.folder import Project
 from hitl.report.sources import Sources
 
 MAX_ROWS = 200_000

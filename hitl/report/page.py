@@ -11,7 +11,7 @@ import yaml
 from markupsafe import Markup
 
 from hitl import __version__
-from hitl.config import dump_config
+from hitl.project.config import dump_config
 from hitl.report import figures, meshes, pictures, words
 from hitl.report.build import METRICS, Report, model_dict, round_dict
 from hitl.report.places import Place

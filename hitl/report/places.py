@@ -13,9 +13,9 @@ from annotations.formats import read_labels
 from annotations.volume import Spacing
 from hitl.metrics.contingency import Contingency, count_overlaps
 from hitl.metrics.unchanged import as_scored
-from hitl.project import Project
+from hitl.project.folder import Project
+from hitl.project.reporter import Reporter
 from hitl.report.sources import Sources
-from hitl.reporting import Reporter
 
 ERRORS = ("merged", "split", "missed", "spurious", "shifted")
 MAX_SIDE_PX = 128

@@ -10,9 +10,9 @@ from typing import Any
 from annotations.rounds import LogEntry
 from annotations.stacks import StackInfo
 from hitl.ceiling import ceiling, read_agreements
-from hitl.errors import ProjectError
-from hitl.overview import Overview, status
-from hitl.project import Project
+from hitl.project.errors import ProjectError
+from hitl.project.folder import Project
+from hitl.project.status import Overview, status
 from hitl.promote import promotions
 from hitl.training import read_card
 from models.curves import CURVES_FILE, read_curves

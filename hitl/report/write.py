@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hitl.errors import HitlError
-from hitl.project import Project, write_json, write_text
+from hitl.project.errors import HitlError
+from hitl.project.folder import Project, write_json, write_text
+from hitl.project.reporter import Reporter
 from hitl.report.build import FORMAT, Report, build
 from hitl.report.page import GENERATOR, page
 from hitl.report.sources import read_sources
-from hitl.reporting import Reporter
 
 NAME = "report.html"
 PLACES = 24

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 from annotations.errors import AnnotationError
-from hitl.errors import HitlError
+from hitl.project.errors import HitlError
 from hitl.review.agenda import Agenda, QueueEntry
 from hitl.review.desk import ReviewDesk
 from hitl.review.history import Operation

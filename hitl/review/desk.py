@@ -14,7 +14,7 @@ import numpy as np
 
 from annotations.stacks import StackView
 from annotations.store import AnnotationStore
-from hitl.project import Project
+from hitl.project.folder import Project
 from hitl.review.activity import IDLE_AFTER_S, ActivityClock
 from hitl.review.agenda import QueueEntry
 from hitl.review.commit import Committed, Summary, commit_session, summarise

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from annotations.objects import Status
-from hitl.project import now
+from hitl.project.folder import now
 from hitl.review.errors import DraftError
 from hitl.review.history import box_shape, unpack
 from hitl.review.rebase import Planes, Renumbering, check_rows, merge_chunks

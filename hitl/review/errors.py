@@ -1,6 +1,6 @@
 """What can go wrong while a person corrects labels; each message says what to do."""
 
-from hitl.errors import HitlError
+from hitl.project.errors import HitlError
 
 
 class ReviewError(HitlError):

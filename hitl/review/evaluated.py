@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.project import Project
+from hitl.project.folder import Project
 from hitl.queue.evaluated import find_evaluated, read_scored
 from hitl.queue.mistakes import Mistake, in_order, of_stack
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from annotations.errors import AnnotationError
 from annotations.rounds import EditCounts
-from hitl.errors import HitlError
-from hitl.project import Project
+from hitl.project.errors import HitlError
+from hitl.project.folder import Project
 from hitl.review.agenda import QueueEntry
 from hitl.review.commit import Summary
 from hitl.review.controls import ReviewControls

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotations.volume import Spacing
-from hitl.errors import MetricError
 from hitl.metrics.contingency import Contingency, count_overlaps
+from hitl.project.errors import MetricError
 
 Ints = NDArray[np.int64]
 

@@ -9,10 +9,10 @@ import numpy as np
 from annotations.stacks import StackInfo
 from annotations.store import AnnotationStore
 from hitl.bootstrap import make_segmenter, segment_stack
-from hitl.errors import LeakageError, NothingToDoError
-from hitl.project import Project
+from hitl.project.errors import LeakageError, NothingToDoError
+from hitl.project.folder import Project
+from hitl.project.reporter import Reporter
 from hitl.queue.alternatives import other_segmentations, predictors
-from hitl.reporting import Reporter
 from hitl.simulate.oracle import Case
 from hitl.simulate.retrain import ModelRetraining
 from hitl.simulate.rounds import SimulationResult, simulate

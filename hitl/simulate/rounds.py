@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from hitl.errors import ConfigError, NothingToDoError
 from hitl.metrics.matching import match
 from hitl.metrics.overlap_score import overlap_scores
-from hitl.reporting import Reporter, Silent
+from hitl.project.errors import ConfigError, NothingToDoError
+from hitl.project.reporter import Reporter, Silent
 from hitl.simulate.curve import Curve, LevelCost, Point, costs_at_levels
 from hitl.simulate.oracle import Bench, Case, Target
 from hitl.simulate.strategies import STRATEGIES, Strategy

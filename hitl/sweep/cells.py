@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from hitl.project import Project, write_json
+from hitl.project.folder import Project, write_json
 
 CELL_FILE = "cell.json"
 

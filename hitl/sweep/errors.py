@@ -1,6 +1,6 @@
 """What a sweep cannot do."""
 
-from hitl.errors import HitlError
+from hitl.project.errors import HitlError
 
 
 class SweepError(HitlError):

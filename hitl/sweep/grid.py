@@ -12,10 +12,10 @@ from typing import Any
 
 import yaml
 
-from hitl.config import SweepConfig, check_sweep
-from hitl.errors import ConfigError
+from hitl.project.config import SweepConfig, check_sweep
+from hitl.project.errors import ConfigError
+from hitl.project.schema import options_model, validate
 from hitl.samples import TrainingSet
-from hitl.schema import options_model, validate
 from models.registry import TRAINERS, resolve
 
 MOST_CELLS = 10_000

@@ -7,7 +7,7 @@ import io
 import statistics
 from typing import Any
 
-from hitl.project import now, write_json, write_text
+from hitl.project.folder import now, write_json, write_text
 from hitl.sweep.grid import show
 from hitl.sweep.plot import save_plot
 from hitl.sweep.result import (

@@ -12,12 +12,12 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from hitl.config import SweepConfig, load_config, parse_config
-from hitl.errors import ConfigError, NothingToDoError
 from hitl.evaluation import evaluate
-from hitl.presets import find_preset
-from hitl.project import Project
-from hitl.reporting import Reporter
+from hitl.project.config import SweepConfig, load_config, parse_config
+from hitl.project.errors import ConfigError, NothingToDoError
+from hitl.project.folder import Project
+from hitl.project.presets import find_preset
+from hitl.project.reporter import Reporter
 from hitl.samples import TrainingSet, collect_samples
 from hitl.sweep.cells import CellRun, begin_cell, find_cells
 from hitl.sweep.errors import SweepError

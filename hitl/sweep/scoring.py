@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from hitl.metrics import Scores, average, score
 from hitl.postprocess import edge_class
-from hitl.project import Project
-from hitl.reporting import Reporter
+from hitl.project.folder import Project
+from hitl.project.reporter import Reporter
 from hitl.samples import TrainingSet
 from hitl.training import read_card
 from models.base import TrainingSample

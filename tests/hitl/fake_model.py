@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from annotations.store import AnnotationStore
-from hitl.config import parse_config
-from hitl.project import Project
+from hitl.project.config import parse_config
+from hitl.project.folder import Project
 from models.base import Progress, Segmentation, no_progress
 from models.registry import RUN_LOADERS, SEGMENTERS
 from tests.annotations.store_sources import ArraySource

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from annotations.objects import ObjectTable, Status
 from annotations.rounds import RoundInfo
-from hitl.config import ProjectConfig
-from hitl.project import Project
+from hitl.project.config import ProjectConfig
+from hitl.project.folder import Project
 from tests.annotations.store_sources import ArraySource
 
 SHAPE = (20, 140, 150)

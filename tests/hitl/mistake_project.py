@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotations.formats import write_labels_tiff
-from hitl.config import ProjectConfig
 from hitl.metrics import score
-from hitl.project import Project, write_json
+from hitl.project.config import ProjectConfig
+from hitl.project.folder import Project, write_json
 from tests.annotations.store_sources import ArraySource
 from tests.hitl.review_volumes import SPACING
 

@@ -12,8 +12,8 @@ from annotations.formats import write_labels_tiff
 from hitl.bootstrap import bootstrap
 from hitl.cli import run
 from hitl.evaluation import evaluate
-from hitl.project import Project
-from hitl.reporting import Silent
+from hitl.project.folder import Project
+from hitl.project.reporter import Silent
 from tests.hitl.fake_model import Bench, make_bench, scene
 
 HOSTILE = "</script><script>window.hacked=1</script><img src=x onerror='window.hacked=2'>\"&"

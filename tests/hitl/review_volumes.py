@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from annotations.objects import ObjectTable, Status
 from annotations.rounds import ModelRef, RoundInfo
-from hitl.config import ProjectConfig
-from hitl.project import Project
+from hitl.project.config import ProjectConfig
+from hitl.project.folder import Project
 from hitl.queue.entries import Entry
 from hitl.review.activity import ActivityClock
 from hitl.review.session import ReviewSession

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from qtpy.QtCore import Qt, QTimer
 
-from hitl.project import Project
+from hitl.project.folder import Project
 from hitl.review import window as review_window
 from hitl.review.window import ReviewWindow, open_window
 from tests.hitl.review_person import CONTROL, Person

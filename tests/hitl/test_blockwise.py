@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from annotations.formats import open_image, read_labels
 from hitl import blockwise
 from hitl.blockwise import Channel, count_objects
-from hitl.config import PredictionConfig
 from hitl.prediction import Predictor, cached_prediction, predict
-from hitl.project import Project
+from hitl.project.config import PredictionConfig
+from hitl.project.folder import Project
+from hitl.project.reporter import Silent
 from hitl.propose import propose
-from hitl.reporting import Silent
 from models.base import BlockSegmentation, BlockSegmenter, Progress, Segmentation, no_progress
 from models.registry import RUN_LOADERS
 from tests.annotations.store_sources import SPACING_UM, ArraySource

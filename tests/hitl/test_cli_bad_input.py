@@ -226,7 +226,7 @@ def test_foreign_and_locked_folders(
     assert "is a project already" in refused("init", project)
     image = write_stack(tmp_path / "a.tif", noise())
     impatient = functools.partial(AnnotationStore.open, lock_timeout_s=0.2)
-    monkeypatch.setattr("hitl.project.AnnotationStore.open", impatient)
+    monkeypatch.setattr("hitl.project.folder.AnnotationStore.open", impatient)
     lock = next(project.glob("*.lock"))
     with FileLock(lock):
         assert "another process" in refused("add", project, image)

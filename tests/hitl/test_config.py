@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import pytest
 from annotated_types import Gt
 
-from hitl.config import (
+from hitl.project.config import (
     ProjectConfig,
     dump_config,
     load_config,
@@ -18,9 +18,9 @@ from hitl.config import (
     segmenter_options,
     trainer_options,
 )
-from hitl.errors import ConfigError
-from hitl.presets import find_preset, preset_names, presets_folder
-from hitl.schema import resolve_options
+from hitl.project.errors import ConfigError
+from hitl.project.presets import find_preset, preset_names, presets_folder
+from hitl.project.schema import resolve_options
 from models.errors import UnknownModelError
 from models.registry import SEGMENTERS, TRAINERS
 

@@ -27,7 +27,6 @@ from annotations.formats.rois import read_rois, write_rois
 from annotations.objects import Status
 from annotations.rounds import RoundInfo
 from annotations.store import AnnotationStore
-from hitl.config import ProjectConfig, parse_config
 from hitl.exchange import (
     ExchangeError,
     Exported,
@@ -40,8 +39,9 @@ from hitl.exchange import (
 from hitl.exchange.sidecar import Sidecar, sidecar_path
 from hitl.ingest import AddRequest, add_stack
 from hitl.postprocess import from_semantic_coding, to_semantic_coding
-from hitl.project import Project
-from hitl.reporting import Silent
+from hitl.project.config import ProjectConfig, parse_config
+from hitl.project.folder import Project
+from hitl.project.reporter import Silent
 from tests.conftest import RealStack
 
 FORMATS = ("tiff", "labkit", "cellpose", "rois", "ome-zarr", "coded")

@@ -18,11 +18,11 @@ from annotations.formats import read_labels, write_image_tiff, write_labels_tiff
 from annotations.store import AnnotationStore
 from hitl.cli import run
 from hitl.demo import free_folder, own_stacks
-from hitl.errors import NothingToDoError
 from hitl.files import SegmentRequest, segment_file
 from hitl.ingest import ChannelError, default_name
-from hitl.project import Project
-from hitl.reporting import Silent
+from hitl.project.errors import NothingToDoError
+from hitl.project.folder import Project
+from hitl.project.reporter import Silent
 
 SPACING = (2.0, 1.0, 1.0)
 SHAPE = (12, 64, 48)

@@ -23,8 +23,8 @@ from hitl.measure import table as table_module
 from hitl.measure.columns import dictionary
 from hitl.measure.output import parse_formats
 from hitl.measure.request import MeasureRequest, measure_files
-from hitl.project import Project
-from hitl.reporting import Silent
+from hitl.project.folder import Project
+from hitl.project.reporter import Silent
 
 SPACING = (2.0, 1.0, 1.0)
 SHAPE = (8, 40, 60)

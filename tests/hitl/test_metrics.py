@@ -14,7 +14,6 @@ import tifffile
 from hypothesis import given, settings
 from rich.console import Console
 
-from hitl.errors import MetricError
 from hitl.metrics import (
     average,
     classify,
@@ -29,6 +28,7 @@ from hitl.metrics import (
     voxel_scores,
 )
 from hitl.metrics.matching import MEAN_AP_THRESHOLDS
+from hitl.project.errors import MetricError
 from tests.conftest import real_data_folder
 from tests.hitl.label_pairs import blobs, box, label_pairs
 

@@ -13,10 +13,10 @@ from annotations.formats import write_image_tiff, write_labels_tiff
 from hitl.agreement import Rater, agree, agree_rounds
 from hitl.ceiling import ceiling, read_agreements
 from hitl.cli import run
-from hitl.errors import HitlError, NothingToDoError, ProjectError
 from hitl.metrics import METRICS, score
-from hitl.project import Project
-from hitl.reporting import Silent
+from hitl.project.errors import HitlError, NothingToDoError, ProjectError
+from hitl.project.folder import Project
+from hitl.project.reporter import Silent
 from tests.hitl.label_pairs import blobs
 
 SPACING = (2.0, 0.5, 0.5)

@@ -11,7 +11,6 @@ import tifffile
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from hitl.errors import MetricError
 from hitl.metrics import (
     CONVENTIONS,
     ScoreOptions,
@@ -28,6 +27,7 @@ from hitl.metrics import (
     restrict,
     score,
 )
+from hitl.project.errors import MetricError
 from tests.conftest import real_data_folder
 from tests.hitl.label_pairs import blobs, box, label_pairs
 

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hitl.errors import MetricError
 from hitl.metrics import (
     _blocks,
     _kernels,
@@ -15,6 +14,7 @@ from hitl.metrics import (
     overlap_scores,
     score,
 )
+from hitl.project.errors import MetricError
 from tests.hitl.label_pairs import blobs, label_pairs
 
 

@@ -11,12 +11,12 @@ import pytest
 from annotations.errors import AnnotationError, UnknownStackError
 from annotations.rounds import RoundInfo
 from hitl.cli import run
-from hitl.errors import NothingToDoError, ProjectError
 from hitl.evaluation import evaluate
 from hitl.metrics.taxonomy import PRED_KINDS, TRUTH_KINDS
-from hitl.project import Project
+from hitl.project.errors import NothingToDoError, ProjectError
+from hitl.project.folder import Project
+from hitl.project.reporter import Silent
 from hitl.queue.mistakes import KINDS, list_mistakes
-from hitl.reporting import Silent
 from hitl.review.evaluated import mistakes_on
 from tests.hitl.fake_model import make_bench
 from tests.hitl.mistake_project import MODEL, evaluated, mistake_project, volumes

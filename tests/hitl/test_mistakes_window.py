@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from hitl.cli import run
-from hitl.project import Project
+from hitl.project.folder import Project
 from hitl.review.controls import NO_ERRORS, ReviewControls
 from tests.hitl.mistake_project import MODEL, evaluated, mistake_project, volumes
 from tests.hitl.review_display import start_child, virtual_display

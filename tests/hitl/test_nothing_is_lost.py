@@ -32,9 +32,9 @@ from annotations.store import AnnotationStore
 from hitl.exchange.export import export
 from hitl.exchange.importing import ImportRequest, import_labels
 from hitl.prediction import run_segmenter
-from hitl.project import Project
+from hitl.project.folder import Project
+from hitl.project.reporter import Silent
 from hitl.proposals import merge_proposal
-from hitl.reporting import Silent
 from hitl.review.desk import ReviewDesk
 from hitl.review.draft import read_draft
 from hitl.review.errors import DraftConflictError

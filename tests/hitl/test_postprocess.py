@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from scipy import ndimage
 
-from hitl.errors import HitlError
 from hitl.postprocess import (
     LabelImageError,
     PostprocessConfig,
@@ -22,6 +21,7 @@ from hitl.postprocess import (
     postprocess,
     to_semantic_coding,
 )
+from hitl.project.errors import HitlError
 from scripts.bench_postprocess import synthetic_nuclei
 from tests.hitl.reference_postprocess import clean_masks_reference, edge_class_reference
 

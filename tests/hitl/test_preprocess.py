@@ -11,7 +11,6 @@ from pydantic import TypeAdapter, ValidationError
 from scipy import ndimage
 from skimage import morphology
 
-from hitl.errors import HitlError
 from hitl.preprocess import (
     STEPS,
     PreprocessError,
@@ -27,6 +26,7 @@ from hitl.preprocess import (
     suppress_background,
     to_uint8,
 )
+from hitl.project.errors import HitlError
 
 ADAPTER = TypeAdapter(tuple[PreprocessStep, ...])
 

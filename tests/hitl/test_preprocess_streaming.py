@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from hitl.config import parse_config
 from hitl.preprocess import PreprocessError, PreprocessStep, apply
 from hitl.preprocess.streaming import (
     SLICES,
@@ -19,6 +18,7 @@ from hitl.preprocess.streaming import (
     percentile,
     why_not_streamed,
 )
+from hitl.project.config import parse_config
 
 ENDS = ((0, 100), (2.5, 97), (0, 99.9))
 STEPS: list[dict[str, Any]] = [

@@ -23,9 +23,9 @@ from hitl.comparison import (
     flip_p,
     paired_objects,
 )
-from hitl.errors import LeakageError, MetricError, NothingToDoError, ProjectError
+from hitl.project.errors import LeakageError, MetricError, NothingToDoError, ProjectError
+from hitl.project.reporter import Silent
 from hitl.promote import IN_USE, RegressionError, model_in_use, promote, promotions
-from hitl.reporting import Silent
 from tests.hitl.fake_model import SHAPE, Bench, make_bench, scene
 
 SPACING_UM = (2.0, 0.5, 0.5)

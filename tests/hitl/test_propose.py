@@ -11,10 +11,10 @@ import pytest
 from annotations.errors import UnknownStackError
 from annotations.objects import Status
 from annotations.rounds import RoundInfo
-from hitl.errors import NothingToDoError, ProjectError
+from hitl.project.errors import NothingToDoError, ProjectError
+from hitl.project.reporter import Silent
 from hitl.promote import promote
 from hitl.propose import propose
-from hitl.reporting import Silent
 from tests.hitl.fake_model import Bench, make_bench
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from hitl.errors import MetricError, NothingToDoError
+from hitl.project.errors import MetricError, NothingToDoError
 from hitl.queue import Entry, Outcome, QueueOptions, estimate_error, rank, select
 from hitl.queue.disagreement import compare, find_missed
 from hitl.queue.features import measure, robust_z

@@ -12,14 +12,14 @@ from annotations.formats import write_image_tiff, write_labels_tiff
 from annotations.objects import Status
 from annotations.rounds import RoundInfo
 from hitl.bootstrap import bootstrap
-from hitl.config import parse_config
-from hitl.errors import LeakageError, NothingToDoError
 from hitl.ingest import AddRequest, add_stack
-from hitl.project import Project
+from hitl.project.config import parse_config
+from hitl.project.errors import LeakageError, NothingToDoError
+from hitl.project.folder import Project
+from hitl.project.reporter import Silent
 from hitl.queue import QueueOptions
 from hitl.queue.alternatives import VIEWS, ViewedSegmenter, predictors
 from hitl.queue.project import build_queue
-from hitl.reporting import Silent
 from hitl.simulate.project import simulate_project
 from hitl.synthetic import SpheroidGenerator
 from models.classical import ClassicalSegmenter

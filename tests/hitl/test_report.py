@@ -14,8 +14,9 @@ import pytest
 
 from annotations.rounds import EditCounts, LogEntry
 from hitl.cli import run
-from hitl.config import parse_config
-from hitl.project import Project
+from hitl.project.config import parse_config
+from hitl.project.folder import Project
+from hitl.project.reporter import Silent
 from hitl.report.axes import ticks
 from hitl.report.meshes import MAX_FACES, surface
 from hitl.report.page import embedded
@@ -24,7 +25,6 @@ from hitl.report.places import Place, find_places
 from hitl.report.progress import gains, points, work_by_round
 from hitl.report.sources import Scored, read_sources
 from hitl.report.write import write_report
-from hitl.reporting import Silent
 from tests.hitl.report_project import HOSTILE, full_project
 
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from hitl.project import Project
+from hitl.project.folder import Project
+from hitl.project.reporter import Silent
 from hitl.report.build import build
 from hitl.report.nuclei import SCORED_COLUMNS, Table
 from hitl.report.page import page as render
 from hitl.report.sources import read_sources
 from hitl.report.write import write_report
-from hitl.reporting import Silent
 from tests.hitl.report_project import full_project
 
 MANY = 5000

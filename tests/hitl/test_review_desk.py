@@ -14,7 +14,7 @@ import pytest
 
 from annotations.objects import Status
 from annotations.rounds import EditCounts
-from hitl.project import Project
+from hitl.project.folder import Project
 from hitl.review.desk import DeskOptions, ReviewDesk
 from hitl.review.draft import read_draft
 from hitl.review.errors import DraftConflictError, DraftError, ReviewError
@@ -221,7 +221,7 @@ def test_a_damaged_draft_is_refused_and_kept(project, damage):
 WRITER = """
 import sys
 from pathlib import Path
-from hitl.project import Project
+from hitl.project.folder import Project
 from hitl.review.desk import ReviewDesk
 desk = ReviewDesk.open(Project.open(Path(sys.argv[1])), "s", annotator="ann")
 print("ready", flush=True)

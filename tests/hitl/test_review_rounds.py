@@ -19,7 +19,7 @@ from annotations.formats import write_image_tiff, write_labels_tiff
 from annotations.objects import Status
 from hitl.cli import run
 from hitl.metrics import score
-from hitl.project import Project
+from hitl.project.folder import Project
 from tests.conftest import RealStack
 from tests.hitl.review_display import start_child, virtual_display
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hitl.project import Project
+from hitl.project.folder import Project
 from hitl.review.draft import read_draft
 from hitl.review.errors import WindowError
 from hitl.review.window import check_display, open_window

@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from hitl.errors import ConfigError, MetricError, NothingToDoError
 from hitl.metrics.summary import score
+from hitl.project.errors import ConfigError, MetricError, NothingToDoError
 from hitl.queue.alternatives import classical_segmentations
 from hitl.simulate import STRATEGIES, Bench, Case, Target, simulate
 from hitl.simulate.report import markdown_table, save_plot

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 
 from annotations.formats import write_image_tiff, write_labels_tiff
 from hitl.cli import run
-from hitl.config import SweepConfig, load_config
-from hitl.errors import ConfigError
-from hitl.presets import find_preset
-from hitl.project import Project
+from hitl.project.config import SweepConfig, load_config
+from hitl.project.errors import ConfigError
+from hitl.project.folder import Project
+from hitl.project.presets import find_preset
 from hitl.sweep.grid import make_cells, parse_grid, parse_seeds
 from models.base import Progress, TrainingResult, TrainingSample, no_progress
 from models.errors import TrainingDivergedError

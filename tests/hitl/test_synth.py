@@ -17,8 +17,8 @@ import hitl.synth
 from annotations.formats import open_image, read_labels
 from annotations.store import AnnotationStore
 from hitl.cli import run
-from hitl.errors import ConfigError
-from hitl.reporting import Silent
+from hitl.project.errors import ConfigError
+from hitl.project.reporter import Silent
 from hitl.synth import SynthRequest, synthesise
 from models.synthetic import NucleiGenerator
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 
-from hitl.project import Project
+from hitl.project.folder import Project
 
 
 def annotator_of(project: Project, name: str | None) -> str:

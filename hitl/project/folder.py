@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from annotations.store import AnnotationStore
-from hitl.config import CONFIG_NAME, ProjectConfig, dump_config, load_config
-from hitl.errors import ProjectError
+from hitl.project.config import CONFIG_NAME, ProjectConfig, dump_config, load_config
+from hitl.project.errors import ProjectError
 
 RUN_NAME = re.compile(r"[a-z0-9]+-[0-9]{4,}")
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from annotations.objects import Status
 from annotations.rounds import LogEntry
-from hitl.project import Project
+from hitl.project.folder import Project
 from hitl.promote import model_in_use
 from hitl.tables import plain_table
 

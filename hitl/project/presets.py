@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hitl.errors import ConfigError
+from hitl.project.errors import ConfigError
 
-PACKAGE = Path(__file__).resolve().parent
+PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def presets_folder() -> Path:

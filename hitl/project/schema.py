@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
-from hitl.errors import ConfigError
+from hitl.project.errors import ConfigError
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -10,10 +10,10 @@ import yaml
 from annotated_types import Ge, Gt, Lt
 from pydantic import Field
 
-from hitl.errors import ConfigError
 from hitl.postprocess import PostprocessConfig
 from hitl.preprocess import PreprocessStep
-from hitl.schema import Frozen, options_model, resolve_options, validate
+from hitl.project.errors import ConfigError
+from hitl.project.schema import Frozen, options_model, resolve_options, validate
 from models.registry import SEGMENTERS, TRAINERS, resolve
 
 CONFIG_NAME = "hitl.yaml"

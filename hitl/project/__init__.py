@@ -1,0 +1,1 @@
+"""A project: its folder and configuration, and what it tells of itself."""
