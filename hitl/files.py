@@ -11,8 +11,8 @@ import numpy as np
 
 from annotations.formats import open_image, write_labels_tiff
 from annotations.volume import Spacing
-from hitl.bootstrap import make_segmenter
-from hitl.ingest import channel_index
+from hitl.labelling.bootstrap import make_segmenter
+from hitl.labelling.add import channel_index
 from hitl.postprocess import postprocess
 from hitl.prediction import run_segmenter
 from hitl.project.config import parse_config

@@ -26,7 +26,7 @@ from hitl.blockwise import (
     segment_view,
     why_whole,
 )
-from hitl.bootstrap import make_segmenter, segment_stack
+from hitl.labelling.bootstrap import make_segmenter, segment_stack
 from hitl.preprocess import PreprocessStep
 from hitl.project.config import load_yaml, parse_config
 from hitl.project.errors import NothingToDoError, ProjectError

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from annotations.formats import open_image, write_image_tiff, write_labels_tiff
 from annotations.volume import Spacing
-from hitl.ingest import AddRequest, add_stack, channel_index, open_label_file
+from hitl.labelling.add import AddRequest, add_stack, channel_index, open_label_file
 from hitl.project.errors import ConfigError, LeakageError, NothingToDoError, ProjectError
 from hitl.project.folder import Project, write_json
 from hitl.project.models import Options, parameter_descriptions, type_name

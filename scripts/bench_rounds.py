@@ -27,8 +27,8 @@ from annotations.rounds import ModelRef, RoundInfo
 from annotations.stacks import LABELS, VERIFIED, StackView
 from annotations.store import AnnotationStore
 from annotations.volume import ImageInfo
-from hitl.exchange.importing import ImportRequest, import_labels
-from hitl.history import diff
+from hitl.labelling.exchange.importing import ImportRequest, import_labels
+from hitl.labelling.history import diff
 from hitl.project.config import ProjectConfig
 from hitl.project.folder import Project
 from hitl.project.reporter import Silent

@@ -74,7 +74,7 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Add a stack, and its hand-made labels if there are any."""
-    from hitl.ingest import AddRequest, add_stack
+    from hitl.labelling.add import AddRequest, add_stack
     from hitl.project.folder import Project
 
     with console(as_json) as out:
@@ -106,7 +106,7 @@ def bootstrap(
     as_json: JsonOption = False,
 ) -> None:
     """Make the first labels: round 0."""
-    from hitl.bootstrap import bootstrap as run
+    from hitl.labelling.bootstrap import bootstrap as run
     from hitl.project.folder import Project
 
     with console(as_json) as out:

@@ -145,7 +145,7 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Write a stack and its labels for another tool to correct."""
-    from hitl.exchange import export as run
+    from hitl.labelling.exchange import export as run
     from hitl.project.folder import Project
 
     with console(as_json) as out:
@@ -174,7 +174,7 @@ def import_(
     as_json: JsonOption = False,
 ) -> None:
     """Take corrected labels back in as one round, whichever tool they come from."""
-    from hitl.exchange import ImportRequest, import_labels
+    from hitl.labelling.exchange import ImportRequest, import_labels
     from hitl.project.annotator import annotator_of
     from hitl.project.folder import Project
 
@@ -205,7 +205,7 @@ def propose(
 ) -> None:
     """Make the next round: a model fills what nobody has verified."""
     from hitl.project.folder import Project
-    from hitl.propose import propose as run
+    from hitl.labelling.propose import propose as run
 
     with console(as_json) as out:
         done = run(Project.open(project), model, tuple(stack or ()), out)
@@ -239,7 +239,7 @@ def diff(
     as_json: JsonOption = False,
 ) -> None:
     """Tell what changed between two rounds, object by object."""
-    from hitl.history import diff as run
+    from hitl.labelling.history import diff as run
     from hitl.project.folder import Project
 
     with console(as_json) as out:
@@ -255,7 +255,7 @@ def blame(
     as_json: JsonOption = False,
 ) -> None:
     """One object's history: each round that changed it, by whom, with which model."""
-    from hitl.history import blame_object
+    from hitl.labelling.history import blame_object
     from hitl.project.folder import Project
 
     with console(as_json) as out:
@@ -270,7 +270,7 @@ def rollback(
     as_json: JsonOption = False,
 ) -> None:
     """Commit a round that equals an earlier one; nothing of the history goes."""
-    from hitl.history import rollback as run
+    from hitl.labelling.history import rollback as run
     from hitl.project.folder import Project
 
     with console(as_json) as out:
@@ -288,7 +288,7 @@ def gc(
     as_json: JsonOption = False,
 ) -> None:
     """Free what killed writers left behind; no round is touched."""
-    from hitl.history import gc as run
+    from hitl.labelling.history import gc as run
     from hitl.project.folder import Project
 
     with console(as_json) as out:

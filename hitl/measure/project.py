@@ -147,7 +147,7 @@ def _labels(
     entries = tuple(store.rounds())
     if model is None:
         return _Labels(project, store, round_number, None, None, None, entries)
-    from hitl.bootstrap import make_segmenter
+    from hitl.labelling.bootstrap import make_segmenter
     from hitl.prediction import Predictor
     from hitl.training import read_card
 

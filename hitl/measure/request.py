@@ -12,7 +12,7 @@ import numpy as np
 from annotations.formats import open_image
 from annotations.volume import Spacing
 from hitl import __version__
-from hitl.ingest import default_name, open_label_file
+from hitl.labelling.add import default_name, open_label_file
 from hitl.measure.fucci import PHASES, FucciOptions, Phases, tell_phases
 from hitl.measure.nuclei import Measured, MeasureOptions, column_names, measure_nuclei
 from hitl.measure.output import check_folder, phase_rows, write_files

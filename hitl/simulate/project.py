@@ -8,7 +8,7 @@ import numpy as np
 
 from annotations.stacks import StackInfo
 from annotations.store import AnnotationStore
-from hitl.bootstrap import make_segmenter, segment_stack
+from hitl.labelling.bootstrap import make_segmenter, segment_stack
 from hitl.project.errors import LeakageError, NothingToDoError
 from hitl.project.folder import Project
 from hitl.project.reporter import Reporter

@@ -18,7 +18,7 @@ from hitl.preprocess import PreprocessStep
 from hitl.project.config import trainer_options
 from hitl.project.folder import Project
 from hitl.project.reporter import Reporter
-from hitl.proposals import merge_proposal
+from hitl.labelling.merge import merge_proposal
 from hitl.simulate.oracle import Bench
 from models.base import TrainingSample
 from models.registry import load_run, trainer_class

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from annotations.formats import write_labels_tiff
-from hitl.bootstrap import bootstrap
+from hitl.labelling.bootstrap import bootstrap
 from hitl.cli import run
 from hitl.evaluation import evaluate
 from hitl.project.folder import Project

@@ -22,7 +22,7 @@ from hitl.prediction import Predictor, cached_prediction, predict
 from hitl.project.config import PredictionConfig
 from hitl.project.folder import Project
 from hitl.project.reporter import Silent
-from hitl.propose import propose
+from hitl.labelling.propose import propose
 from models.base import BlockSegmentation, BlockSegmenter, Progress, Segmentation, no_progress
 from models.registry import RUN_LOADERS
 from tests.annotations.store_sources import SPACING_UM, ArraySource

@@ -27,7 +27,7 @@ from annotations.formats.rois import read_rois, write_rois
 from annotations.objects import Status
 from annotations.rounds import RoundInfo
 from annotations.store import AnnotationStore
-from hitl.exchange import (
+from hitl.labelling.exchange import (
     ExchangeError,
     Exported,
     Imported,
@@ -36,8 +36,8 @@ from hitl.exchange import (
     export,
     import_labels,
 )
-from hitl.exchange.sidecar import Sidecar, sidecar_path
-from hitl.ingest import AddRequest, add_stack
+from hitl.labelling.exchange.sidecar import Sidecar, sidecar_path
+from hitl.labelling.add import AddRequest, add_stack
 from hitl.postprocess import from_semantic_coding, to_semantic_coding
 from hitl.project.config import ProjectConfig, parse_config
 from hitl.project.folder import Project
@@ -64,7 +64,7 @@ def balls(seed: int = 0) -> tuple[NDArray[np.uint16], Labels]:
 
 def new_project(folder: Path, image: NDArray[Any], spacing_um: tuple[float, ...]) -> Project:
     """A project with one stack and its bootstrapped labels."""
-    from hitl.bootstrap import bootstrap
+    from hitl.labelling.bootstrap import bootstrap
 
     write_image_tiff(folder / "cells.tif", image, spacing_um)
     project = Project.create(folder / "project", ProjectConfig())
@@ -350,7 +350,7 @@ def test_nothing_is_overwritten_and_nothing_is_half_written(
     def full(*arguments: object) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("hitl.exchange.writing.write_rois", full)
+    monkeypatch.setattr("hitl.labelling.exchange.writing.write_rois", full)
     with pytest.raises(ExchangeError, match="No space left"):
         send(project, tmp_path / "new", "rois")
     assert not (tmp_path / "new").exists()

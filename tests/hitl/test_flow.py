@@ -19,7 +19,7 @@ from annotations.store import AnnotationStore
 from hitl.cli import run
 from hitl.demo import free_folder, own_stacks
 from hitl.files import SegmentRequest, segment_file
-from hitl.ingest import ChannelError, default_name
+from hitl.labelling.add import ChannelError, default_name
 from hitl.project.errors import NothingToDoError
 from hitl.project.folder import Project
 from hitl.project.reporter import Silent

@@ -12,10 +12,10 @@ from rich.console import Console
 
 from annotations.errors import LabelError, StoreError, UnknownRoundError, UnknownStackError
 from annotations.rounds import RoundInfo
-from hitl.history import blame_object, diff, gc, rollback
+from hitl.labelling.history import blame_object, diff, gc, rollback
 from hitl.project.errors import NothingToDoError
 from hitl.project.reporter import Silent
-from hitl.propose import propose
+from hitl.labelling.propose import propose
 from tests.hitl.fake_model import Bench, make_bench
 
 

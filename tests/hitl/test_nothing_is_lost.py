@@ -29,12 +29,12 @@ from annotations.errors import ConflictError
 from annotations.formats.tiff_write import write_labels_tiff
 from annotations.rounds import RoundInfo, tag_name
 from annotations.store import AnnotationStore
-from hitl.exchange.export import export
-from hitl.exchange.importing import ImportRequest, import_labels
+from hitl.labelling.exchange.export import export
+from hitl.labelling.exchange.importing import ImportRequest, import_labels
 from hitl.prediction import run_segmenter
 from hitl.project.folder import Project
 from hitl.project.reporter import Silent
-from hitl.proposals import merge_proposal
+from hitl.labelling.merge import merge_proposal
 from hitl.review.desk import ReviewDesk
 from hitl.review.draft import read_draft
 from hitl.review.errors import DraftConflictError

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from annotations.objects import ObjectTable, Status
 from annotations.rounds import EditCounts
-from hitl.proposals import SAME_IOU, merge_proposal
+from hitl.labelling.merge import SAME_IOU, merge_proposal
 
 SHAPE = (4, 9, 8)
 ROUND = 5

@@ -14,7 +14,7 @@ from annotations.rounds import RoundInfo
 from hitl.project.errors import NothingToDoError, ProjectError
 from hitl.project.reporter import Silent
 from hitl.promote import promote
-from hitl.propose import propose
+from hitl.labelling.propose import propose
 from tests.hitl.fake_model import Bench, make_bench
 
 

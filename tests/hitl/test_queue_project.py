@@ -11,8 +11,8 @@ import pytest
 from annotations.formats import write_image_tiff, write_labels_tiff
 from annotations.objects import Status
 from annotations.rounds import RoundInfo
-from hitl.bootstrap import bootstrap
-from hitl.ingest import AddRequest, add_stack
+from hitl.labelling.bootstrap import bootstrap
+from hitl.labelling.add import AddRequest, add_stack
 from hitl.project.config import parse_config
 from hitl.project.errors import LeakageError, NothingToDoError
 from hitl.project.folder import Project

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from annotations.errors import LabelError
 from annotations.stacks import StackView
-from hitl.exchange.errors import ExchangeError
+from hitl.labelling.exchange.errors import ExchangeError
 from hitl.project.folder import write_json
 
 SUFFIX = ".hitl.json"

@@ -9,9 +9,9 @@ from typing import Any, get_args
 from annotations.history import provenance_steps
 from annotations.stacks import StackView
 from annotations.store import AnnotationStore
-from hitl.exchange.errors import ExchangeError
-from hitl.exchange.sidecar import Sidecar, sidecar_path, slices_digest
-from hitl.exchange.writing import Format, file_names, new_folder_files, write_files
+from hitl.labelling.exchange.errors import ExchangeError
+from hitl.labelling.exchange.sidecar import Sidecar, sidecar_path, slices_digest
+from hitl.labelling.exchange.writing import Format, file_names, new_folder_files, write_files
 from hitl.project.errors import NothingToDoError
 from hitl.project.folder import Project, now
 from hitl.project.reporter import Reporter

@@ -16,9 +16,9 @@ from annotations.rounds import EditCounts, RoundInfo
 from annotations.stacks import StackView
 from annotations.store import AnnotationStore
 from annotations.transaction import RoundTransaction
-from hitl.exchange.errors import ExchangeError, NothingChangedError
-from hitl.exchange.reading import LabelsRead, read_any
-from hitl.exchange.sidecar import Sidecar, check_stack, find_sidecar
+from hitl.labelling.exchange.errors import ExchangeError, NothingChangedError
+from hitl.labelling.exchange.reading import LabelsRead, read_any
+from hitl.labelling.exchange.sidecar import Sidecar, check_stack, find_sidecar
 from hitl.project.folder import Project
 from hitl.project.reporter import Reporter
 

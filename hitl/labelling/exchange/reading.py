@@ -14,7 +14,7 @@ from annotations.formats.cellpose_seg import SUFFIX as CELLPOSE_SUFFIX
 from annotations.formats.cellpose_seg import read_cellpose_seg
 from annotations.formats.labkit import names_file, resolve_names
 from annotations.formats.rois import read_rois
-from hitl.exchange.sidecar import Sidecar
+from hitl.labelling.exchange.sidecar import Sidecar
 from hitl.postprocess import from_semantic_coding
 
 Shape = tuple[int, int, int]

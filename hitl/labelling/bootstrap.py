@@ -16,7 +16,7 @@ from hitl.project.config import ProjectConfig, segmenter_options
 from hitl.project.errors import NothingToDoError
 from hitl.project.folder import Project
 from hitl.project.reporter import Reporter
-from hitl.proposals import merge_proposal
+from hitl.labelling.merge import merge_proposal
 from hitl.tables import plain_table
 from models.base import Segmentation, Segmenter
 from models.registry import segmenter_class

@@ -18,7 +18,7 @@ from annotations.formats.cellpose_seg import write_cellpose_seg
 from annotations.formats.ome_zarr_write import write_ome_zarr
 from annotations.formats.rois import write_rois
 from annotations.stacks import StackView
-from hitl.exchange.errors import ExchangeError
+from hitl.labelling.exchange.errors import ExchangeError
 from hitl.postprocess import to_semantic_coding
 from hitl.project.reporter import Reporter
 

@@ -1,0 +1,1 @@
+"""All that ends in a commit: stacks added, labels proposed, corrected, taken back."""
