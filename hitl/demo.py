@@ -17,7 +17,7 @@ from annotations.volume import Spacing
 from hitl.labelling.bootstrap import bootstrap
 from hitl.evaluation import Evaluated, evaluate
 from hitl.labelling.add import AddRequest, add_stack, default_name
-from hitl.prediction import BOOTSTRAP, predict
+from hitl.prediction.predict import BOOTSTRAP, predict
 from hitl.project.config import ProjectConfig
 from hitl.project.errors import NothingToDoError
 from hitl.project.folder import Project

@@ -20,7 +20,7 @@ from hitl.metrics.scores import Scores
 from hitl.metrics.summary import score
 from hitl.pictures import save_comparison
 from hitl.postprocess import edge_class
-from hitl.prediction import BOOTSTRAP, Predictor, cached_prediction
+from hitl.prediction.predict import BOOTSTRAP, Predictor, cached_prediction
 from hitl.project.errors import NothingToDoError, ProjectError
 from hitl.project.folder import Project, now, write_json
 from hitl.project.reporter import Reporter

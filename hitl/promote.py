@@ -16,7 +16,7 @@ import numpy as np
 from annotations.stacks import StackInfo
 from annotations.store import AnnotationStore
 from hitl.comparison import SPURIOUS, Paired, Stratum, compare, paired_objects
-from hitl.prediction import BOOTSTRAP, Predictor, cached_prediction
+from hitl.prediction.predict import BOOTSTRAP, Predictor, cached_prediction
 from hitl.project.errors import HitlError, NothingToDoError, ProjectError
 from hitl.project.folder import Project, now, write_json
 from hitl.project.reporter import Reporter

@@ -49,7 +49,7 @@ def segment(
     as_json: JsonOption = False,
 ) -> None:
     """Segment one image file."""
-    from hitl.files import SegmentRequest, segment_file
+    from hitl.prediction.files import SegmentRequest, segment_file
     from hitl.project.config import parse_settings
 
     if segmenter is not None and model is not None:

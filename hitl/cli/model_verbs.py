@@ -67,7 +67,7 @@ def predict(
     as_json: JsonOption = False,
 ) -> None:
     """Segment stacks with a trained model; writes label images."""
-    from hitl.prediction import predict as run
+    from hitl.prediction.predict import predict as run
     from hitl.project.folder import Project
     from hitl.promote import named_or_in_use
 

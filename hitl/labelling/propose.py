@@ -14,7 +14,7 @@ from annotations.rounds import EditCounts, ModelRef, RoundInfo
 from annotations.stacks import StackInfo
 from annotations.store import AnnotationStore
 from hitl.labelling.bootstrap import make_segmenter, segment_stack
-from hitl.prediction import BOOTSTRAP, RunSegmenter, run_segmenter
+from hitl.prediction.predict import BOOTSTRAP, RunSegmenter, run_segmenter
 from hitl.project.errors import NothingToDoError
 from hitl.project.folder import Project
 from hitl.project.reporter import Reporter

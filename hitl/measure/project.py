@@ -48,7 +48,7 @@ class _Labels:
         view = self.store.stack(name, round=self.round)
         if self.predictor is None:
             return store_source(view)
-        from hitl.prediction import cached_prediction
+        from hitl.prediction.predict import cached_prediction
 
         labels, _ = cached_prediction(self.project, self.store, self.predictor, name)
         return store_source(view, labels)
@@ -148,7 +148,7 @@ def _labels(
     if model is None:
         return _Labels(project, store, round_number, None, None, None, entries)
     from hitl.labelling.bootstrap import make_segmenter
-    from hitl.prediction import Predictor
+    from hitl.prediction.predict import Predictor
     from hitl.training import read_card
 
     predictor = Predictor(project, model, reporter)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotations.store import AnnotationStore
-from hitl.prediction import BOOTSTRAP, Predictor, cached_prediction
+from hitl.prediction.predict import BOOTSTRAP, Predictor, cached_prediction
 from hitl.project.folder import Project
 from hitl.project.reporter import Reporter
 from models.base import Progress, Segmentation, Segmenter, Spacing, no_progress

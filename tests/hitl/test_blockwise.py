@@ -16,9 +16,9 @@ import yaml
 from numpy.typing import NDArray
 
 from annotations.formats import open_image, read_labels
-from hitl import blockwise
-from hitl.blockwise import Channel, count_objects
-from hitl.prediction import Predictor, cached_prediction, predict
+from hitl.prediction import blockwise
+from hitl.prediction.blockwise import Channel, count_objects
+from hitl.prediction.predict import Predictor, cached_prediction, predict
 from hitl.project.config import PredictionConfig
 from hitl.project.folder import Project
 from hitl.project.reporter import Silent

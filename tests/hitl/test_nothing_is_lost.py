@@ -31,7 +31,7 @@ from annotations.rounds import RoundInfo, tag_name
 from annotations.store import AnnotationStore
 from hitl.labelling.exchange.export import export
 from hitl.labelling.exchange.importing import ImportRequest, import_labels
-from hitl.prediction import run_segmenter
+from hitl.prediction.predict import run_segmenter
 from hitl.project.folder import Project
 from hitl.project.reporter import Silent
 from hitl.labelling.merge import merge_proposal

@@ -18,7 +18,7 @@ from annotations.stacks import StackView
 from annotations.store import AnnotationStore
 from annotations.volume import Spacing
 from hitl import preprocess
-from hitl.blockwise import (
+from hitl.prediction.blockwise import (
     copy_file,
     count_objects,
     scratch_folder,

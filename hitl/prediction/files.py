@@ -14,7 +14,7 @@ from annotations.volume import Spacing
 from hitl.labelling.bootstrap import make_segmenter
 from hitl.labelling.add import channel_index
 from hitl.postprocess import postprocess
-from hitl.prediction import run_segmenter
+from hitl.prediction.predict import run_segmenter
 from hitl.project.config import parse_config
 from hitl.project.errors import ConfigError, ProjectError
 from hitl.project.reporter import Reporter
