@@ -24,7 +24,7 @@ from hitl.project.folder import Project
 from hitl.project.presets import find_preset
 from hitl.project.reporter import Reporter
 from hitl.report.write import write_report
-from hitl.training import train
+from hitl.training.train import train
 
 # The embedded stack has no voxel size: its nuclei are half as many voxels deep as wide.
 EMBEDDED_SPACING_UM: Spacing = (2.0, 1.0, 1.0)

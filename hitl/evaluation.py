@@ -24,7 +24,7 @@ from hitl.prediction.predict import BOOTSTRAP, Predictor, cached_prediction
 from hitl.project.errors import NothingToDoError, ProjectError
 from hitl.project.folder import Project, now, write_json
 from hitl.project.reporter import Reporter
-from hitl.training import read_card
+from hitl.training.train import read_card
 
 SPLITS = ("train", "val", "test")
 

@@ -25,7 +25,7 @@ from annotations.formats import read_labels
 from hitl.metrics import score
 from hitl.project.config import ProjectConfig, load_config, parse_settings, trainer_options
 from hitl.project.presets import find_preset
-from hitl.samples import split_sample
+from hitl.training.samples import split_sample
 from models.base import Spacing, TrainingSample
 from models.registry import load_run, trainer_class
 from models.starter import StarterSegmenter

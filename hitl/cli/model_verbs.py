@@ -41,7 +41,7 @@ def train(
     """Train a model on the labels of the last round; prints the run's id."""
     from hitl.project.config import parse_settings
     from hitl.project.folder import Project
-    from hitl.training import train as run
+    from hitl.training.train import train as run
 
     with console(as_json) as out:
         done = run(
@@ -69,7 +69,7 @@ def predict(
     """Segment stacks with a trained model; writes label images."""
     from hitl.prediction.predict import predict as run
     from hitl.project.folder import Project
-    from hitl.promote import named_or_in_use
+    from hitl.training.promote import named_or_in_use
 
     with console(as_json) as out:
         opened = Project.open(project)

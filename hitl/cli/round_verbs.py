@@ -224,7 +224,7 @@ def promote(
 ) -> None:
     """Put a run in use, unless it is worse than the one in use."""
     from hitl.project.folder import Project
-    from hitl.promote import promote as run
+    from hitl.training.promote import promote as run
 
     with console(as_json) as out:
         done = run(Project.open(project), run_id, out, force=force, why=why)

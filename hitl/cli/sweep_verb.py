@@ -60,8 +60,8 @@ def sweep(
     """Train a grid of options, one run each: a table and a plot; give it again to continue."""
     from hitl.project.config import parse_settings
     from hitl.project.folder import Project
-    from hitl.sweep import SweepRequest, parse_grid, parse_seeds
-    from hitl.sweep import sweep as run
+    from hitl.training.sweep import SweepRequest, parse_grid, parse_seeds
+    from hitl.training.sweep import sweep as run
 
     with console(as_json) as out:
         request = SweepRequest(

@@ -13,7 +13,7 @@ from annotations.history import BlameEntry, RolledBack, blame, roll_back
 from annotations.status import Garbage
 from hitl.project.errors import NothingToDoError
 from hitl.project.folder import Project
-from hitl.samples import last_round
+from hitl.training.samples import last_round
 from hitl.tables import plain_table
 
 KINDS = ("added", "deleted", "split", "merged", "reshaped", "accepted")

@@ -18,10 +18,10 @@ from hitl.prediction.predict import BOOTSTRAP, RunSegmenter, run_segmenter
 from hitl.project.errors import NothingToDoError
 from hitl.project.folder import Project
 from hitl.project.reporter import Reporter
-from hitl.promote import named_or_in_use
+from hitl.training.promote import named_or_in_use
 from hitl.labelling.merge import merge_proposal
 from hitl.tables import plain_table
-from hitl.training import read_card
+from hitl.training.train import read_card
 from models.base import Segmentation, Segmenter
 from models.registry import SEGMENTERS
 

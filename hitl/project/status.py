@@ -11,7 +11,7 @@ import numpy as np
 from annotations.objects import Status
 from annotations.rounds import LogEntry
 from hitl.project.folder import Project
-from hitl.promote import model_in_use
+from hitl.training.promote import model_in_use
 from hitl.tables import plain_table
 
 

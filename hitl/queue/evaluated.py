@@ -16,7 +16,7 @@ from hitl.metrics.contingency import count_overlaps
 from hitl.metrics.unchanged import as_scored
 from hitl.project.errors import NothingToDoError, ProjectError
 from hitl.project.folder import Project
-from hitl.promote import model_in_use
+from hitl.training.promote import model_in_use
 from hitl.report.sources import read_evaluations
 
 

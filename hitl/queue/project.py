@@ -18,7 +18,7 @@ from hitl.queue.alternatives import other_segmentations, predictors
 from hitl.queue.entries import Entry, QueueOptions
 from hitl.queue.ranking import rank
 from hitl.queue.sampling import select
-from hitl.samples import last_round
+from hitl.training.samples import last_round
 from hitl.tables import plain_table
 
 MODEL = "model:"

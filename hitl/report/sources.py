@@ -13,8 +13,8 @@ from hitl.ceiling import ceiling, read_agreements
 from hitl.project.errors import ProjectError
 from hitl.project.folder import Project
 from hitl.project.status import Overview, status
-from hitl.promote import promotions
-from hitl.training import read_card
+from hitl.training.promote import promotions
+from hitl.training.train import read_card
 from models.curves import CURVES_FILE, read_curves
 
 Curves = list[dict[str, float]]

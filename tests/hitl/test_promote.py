@@ -25,7 +25,7 @@ from hitl.comparison import (
 )
 from hitl.project.errors import LeakageError, MetricError, NothingToDoError, ProjectError
 from hitl.project.reporter import Silent
-from hitl.promote import IN_USE, RegressionError, model_in_use, promote, promotions
+from hitl.training.promote import IN_USE, RegressionError, model_in_use, promote, promotions
 from tests.hitl.fake_model import SHAPE, Bench, make_bench, scene
 
 SPACING_UM = (2.0, 0.5, 0.5)

@@ -13,7 +13,7 @@ from annotations.objects import Status
 from annotations.rounds import RoundInfo
 from hitl.project.errors import NothingToDoError, ProjectError
 from hitl.project.reporter import Silent
-from hitl.promote import promote
+from hitl.training.promote import promote
 from hitl.labelling.propose import propose
 from tests.hitl.fake_model import Bench, make_bench
 

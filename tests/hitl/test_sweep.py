@@ -23,7 +23,7 @@ from hitl.project.config import SweepConfig, load_config
 from hitl.project.errors import ConfigError
 from hitl.project.folder import Project
 from hitl.project.presets import find_preset
-from hitl.sweep.grid import make_cells, parse_grid, parse_seeds
+from hitl.training.sweep.grid import make_cells, parse_grid, parse_seeds
 from models.base import Progress, TrainingResult, TrainingSample, no_progress
 from models.errors import TrainingDivergedError
 from models.registry import TRAINERS
@@ -204,7 +204,7 @@ def test_a_sweep_killed_before_scoring_only_scores(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("hitl.sweep.running.score_cell", killed)
+        patch.setattr("hitl.training.sweep.running.score_cell", killed)
         sweep("--grid", "shrink=0,1", code=130)
     assert sweep("--grid", "shrink=0,1")["done"] == 2
     assert len(FakeTrainer.trained) == 2
@@ -258,7 +258,7 @@ def test_the_test_stacks_are_scored_but_not_sorted_by(sweep: Sweeper, bench: Ben
 
 
 def test_only_known_voxels_count(bench: Bench) -> None:
-    from hitl.sweep.scoring import _score
+    from hitl.training.sweep.scoring import _score
 
     truth = np.zeros((4, 20, 20), np.uint32)
     truth[:, 2:8, 2:8] = 1

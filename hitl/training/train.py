@@ -17,7 +17,7 @@ from hitl import __version__
 from hitl.project.config import trainer_options
 from hitl.project.folder import Project, now, write_json, write_text
 from hitl.project.reporter import Reporter
-from hitl.samples import TrainingSet, collect_samples
+from hitl.training.samples import TrainingSet, collect_samples
 from models.base import TrainingResult
 from models.registry import trainer_class
 from models.starter.folders import STARTER

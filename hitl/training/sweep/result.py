@@ -181,7 +181,7 @@ class Sweep:
 
     def tables(self) -> Any:
         """Return what is printed for people."""
-        from hitl.sweep.report import printed
+        from hitl.training.sweep.report import printed
 
         return printed(self)
 

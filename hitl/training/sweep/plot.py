@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hitl.sweep.grid import show
-from hitl.sweep.result import Combination, varied_names
+from hitl.training.sweep.grid import show
+from hitl.training.sweep.result import Combination, varied_names
 
 # Okabe and Ito's palette (2008), with a marker each, so that grey prints can be read too.
 STYLES = (

@@ -13,8 +13,8 @@ from hitl.metrics import Scores, average, score
 from hitl.postprocess import edge_class
 from hitl.project.folder import Project
 from hitl.project.reporter import Reporter
-from hitl.samples import TrainingSet
-from hitl.training import read_card
+from hitl.training.samples import TrainingSet
+from hitl.training.train import read_card
 from models.base import TrainingSample
 from models.registry import load_run
 

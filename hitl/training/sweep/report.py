@@ -8,9 +8,9 @@ import statistics
 from typing import Any
 
 from hitl.project.folder import now, write_json, write_text
-from hitl.sweep.grid import show
-from hitl.sweep.plot import save_plot
-from hitl.sweep.result import (
+from hitl.training.sweep.grid import show
+from hitl.training.sweep.plot import save_plot
+from hitl.training.sweep.result import (
     COLUMNS,
     QUALITY,
     TEST_COLUMNS,

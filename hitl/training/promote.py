@@ -20,9 +20,9 @@ from hitl.prediction.predict import BOOTSTRAP, Predictor, cached_prediction
 from hitl.project.errors import HitlError, NothingToDoError, ProjectError
 from hitl.project.folder import Project, now, write_json
 from hitl.project.reporter import Reporter
-from hitl.samples import MIN_VALIDATION_VOXELS, refuse_leakage
+from hitl.training.samples import MIN_VALIDATION_VOXELS, refuse_leakage
 from hitl.tables import plain_table
-from hitl.training import read_card
+from hitl.training.train import read_card
 
 IN_USE = "in_use.json"
 """In the project's folder: the run in use and every promotion before it."""
@@ -290,7 +290,7 @@ def _share(card: dict[str, Any]) -> float:
 
 
 def _held_out(stacks: list[StackInfo], share: float) -> list[_Part]:
-    """Return the slabs that `hitl.samples.split_sample` held out."""
+    """Return the slabs that `hitl.training.samples.split_sample` held out."""
     parts = []
     for info in stacks:
         height = info.zyx[1]

@@ -18,14 +18,14 @@ from hitl.project.errors import ConfigError, NothingToDoError
 from hitl.project.folder import Project
 from hitl.project.presets import find_preset
 from hitl.project.reporter import Reporter
-from hitl.samples import TrainingSet, collect_samples
-from hitl.sweep.cells import CellRun, begin_cell, find_cells
-from hitl.sweep.errors import SweepError
-from hitl.sweep.grid import Cell, cell_fingerprint, count_cells, data_fingerprint, make_cells
-from hitl.sweep.report import write_plot, write_tables
-from hitl.sweep.result import COLUMNS, TEST_COLUMNS, CellResult, Sweep, Values
-from hitl.sweep.scoring import score_cell
-from hitl.training import read_card, resolve_base, train_into
+from hitl.training.samples import TrainingSet, collect_samples
+from hitl.training.sweep.cells import CellRun, begin_cell, find_cells
+from hitl.training.sweep.errors import SweepError
+from hitl.training.sweep.grid import Cell, cell_fingerprint, count_cells, data_fingerprint, make_cells
+from hitl.training.sweep.report import write_plot, write_tables
+from hitl.training.sweep.result import COLUMNS, TEST_COLUMNS, CellResult, Sweep, Values
+from hitl.training.sweep.scoring import score_cell
+from hitl.training.train import read_card, resolve_base, train_into
 from models.errors import ModelError
 
 ASK_ABOVE = 100

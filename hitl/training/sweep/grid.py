@@ -15,7 +15,7 @@ import yaml
 from hitl.project.config import SweepConfig, check_sweep
 from hitl.project.errors import ConfigError
 from hitl.project.schema import options_model, validate
-from hitl.samples import TrainingSet
+from hitl.training.samples import TrainingSet
 from models.registry import TRAINERS, resolve
 
 MOST_CELLS = 10_000

@@ -1,0 +1,1 @@
+"""Training: samples, runs, sweeps, and which run is in use."""
