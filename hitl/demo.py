@@ -15,7 +15,7 @@ from annotations.formats import open_image, read_labels, write_image_tiff, write
 from annotations.stacks import Split
 from annotations.volume import Spacing
 from hitl.labelling.bootstrap import bootstrap
-from hitl.evaluation import Evaluated, evaluate
+from hitl.evaluation.evaluate import Evaluated, evaluate
 from hitl.labelling.add import AddRequest, add_stack, default_name
 from hitl.prediction.predict import BOOTSTRAP, predict
 from hitl.project.config import ProjectConfig

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.metrics import (
+from hitl.evaluation.metrics import (
     bootstrap,
     boundary_scores,
     count_overlaps,

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from annotations.formats import read_labels
-from hitl.metrics import score
+from hitl.evaluation.metrics import score
 from hitl.project.config import ProjectConfig, load_config, parse_settings, trainer_options
 from hitl.project.presets import find_preset
 from hitl.training.samples import split_sample

@@ -38,8 +38,8 @@ def agreement(
     as_json: JsonOption = False,
 ) -> None:
     """How well two people agree, or one with an earlier self: the ceiling of a model's score."""
-    from hitl.agreement import agree_files, agree_rounds
-    from hitl.metrics.options import ScoreOptions
+    from hitl.evaluation.agreement import agree_files, agree_rounds
+    from hitl.evaluation.metrics.options import ScoreOptions
     from hitl.project.folder import Project
 
     rounds = first.isdecimal() and second.isdecimal()

@@ -86,8 +86,8 @@ def score(
     as_json: JsonOption = False,
 ) -> None:
     """All metrics of one label image against another."""
-    from hitl.metrics.options import ScoreOptions
-    from hitl.scoring import score_files
+    from hitl.evaluation.metrics.options import ScoreOptions
+    from hitl.evaluation.files import score_files
 
     with console(as_json) as out:
         options = ScoreOptions(

@@ -101,8 +101,8 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Score models against hand-made labels; without --model, the bootstrap and every run."""
-    from hitl.evaluation import evaluate as run
-    from hitl.metrics.options import ScoreOptions
+    from hitl.evaluation.evaluate import evaluate as run
+    from hitl.evaluation.metrics.options import ScoreOptions
     from hitl.project.folder import Project
 
     with console(as_json) as out:

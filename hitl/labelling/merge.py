@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from annotations.objects import ObjectTable, Status
 from annotations.rounds import EditCounts
-from hitl.metrics.contingency import Contingency, count_overlaps
+from hitl.evaluation.metrics.contingency import Contingency, count_overlaps
 
 MOSTLY = 0.5
 """A new object is kept only when at least this share of it is free, in one piece."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.metrics.contingency import count_overlaps
+from hitl.evaluation.metrics.contingency import count_overlaps
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from annotations.formats import read_labels
 from annotations.store import AnnotationStore
-from hitl.metrics.contingency import count_overlaps
-from hitl.metrics.unchanged import as_scored
+from hitl.evaluation.metrics.contingency import count_overlaps
+from hitl.evaluation.metrics.unchanged import as_scored
 from hitl.project.errors import NothingToDoError, ProjectError
 from hitl.project.folder import Project
 from hitl.training.promote import model_in_use
@@ -34,7 +34,7 @@ class EvaluatedModel:
         The round whose labels were the truth; None for those of the last commit then.
     model : str
     stacks : mapping of str to mapping
-        As `hitl.metrics.scores.Scores.to_dict` has them, with ``objects`` and ``cases``.
+        As `hitl.evaluation.metrics.scores.Scores.to_dict` has them, with ``objects`` and ``cases``.
     """
 
     number: str

@@ -22,7 +22,7 @@ KINDS: Mapping[str, str] = {
     "spurious": "an object where there is no nucleus",
     "shifted": "found, but the outline fits badly",
 }
-"""The kinds of error, as `hitl.metrics.taxonomy.Taxonomy` tells them apart, for people."""
+"""The kinds of error, as `hitl.evaluation.metrics.taxonomy.Taxonomy` tells them apart, for people."""
 
 _Row = tuple[str, ...]
 _COLUMNS: _Row = ("", "stack", "error", "nuclei", "predicted", "z, y, x", "wrong by", "IoU", "why")

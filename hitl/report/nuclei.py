@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotations.objects import NO_ROUND, Status
-from hitl.metrics.contingency import count_overlaps
+from hitl.evaluation.metrics.contingency import count_overlaps
 from hitl.project.folder import Project
 from hitl.report.sources import Sources
 

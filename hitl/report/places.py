@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from annotations.formats import read_labels
 from annotations.volume import Spacing
-from hitl.metrics.contingency import Contingency, count_overlaps
-from hitl.metrics.unchanged import as_scored
+from hitl.evaluation.metrics.contingency import Contingency, count_overlaps
+from hitl.evaluation.metrics.unchanged import as_scored
 from hitl.project.folder import Project
 from hitl.project.reporter import Reporter
 from hitl.report.sources import Sources

@@ -9,7 +9,7 @@ from typing import Any
 
 from annotations.rounds import LogEntry
 from annotations.stacks import StackInfo
-from hitl.ceiling import ceiling, read_agreements
+from hitl.evaluation.ceiling import ceiling, read_agreements
 from hitl.project.errors import ProjectError
 from hitl.project.folder import Project
 from hitl.project.status import Overview, status
@@ -31,7 +31,7 @@ class Scored:
         Number of the evaluation, such as "0002".
     made : str
     found : dict
-        As `hitl.evaluation.Evaluated.to_dict` has it under the model's name.
+        As `hitl.evaluation.evaluate.Evaluated.to_dict` has it under the model's name.
     comparable : bool
         Scored on the same objects, with the same options, as those of the newest evaluation.
     """
@@ -65,7 +65,7 @@ class Sources:
     agreements : tuple of dict
         Oldest first.
     ceiling : dict
-        As `hitl.ceiling.ceiling` gives it, of all agreements.
+        As `hitl.evaluation.ceiling.ceiling` gives it, of all agreements.
     promotions : tuple of dict
         Oldest first.
     """

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotations.volume import Spacing
-from hitl.metrics.contingency import Contingency, count_overlaps
+from hitl.evaluation.metrics.contingency import Contingency, count_overlaps
 from hitl.project.errors import MetricError
 
 Ints = NDArray[np.int64]

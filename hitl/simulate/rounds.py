@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from hitl.metrics.matching import match
-from hitl.metrics.overlap_score import overlap_scores
+from hitl.evaluation.metrics.matching import match
+from hitl.evaluation.metrics.overlap_score import overlap_scores
 from hitl.project.errors import ConfigError, NothingToDoError
 from hitl.project.reporter import Reporter, Silent
 from hitl.simulate.curve import Curve, LevelCost, Point, costs_at_levels

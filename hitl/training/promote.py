@@ -15,7 +15,7 @@ import numpy as np
 
 from annotations.stacks import StackInfo
 from annotations.store import AnnotationStore
-from hitl.comparison import SPURIOUS, Paired, Stratum, compare, paired_objects
+from hitl.evaluation.paired import SPURIOUS, Paired, Stratum, compare, paired_objects
 from hitl.prediction.predict import BOOTSTRAP, Predictor, cached_prediction
 from hitl.project.errors import HitlError, NothingToDoError, ProjectError
 from hitl.project.folder import Project, now, write_json
@@ -142,7 +142,7 @@ def promote(
     Both are compared on labelled stacks of split val, on what people verified there; without
     any, on what they verified in the slab at the far end in y of the training stacks that
     training held out. Test stacks are never looked at. The first run is compared with the
-    bootstrap's segmenter, since that is what it would replace. See `hitl.comparison.compare` for
+    bootstrap's segmenter, since that is what it would replace. See `hitl.evaluation.paired.compare` for
     when it counts as worse.
 
     Parameters

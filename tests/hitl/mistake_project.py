@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotations.formats import write_labels_tiff
-from hitl.metrics import score
+from hitl.evaluation.metrics import score
 from hitl.project.config import ProjectConfig
 from hitl.project.folder import Project, write_json
 from tests.annotations.store_sources import ArraySource

@@ -11,7 +11,7 @@ import pytest
 from annotations.formats import write_labels_tiff
 from hitl.labelling.bootstrap import bootstrap
 from hitl.cli import run
-from hitl.evaluation import evaluate
+from hitl.evaluation.evaluate import evaluate
 from hitl.project.folder import Project
 from hitl.project.reporter import Silent
 from tests.hitl.fake_model import Bench, make_bench, scene

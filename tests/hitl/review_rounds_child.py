@@ -20,7 +20,7 @@ from scipy import ndimage
 
 from annotations.objects import Status
 from hitl.cli import run
-from hitl.metrics import Contingency, count_overlaps
+from hitl.evaluation.metrics import Contingency, count_overlaps
 from hitl.review import window as review_window
 from hitl.review.window import ReviewWindow
 from tests.hitl.review_person import CONTROL, Person

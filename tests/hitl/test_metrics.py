@@ -14,7 +14,7 @@ import tifffile
 from hypothesis import given, settings
 from rich.console import Console
 
-from hitl.metrics import (
+from hitl.evaluation.metrics import (
     average,
     classify,
     confusion,
@@ -27,7 +27,7 @@ from hitl.metrics import (
     table,
     voxel_scores,
 )
-from hitl.metrics.matching import MEAN_AP_THRESHOLDS
+from hitl.evaluation.metrics.matching import MEAN_AP_THRESHOLDS
 from hitl.project.errors import MetricError
 from tests.conftest import real_data_folder
 from tests.hitl.label_pairs import blobs, box, label_pairs
@@ -409,7 +409,7 @@ def test_platynereis_keeps_its_numbers():
 
 def test_importing_the_metrics_loads_nothing_heavy():
     code = (
-        "import sys, hitl.metrics, hitl.metrics.table; "
+        "import sys, hitl.evaluation.metrics, hitl.evaluation.metrics.table; "
         "print([m for m in ('numba', 'scipy', 'torch', 'tensorflow', 'skimage') "
         "if m in sys.modules])"
     )

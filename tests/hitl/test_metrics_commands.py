@@ -10,10 +10,10 @@ import pytest
 import tifffile
 
 from annotations.formats import write_image_tiff, write_labels_tiff
-from hitl.agreement import Rater, agree, agree_rounds
-from hitl.ceiling import ceiling, read_agreements
+from hitl.evaluation.agreement import Rater, agree, agree_rounds
+from hitl.evaluation.ceiling import ceiling, read_agreements
 from hitl.cli import run
-from hitl.metrics import METRICS, score
+from hitl.evaluation.metrics import METRICS, score
 from hitl.project.errors import HitlError, NothingToDoError, ProjectError
 from hitl.project.folder import Project
 from hitl.project.reporter import Silent

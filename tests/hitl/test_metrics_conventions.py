@@ -11,7 +11,7 @@ import tifffile
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from hitl.metrics import (
+from hitl.evaluation.metrics import (
     CONVENTIONS,
     ScoreOptions,
     aji,
@@ -239,7 +239,7 @@ def test_boundary_scores_equal_scikit_image_and_distance_transforms(images, tole
 
 @pytest.mark.parametrize("tolerance", [0, 0.5, 1.1, 3])
 def test_boundary_blocks_meet(tolerance, monkeypatch):
-    from hitl.metrics import boundary
+    from hitl.evaluation.metrics import boundary
 
     monkeypatch.setattr(boundary, "BLOCK_VOXELS", 4000)
     truth, pred = blobs(1)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hitl.metrics import (
+from hitl.evaluation.metrics import (
     _blocks,
     _kernels,
     count_overlaps,

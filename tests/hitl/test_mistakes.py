@@ -11,8 +11,8 @@ import pytest
 from annotations.errors import AnnotationError, UnknownStackError
 from annotations.rounds import RoundInfo
 from hitl.cli import run
-from hitl.evaluation import evaluate
-from hitl.metrics.taxonomy import PRED_KINDS, TRUTH_KINDS
+from hitl.evaluation.evaluate import evaluate
+from hitl.evaluation.metrics.taxonomy import PRED_KINDS, TRUTH_KINDS
 from hitl.project.errors import NothingToDoError, ProjectError
 from hitl.project.folder import Project
 from hitl.project.reporter import Silent

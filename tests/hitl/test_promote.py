@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from hitl.comparison import (
+from hitl.evaluation.paired import (
     ALPHA,
     EVERYTHING,
     SPURIOUS,

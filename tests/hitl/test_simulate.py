@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from hitl.metrics.summary import score
+from hitl.evaluation.metrics.summary import score
 from hitl.project.errors import ConfigError, MetricError, NothingToDoError
 from hitl.queue.alternatives import classical_segmentations
 from hitl.simulate import STRATEGIES, Bench, Case, Target, simulate

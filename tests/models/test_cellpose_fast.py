@@ -12,7 +12,7 @@ import torch
 from cellpose.vit import CPSAM
 from numpy.typing import NDArray
 
-from hitl.metrics import count_overlaps, match
+from hitl.evaluation.metrics import count_overlaps, match
 from models.cellpose import CellposeSegmenter, engine
 from models.cellpose.fast import FastTransformer
 from models.devices import choose_compute

@@ -12,7 +12,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from hitl.evaluation import evaluate
+from hitl.evaluation.evaluate import evaluate
 from hitl.project.config import SweepConfig, load_config, parse_config
 from hitl.project.errors import ConfigError, NothingToDoError
 from hitl.project.folder import Project

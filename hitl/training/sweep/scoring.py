@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.metrics import Scores, average, score
+from hitl.evaluation.metrics import Scores, average, score
 from hitl.postprocess import edge_class
 from hitl.project.folder import Project
 from hitl.project.reporter import Reporter

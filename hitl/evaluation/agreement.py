@@ -11,16 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotations.volume import Spacing
-from hitl.ceiling import new_file, write_agreement
-from hitl.metrics.options import ScoreOptions
-from hitl.metrics.resampling import Interval, bootstrap
-from hitl.metrics.scores import Scores
-from hitl.metrics.summary import score
+from hitl.evaluation.ceiling import new_file, write_agreement
+from hitl.evaluation.metrics.options import ScoreOptions
+from hitl.evaluation.metrics.resampling import Interval, bootstrap
+from hitl.evaluation.metrics.scores import Scores
+from hitl.evaluation.metrics.summary import score
 from hitl.postprocess import edge_class
 from hitl.project.errors import NothingToDoError, ProjectError
 from hitl.project.folder import Project
 from hitl.project.reporter import Reporter
-from hitl.scoring import common_spacing, note_what_is_missing, read_label_file
+from hitl.evaluation.files import common_spacing, note_what_is_missing, read_label_file
 
 Kind = Literal["annotators", "self"]
 
@@ -163,7 +163,7 @@ def agree(
     Raises
     ------
     MetricError
-        As `hitl.metrics.score`.
+        As `hitl.evaluation.metrics.score`.
     """
     a, b = (edge_class(labels) if classes else None for labels in (first, second))
     forward = score(

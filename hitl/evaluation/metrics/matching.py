@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.metrics.assignment import best_assignment, is_contested
-from hitl.metrics.contingency import Contingency
+from hitl.evaluation.metrics.assignment import best_assignment, is_contested
+from hitl.evaluation.metrics.contingency import Contingency
 from hitl.project.errors import MetricError
 
 Ints = NDArray[np.int64]
@@ -117,7 +117,7 @@ def match(table: Contingency, threshold: float = 0.5, *, method: Method = "optim
     """Match objects one to one where their IoU is at least `threshold`.
 
     Above 0.5 every object has at most one candidate, so that all methods agree there (but for an
-    IoU of exactly the threshold); `hitl.metrics.conventions` has the names of who uses which.
+    IoU of exactly the threshold); `hitl.evaluation.metrics.conventions` has the names of who uses which.
 
     Parameters
     ----------

@@ -25,7 +25,7 @@ def new_file(project: Project) -> Path:
 
 
 def write_agreement(file: Path, found: Mapping[str, Any]) -> None:
-    """Write `hitl.agreement.Agreement.to_dict`, and when."""
+    """Write `hitl.evaluation.agreement.Agreement.to_dict`, and when."""
     write_json(file, {"made": now(), **found})
 
 

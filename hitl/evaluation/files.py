@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from annotations.errors import AxesError
 from annotations.formats import open_labels, read_labels
 from annotations.volume import Spacing
-from hitl.metrics.options import ScoreOptions
-from hitl.metrics.resampling import FEW_OBJECTS, Interval, bootstrap
-from hitl.metrics.scores import Scores, summarise
-from hitl.metrics.summary import score
+from hitl.evaluation.metrics.options import ScoreOptions
+from hitl.evaluation.metrics.resampling import FEW_OBJECTS, Interval, bootstrap
+from hitl.evaluation.metrics.scores import Scores, summarise
+from hitl.evaluation.metrics.summary import score
 from hitl.postprocess import edge_class
 from hitl.project.errors import MetricError
 from hitl.project.reporter import Reporter
@@ -71,7 +71,7 @@ class Scored:
         """Return what is printed for people: the main metrics, or all of them."""
         from rich.console import Group
 
-        from hitl.metrics import table
+        from hitl.evaluation.metrics import table
 
         rows = {self.predicted.name: self.scores}
         main: list[Any] = [

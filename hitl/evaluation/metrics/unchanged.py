@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hitl.metrics.contingency import Contingency
+from hitl.evaluation.metrics.contingency import Contingency
 
 
 def as_scored(table: Contingency, scores: Mapping[str, Any]) -> bool:
@@ -18,7 +18,7 @@ def as_scored(table: Contingency, scores: Mapping[str, Any]) -> bool:
     table : Contingency
         Of truth and prediction as they are now.
     scores : mapping
-        As `hitl.metrics.scores.Scores.to_dict` gave them then.
+        As `hitl.evaluation.metrics.scores.Scores.to_dict` gave them then.
     """
     rows = scores.get("objects", ())
     ids = np.asarray([row["id"] for row in rows], np.int64)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from hitl.metrics.assignment import best_assignment
-from hitl.metrics.contingency import Contingency, Ints
+from hitl.evaluation.metrics.assignment import best_assignment
+from hitl.evaluation.metrics.contingency import Contingency, Ints
 
 
 def aji(table: Contingency) -> float | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.metrics.contingency import Contingency, Floats, Ints
+from hitl.evaluation.metrics.contingency import Contingency, Floats, Ints
 
 Bools = NDArray[np.bool_]
 

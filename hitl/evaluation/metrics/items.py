@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.metrics._blocks import LabelImage
-from hitl.metrics.contingency import Contingency, Floats, Ints, count_overlaps
-from hitl.metrics.matching import MEAN_AP_THRESHOLDS, Matching, match
-from hitl.metrics.overlap_score import OverlapScores
+from hitl.evaluation.metrics._blocks import LabelImage
+from hitl.evaluation.metrics.contingency import Contingency, Floats, Ints, count_overlaps
+from hitl.evaluation.metrics.matching import MEAN_AP_THRESHOLDS, Matching, match
+from hitl.evaluation.metrics.overlap_score import OverlapScores
 from hitl.project.errors import MetricError
 
 METRICS = (
@@ -27,7 +27,7 @@ METRICS = (
     "mean_ap_50_95",
     "aji",
 )
-"""Keys of `hitl.metrics.Scores.flat` that are sums over objects divided by sums over objects."""
+"""Keys of `hitl.evaluation.metrics.Scores.flat` that are sums over objects divided by sums over objects."""
 
 # Columns: objects, what the metrics add up, matches at each threshold of mean AP.
 N_TRUTH, N_PRED, SCORE, FULL, SUB, SEG, IOU, SHARED, UNION, TP = range(10)

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from hitl.metrics.contingency import Contingency, Ints
-from hitl.metrics.left_out import Kept
-from hitl.metrics.matching import Matching
-from hitl.metrics.taxonomy import LOCATED_IOU, Taxonomy
+from hitl.evaluation.metrics.contingency import Contingency, Ints
+from hitl.evaluation.metrics.left_out import Kept
+from hitl.evaluation.metrics.matching import Matching
+from hitl.evaluation.metrics.taxonomy import LOCATED_IOU, Taxonomy
 
 Spacing = tuple[float, float, float]
 Triple = tuple[float, float, float]

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.metrics.contingency import Contingency
-from hitl.metrics.left_out import Kept
-from hitl.metrics.matching import Matching
+from hitl.evaluation.metrics.contingency import Contingency
+from hitl.evaluation.metrics.left_out import Kept
+from hitl.evaluation.metrics.matching import Matching
 
 TRUTH_KINDS = ("matched", "split", "merged", "shifted", "missed")
 PRED_KINDS = ("matched", "split", "merged", "shifted", "spurious")

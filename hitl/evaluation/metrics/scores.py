@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from hitl.metrics.boundary import BoundaryScores
-from hitl.metrics.cases import Case
-from hitl.metrics.conventions import Convention
-from hitl.metrics.detection import CentroidMatching, OverlapCounts
-from hitl.metrics.items import Items
-from hitl.metrics.matching import Matching
-from hitl.metrics.options import ScoreOptions
-from hitl.metrics.voxel import ClassScores
+from hitl.evaluation.metrics.boundary import BoundaryScores
+from hitl.evaluation.metrics.cases import Case
+from hitl.evaluation.metrics.conventions import Convention
+from hitl.evaluation.metrics.detection import CentroidMatching, OverlapCounts
+from hitl.evaluation.metrics.items import Items
+from hitl.evaluation.metrics.matching import Matching
+from hitl.evaluation.metrics.options import ScoreOptions
+from hitl.evaluation.metrics.voxel import ClassScores
 
 NO_OBJECTS = "neither the truth nor the prediction holds an object"
 EMPTY_TRUTH = "the truth holds no object"
@@ -48,7 +48,7 @@ class ObjectScore:
     iou, full, sub, score : float
         IoU and Dice with the best, Dice within the bounding box, the evaluation score; 0 for none.
     kind : str
-        One of `hitl.metrics.taxonomy.TRUTH_KINDS`.
+        One of `hitl.evaluation.metrics.taxonomy.TRUTH_KINDS`.
     at_border : bool
         It touches a face of the volume.
     """
@@ -154,7 +154,7 @@ class Scores(Summary):
     conventions : tuple of Convention
         The same thresholds as others match.
     errors : dict of str to int
-        `hitl.metrics.taxonomy.Taxonomy.counts`.
+        `hitl.evaluation.metrics.taxonomy.Taxonomy.counts`.
     centroids : CentroidMatching
     overlapping : OverlapCounts
     boundary : BoundaryScores or None

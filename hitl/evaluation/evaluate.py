@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from annotations.stacks import StackInfo
 from annotations.store import AnnotationStore
-from hitl.ceiling import ceiling, read_agreements
-from hitl.metrics.averages import AverageScores, average
-from hitl.metrics.items import ItemPairs, pair_items
-from hitl.metrics.options import ScoreOptions
-from hitl.metrics.resampling import Difference, Interval, bootstrap, compare_runs
-from hitl.metrics.scores import Scores
-from hitl.metrics.summary import score
-from hitl.pictures import save_comparison
+from hitl.evaluation.ceiling import ceiling, read_agreements
+from hitl.evaluation.metrics.averages import AverageScores, average
+from hitl.evaluation.metrics.items import ItemPairs, pair_items
+from hitl.evaluation.metrics.options import ScoreOptions
+from hitl.evaluation.metrics.resampling import Difference, Interval, bootstrap, compare_runs
+from hitl.evaluation.metrics.scores import Scores
+from hitl.evaluation.metrics.summary import score
+from hitl.evaluation.pictures import save_comparison
 from hitl.postprocess import edge_class
 from hitl.prediction.predict import BOOTSTRAP, Predictor, cached_prediction
 from hitl.project.errors import NothingToDoError, ProjectError
@@ -70,7 +70,7 @@ class Evaluated:
     comparisons : tuple of Comparison
         Every other model against the first.
     ceiling : mapping of str to mapping
-        How well people agree with each other; see `hitl.ceiling.ceiling`.
+        How well people agree with each other; see `hitl.evaluation.ceiling.ceiling`.
     options : ScoreOptions
     file : Path
         JSON file with everything.
@@ -115,7 +115,7 @@ class Evaluated:
         """Return what is printed for people: the main scores, or every table."""
         from rich.console import Group
 
-        from hitl.metrics import table
+        from hitl.evaluation.metrics import table
 
         means = dict(self.averages)
         shown = [self.score_table(), table.interval_table(self.intervals)]
@@ -144,7 +144,7 @@ class Evaluated:
 
     def score_table(self) -> Any:
         """Return the table of the main scores: a row per model and stack, and their means."""
-        from hitl.metrics.table import score_table
+        from hitl.evaluation.metrics.table import score_table
 
         stacks = [name for found in self.scores.values() for name in found]
         rows: dict[str, Scores | AverageScores] = {}

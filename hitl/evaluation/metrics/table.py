@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from rich import box
 from rich.table import Table
 
-from hitl.metrics.averages import AverageScores
-from hitl.metrics.resampling import Difference, Interval
-from hitl.metrics.scores import Scores
-from hitl.metrics.voxel import CLASS_NAMES
+from hitl.evaluation.metrics.averages import AverageScores
+from hitl.evaluation.metrics.resampling import Difference, Interval
+from hitl.evaluation.metrics.scores import Scores
+from hitl.evaluation.metrics.voxel import CLASS_NAMES
 
 Row = Mapping[str, float | None]
 

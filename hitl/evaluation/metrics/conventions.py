@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hitl.metrics.contingency import Contingency
-from hitl.metrics.matching import MEAN_AP_THRESHOLDS, Matching, Method, match, mean_ap
+from hitl.evaluation.metrics.contingency import Contingency
+from hitl.evaluation.metrics.matching import MEAN_AP_THRESHOLDS, Matching, Method, match, mean_ap
 
 CONVENTIONS: dict[str, tuple[Method, str]] = {
     "stardist": ("optimal", "Hungarian, IoU ≥ t (stardist.matching, Schmidt et al. 2018)"),
@@ -16,7 +16,7 @@ CONVENTIONS: dict[str, tuple[Method, str]] = {
     "coco": ("coco", "each prediction takes its best free truth, IoU ≥ t (pycocotools 2014)"),
     "dsb2018": ("strict", "IoU > t, t ≥ 0.5 (Data Science Bowl 2018, Caicedo et al. 2019)"),
 }
-"""Per name the method of `hitl.metrics.matching.match`, and the rule with its source."""
+"""Per name the method of `hitl.evaluation.metrics.matching.match`, and the rule with its source."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.metrics._blocks import LabelImage
-from hitl.metrics.contingency import count_overlaps
+from hitl.evaluation.metrics._blocks import LabelImage
+from hitl.evaluation.metrics.contingency import count_overlaps
 from hitl.project.errors import MetricError
 
 CLASS_NAMES = ("background", "edge", "nucleus")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hitl.metrics.scores import Scores
+from hitl.evaluation.metrics.scores import Scores
 from hitl.project.errors import MetricError
 
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.metrics import _blocks
-from hitl.metrics._blocks import Block, LabelImage
-from hitl.metrics.contingency import Contingency
+from hitl.evaluation.metrics import _blocks
+from hitl.evaluation.metrics._blocks import Block, LabelImage
+from hitl.evaluation.metrics.contingency import Contingency
 from hitl.project.errors import MetricError
 
 Ints = NDArray[np.int64]
@@ -106,7 +106,7 @@ def _count(pred: LabelImage, boxes: Ints, ids: Ints, workers: int | None) -> Int
     dtype = _blocks.common_dtype(pred)
 
     def work(blocks: Iterator[Block]) -> Ints:
-        from hitl.metrics import _kernels
+        from hitl.evaluation.metrics import _kernels
 
         counts = np.zeros(len(ids), np.int64)
         wanted = ids.astype(dtype)

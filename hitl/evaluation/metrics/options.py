@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt
 
-from hitl.metrics.boundary import default_tolerance_um
-from hitl.metrics.detection import CENTROID_PX
+from hitl.evaluation.metrics.boundary import default_tolerance_um
+from hitl.evaluation.metrics.detection import CENTROID_PX
 from hitl.project.errors import MetricError
 
 Spacing = tuple[float, float, float]
@@ -21,7 +21,7 @@ class ScoreOptions:
     Parameters
     ----------
     border : {'keep', 'drop'}
-        Whether objects that touch a face of the volume count; see `hitl.metrics.left_out.Kept`
+        Whether objects that touch a face of the volume count; see `hitl.evaluation.metrics.left_out.Kept`
         for what happens to predictions of those that do not.
     min_voxels : int
         Smaller objects do not count.

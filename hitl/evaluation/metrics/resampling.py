@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.metrics.contingency import Floats
-from hitl.metrics.items import METRICS, ItemPairs, Items, metrics_of
+from hitl.evaluation.metrics.contingency import Floats
+from hitl.evaluation.metrics.items import METRICS, ItemPairs, Items, metrics_of
 from hitl.project.errors import MetricError
 
 RESAMPLES = 2000
@@ -89,7 +89,7 @@ def bootstrap(
     Returns
     -------
     dict of str to Interval
-        By the names in `hitl.metrics.items.METRICS`.
+        By the names in `hitl.evaluation.metrics.items.METRICS`.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def compare_runs(
     Returns
     -------
     dict of str to Difference
-        By the names in `hitl.metrics.items.METRICS`.
+        By the names in `hitl.evaluation.metrics.items.METRICS`.
 
     Raises
     ------

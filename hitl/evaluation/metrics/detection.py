@@ -7,8 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-from hitl.metrics.assignment import best_assignment
-from hitl.metrics.contingency import Contingency, Floats, Ints
+from hitl.evaluation.metrics.assignment import best_assignment
+from hitl.evaluation.metrics.contingency import Contingency, Floats, Ints
 from hitl.project.errors import MetricError
 
 CENTROID_PX = 15.0

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.metrics import _blocks
-from hitl.metrics._blocks import Block, LabelImage
+from hitl.evaluation.metrics import _blocks
+from hitl.evaluation.metrics._blocks import Block, LabelImage
 from hitl.project.errors import MetricError
 
 Ints = NDArray[np.int64]
@@ -127,7 +127,7 @@ def count_overlaps(
 def _count_blocks(
     truth: LabelImage, pred: LabelImage, blocks: Iterator[Block], dtype: np.dtype[Any]
 ) -> tuple[NDArray[np.uint64], Ints, int, int]:
-    from hitl.metrics import _kernels
+    from hitl.evaluation.metrics import _kernels
 
     count_runs = _kernels.count_runs(dtype)
     keys, stats, used = _kernels.new_table()
@@ -163,7 +163,7 @@ def _merged(keys: Ints, stats: Ints) -> tuple[Ints, Ints]:
 
 def _reduced(stats: Ints, first: Ints) -> Ints:
     """Statistics of groups of rows, each starting at one of `first`."""
-    from hitl.metrics import _kernels as k
+    from hitl.evaluation.metrics import _kernels as k
 
     out = np.add.reduceat(stats, first, axis=0)
     lower, upper = [k.Z0, k.Y0, k.X0], [k.Z1, k.Y1, k.X1]
@@ -174,7 +174,7 @@ def _reduced(stats: Ints, first: Ints) -> Ints:
 
 def _objects(ids: Ints, stats: Ints) -> tuple[Ints, Ints, Ints, Floats]:
     """Ids, sizes, boxes and centroids of the objects of one image, from the pairs they are in."""
-    from hitl.metrics import _kernels as k
+    from hitl.evaluation.metrics import _kernels as k
 
     keep = np.flatnonzero(ids)
     order = keep[np.argsort(ids[keep], kind="stable")]
@@ -194,7 +194,7 @@ def _objects(ids: Ints, stats: Ints) -> tuple[Ints, Ints, Ints, Floats]:
 
 
 def _from_table(shape: tuple[int, int, int], keys: Ints, stats: Ints) -> Contingency:
-    from hitl.metrics import _kernels as k
+    from hitl.evaluation.metrics import _kernels as k
 
     truth_ids, truth_sizes, truth_boxes, truth_centroids = _objects(keys[:, 0], stats)
     pred_ids, pred_sizes, pred_boxes, pred_centroids = _objects(keys[:, 1], stats)

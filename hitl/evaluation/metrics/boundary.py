@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.metrics import _blocks
-from hitl.metrics._blocks import Block, LabelImage
+from hitl.evaluation.metrics import _blocks
+from hitl.evaluation.metrics._blocks import Block, LabelImage
 from hitl.project.errors import MetricError
 
 Spacing = tuple[float, float, float]
@@ -152,7 +152,7 @@ def _count_block(
     halo: tuple[int, int],
     rows: Ints,
 ) -> Ints:
-    from hitl.metrics import _boundary_kernels as kernels
+    from hitl.evaluation.metrics import _boundary_kernels as kernels
 
     around = tuple(
         slice(max(0, part.start - h), min(n, part.stop + h))

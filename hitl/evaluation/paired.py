@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.metrics.contingency import Contingency, count_overlaps
-from hitl.metrics.overlap_score import overlap_scores
+from hitl.evaluation.metrics.contingency import Contingency, count_overlaps
+from hitl.evaluation.metrics.overlap_score import overlap_scores
 from hitl.project.errors import MetricError
 from models.base import Spacing
 

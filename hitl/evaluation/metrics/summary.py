@@ -8,21 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from hitl.metrics._blocks import LabelImage
-from hitl.metrics.boundary import BoundaryScores, boundary_scores
-from hitl.metrics.cases import list_cases
-from hitl.metrics.contingency import Contingency, Floats, Ints, count_overlaps
-from hitl.metrics.conventions import count_by_convention
-from hitl.metrics.detection import CentroidMatching, count_overlapping, match_centroids
-from hitl.metrics.items import make_items
-from hitl.metrics.jaccard import aji, aji_cellpose, aji_plus
-from hitl.metrics.left_out import Bools, Kept, keep, restrict, touches_border
-from hitl.metrics.matching import Matching, match, mean_ap, seg
-from hitl.metrics.options import ScoreOptions
-from hitl.metrics.overlap_score import OverlapScores, overlap_scores
-from hitl.metrics.scores import LeftOut, ObjectScore, Scores, Summary, find_reasons
-from hitl.metrics.taxonomy import Taxonomy, classify
-from hitl.metrics.voxel import voxel_scores
+from hitl.evaluation.metrics._blocks import LabelImage
+from hitl.evaluation.metrics.boundary import BoundaryScores, boundary_scores
+from hitl.evaluation.metrics.cases import list_cases
+from hitl.evaluation.metrics.contingency import Contingency, Floats, Ints, count_overlaps
+from hitl.evaluation.metrics.conventions import count_by_convention
+from hitl.evaluation.metrics.detection import CentroidMatching, count_overlapping, match_centroids
+from hitl.evaluation.metrics.items import make_items
+from hitl.evaluation.metrics.jaccard import aji, aji_cellpose, aji_plus
+from hitl.evaluation.metrics.left_out import Bools, Kept, keep, restrict, touches_border
+from hitl.evaluation.metrics.matching import Matching, match, mean_ap, seg
+from hitl.evaluation.metrics.options import ScoreOptions
+from hitl.evaluation.metrics.overlap_score import OverlapScores, overlap_scores
+from hitl.evaluation.metrics.scores import LeftOut, ObjectScore, Scores, Summary, find_reasons
+from hitl.evaluation.metrics.taxonomy import Taxonomy, classify
+from hitl.evaluation.metrics.voxel import voxel_scores
 from hitl.project.errors import MetricError
 
 REPORTED_THRESHOLDS = (*(round(0.1 + 0.05 * k, 2) for k in range(18)),)

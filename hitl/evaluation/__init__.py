@@ -1,0 +1,1 @@
+"""Evaluation: metrics, scores of models and people, and paired comparisons."""

@@ -1,0 +1,78 @@
+"""Metrics of label images: one pass over truth and prediction serves all of them.
+
+Tables for the terminal are in `hitl.evaluation.metrics.table`.
+"""
+
+from hitl.evaluation.metrics.averages import AverageScores, average
+from hitl.evaluation.metrics.boundary import BoundaryScores, boundary_scores
+from hitl.evaluation.metrics.cases import Case, list_cases
+from hitl.evaluation.metrics.contingency import Contingency, count_overlaps
+from hitl.evaluation.metrics.conventions import CONVENTIONS, Convention, count_by_convention
+from hitl.evaluation.metrics.detection import (
+    CentroidMatching,
+    OverlapCounts,
+    count_overlapping,
+    match_centroids,
+)
+from hitl.evaluation.metrics.items import METRICS, ItemPairs, Items, make_items, pair_items
+from hitl.evaluation.metrics.jaccard import aji, aji_cellpose, aji_plus
+from hitl.evaluation.metrics.left_out import Kept, keep, restrict, touches_border
+from hitl.evaluation.metrics.matching import Matching, match, mean_ap, seg
+from hitl.evaluation.metrics.options import ScoreOptions
+from hitl.evaluation.metrics.overlap_score import OverlapScores, overlap_scores
+from hitl.evaluation.metrics.resampling import Difference, Interval, bootstrap, compare_runs
+from hitl.evaluation.metrics.scores import LeftOut, ObjectScore, Scores, Summary
+from hitl.evaluation.metrics.summary import score
+from hitl.evaluation.metrics.taxonomy import Taxonomy, classify
+from hitl.evaluation.metrics.voxel import ClassScores, confusion, voxel_scores
+
+__all__ = [
+    "CONVENTIONS",
+    "METRICS",
+    "AverageScores",
+    "BoundaryScores",
+    "Case",
+    "CentroidMatching",
+    "ClassScores",
+    "Contingency",
+    "Convention",
+    "Difference",
+    "Interval",
+    "ItemPairs",
+    "Items",
+    "Kept",
+    "LeftOut",
+    "Matching",
+    "ObjectScore",
+    "OverlapCounts",
+    "OverlapScores",
+    "ScoreOptions",
+    "Scores",
+    "Summary",
+    "Taxonomy",
+    "aji",
+    "aji_cellpose",
+    "aji_plus",
+    "average",
+    "bootstrap",
+    "boundary_scores",
+    "classify",
+    "compare_runs",
+    "confusion",
+    "count_by_convention",
+    "count_overlapping",
+    "count_overlaps",
+    "keep",
+    "list_cases",
+    "make_items",
+    "match",
+    "match_centroids",
+    "mean_ap",
+    "overlap_scores",
+    "pair_items",
+    "restrict",
+    "score",
+    "seg",
+    "touches_border",
+    "voxel_scores",
+]
