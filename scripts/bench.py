@@ -62,7 +62,7 @@ def print_table(rows: list[dict[str, Any]]) -> None:
     """Print the rows as a table."""
     from rich.console import Console
 
-    from hitl.tables import plain_table
+    from hitl.cli.tables import plain_table
 
     def number(row: dict[str, Any], key: str, digits: int) -> str:
         return "" if row.get(key) is None else f"{row[key]:.{digits}f}"

@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from annotations.formats import write_image_tiff, write_labels_tiff
-from hitl.demo import embedded_stack
+from hitl.cli.demo import embedded_stack
 
 
 def main() -> None:

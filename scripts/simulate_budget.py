@@ -18,7 +18,7 @@ from annotations.formats import read_labels
 from hitl.queue.alternatives import classical_segmentations
 from hitl.simulate import STRATEGIES, Case, SimulationResult, simulate
 from hitl.simulate.report import markdown_table, save_plot
-from hitl.synthetic import SpheroidGenerator
+from hitl.simulate.spheroids import SpheroidGenerator
 
 SYNTHETIC_SEEDS = (0, 1, 2)
 """Not those on which the queue's weights were chosen (100 to 108)."""

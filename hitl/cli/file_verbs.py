@@ -86,8 +86,8 @@ def score(
     as_json: JsonOption = False,
 ) -> None:
     """All metrics of one label image against another."""
-    from hitl.evaluation.metrics.options import ScoreOptions
     from hitl.evaluation.files import score_files
+    from hitl.evaluation.metrics.options import ScoreOptions
 
     with console(as_json) as out:
         options = ScoreOptions(
@@ -123,7 +123,7 @@ def demo(
     as_json: JsonOption = False,
 ) -> None:
     """Run the whole line once, on a stack that is installed already."""
-    from hitl.demo import free_folder, run_demo
+    from hitl.cli.demo import free_folder, run_demo
 
     with console(as_json) as out:
         done = run_demo(folder or free_folder(), stacks, spacing_um, minutes, out)

@@ -204,8 +204,8 @@ def propose(
     as_json: JsonOption = False,
 ) -> None:
     """Make the next round: a model fills what nobody has verified."""
-    from hitl.project.folder import Project
     from hitl.labelling.propose import propose as run
+    from hitl.project.folder import Project
 
     with console(as_json) as out:
         done = run(Project.open(project), model, tuple(stack or ()), out)

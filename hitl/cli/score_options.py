@@ -1,4 +1,4 @@
-"""Options of every command that scores; `hitl.evaluation.metrics.options.ScoreOptions` checks them."""
+"""Options of every command that scores; `evaluation.metrics.options` checks them."""
 
 from __future__ import annotations
 

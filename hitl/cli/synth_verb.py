@@ -73,7 +73,7 @@ def synth(
 ) -> None:
     """Draw synthetic stacks with their exact truth, of many looks or like your own."""
     from hitl.project.config import parse_settings
-    from hitl.synth import SynthRequest, generator_options, synthesise
+    from hitl.simulate.stacks import SynthRequest, generator_options, synthesise
 
     if options:
         with console(as_json) as out:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from annotations.volume import Spacing
 from hitl.evaluation.ceiling import new_file, write_agreement
+from hitl.evaluation.files import common_spacing, note_what_is_missing, read_label_file
 from hitl.evaluation.metrics.options import ScoreOptions
 from hitl.evaluation.metrics.resampling import Interval, bootstrap
 from hitl.evaluation.metrics.scores import Scores
@@ -20,7 +21,6 @@ from hitl.postprocess import edge_class
 from hitl.project.errors import NothingToDoError, ProjectError
 from hitl.project.folder import Project
 from hitl.project.reporter import Reporter
-from hitl.evaluation.files import common_spacing, note_what_is_missing, read_label_file
 
 Kind = Literal["annotators", "self"]
 
@@ -114,7 +114,7 @@ class Agreement:
         """Return what is printed for people."""
         from rich.console import Group
 
-        from hitl.tables import plain_table
+        from hitl.cli.tables import plain_table
 
         rows = []
         for key in _KEYS:

@@ -12,12 +12,12 @@ from annotations.rounds import ModelRef, RoundInfo
 from annotations.stacks import StackInfo
 from annotations.store import AnnotationStore
 from hitl import postprocess, preprocess
+from hitl.cli.tables import plain_table
+from hitl.labelling.merge import merge_proposal
 from hitl.project.config import ProjectConfig, segmenter_options
 from hitl.project.errors import NothingToDoError
 from hitl.project.folder import Project
 from hitl.project.reporter import Reporter
-from hitl.labelling.merge import merge_proposal
-from hitl.tables import plain_table
 from models.base import Segmentation, Segmenter
 from models.registry import segmenter_class
 

@@ -11,10 +11,10 @@ from typing import Any
 from annotations.differences import ObjectChange, RoundDiff, StackDiff, diff_rounds
 from annotations.history import BlameEntry, RolledBack, blame, roll_back
 from annotations.status import Garbage
+from hitl.cli.tables import plain_table
 from hitl.project.errors import NothingToDoError
 from hitl.project.folder import Project
 from hitl.training.samples import last_round
-from hitl.tables import plain_table
 
 KINDS = ("added", "deleted", "split", "merged", "reshaped", "accepted")
 

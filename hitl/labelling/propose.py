@@ -13,14 +13,14 @@ import numpy as np
 from annotations.rounds import EditCounts, ModelRef, RoundInfo
 from annotations.stacks import StackInfo
 from annotations.store import AnnotationStore
+from hitl.cli.tables import plain_table
 from hitl.labelling.bootstrap import make_segmenter, segment_stack
+from hitl.labelling.merge import merge_proposal
 from hitl.prediction.predict import BOOTSTRAP, RunSegmenter, run_segmenter
 from hitl.project.errors import NothingToDoError
 from hitl.project.folder import Project
 from hitl.project.reporter import Reporter
 from hitl.training.promote import named_or_in_use
-from hitl.labelling.merge import merge_proposal
-from hitl.tables import plain_table
 from hitl.training.train import read_card
 from models.base import Segmentation, Segmenter
 from models.registry import SEGMENTERS

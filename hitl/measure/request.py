@@ -12,6 +12,7 @@ import numpy as np
 from annotations.formats import open_image
 from annotations.volume import Spacing
 from hitl import __version__
+from hitl.cli.tables import plain_table
 from hitl.labelling.add import default_name, open_label_file
 from hitl.measure.fucci import PHASES, FucciOptions, Phases, tell_phases
 from hitl.measure.nuclei import Measured, MeasureOptions, column_names, measure_nuclei
@@ -20,7 +21,6 @@ from hitl.measure.sources import FileSource, channel_number
 from hitl.measure.table import FORMATS, joined
 from hitl.project.folder import now
 from hitl.project.reporter import Reporter
-from hitl.tables import plain_table
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,8 +11,8 @@ import numpy as np
 
 from annotations.formats import open_image, write_labels_tiff
 from annotations.volume import Spacing
-from hitl.labelling.bootstrap import make_segmenter
 from hitl.labelling.add import channel_index
+from hitl.labelling.bootstrap import make_segmenter
 from hitl.postprocess import postprocess
 from hitl.prediction.predict import run_segmenter
 from hitl.project.config import parse_config

@@ -18,6 +18,7 @@ from annotations.stacks import StackView
 from annotations.store import AnnotationStore
 from annotations.volume import Spacing
 from hitl import preprocess
+from hitl.labelling.bootstrap import make_segmenter, segment_stack
 from hitl.prediction.blockwise import (
     copy_file,
     count_objects,
@@ -26,7 +27,6 @@ from hitl.prediction.blockwise import (
     segment_view,
     why_whole,
 )
-from hitl.labelling.bootstrap import make_segmenter, segment_stack
 from hitl.preprocess import PreprocessStep
 from hitl.project.config import load_yaml, parse_config
 from hitl.project.errors import NothingToDoError, ProjectError

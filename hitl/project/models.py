@@ -10,7 +10,7 @@ import typing
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from hitl.tables import plain_table
+from hitl.cli.tables import plain_table
 from models.registry import SEGMENTERS, TRAINERS, resolve
 
 NEEDS = {

@@ -10,9 +10,9 @@ import numpy as np
 
 from annotations.objects import Status
 from annotations.rounds import LogEntry
+from hitl.cli.tables import plain_table
 from hitl.project.folder import Project
 from hitl.training.promote import model_in_use
-from hitl.tables import plain_table
 
 
 @dataclass(frozen=True)

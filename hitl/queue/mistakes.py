@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from annotations.stacks import StackInfo
+from hitl.cli.tables import plain_table
 from hitl.project.errors import ProjectError
 from hitl.project.folder import Project
 from hitl.project.reporter import Reporter
 from hitl.queue.evaluated import EvaluatedModel, find_evaluated, read_scored
-from hitl.tables import plain_table
 
 KINDS: Mapping[str, str] = {
     "merged": "one object covers several nuclei",
@@ -22,7 +22,7 @@ KINDS: Mapping[str, str] = {
     "spurious": "an object where there is no nucleus",
     "shifted": "found, but the outline fits badly",
 }
-"""The kinds of error, as `hitl.evaluation.metrics.taxonomy.Taxonomy` tells them apart, for people."""
+"""The kinds of error, as `metrics.taxonomy.Taxonomy` tells them apart, for people."""
 
 _Row = tuple[str, ...]
 _COLUMNS: _Row = ("", "stack", "error", "nuclei", "predicted", "z, y, x", "wrong by", "IoU", "why")

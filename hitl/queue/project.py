@@ -11,6 +11,7 @@ import numpy as np
 from annotations.objects import ObjectTable, Status
 from annotations.stacks import StackInfo
 from annotations.store import AnnotationStore
+from hitl.cli.tables import plain_table
 from hitl.project.errors import NothingToDoError
 from hitl.project.folder import Project
 from hitl.project.reporter import Reporter
@@ -19,7 +20,6 @@ from hitl.queue.entries import Entry, QueueOptions
 from hitl.queue.ranking import rank
 from hitl.queue.sampling import select
 from hitl.training.samples import last_round
-from hitl.tables import plain_table
 
 MODEL = "model:"
 

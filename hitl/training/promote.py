@@ -15,13 +15,13 @@ import numpy as np
 
 from annotations.stacks import StackInfo
 from annotations.store import AnnotationStore
+from hitl.cli.tables import plain_table
 from hitl.evaluation.paired import SPURIOUS, Paired, Stratum, compare, paired_objects
 from hitl.prediction.predict import BOOTSTRAP, Predictor, cached_prediction
 from hitl.project.errors import HitlError, NothingToDoError, ProjectError
 from hitl.project.folder import Project, now, write_json
 from hitl.project.reporter import Reporter
 from hitl.training.samples import MIN_VALIDATION_VOXELS, refuse_leakage
-from hitl.tables import plain_table
 from hitl.training.train import read_card
 
 IN_USE = "in_use.json"
@@ -142,7 +142,7 @@ def promote(
     Both are compared on labelled stacks of split val, on what people verified there; without
     any, on what they verified in the slab at the far end in y of the training stacks that
     training held out. Test stacks are never looked at. The first run is compared with the
-    bootstrap's segmenter, since that is what it would replace. See `hitl.evaluation.paired.compare` for
+    bootstrap's segmenter, since that is what it would replace. See `evaluation.paired.compare` for
     when it counts as worse.
 
     Parameters

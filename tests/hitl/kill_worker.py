@@ -29,10 +29,10 @@ from annotations.edits import compare_labels, verified_mask_update
 from annotations.errors import ConflictError
 from annotations.objects import ObjectTable
 from hitl.labelling.exchange.importing import ImportRequest, import_labels
-from hitl.project.folder import Project
-from hitl.project.reporter import Silent
 from hitl.labelling.merge import merge_proposal
 from hitl.labelling.propose import propose
+from hitl.project.folder import Project
+from hitl.project.reporter import Silent
 from hitl.review.desk import ReviewDesk
 from models.registry import RUN_LOADERS
 from tests.hitl.loss_volumes import grown

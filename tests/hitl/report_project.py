@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from annotations.formats import write_labels_tiff
-from hitl.labelling.bootstrap import bootstrap
 from hitl.cli import run
 from hitl.evaluation.evaluate import evaluate
+from hitl.labelling.bootstrap import bootstrap
 from hitl.project.folder import Project
 from hitl.project.reporter import Silent
 from tests.hitl.fake_model import Bench, make_bench, scene

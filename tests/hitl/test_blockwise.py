@@ -16,13 +16,13 @@ import yaml
 from numpy.typing import NDArray
 
 from annotations.formats import open_image, read_labels
+from hitl.labelling.propose import propose
 from hitl.prediction import blockwise
 from hitl.prediction.blockwise import Channel, count_objects
 from hitl.prediction.predict import Predictor, cached_prediction, predict
 from hitl.project.config import PredictionConfig
 from hitl.project.folder import Project
 from hitl.project.reporter import Silent
-from hitl.labelling.propose import propose
 from models.base import BlockSegmentation, BlockSegmenter, Progress, Segmentation, no_progress
 from models.registry import RUN_LOADERS
 from tests.annotations.store_sources import SPACING_UM, ArraySource

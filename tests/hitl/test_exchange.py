@@ -27,6 +27,7 @@ from annotations.formats.rois import read_rois, write_rois
 from annotations.objects import Status
 from annotations.rounds import RoundInfo
 from annotations.store import AnnotationStore
+from hitl.labelling.add import AddRequest, add_stack
 from hitl.labelling.exchange import (
     ExchangeError,
     Exported,
@@ -37,7 +38,6 @@ from hitl.labelling.exchange import (
     import_labels,
 )
 from hitl.labelling.exchange.sidecar import Sidecar, sidecar_path
-from hitl.labelling.add import AddRequest, add_stack
 from hitl.postprocess import from_semantic_coding, to_semantic_coding
 from hitl.project.config import ProjectConfig, parse_config
 from hitl.project.folder import Project

@@ -13,9 +13,9 @@ from rich.console import Console
 from annotations.errors import LabelError, StoreError, UnknownRoundError, UnknownStackError
 from annotations.rounds import RoundInfo
 from hitl.labelling.history import blame_object, diff, gc, rollback
+from hitl.labelling.propose import propose
 from hitl.project.errors import NothingToDoError
 from hitl.project.reporter import Silent
-from hitl.labelling.propose import propose
 from tests.hitl.fake_model import Bench, make_bench
 
 

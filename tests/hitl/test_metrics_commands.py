@@ -10,9 +10,9 @@ import pytest
 import tifffile
 
 from annotations.formats import write_image_tiff, write_labels_tiff
+from hitl.cli import run
 from hitl.evaluation.agreement import Rater, agree, agree_rounds
 from hitl.evaluation.ceiling import ceiling, read_agreements
-from hitl.cli import run
 from hitl.evaluation.metrics import METRICS, score
 from hitl.project.errors import HitlError, NothingToDoError, ProjectError
 from hitl.project.folder import Project

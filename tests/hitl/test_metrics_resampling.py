@@ -10,7 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hitl.evaluation.metrics import METRICS, bootstrap, compare_runs, pair_items, score
-from hitl.evaluation.metrics.items import COLUMNS, N_PRED, N_TRUTH, SCORE, TP, ItemPairs, Items, metrics_of
+from hitl.evaluation.metrics.items import (
+    COLUMNS,
+    N_PRED,
+    N_TRUTH,
+    SCORE,
+    TP,
+    ItemPairs,
+    Items,
+    metrics_of,
+)
 from hitl.project.errors import MetricError
 from tests.hitl.label_pairs import blobs, box, label_pairs
 

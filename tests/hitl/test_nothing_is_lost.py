@@ -31,10 +31,10 @@ from annotations.rounds import RoundInfo, tag_name
 from annotations.store import AnnotationStore
 from hitl.labelling.exchange.export import export
 from hitl.labelling.exchange.importing import ImportRequest, import_labels
+from hitl.labelling.merge import merge_proposal
 from hitl.prediction.predict import run_segmenter
 from hitl.project.folder import Project
 from hitl.project.reporter import Silent
-from hitl.labelling.merge import merge_proposal
 from hitl.review.desk import ReviewDesk
 from hitl.review.draft import read_draft
 from hitl.review.errors import DraftConflictError

@@ -11,10 +11,10 @@ import pytest
 from annotations.errors import UnknownStackError
 from annotations.objects import Status
 from annotations.rounds import RoundInfo
+from hitl.labelling.propose import propose
 from hitl.project.errors import NothingToDoError, ProjectError
 from hitl.project.reporter import Silent
 from hitl.training.promote import promote
-from hitl.labelling.propose import propose
 from tests.hitl.fake_model import Bench, make_bench
 
 

@@ -11,8 +11,8 @@ import pytest
 from annotations.formats import write_image_tiff, write_labels_tiff
 from annotations.objects import Status
 from annotations.rounds import RoundInfo
-from hitl.labelling.bootstrap import bootstrap
 from hitl.labelling.add import AddRequest, add_stack
+from hitl.labelling.bootstrap import bootstrap
 from hitl.project.config import parse_config
 from hitl.project.errors import LeakageError, NothingToDoError
 from hitl.project.folder import Project
@@ -21,7 +21,7 @@ from hitl.queue import QueueOptions
 from hitl.queue.alternatives import VIEWS, ViewedSegmenter, predictors
 from hitl.queue.project import build_queue
 from hitl.simulate.project import simulate_project
-from hitl.synthetic import SpheroidGenerator
+from hitl.simulate.spheroids import SpheroidGenerator
 from models.classical import ClassicalSegmenter
 
 STACK = SpheroidGenerator(shape=(16, 56, 56), nuclei=25).make(1)

@@ -21,7 +21,7 @@ from hitl.project.errors import ConfigError, MetricError, NothingToDoError
 from hitl.queue.alternatives import classical_segmentations
 from hitl.simulate import STRATEGIES, Bench, Case, Target, simulate
 from hitl.simulate.report import markdown_table, save_plot
-from hitl.synthetic import SpheroidGenerator
+from hitl.simulate.spheroids import SpheroidGenerator
 from tests.conftest import RealStack
 
 SPACING_UM = (2.0, 1.0, 1.0)

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import hitl.synth
+import hitl.simulate.stacks
 from annotations.formats import open_image, read_labels
 from annotations.store import AnnotationStore
 from hitl.cli import run
 from hitl.project.errors import ConfigError
 from hitl.project.reporter import Silent
-from hitl.synth import SynthRequest, synthesise
+from hitl.simulate.stacks import SynthRequest, synthesise
 from models.synthetic import NucleiGenerator
 
 SMALL = ("--shape", 10, 40, 44, "--spacing-um", 2, 1, 1, "--diameter-um", 10)
@@ -174,7 +174,7 @@ def test_interrupted_leaves_whole_pairs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: type[BaseException]
 ) -> None:
     calls = []
-    write = hitl.synth.write_image_tiff
+    write = hitl.simulate.stacks.write_image_tiff
 
     def failing(*arguments: Any, **options: Any) -> None:
         calls.append(arguments)
@@ -182,7 +182,7 @@ def test_interrupted_leaves_whole_pairs(
             raise when
         write(*arguments, **options)
 
-    monkeypatch.setattr(hitl.synth, "write_image_tiff", failing)
+    monkeypatch.setattr(hitl.simulate.stacks, "write_image_tiff", failing)
     code = run(["synth", str(tmp_path / "d"), "--count", "4", *map(str, SMALL)])
     assert code == (130 if when is KeyboardInterrupt else 1)
     names = sorted(path.name for path in (tmp_path / "d").iterdir())

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hitl.synthetic import SpheroidGenerator
+from hitl.simulate.spheroids import SpheroidGenerator
 from models.errors import ImageError, ModelError
 from models.synthetic import (
     NucleiGenerator,

@@ -27,7 +27,7 @@ METRICS = (
     "mean_ap_50_95",
     "aji",
 )
-"""Keys of `hitl.evaluation.metrics.Scores.flat` that are sums over objects divided by sums over objects."""
+"""Keys of `Scores.flat` that are sums over objects divided by sums over objects."""
 
 # Columns: objects, what the metrics add up, matches at each threshold of mean AP.
 N_TRUTH, N_PRED, SCORE, FULL, SUB, SEG, IOU, SHARED, UNION, TP = range(10)

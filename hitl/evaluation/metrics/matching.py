@@ -117,7 +117,7 @@ def match(table: Contingency, threshold: float = 0.5, *, method: Method = "optim
     """Match objects one to one where their IoU is at least `threshold`.
 
     Above 0.5 every object has at most one candidate, so that all methods agree there (but for an
-    IoU of exactly the threshold); `hitl.evaluation.metrics.conventions` has the names of who uses which.
+    IoU of exactly the threshold); `conventions` has the names of who uses which.
 
     Parameters
     ----------

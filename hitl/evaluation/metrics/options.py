@@ -21,7 +21,7 @@ class ScoreOptions:
     Parameters
     ----------
     border : {'keep', 'drop'}
-        Whether objects that touch a face of the volume count; see `hitl.evaluation.metrics.left_out.Kept`
+        Whether objects that touch a face of the volume count; see `left_out.Kept`
         for what happens to predictions of those that do not.
     min_voxels : int
         Smaller objects do not count.

@@ -7,6 +7,7 @@ import io
 import statistics
 from typing import Any
 
+from hitl.cli.tables import plain_table
 from hitl.project.folder import now, write_json, write_text
 from hitl.training.sweep.grid import show
 from hitl.training.sweep.plot import save_plot
@@ -18,7 +19,6 @@ from hitl.training.sweep.result import (
     Sweep,
     varied_names,
 )
-from hitl.tables import plain_table
 
 DIGITS = {"minutes": 1}
 

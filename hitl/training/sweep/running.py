@@ -21,7 +21,13 @@ from hitl.project.reporter import Reporter
 from hitl.training.samples import TrainingSet, collect_samples
 from hitl.training.sweep.cells import CellRun, begin_cell, find_cells
 from hitl.training.sweep.errors import SweepError
-from hitl.training.sweep.grid import Cell, cell_fingerprint, count_cells, data_fingerprint, make_cells
+from hitl.training.sweep.grid import (
+    Cell,
+    cell_fingerprint,
+    count_cells,
+    data_fingerprint,
+    make_cells,
+)
 from hitl.training.sweep.report import write_plot, write_tables
 from hitl.training.sweep.result import COLUMNS, TEST_COLUMNS, CellResult, Sweep, Values
 from hitl.training.sweep.scoring import score_cell

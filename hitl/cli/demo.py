@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from annotations.formats import open_image, read_labels, write_image_tiff, write_labels_tiff
 from annotations.stacks import Split
 from annotations.volume import Spacing
-from hitl.labelling.bootstrap import bootstrap
 from hitl.evaluation.evaluate import Evaluated, evaluate
 from hitl.labelling.add import AddRequest, add_stack, default_name
+from hitl.labelling.bootstrap import bootstrap
 from hitl.prediction.predict import BOOTSTRAP, predict
 from hitl.project.config import ProjectConfig
 from hitl.project.errors import NothingToDoError
