@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hitl.postprocess import clean_masks, edge_class
-from tests.hitl.reference_postprocess import clean_masks_reference, edge_class_reference
+from tests.hitl.postprocess.reference_postprocess import clean_masks_reference, edge_class_reference
 
 SHAPE = (21, 512, 512)
 NUCLEI = 400

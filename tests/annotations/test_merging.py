@@ -12,7 +12,7 @@ from annotations.edits import compare_labels, updated_objects, verified_mask_upd
 from annotations.errors import ConflictError, LabelError
 from annotations.merging import MergeConflictError, Merged, merge_edits
 from annotations.objects import ObjectTable
-from tests.annotations.edit_scripts import LONE, PAIR, Script, build, scripts, shuffled
+from tests.annotations.edits.edit_scripts import LONE, PAIR, Script, build, scripts, shuffled
 
 ALL = (slice(None), slice(None), slice(None))
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from models.base import Progress
 from models.starter.folders import starter_folder
 from models.tiling import Tiling, predict_tiled
-from tests.models.tiny_stardist import write_tiny_run
+from tests.models.stardist3d.tiny_stardist import write_tiny_run
 
 SPACING_UM = (0.5, 0.25, 0.25)
 FAULTS = ("progress", "predict", "read", "write")

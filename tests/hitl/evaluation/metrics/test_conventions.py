@@ -1,0 +1,458 @@
+"""Metrics beyond IoU matching, against hand-worked cases, plain loops and the peers' own code."""
+
+from __future__ import annotations
+
+import json
+from itertools import product
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from hitl.evaluation.metrics import (
+    CONVENTIONS,
+    ScoreOptions,
+    aji,
+    aji_cellpose,
+    aji_plus,
+    boundary_scores,
+    count_by_convention,
+    count_overlapping,
+    count_overlaps,
+    keep,
+    match,
+    match_centroids,
+    restrict,
+    score,
+)
+from hitl.project.errors import MetricError
+from tests.conftest import real_data_folder
+from tests.hitl.evaluation.label_pairs import blobs, box, label_pairs
+
+SPACING = (1.1, 0.3, 0.25)
+
+
+def iou_matrix(truth, pred):
+    """IoU of every pair, from masks."""
+    ids = [[i for i in np.unique(image).tolist() if i] for image in (truth, pred)]
+    matrix = np.zeros([len(found) for found in ids])
+    for (n, i), (m, j) in product(enumerate(ids[0]), enumerate(ids[1])):
+        a, b = truth == i, pred == j
+        matrix[n, m] = (a & b).sum() / (a | b).sum()
+    return ids[0], ids[1], matrix
+
+
+# Aggregated Jaccard index
+
+
+def naive_aji(truth, pred):
+    """Algorithm 1 of the paper, with truth objects that overlap nothing counted alone."""
+    ids, others, iou = iou_matrix(truth, pred)
+    shared = union = 0
+    used = set()
+    for n, i in enumerate(ids):
+        g = truth == i
+        if not len(others) or iou[n].max() == 0:
+            union += g.sum()
+            continue
+        best = others[iou[n].argmax()]
+        used.add(best)
+        shared += (g & (pred == best)).sum()
+        union += (g | (pred == best)).sum()
+    union += sum((pred == j).sum() for j in others if j not in used)
+    return shared / union if union else None
+
+
+@settings(deadline=None, max_examples=60)
+@given(label_pairs())
+def test_aji_equals_the_published_algorithm(images):
+    assert aji(count_overlaps(*images)) == pytest.approx(naive_aji(*images))
+
+
+@settings(deadline=None, max_examples=60)
+@given(label_pairs())
+def test_aji_plus_equals_the_full_assignment(images):
+    from scipy.optimize import linear_sum_assignment
+
+    truth, pred = images
+    ids, others, iou = iou_matrix(truth, pred)
+    rows, columns = linear_sum_assignment(iou, maximize=True)
+    pairs = [(ids[n], others[m]) for n, m in zip(rows, columns, strict=True) if iou[n, m] > 0]
+    shared = sum(((truth == i) & (pred == j)).sum() for i, j in pairs)
+    union = sum(((truth == i) | (pred == j)).sum() for i, j in pairs)
+    union += np.isin(truth, [i for i in ids if i not in dict(pairs)]).sum()
+    union += np.isin(pred, [j for j in others if j not in {b for _, b in pairs}]).sum()
+    # With equal IoUs several assignments may be best, of different ratios of voxels.
+    overlapping = iou[iou > 0].round(12)
+    assume(len(np.unique(overlapping)) == len(overlapping))
+    assert aji_plus(count_overlaps(truth, pred)) == pytest.approx(shared / union if union else None)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_aji_equals_cellpose_on_crowded_blobs(seed):
+    from cellpose.metrics import aggregated_jaccard_index
+
+    truth, pred = blobs(seed, n=30, jitter=4)
+    expected = aggregated_jaccard_index([relabelled(truth)], [relabelled(pred)])[0]
+    assert aji_cellpose(count_overlaps(truth, pred)) == pytest.approx(expected)
+
+
+def relabelled(labels):
+    return np.unique(labels, return_inverse=True)[1].reshape(labels.shape).astype(np.int32)
+
+
+def test_aji_by_hand():
+    truth = box((1, 2, 12), (0, 1, 0, 2, 0, 4), (0, 1, 0, 2, 4, 8), (0, 1, 0, 2, 10, 12))
+    pred = box((1, 2, 12), (0, 1, 0, 2, 0, 8), (0, 1, 0, 1, 9, 10))
+    table = count_overlaps(truth, pred)
+    # Both of 8 take the same 16 voxels; 4 voxels of truth and 1 of prediction overlap nothing.
+    assert aji(table) == pytest.approx((8 + 8) / (16 + 16 + 4 + 1))
+    assert aji_plus(table) == pytest.approx(8 / (16 + 8 + 4 + 1))
+    assert aji_cellpose(table) == pytest.approx(8 / (20 + 17 - 16))
+
+
+# Conventions of matching
+
+
+def test_conventions_differ_where_they_should():
+    truth = box((1, 1, 12), (0, 1, 0, 1, 0, 5), (0, 1, 0, 1, 5, 8))
+    pred = box((1, 1, 12), (0, 1, 0, 1, 1, 6), (0, 1, 0, 1, 0, 1))
+    found = {c.name: c for c in count_by_convention(count_overlaps(truth, pred), (0.1, 0.5))}
+    assert list(found) == list(CONVENTIONS)
+    at_tenth = {name: c.matchings[0].tp for name, c in found.items() if name != "dsb2018"}
+    assert at_tenth == {"stardist": 2, "cellpose": 2, "panoptica": 1, "coco": 1}
+    assert [m.threshold for m in found["dsb2018"].matchings] == [0.5]
+    # IoU of exactly a half: above it for nobody but those who ask for "at least".
+    half = count_overlaps(box((1, 1, 4), (0, 1, 0, 1, 0, 4)), box((1, 1, 4), (0, 1, 0, 1, 0, 2)))
+    tp = {c.name: c.matchings[0].tp for c in count_by_convention(half, (0.5,))}
+    assert tp == {"stardist": 1, "cellpose": 1, "panoptica": 1, "coco": 1, "dsb2018": 0}
+
+
+def test_coco_goes_by_the_order_of_predictions():
+    # Both predictions fit the truth object; the first takes it though the second fits better.
+    truth = box((1, 1, 10), (0, 1, 0, 1, 0, 10))
+    pred = box((1, 1, 10), (0, 1, 0, 1, 0, 4), (0, 1, 0, 1, 4, 10))
+    found = count_overlaps(truth, pred)
+    assert match(found, 0.3, method="coco").iou.tolist() == pytest.approx([0.4])
+    assert match(found, 0.3, method="greedy").iou.tolist() == pytest.approx([0.6])
+    with pytest.raises(MetricError, match=r"at least 0\.5 with strict, got 0\.3"):
+        match(found, 0.3, method="strict")
+
+
+@settings(deadline=None, max_examples=60)
+@given(label_pairs(max_id=5))
+def test_greedy_conventions_equal_the_obvious_loops(images):
+    truth, pred = images
+    ids, others, iou = iou_matrix(truth, pred)
+    table = count_overlaps(truth, pred)
+    for threshold in (0.1, 0.3, 0.5):
+        free = set(range(len(ids)))
+        coco = 0
+        for m in range(len(others)):
+            fits = [n for n in free if iou[n, m] >= threshold]
+            if fits:
+                free.remove(max(fits, key=lambda n: (iou[n, m], n)))
+                coco += 1
+        assert match(table, threshold, method="coco").tp == coco
+        order = sorted(product(range(len(ids)), range(len(others))), key=lambda p: -iou[p])
+        rows, columns = set(), set()
+        for n, m in order:
+            if iou[n, m] >= threshold and n not in rows and m not in columns:
+                rows.add(n)
+                columns.add(m)
+        assert match(table, threshold, method="greedy").tp == len(rows)
+
+
+@settings(deadline=None, max_examples=40)
+@given(label_pairs(max_id=5))
+def test_equals_panoptica_on_any_labels(images):
+    panoptica = pytest.importorskip("panoptica")
+    truth, pred = images
+    assume(truth.any() and pred.any())
+    evaluator = panoptica.Panoptica_Evaluator(
+        expected_input=panoptica.InputType.UNMATCHED_INSTANCE,
+        instance_matcher=panoptica.NaiveThresholdMatching(matching_threshold=0.5),
+    )
+    theirs = evaluator.evaluate(pred, truth, verbose=False)["ungrouped"]
+    ours = match(count_overlaps(truth, pred), 0.5, method="greedy")
+    assert (ours.tp, ours.fp, ours.fn) == (theirs.tp, theirs.fp, theirs.fn)
+    if ours.tp:
+        assert (ours.pq, ours.sq, ours.f1) == pytest.approx((theirs.pq, theirs.sq, theirs.rq))
+
+
+# Centroids and overlap counts
+
+
+@settings(deadline=None, max_examples=60)
+@given(label_pairs(max_id=5), st.sampled_from([0.5, 1.0, 2.0, 5.0]))
+def test_centroid_matches_are_as_many_as_can_be_and_as_near(images, within):
+    from scipy.optimize import linear_sum_assignment
+    from scipy.spatial.distance import cdist
+
+    table = count_overlaps(*images)
+    distance = cdist(table.truth_centroids * SPACING, table.pred_centroids * SPACING)
+    found = match_centroids(table, within, unit="um", spacing_um=SPACING)
+    gain = np.where(distance <= within, 1e6 - distance, 0)
+    rows, columns = linear_sum_assignment(gain, maximize=True)
+    best = distance[rows, columns][distance[rows, columns] <= within]
+    assert found.tp == len(best)
+    assert found.distance.sum() == pytest.approx(best.sum())
+    assert len(set(found.truth_index.tolist())) == len(set(found.pred_index.tolist())) == found.tp
+
+
+def test_centroids_within_15_pixels_by_hand():
+    truth = box((3, 4, 60), (0, 1, 0, 1, 0, 1), (0, 1, 0, 1, 40, 41))
+    pred = box((3, 4, 60), (0, 1, 0, 1, 15, 16), (2, 3, 0, 1, 40, 41))
+    table = count_overlaps(truth, pred)
+    assert match_centroids(table).distance.tolist() == [15, 2]
+    assert match_centroids(table, 14.9).distance.tolist() == [2]
+    # Two slices are 20 pixels of x.
+    assert match_centroids(table, spacing_um=(5, 0.5, 0.5)).distance.tolist() == [15]
+    found = match_centroids(table, 8, unit="um", spacing_um=(5, 0.5, 0.5)).to_dict()
+    assert (found["tp"], found["fp"], found["fn"], found["mean_distance"]) == (1, 1, 1, 7.5)
+    assert (found["precision"], found["recall"], found["f1"]) == (0.5, 0.5, 0.5)
+    with pytest.raises(MetricError, match="spacing for a centroid distance in µm"):
+        match_centroids(table, 8, unit="um")
+    with pytest.raises(MetricError, match="above 0, got 0"):
+        match_centroids(table, 0)
+
+
+@settings(deadline=None, max_examples=60)
+@given(label_pairs())
+def test_overlap_counts_equal_the_obvious_loop(images):
+    truth, pred = images
+    found = count_overlapping(count_overlaps(truth, pred))
+    assert found.truth_hit == sum((pred[truth == i] > 0).any() for i in np.unique(truth) if i)
+    assert found.pred_hit == sum((truth[pred == j] > 0).any() for j in np.unique(pred) if j)
+
+
+# Boundaries
+
+
+@settings(deadline=None, max_examples=60)
+@given(label_pairs(), st.sampled_from([0.0, 0.25, 0.3, 0.6, 1.1, 1.2, 40.0]))
+def test_boundary_scores_equal_scikit_image_and_distance_transforms(images, tolerance):
+    check_boundaries(*images, tolerance)
+
+
+@pytest.mark.parametrize("tolerance", [0, 0.5, 1.1, 3])
+def test_boundary_blocks_meet(tolerance, monkeypatch):
+    from hitl.evaluation.metrics import boundary
+
+    monkeypatch.setattr(boundary, "BLOCK_VOXELS", 4000)
+    truth, pred = blobs(1)
+    assert len(boundary._plan(truth.shape, (1, 1))) > 4
+    check_boundaries(truth, pred, tolerance)
+
+
+def check_boundaries(truth, pred, tolerance):
+    from scipy.ndimage import distance_transform_edt
+    from skimage.segmentation import find_boundaries
+
+    edges = [outline(find_boundaries, image) for image in (truth, pred)]
+    near = []
+    for here, other in (edges, edges[::-1]):
+        distance = np.full(here.shape, np.inf)
+        if other.any():
+            distance = distance_transform_edt(~other, sampling=SPACING)
+        near.append(int((distance[here] <= tolerance * (1 + 1e-9)).sum()))
+    found = boundary_scores(truth, pred, SPACING, tolerance)
+    assert (found.truth_voxels, found.pred_voxels) == tuple(int(e.sum()) for e in edges)
+    assert [found.truth_near, found.pred_near] == near
+
+
+def outline(find_boundaries, image):
+    """find_boundaries drops axes of one voxel; padding with copies keeps the same boundaries."""
+    padded = np.pad(image.astype(np.int64), 1, mode="edge")
+    return find_boundaries(padded, mode="inner")[1:-1, 1:-1, 1:-1]
+
+
+def test_boundary_by_hand():
+    truth = box((1, 8, 8), (0, 1, 2, 6, 2, 6))
+    pred = np.roll(truth, 1, axis=2)
+    # 12 outline voxels each, 6 of them in the same place: two rows of three.
+    exact = boundary_scores(truth, pred, (1, 0.5, 0.5), 0).to_dict()
+    assert (exact["precision"], exact["recall"], exact["f1"]) == (0.5, 0.5, 0.5)
+    assert boundary_scores(truth, pred, (1, 0.5, 0.5), 0.5).to_dict()["f1"] == 1
+    with pytest.raises(MetricError, match="expected a spacing"):
+        boundary_scores(truth, pred, None, 1)
+    with pytest.raises(MetricError, match="at least 0, got -1"):
+        boundary_scores(truth, pred, (1, 1, 1), -1)
+
+
+# Border and size
+
+
+def test_predictions_of_border_objects_are_neither_right_nor_wrong():
+    shape = (1, 10, 40)
+    truth = box(shape, (0, 1, 0, 10, 0, 8), (0, 1, 2, 8, 12, 18), (0, 1, 2, 8, 30, 36))
+    pred = box(
+        shape,
+        (0, 1, 1, 9, 1, 8),  # of the border object, itself inside: left out with it
+        (0, 1, 0, 8, 12, 18),  # of the second, itself at the border: stays
+        (0, 1, 0, 2, 20, 24),  # of nothing, at the border: left out
+        (0, 1, 4, 6, 22, 26),  # of nothing, inside: wrong
+        (0, 1, 2, 3, 8, 12),  # of nothing, inside: wrong
+    )
+    found = keep(count_overlaps(truth, pred), drop_border=True)
+    assert found.truth.tolist() == [False, True, True]
+    assert found.pred.tolist() == [False, True, False, True, True]
+    result = score(truth, pred, options=ScoreOptions(border="drop"))
+    assert (result.at_half.tp, result.at_half.fp, result.at_half.fn) == (1, 2, 1)
+    assert result.left_out.truth_ids == (1,)
+    assert result.left_out.pred_ids == (1, 3)
+    assert (result.left_out.truth_at_border, result.left_out.pred_at_border) == (1, 2)
+    assert [row.id for row in result.objects] == [2, 3]
+    everything = score(truth, pred, spacing_um=(1, 1, 1))
+    assert everything.with_border.at_half.tp == everything.at_half.tp == 2
+    assert everything.without_border.to_dict() == result.without_border.to_dict()
+    assert result.to_dict()["f1"] == everything.to_dict()["border"]["without"]["f1"]
+    assert [row.at_border for row in everything.objects] == [True, False, False]
+
+
+def test_small_objects_do_not_count():
+    truth = box((1, 10, 30), (0, 1, 1, 3, 1, 3), (0, 1, 1, 7, 10, 16), (0, 1, 1, 3, 24, 26))
+    pred = box((1, 10, 30), (0, 1, 1, 3, 1, 3), (0, 1, 1, 7, 10, 15), (0, 1, 8, 9, 20, 22))
+    everything, large = (
+        score(truth, pred, options=ScoreOptions(min_voxels=n)).at_half for n in (0, 5)
+    )
+    assert (everything.tp, everything.fp, everything.fn) == (2, 1, 1)
+    assert (large.tp, large.fp, large.fn) == (1, 0, 0)
+    options = ScoreOptions(min_volume_um3=0.4)
+    in_um = score(truth, pred, spacing_um=(1, 0.1, 1), options=options)
+    assert in_um.left_out.truth_ids == ()
+    assert in_um.left_out.pred_ids == (3,)
+    with pytest.raises(MetricError, match="--min-volume-um3: expected a spacing"):
+        score(truth, pred, options=options)
+
+
+@settings(deadline=None, max_examples=60)
+@given(label_pairs(), st.booleans(), st.integers(0, 6))
+def test_leaving_out_never_changes_what_counts_is_compared_with(images, drop, least):
+    truth, pred = images
+    table = count_overlaps(truth, pred)
+    kept = keep(table, drop_border=drop, min_voxels=least)
+    part = restrict(table, kept)
+    masked = count_overlaps(
+        np.where(np.isin(truth, part.truth_ids), truth, 0),
+        np.where(np.isin(pred, part.pred_ids), pred, 0),
+    )
+    for name in ("truth_ids", "pred_ids", "i", "j", "count", "truth_sizes", "pred_boxes"):
+        assert np.array_equal(getattr(part, name), getattr(masked, name)), name
+    lost = (table.iou >= 0.1) & kept.truth[table.i] & ~kept.pred[table.j]
+    assert not lost.any()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"border": "ignore"}, "--border ignore: expected keep or drop"),
+        ({"min_voxels": -1}, "--min-voxels -1: expected a number of at least 0"),
+        ({"tolerance_um": float("nan")}, "--tolerance-um nan"),
+        ({"centroid_px": 0}, "--centroid-px 0: expected a number above 0"),
+    ],
+)
+def test_options_that_make_no_sense(options, message):
+    with pytest.raises(MetricError, match=message):
+        ScoreOptions(**options)
+
+
+@pytest.mark.parametrize("name", ["tolerance_um", "centroid_um", "min_volume_um3"])
+def test_micrometres_need_a_spacing(name):
+    truth, pred = blobs(0)
+    with pytest.raises(MetricError, match=f"--{name.replace('_', '-')}: expected a spacing"):
+        score(truth, pred, options=ScoreOptions(**{name: 1.0}))
+    without = score(truth, pred)
+    assert without.boundary is None
+    assert "no spacing was given" in without.reasons["boundary"]
+
+
+# Cases
+
+
+def test_cases_name_every_object_and_its_place():
+    shape = (1, 10, 60)
+    truth = box(
+        shape,
+        (0, 1, 0, 10, 0, 8),  # matched
+        (0, 1, 0, 10, 8, 18),  # split in two halves
+        (0, 1, 0, 10, 20, 28),  # merged with the next
+        (0, 1, 0, 10, 28, 36),
+        (0, 1, 0, 10, 38, 46),  # shifted
+        (0, 1, 0, 10, 56, 60),  # missed
+    )
+    pred = box(
+        shape,
+        (0, 1, 0, 10, 0, 7),
+        (0, 1, 0, 10, 8, 13),
+        (0, 1, 0, 10, 13, 18),
+        (0, 1, 0, 10, 20, 36),
+        (0, 1, 0, 10, 42, 50),
+        (0, 1, 0, 10, 51, 55),  # spurious
+    )
+    cases = score(truth, pred, spacing_um=(2, 0.5, 0.5)).cases
+    assert [(c.kind, c.truth_ids, c.pred_ids) for c in cases] == [
+        ("merged", (3, 4), (4,)),
+        ("split", (2,), (2, 3)),
+        ("missed", (6,), ()),
+        ("spurious", (), (6,)),
+        ("shifted", (5,), (5,)),
+        ("matched", (1,), (1,)),
+    ]
+    assert cases[0].centroid_zyx == (0, 4.5, 27.5)
+    assert cases[0].centroid_um == (0, 2.25, 13.75)
+    assert cases[3].centroid_zyx == (0, 4.5, 52.5)
+
+
+@settings(deadline=None, max_examples=60)
+@given(label_pairs(max_id=6))
+def test_every_object_is_in_a_case_of_its_kind(images):
+    truth, pred = images
+    result = score(truth, pred)
+    of_truth = {(c.kind, i) for c in result.cases for i in c.truth_ids}
+    in_pred = {j for c in result.cases for j in c.pred_ids}
+    assert {(row.kind, row.id) for row in result.objects} <= of_truth
+    assert in_pred == set(np.unique(pred[pred > 0]).tolist())
+    spurious = [c.pred_ids[0] for c in result.cases if c.kind == "spurious"]
+    assert tuple(spurious) == result.spurious_ids
+    json.dumps(result.to_dict(), allow_nan=False)
+
+
+def test_one_object_only():
+    truth = box((4, 6, 6), (1, 3, 1, 5, 1, 5))
+    flat = score(truth, truth * 9, spacing_um=(1, 1, 1)).flat()
+    ones = ("evaluation_score", "f1", "pq", "seg", "aji", "aji_plus", "boundary.f1")
+    assert [flat[key] for key in ones] == [1] * len(ones)
+    assert flat["centroids.mean_distance"] == flat["count_error"] == 0
+
+
+@pytest.mark.real
+def test_platynereis_keeps_its_other_numbers():
+    folder = real_data_folder() / "platynereis_labels"
+    if not folder.is_dir():
+        pytest.skip(f"platynereis_labels is not at {folder}: set HITL_TEST_DATA")
+    truth = tifffile.imread(folder / "gt.tif")
+    pred = tifffile.imread(folder / "voronoi_otsu_label_image.tif")
+    from cellpose.metrics import aggregated_jaccard_index
+
+    flat = score(truth, pred, spacing_um=(1, 1, 1)).flat()
+    expected = {
+        "aji": 0.6835350499553245,
+        "aji_plus": 0.6897718498781281,
+        "aji_cellpose": aggregated_jaccard_index([relabelled(truth)], [relabelled(pred)])[0],
+        "boundary.f1": 0.8739476620239969,
+        "boundary.precision": 0.9089661851343718,
+        "boundary.recall": 0.8415272677818577,
+        "centroids.tp": 33,
+        "centroids.mean_distance": 1.4275898382986139,
+        "overlapping.truth_hit": 35,
+        "overlapping.pred_hit": 33,
+        "border.without.n_truth": 29,
+        "border.without.n_pred": 27,
+        "border.without.f1": 0.7142857142857143,
+        "border.without.evaluation_score": 0.7549070584340589,
+        "count_error": -3,
+    }
+    assert {key: flat[key] for key in expected} == pytest.approx(expected)

@@ -1,0 +1,483 @@
+"""StarDist 3D for real, on volumes of a few thousand voxels."""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import shutil
+import subprocess
+import sys
+import typing
+
+import numpy as np
+import pytest
+
+from models.base import Segmenter, Trainer, TrainingSample
+from models.errors import (
+    CheckpointError,
+    ImageError,
+    TrainingDataError,
+    TrainingDivergedError,
+)
+from models.registry import load_run, trainer_class
+from models.stardist3d import StarDist3DTrainer, objects, plan, segmenter, thresholds
+from models.stardist3d.fitting import COLUMNS, Fit
+from models.stardist3d.losses import masked_losses
+from models.stardist3d.runfolder import (
+    SLIM_WEIGHTS,
+    RunSettings,
+    export_run,
+    new_network,
+    read_settings,
+    write_settings,
+)
+from models.stardist3d.runtime import import_stardist
+from models.stardist3d.samples import Normalisation, prepare
+from models.starter import folders
+from models.starter.scale import NOMINAL_DIAMETER, NOMINAL_SPACING, spacing_for
+from tests.models.stardist3d.test_samples import SPACING, balls, cutter, prepared, sample
+
+TINY = {
+    "n_rays": 8,
+    "unet_n_depth": 1,
+    "unet_n_filter_base": 4,
+    "net_conv_after": 8,
+    "epochs": 2,
+    "steps_per_epoch": 3,
+    "batch_size": 2,
+    "patch_size": (8, 24, 24),
+    "precision": "fp32",
+    "logger": "csv",
+}
+ONE_STEP = TINY | {"epochs": 1, "steps_per_epoch": 1}
+
+
+@pytest.fixture(autouse=True)
+def watchdog():
+    """End the process should StarDist's C++ hang, which no signal handler could interrupt."""
+    faulthandler.dump_traceback_later(240, exit=True)
+    yield
+    faulthandler.cancel_dump_traceback_later()
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A finished tiny run: its folder, its result and the progress it reported."""
+    folder = tmp_path_factory.mktemp("runs") / "first"
+    calls = []
+    result = StarDist3DTrainer(**TINY).train(
+        [sample()], [sample(name="b", seed=1)], folder, progress=lambda *call: calls.append(call)
+    )
+    return folder, result, calls
+
+
+def config(folder, **options):
+    stardist = import_stardist()
+    return new_network(
+        folder,
+        stardist.models.Config3D(
+            rays=stardist.rays.Rays_GoldenSpiral(8, anisotropy=(2, 1, 1)),
+            anisotropy=(2, 1, 1),
+            **options,
+        ),
+    )
+
+
+def test_import_is_cheap():
+    code = "import models.stardist3d, sys; print('tensorflow' in sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "False"
+
+
+def test_options_can_be_read_by_a_config_schema():
+    hints = typing.get_type_hints(trainer_class("stardist3d"), include_extras=True)
+    assert set(hints) == set(StarDist3DTrainer.__dataclass_fields__)
+    assert isinstance(StarDist3DTrainer(), Trainer)
+
+
+def test_run_folder_has_csbdeeps_layout_and_curves(run):
+    folder, result, calls = run
+    for name in ("config.json", "thresholds.json", "weights_best.h5", "last.safetensors"):
+        assert (folder / name).is_file()
+    lines = (folder / "curves.csv").read_text().splitlines()
+    assert lines[0].split(",") == list(COLUMNS) and len(lines) == 3
+    assert np.isfinite([float(value) for value in lines[2].split(",")]).all()
+    assert result.weights == folder / "weights_best.h5" and result.epochs == 2
+    best = min(float(line.split(",")[4]) for line in lines[1:])
+    assert result.validation["val_loss"] == pytest.approx(best, rel=1e-5)
+    assert (6, 6) in {call[:2] for call in calls}
+
+
+def test_loaded_run_predicts_as_the_same_weights_in_stock_stardist(run):
+    folder, _, _ = run
+    loaded = segmenter.load_run(folder, precision="fp32")
+    assert isinstance(loaded, Segmenter)
+    stock = import_stardist().models.StarDist3D(None, name=folder.name, basedir=str(folder.parent))
+    image = loaded.settings.normalisation.apply(sample().image)
+    for mine, theirs in zip(loaded.network.predict(image), stock.predict(image), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    assert loaded.network.thresholds == stock.thresholds
+    described = json.loads(json.dumps(loaded.describe()))
+    assert len(described["weights_sha256"]) == 64 and described["n_rays"] == 8
+
+
+class Interrupted(Exception):
+    """Stands for a killed process."""
+
+
+def test_interrupted_and_continued_equals_uninterrupted(run, tmp_path):
+    def stop(done, total, what):
+        if done == 5 and what.startswith("epoch"):
+            raise Interrupted
+
+    folder, whole, _ = run
+    data = [sample()], [sample(name="b", seed=1)]
+    np.random.seed(11)  # noqa: NPY002
+    expected = np.random.RandomState(11).rand()
+    with pytest.raises(Interrupted):
+        StarDist3DTrainer(**TINY).train(*data, tmp_path / "cut", progress=stop)
+    assert len((tmp_path / "cut" / "curves.csv").read_text().splitlines()) == 2
+    continued = StarDist3DTrainer(**TINY, patience=99).train(*data, tmp_path / "cut")
+    assert np.random.rand() == expected  # noqa: NPY002
+    assert any("continued" in note for note in continued.notes)
+    assert continued.best_epoch == whole.best_epoch and continued.epochs == 2
+    first, second = (
+        np.genfromtxt(path / "curves.csv", delimiter=",", skip_header=1)[:, :-1]
+        for path in (folder, tmp_path / "cut")
+    )
+    np.testing.assert_allclose(first, second, rtol=1e-4, atol=1e-6)
+    a, b = (
+        load_run("stardist3d", path).network.keras_model.get_weights()
+        for path in (folder, tmp_path / "cut")
+    )
+    for one, other in zip(a, b, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_fine_tuning_a_plain_stardist_folder_keeps_its_architecture_and_is_silent(
+    run, tmp_path, capfd
+):
+    shutil.copytree(run[0], tmp_path / "plain")
+    for extra in ("model.json", "curves.csv", "last.safetensors"):
+        (tmp_path / "plain" / extra).unlink()
+    options = ONE_STEP | {"n_rays": 32, "backbone": "resnet", "learning_rate": 1e-9}
+    result = StarDist3DTrainer(**options, base_run=str(tmp_path / "plain")).train(
+        [sample()], [], tmp_path / "tuned"
+    )
+    assert result.base.startswith("plain sha256:")
+    assert not any("resampled" in note for note in result.notes)
+    assert any("n_rays is the base run's 8" in note for note in result.notes)
+    assert any("backbone is the base run's unet" in note for note in result.notes)
+    assert any("best epoch was chosen on the training stacks" in note for note in result.notes)
+    base, tuned = (load_run("stardist3d", path).network for path in (run[0], tmp_path / "tuned"))
+    for a, b in zip(base.keras_model.get_weights(), tuned.keras_model.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+    assert capfd.readouterr().out == ""
+
+
+def test_losses_equal_stardists_on_known_targets_and_skip_unknown_ones(tmp_path):
+    network = config(tmp_path, grid=(1, 2, 2), unet_n_filter_base=2, net_conv_after_unet=4)
+    tf = import_stardist().tf
+    stack = prepared()
+    whole = cutter([stack], stack.labels.shape)
+    image, (prob, dist) = whole.batch([whole.cut(whole.upright(0, (0, 0, 0)))])
+    dist = np.abs(dist)
+    predicted = network.keras_model(image)
+    network.prepare_for_training()
+    theirs = network.keras_model.loss
+    mine = masked_losses(8)
+    for ours, stock, true, out in zip(mine, theirs, (prob, dist), predicted, strict=True):
+        assert float(ours(true, out)) == pytest.approx(
+            float(tf.reduce_mean(stock(true, out))), rel=1e-4
+        )
+    unknown = np.zeros(prob.shape, bool)
+    unknown[:, :, :10] = True
+    for ours, true, out in zip(mine, (prob, dist), predicted, strict=True):
+        true = true.copy()
+        true[..., -1:][unknown] = -1
+        spoilt = np.where(unknown, 0.9, out).astype(np.float32)
+        assert float(ours(true, out)) == pytest.approx(float(ours(true, spoilt)), rel=1e-6)
+        true[..., -1:] = -1
+        assert float(ours(true, out)) == 0
+
+
+def test_a_ray_out_of_the_stack_asks_for_no_more_than_that_length():
+    _, dist_loss = masked_losses(2)
+    true = np.array([[-5.0, 3.0, 1.0]], np.float32)
+    longer, shorter = (np.array([[first, 3.0]], np.float32) for first in (9.0, 4.0))
+    assert float(dist_loss(true, longer)) == 0
+    assert float(dist_loss(true, shorter)) == pytest.approx(0.5, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"grid": (1, 2, 2), "unet_n_filter_base": 2, "net_conv_after_unet": 2},
+        {
+            "grid": (1, 2, 2),
+            "backbone": "resnet",
+            "resnet_n_filter_base": 2,
+            "resnet_n_blocks": 1,
+            "net_conv_after_resnet": 2,
+        },
+    ],
+)
+def test_tiles_change_nothing(tmp_path, monkeypatch, options):
+    network = config(tmp_path, **options)
+    image = np.random.default_rng(0).random((8, 400, 24)).astype(np.float32)
+    whole = objects.find_candidates(network, image, prob_threshold=0.0)
+    monkeypatch.setattr(objects, "TILE_VOXELS", 8 * 24 * 300)
+    seen = []
+    tiled = objects.find_candidates(
+        network, image, lambda *call: seen.append(call), prob_threshold=0.0
+    )
+    assert seen[-1][0] == seen[-1][1] > 1
+    order = [np.lexsort(found.points.T) for found in (whole, tiled)]
+    np.testing.assert_array_equal(whole.points[order[0]], tiled.points[order[1]])
+    np.testing.assert_allclose(whole.dist[order[0]], tiled.dist[order[1]], atol=1e-4)
+
+
+def test_perfect_predictions_become_the_labels_and_thresholds_are_found(tmp_path, monkeypatch):
+    network = config(tmp_path, unet_n_filter_base=2, net_conv_after_unet=2)
+    stack = prepared()
+    whole = cutter([stack], stack.labels.shape, grid=(1, 1, 1))
+    _, prob, dist = whole.cut(whole.upright(0, (0, 0, 0)))
+    inside = prob[..., 0] > 0.1
+    points, found_prob = np.argwhere(inside), 0.5 + prob[..., 0][inside] / 2
+    # A false object, less probable than the true ones.
+    points = np.vstack([points, [[6, 19, 19]]])
+    found_prob = np.append(found_prob, 0.4)
+    found_dist = np.vstack([dist[..., :-1][inside], np.full((1, 8), 2.0)])
+    ideal = objects.Candidates(found_prob, found_dist.astype(np.float32), points)
+    monkeypatch.setattr(thresholds, "find_candidates", lambda *_: ideal)
+    best = thresholds.optimise(network, [stack])
+    assert best.f1 > 0.6 and 0.4 < best.prob < 0.99 and best.nms in thresholds.NMS_THRESHOLDS
+    kept = ideal.prob >= best.prob
+    found = objects.suppress(
+        network, objects.Candidates(*(part[kept] for part in (ideal.prob, ideal.dist, points))),
+        stack.labels.shape, nms_threshold=best.nms,
+    )  # fmt: skip
+    labels, confidence = objects.draw_objects(found, stack.labels.shape)
+    assert labels.max() == len(confidence) == 4
+    assert confidence[1] == pytest.approx(1, abs=0.01)
+
+
+def overlaps(prob, hits, true_count):
+    """As many true objects as `hits`, found first, and false ones after them."""
+    ids = np.arange(1, hits + 1)
+    return thresholds._Overlaps(
+        ids, ids, np.ones(hits), np.array(prob), np.ones(len(prob), bool), true_count
+    )
+
+
+def test_where_few_objects_cannot_tell_the_threshold_finds_the_true_number():
+    # F1 is 0.67 for the first two alone and 0.5 for four: four objects cannot tell these apart.
+    few = overlaps([0.9, 0.8, 0.36, 0.34, 0.22], hits=2, true_count=4)
+    prob, f1 = thresholds._best_probability([few])
+    assert 0.3 < prob <= 0.34 and f1 == 0.5
+    prob, f1 = thresholds._best_probability([overlaps([0.9, 0.8, 0.2], hits=2, true_count=2)])
+    assert prob == pytest.approx(0.5, abs=0.02) and f1 == 1
+    lost = overlaps(np.linspace(0.16, 0.9, 200), hits=0, true_count=3)
+    assert thresholds._best_probability([lost])[1] == 0
+
+
+def test_few_validation_objects_call_for_the_training_stacks(run):
+    _, result, _ = run
+    note = "4 verified objects in the validation stacks are fewer than 20"
+    assert [one.startswith(note) for one in result.notes].count(True) == 1
+    assert 0 <= result.validation["val_f1"] <= 1
+
+
+def test_other_voxel_size_is_resampled_and_told(run):
+    folder, _, _ = run
+    loaded = load_run("stardist3d", folder)
+    same = loaded.segment(sample().image, SPACING)
+    finer = loaded.segment(np.repeat(sample().image, 2, axis=1), (2.0, 0.25, 0.5))
+    assert same.notes == () and same.labels.dtype == np.uint32
+    assert finer.labels.shape == (12, 80, 40) and "resampled" in finer.notes[0]
+    assert set(same.confidence) == set(np.unique(same.labels)) - {0}
+
+
+def test_one_slice_and_a_patch_larger_than_the_stack(tmp_path):
+    whole = sample()
+    cut = [getattr(whole, part)[5:6] for part in ("image", "labels", "mask")]
+    options = ONE_STEP | {"patch_size": (64, 64, 64)}
+    result = StarDist3DTrainer(**options).train(
+        [TrainingSample("slice", *cut, SPACING)], [], tmp_path / "slice"
+    )
+    assert any(note.startswith("patch_size (64, 64, 64) became (1, ") for note in result.notes)
+    labels = load_run("stardist3d", tmp_path / "slice").segment(cut[0], SPACING).labels
+    assert labels.shape == (1, 40, 40)
+
+
+@pytest.mark.parametrize("train", [[], "empty", "hidden"])
+def test_nothing_to_learn_is_refused_before_anything_is_written(tmp_path, train):
+    one = sample()
+    if train == "empty":
+        train = [TrainingSample("x", one.image, 0 * one.labels, one.mask, SPACING)]
+    elif train == "hidden":
+        train = [TrainingSample("x", one.image, one.labels, ~one.mask, SPACING)]
+    with pytest.raises(TrainingDataError, match="at least one object"):
+        StarDist3DTrainer(**TINY).train(train, [], tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_divergence_keeps_the_last_good_weights(tmp_path, monkeypatch):
+    plain = Fit._next_rate
+
+    def explode(self):
+        return plain(self) if self._history.steps < 3 else 1e30
+
+    monkeypatch.setattr(Fit, "_next_rate", explode)
+    with pytest.raises(TrainingDivergedError, match=r"weights of epoch 1 are kept in .*best\.h5"):
+        StarDist3DTrainer(**TINY | {"epochs": 4}).train([sample()], [], tmp_path / "run")
+    weights = load_run("stardist3d", tmp_path / "run").network.keras_model.get_weights()
+    assert all(np.isfinite(array).all() for array in weights)
+
+
+def test_another_training_is_not_continued(run, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(run[0], folder)
+    with pytest.raises(CheckpointError, match="train into a new folder"):
+        StarDist3DTrainer(**TINY).train([sample(seed=5)], [], folder)
+    (folder / "last.safetensors").write_bytes(b"no tensors")
+    with pytest.raises(CheckpointError, match="damaged"):
+        StarDist3DTrainer(**TINY).train([sample()], [sample(name="b", seed=1)], folder)
+
+
+def test_resnet_in_bfloat16(tmp_path):
+    options = ONE_STEP | {
+        "backbone": "resnet", "resnet_n_blocks": 1, "grid": (1, 2, 2), "schedule": "plateau",
+        "anisotropy": (2.0, 1.0, 1.0), "precision": "bf16", "object_voxels": None,
+        "logger": "tensorboard",
+    }  # fmt: skip
+    first = StarDist3DTrainer(**options).train([sample()], [], tmp_path / "first")
+    assert "computed in bfloat16" in first.notes
+    assert list((tmp_path / "first" / "tensorboard").iterdir())
+    exact = segmenter.load_run(tmp_path / "first", precision="fp32")
+    config = exact.network.config
+    assert config.backbone == "resnet" and tuple(config.grid) == (1, 2, 2)
+    rough = segmenter.load_run(tmp_path / "first", precision="bf16")
+    image = exact.settings.normalisation.apply(sample().image)
+    for a, b in zip(exact.network.predict(image), rough.network.predict(image), strict=True):
+        assert b.dtype == np.float32 and not (a == b).all()
+        assert np.corrcoef(a.ravel(), b.ravel())[0, 1] > 0.99
+
+
+def test_exported_run_is_small_and_predicts_and_fine_tunes_as_the_run(run, tmp_path):
+    export_run(run[0], tmp_path / "slim")
+    assert {path.name for path in (tmp_path / "slim").iterdir()} == {
+        "config.json", "model.json", "thresholds.json", SLIM_WEIGHTS
+    }  # fmt: skip
+    assert (tmp_path / "slim" / SLIM_WEIGHTS).stat().st_size < 40_000
+    full, slim = (
+        segmenter.load_run(folder, precision="fp32") for folder in (run[0], tmp_path / "slim")
+    )
+    image = full.settings.normalisation.apply(sample().image)
+    for a, b in zip(full.network.predict(image), slim.network.predict(image), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0.02, atol=0.02)
+    export_run(run[0], tmp_path / "exact", half=False)
+    exact = load_run("stardist3d", tmp_path / "exact").network.keras_model.get_weights()
+    for a, b in zip(full.network.keras_model.get_weights(), exact, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.fixture
+def starter(run, tmp_path, monkeypatch):
+    """A tiny network in the place of the starter's twin, at the starter's nominal size."""
+    folder = tmp_path / "stardist3d"
+    export_run(run[0], folder)
+    nominal = (NOMINAL_SPACING, "random", NOMINAL_SPACING, NOMINAL_DIAMETER)
+    write_settings(folder, RunSettings(Normalisation(), *nominal))
+    monkeypatch.setattr(folders, "__file__", str(tmp_path / "folders.py"))
+    return folder
+
+
+def flat_nuclei():
+    """Balls of 6 µm in voxels of 1 x 0.25 x 0.25 µm: 5 slices high and 25 voxels wide."""
+    image, labels = balls((12, 64, 64), (2.9, 12, 12), centres=[(5, 20, 20), (6, 44, 44)])
+    return TrainingSample("flat", image, labels, np.ones(labels.shape, bool), (1.0, 0.25, 0.25))
+
+
+def test_starter_is_a_base_run_and_sees_nuclei_at_its_own_size(starter, tmp_path):
+    one = flat_nuclei()
+    options = ONE_STEP | {"base_run": "starter", "learning_rate": 1e-9}
+    trainer = StarDist3DTrainer(**options, diameter_um=6.0)
+    result = trainer.train([one], [], tmp_path / "tuned")
+    assert result.base.startswith("starter sha256:")
+    assert any("diameter of 6 µm" in note for note in result.notes)
+    tuned = read_settings(tmp_path / "tuned")
+    assert tuned.spacing_um == pytest.approx(spacing_for(6.0)) and tuned.diameter_um == 6.0
+    seen = prepare(one, tuned.normalisation, tuned.spacing_um)
+    z, y, x = plan.object_sizes([seen.labels]).median
+    assert z == pytest.approx(7, abs=1.5) and y == pytest.approx(14, abs=1) and x == y
+    direct = segmenter.load_run(starter, diameter_um=6.0)
+    again = load_run("stardist3d", tmp_path / "tuned")
+    assert direct.settings.spacing_um == pytest.approx(tuned.spacing_um)
+    for loaded in (direct, again):
+        assert loaded.segment(one.image, one.spacing_um).notes == ()
+    assert plan.object_sizes([one.labels]).median[1:] != (y, x)
+
+
+def test_diameter_of_a_fine_tuning_is_measured_where_it_is_not_given(starter):
+    settings = StarDist3DTrainer(base_run="starter")._settings([flat_nuclei()], [])
+    assert settings.diameter_um == pytest.approx(6, rel=0.1)
+    assert settings.spacing_um == pytest.approx(spacing_for(settings.diameter_um))
+
+
+def test_a_twin_of_the_starter_keeps_the_nominal_size():
+    one = sample()
+    drawn = TrainingSample("drawn", one.image, one.labels, one.mask, NOMINAL_SPACING)
+    trainer = StarDist3DTrainer(diameter_um=NOMINAL_DIAMETER, object_voxels=None)
+    settings = trainer._settings([drawn], [])
+    assert settings.spacing_um == NOMINAL_SPACING and settings.diameter_um == NOMINAL_DIAMETER
+
+
+def test_lacking_starter_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(folders, "__file__", str(tmp_path / "folders.py"))
+    with pytest.raises(CheckpointError, match="starter weights of stardist3d"):
+        StarDist3DTrainer(**ONE_STEP, base_run="starter").train([sample()], [], tmp_path / "run")
+
+
+def damaged(run_folder, tmp_path, change):
+    folder = tmp_path / "copy"
+    shutil.copytree(run_folder, folder)
+    change(folder)
+    return folder
+
+
+def edit(name, **values):
+    def change(folder):
+        content = json.loads((folder / name).read_text())
+        (folder / name).write_text(json.dumps(content | values))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda f: (f / "weights_best.h5").unlink(), "weights_best.h5 is missing"),
+        (lambda f: (f / "weights_best.h5").write_bytes(b"\x89HDF"), "fit each other"),
+        (lambda f: (f / "config.json").write_text("{"), "expected JSON"),
+        (lambda f: (f / "model.json").write_text("[]"), "expected a JSON object"),
+        (edit("model.json", model="unet3d"), "got one of 'unet3d'"),
+        (edit("config.json", unet_n_filter_base=8), "fit each other"),
+        (edit("config.json", rays_json={"name": "print", "kwargs": {}}), "expected rays"),
+    ],
+)
+def test_damaged_run_folders_are_refused(run, tmp_path, change, message):
+    with pytest.raises(CheckpointError, match=message):
+        load_run("stardist3d", damaged(run[0], tmp_path, change))
+
+
+def test_missing_run_folder_is_refused(tmp_path):
+    with pytest.raises(CheckpointError, match="finished run"):
+        load_run("stardist3d", tmp_path / "nowhere")
+
+
+def test_bad_images_are_refused(run):
+    loaded = load_run("stardist3d", run[0])
+    for image in (np.zeros((4, 4)), np.zeros((4, 8, 8)), np.full((4, 8, 8), np.nan)):
+        with pytest.raises(ImageError):
+            loaded.segment(image, SPACING)

@@ -1,0 +1,320 @@
+"""Training, the run folder, and the segmenter that it gives."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from models.base import Segmenter, Trainer, TrainingSample  # noqa: E402
+from models.errors import (  # noqa: E402
+    CheckpointError,
+    ImageError,
+    TrainingDataError,
+    TrainingDivergedError,
+    TrainingMemoryError,
+)
+from models.registry import load_run, trainer_class  # noqa: E402
+from models.tiling import Tiling  # noqa: E402
+from models.unet3d import UNet3DTrainer  # noqa: E402
+from models.unet3d.instances import detection_f1  # noqa: E402
+from tests.models.unet3d.volumes import SPACING, nuclei, sample  # noqa: E402
+
+QUICK = UNet3DTrainer(
+    features=(4, 8),
+    patch_size=(12, 32, 32),
+    epochs=4,
+    steps_per_epoch=25,
+    learning_rate=1e-2,
+    precision="fp32",
+    threads=1,
+)
+TINY = dataclasses.replace(QUICK, epochs=2, steps_per_epoch=3, patch_size=(4, 16, 16))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "run-1"
+    return folder, QUICK.train([sample("a", 0)], [sample("b", 1)], folder)
+
+
+def rows(folder):
+    with (folder / "curves.csv").open() as file:
+        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+
+
+def test_the_loss_falls_and_the_curves_say_so(run):
+    folder, result = run
+    curve = rows(folder)
+    assert [row["epoch"] for row in curve] == [1, 2, 3, 4]
+    assert curve[-1]["train_loss"] < 0.6 * curve[0]["train_loss"]
+    assert curve[-1]["val_loss"] < 0.6 * curve[0]["val_loss"]
+    assert curve[-1]["lr"] < 0.1 * curve[0]["lr"]
+    assert set(curve[0]) >= {"val_f1_edge", "val_f1_nucleus", "val_f1_instances", "seconds"}
+    assert result.epochs == 4
+    assert result.weights == folder / "weights.safetensors"
+
+
+def test_it_segments_a_volume_it_has_not_seen(run):
+    folder, _ = run
+    image, truth = nuclei(2)
+    calls = []
+    got = load_run("unet3d", folder).segment(
+        image, SPACING, progress=lambda *call: calls.append(call)
+    )
+    assert got.labels.dtype == np.uint32
+    assert detection_f1(truth, got.labels, np.ones(truth.shape, bool)) > 0.85
+    assert got.probability.dtype == np.float32
+    assert got.probability[truth > 0].mean() > 0.7 > 0.3 > got.probability[truth == 0].mean()
+    assert set(got.confidence) == set(np.unique(got.labels)) - {0}
+    assert all(0.5 < c <= 1 for c in got.confidence.values())
+    assert calls[-1][0] == calls[-1][1] > 0
+
+
+def test_another_voxel_size_is_resampled_and_told(run):
+    folder, _ = run
+    image, truth = nuclei(2)
+    image, truth = (a.repeat(2, 1).repeat(2, 2) for a in (image, truth))
+    got = load_run("unet3d", folder).segment(image, (2.0, 0.5, 0.5))
+    assert got.labels.shape == image.shape
+    assert detection_f1(truth, got.labels, np.ones(truth.shape, bool)) > 0.8
+    assert any("resampled" in note for note in got.notes)
+
+
+def test_contracts(run):
+    segmenter = load_run("unet3d", run[0])
+    assert trainer_class("unet3d") is UNet3DTrainer
+    assert isinstance(QUICK, Trainer)
+    assert isinstance(segmenter, Segmenter)
+    described = json.loads(json.dumps(segmenter.describe()))
+    assert described["name"] == segmenter.name == "unet3d"
+    assert len(described["weights_sha256"]) == 64
+    with pytest.raises(ImageError):
+        segmenter.segment(np.zeros((3, 8, 8), np.uint8), SPACING)
+
+
+@pytest.mark.parametrize("shape", [(1, 40, 40), (3, 5, 7), (2, 100, 9)])
+def test_volumes_of_odd_sizes(run, shape):
+    image = np.random.default_rng(0).integers(0, 255, shape).astype(np.uint8)
+    assert load_run("unet3d", run[0]).segment(image, SPACING).labels.shape == shape
+
+
+def weights_after(folder, trainer=TINY, train=None):
+    trainer.train([train or sample("a", 0)], [sample("b", 1)], folder)
+    return (folder / "weights.safetensors").read_bytes()
+
+
+def test_a_seed_gives_the_same_weights(tmp_path):
+    one, two = (weights_after(tmp_path / name) for name in "ab")
+    assert one == two
+    assert one != weights_after(tmp_path / "c", dataclasses.replace(TINY, seed=1))
+
+
+def test_unknown_voxels_do_not_change_the_weights(tmp_path):
+    mask = np.zeros((12, 48, 48), bool)
+    mask[:, :, :24] = True
+    one = sample("a", 0, mask=mask)
+    other = dataclasses.replace(one, labels=np.where(mask, one.labels, 77).astype(np.uint32))
+    assert weights_after(tmp_path / "a", train=one) == weights_after(tmp_path / "b", train=other)
+
+
+@pytest.mark.parametrize("loss", ["focal", "iou", "tversky", "dice", "bce_dice", "binary_focal"])
+def test_every_loss_and_norm_trains(tmp_path, loss):
+    trainer = dataclasses.replace(TINY, loss=loss, gap_weighting=True, norm="batch", epochs=1)
+    trainer.train([sample("a", 0)], [], tmp_path)
+    assert np.isfinite(rows(tmp_path)[0]["train_loss"])
+
+
+class Stopped(Exception):
+    """Raised to interrupt a training."""
+
+
+def test_an_interrupted_training_continues_to_the_same_weights(tmp_path):
+    trainer = dataclasses.replace(TINY, epochs=3)
+    whole = weights_after(tmp_path / "whole", trainer)
+
+    def stop(done, total, what):
+        if done == 5:
+            raise Stopped
+
+    train, val = [sample("a", 0)], [sample("b", 1)]
+    with pytest.raises(Stopped):
+        trainer.train(train, val, tmp_path / "cut", progress=stop)
+    assert len(rows(tmp_path / "cut")) == 1
+    load_run("unet3d", tmp_path / "cut")
+    result = trainer.train(train, val, tmp_path / "cut")
+    assert "continued after epoch 1" in result.notes
+    assert (tmp_path / "cut" / "weights.safetensors").read_bytes() == whole
+    kept = ("epoch", "train_loss", "val_loss", "lr")
+    one, two = ([[r[k] for k in kept] for r in rows(tmp_path / n)] for n in ("whole", "cut"))
+    assert one == two
+    with pytest.raises(CheckpointError, match="same data and options"):
+        dataclasses.replace(trainer, seed=5).train(train, val, tmp_path / "cut")
+
+
+def test_a_time_budget_ends_the_training(tmp_path):
+    trainer = dataclasses.replace(TINY, epochs=10_000, max_minutes=0.01)
+    result = trainer.train([sample("a", 0)], [sample("b", 1)], tmp_path)
+    assert 1 <= result.epochs < 100
+    assert rows(tmp_path)[-1]["lr"] < trainer.learning_rate
+
+
+def test_patience_ends_the_training(tmp_path, monkeypatch):
+    from models.unet3d import trainer as module
+    from models.unet3d.validation import Validation
+
+    monkeypatch.setattr(module, "judge", lambda *_: Validation(1.0, 0.5, 0.5, 0.5))
+    trainer = dataclasses.replace(TINY, epochs=50, steps_per_epoch=1, patience=3)
+    result = trainer.train([sample("a", 0)], [sample("b", 1)], tmp_path)
+    assert (result.best_epoch, result.epochs) == (1, 4)
+
+
+def test_a_diverging_loss_stops_and_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):
+    from models.unet3d.patches import PatchSampler
+
+    draw = PatchSampler.batch
+
+    def spoilt(self, step):
+        batch = draw(self, step)
+        if step >= 4:
+            batch.image[:] = np.nan
+        return batch
+
+    monkeypatch.setattr(PatchSampler, "batch", spoilt)
+    with pytest.raises(TrainingDivergedError, match=r"epoch 2, step 5.*lower learning_rate"):
+        TINY.train([sample("a", 0)], [sample("b", 1)], tmp_path)
+    image, _ = nuclei(2)
+    assert load_run("unet3d", tmp_path).segment(image, SPACING).labels.shape == image.shape
+
+
+def test_a_batch_that_does_not_fit_goes_patch_by_patch(tmp_path, monkeypatch):
+    from models.unet3d.train import Training
+
+    loss, sizes = Training._batch_loss, []
+
+    def scarce(self, batch):
+        sizes.append(len(batch.image))
+        if len(batch.image) > 1:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried …")
+        return loss(self, batch)
+
+    monkeypatch.setattr(Training, "_batch_loss", scarce)
+    result = dataclasses.replace(TINY, epochs=1).train([sample("a", 0)], [sample("b", 1)], tmp_path)
+    assert sizes == [2, 1, 1, 1, 1, 1, 1]
+    assert any("one by one" in note for note in result.notes)
+
+
+def test_a_patch_that_does_not_fit_is_an_error_that_says_so(tmp_path, monkeypatch):
+    from models.unet3d.train import Training
+
+    def none(self, batch):
+        raise MemoryError
+
+    monkeypatch.setattr(Training, "_batch_loss", none)
+    with pytest.raises(TrainingMemoryError, match="smaller patch_size"):
+        TINY.train([sample("a", 0)], [sample("b", 1)], tmp_path)
+
+
+def test_normalisation_is_frozen_part_way(tmp_path):
+    def frozen(freeze_at, folder):
+        dataclasses.replace(TINY, freeze_at=freeze_at).train(
+            [sample("a", 0)], [sample("b", 1)], folder
+        )
+        run = load_run("unet3d", folder)
+        return run, {
+            bool(m.frozen) for m in run.predictor._network.modules() if hasattr(m, "frozen")
+        }
+
+    never, flags = frozen(1.0, tmp_path / "never")
+    assert flags == {False}
+    always, flags = frozen(0.0, tmp_path / "always")
+    assert flags == {True}
+    # Frozen, a tile's result does not depend on what else is in the tile.
+    image = np.random.default_rng(0).random((8, 64, 64), np.float32)
+    other = image.copy()
+    other[:, :, 48:] += 2
+    for run, same in ((always, True), (never, False)):
+        whole = Tiling(tile=image.shape)
+        maps = [run.predictor.maps(one, whole)[..., :8] for one in (image, other)]
+        assert np.allclose(*maps, atol=1e-5) == same
+
+
+def test_samples_that_cannot_be_learned_from(tmp_path):
+    image, labels = nuclei(0)
+    known = np.ones(labels.shape, bool)
+    for one in (
+        [],
+        [TrainingSample("a", image, labels, ~known, SPACING)],
+        [TrainingSample("a", image, np.zeros_like(labels), known, SPACING)],
+    ):
+        with pytest.raises(TrainingDataError):
+            TINY.train(one, [], tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+def test_without_validation_the_notes_say_so(tmp_path):
+    result = TINY.train([sample("a", 0)], [], tmp_path)
+    assert any("training stacks" in note for note in result.notes)
+
+
+def test_a_patch_larger_than_the_stack_is_told(tmp_path):
+    trainer = dataclasses.replace(TINY, patch_size=(64, 64, 64), epochs=1)
+    result = trainer.train([sample("a", 0)], [], tmp_path)
+    assert any("patch_size (64, 64, 64) became (12, 48, 48)" in note for note in result.notes)
+
+
+def test_starting_from_another_run(run, tmp_path):
+    folder, _ = run
+    trainer = dataclasses.replace(QUICK, epochs=1, steps_per_epoch=1, base_run=str(folder))
+    result = trainer.train([sample("a", 3)], [sample("b", 1)], tmp_path)
+    assert result.base.startswith("run-1 (")
+    assert rows(tmp_path)[0]["val_loss"] < 0.6 * rows(folder)[0]["val_loss"]
+    wide = dataclasses.replace(trainer, features=(8, 16))
+    told = wide.train([sample("a", 3)], [], tmp_path / "wide").notes
+    assert any("those of run-1" in note for note in told)
+    assert load_run("unet3d", tmp_path / "wide").run.architecture.features == (4, 8)
+
+
+def damaged(run, tmp_path, name, change):
+    folder = tmp_path / "damaged"
+    shutil.copytree(run[0], folder)
+    path = folder / name
+    change(path)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("model.json", lambda p: p.unlink(), "expected the description"),
+        ("model.json", lambda p: p.write_text("{"), "expected JSON"),
+        ("model.json", lambda p: p.write_text('{"model": "stardist3d"}'), "another kind of run"),
+        ("weights.safetensors", lambda p: p.unlink(), "expected weights"),
+        ("weights.safetensors", lambda p: p.write_bytes(p.read_bytes()[:-9]), "sha256"),
+    ],
+)
+def test_a_damaged_run_is_refused(run, tmp_path, name, change, message):
+    with pytest.raises(CheckpointError, match=message):
+        load_run("unet3d", damaged(run, tmp_path, name, change))
+
+
+def test_weights_of_another_architecture_are_refused(run, tmp_path):
+    def change(path):
+        data = json.loads(path.read_text())
+        data["architecture"]["features"] = [8, 16]
+        path.write_text(json.dumps(data))
+
+    with pytest.raises(CheckpointError, match="architecture"):
+        load_run("unet3d", damaged(run, tmp_path, "model.json", change))
+
+
+def test_nothing_in_a_run_folder_is_pickled(run):
+    files = {p.suffix for p in run[0].iterdir() if p.is_file()}
+    assert files == {".json", ".csv", ".safetensors"}
+    assert all(p.name.startswith("events.out") for p in (run[0] / "tensorboard").iterdir())
