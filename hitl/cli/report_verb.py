@@ -29,7 +29,7 @@ def report(
     open_it: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Scores, mistakes, progress and provenance in one HTML file that needs no network."""
+    """Scores, errors, progress and provenance in one HTML file that needs no network."""
     from hitl.project.folder import Project
     from hitl.report.write import write_report
 

@@ -65,9 +65,9 @@ def queue(
     with console(as_json) as out:
         opened = Project.open(project)
         if errors:
-            from hitl.queue.mistakes import list_mistakes
+            from hitl.queue.model_errors import list_errors
 
-            listed = list_mistakes(
+            listed = list_errors(
                 opened,
                 stacks,
                 reporter=out,
@@ -78,7 +78,7 @@ def queue(
             )
             out.result(listed.to_dict(), listed.tables())
             return
-        from hitl.queue.project import build_queue
+        from hitl.queue.build import build_queue
 
         found = build_queue(opened, stacks, limit, out)
         out.result(found.to_dict(), found.table())
@@ -100,7 +100,7 @@ def correct(
     """Correct a stack in a napari window; a draft is kept until a round is committed."""
     from hitl.project.annotator import annotator_of
     from hitl.project.folder import Project
-    from hitl.queue.project import build_queue
+    from hitl.queue.build import build_queue
     from hitl.review.evaluated import mistakes_on
     from hitl.review.window import check_display, open_window
 
@@ -321,7 +321,7 @@ def simulate(
     """Plan an annotation budget: an oracle corrects from known labels."""
     from hitl.project.folder import Project
     from hitl.simulate import STRATEGIES, Strategy
-    from hitl.simulate.project import simulate_project
+    from hitl.simulate.project_stacks import simulate_project
 
     with console(as_json) as out:
         done = simulate_project(

@@ -16,7 +16,7 @@ from hitl.evaluation.metrics.contingency import count_overlaps
 from hitl.evaluation.metrics.unchanged import as_scored
 from hitl.project.errors import NothingToDoError, ProjectError
 from hitl.project.folder import Project
-from hitl.report.sources import read_evaluations
+from hitl.report.inputs import read_evaluations
 from hitl.training.promote import model_in_use
 
 

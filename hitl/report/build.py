@@ -11,11 +11,11 @@ from hitl import __version__
 from hitl.project.config import dump_config
 from hitl.project.folder import now
 from hitl.project.reporter import Reporter
-from hitl.report import figures, words
+from hitl.report import figures, sentences
+from hitl.report.hand_work import Gain, Point, Work, gains, points, settled, work_by_round
+from hitl.report.inputs import Inputs, Scored
 from hitl.report.nuclei import Sizes, Table, label_table, scored_tables, sizes
-from hitl.report.places import Place, Places, find_places
-from hitl.report.progress import Gain, Point, Work, gains, points, settled, work_by_round
-from hitl.report.sources import Scored, Sources
+from hitl.report.worst_places import Place, Places, find_places
 
 FORMAT = "hitl-report-1"
 
@@ -40,7 +40,7 @@ class Report:
 
     Parameters
     ----------
-    sources : Sources
+    inputs : Inputs
     made : str
         When, in UTC.
     points, gains : list
@@ -56,7 +56,7 @@ class Report:
     places : Places
     """
 
-    sources: Sources
+    inputs: Inputs
     made: str
     points: list[Point]
     gains: list[Gain]
@@ -70,18 +70,18 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain types for the JSON beside the page."""
-        sources = self.sources
+        inputs = self.inputs
         return {
             "format": FORMAT,
             "made": self.made,
             "hitl": __version__,
-            "project": asdict(sources.overview),
+            "project": asdict(inputs.overview),
             "sentences": self.sentences(),
-            "models": [model_dict(one) for one in sources.scored],
-            "evaluation": sources.evaluation and _about(sources.evaluation),
-            "comparisons": (sources.evaluation or {}).get("comparisons", []),
-            "ceiling": sources.ceiling,
-            "agreements": [_without_cases(found) for found in sources.agreements],
+            "models": [model_dict(one) for one in inputs.scored],
+            "evaluation": inputs.evaluation and _about(inputs.evaluation),
+            "comparisons": (inputs.evaluation or {}).get("comparisons", []),
+            "ceiling": inputs.ceiling,
+            "agreements": [_without_cases(found) for found in inputs.agreements],
             "progress": [point.to_dict() for point in self.points],
             "gains": [gain.to_dict() for gain in self.gains],
             "work": asdict(self.work),
@@ -90,55 +90,55 @@ class Report:
                 "scored": self.truth_sizes and self.truth_sizes.to_dict(),
                 "labels": self.label_sizes and self.label_sizes.to_dict(),
             },
-            "curves": {run: _finite(rows) for run, rows in sources.curves.items()},
+            "curves": {run: _finite(rows) for run, rows in inputs.curves.items()},
             "places": [_place_dict(place) for place in self.places.shown],
             "places_in_all": self.places.total,
             "tables": [table.to_dict() for table in self.tables],
-            "rounds": [round_dict(entry) for entry in sources.rounds],
-            "runs": list(sources.cards),
-            "promotions": list(sources.promotions),
-            "settings": dump_config(sources.project.config),
+            "rounds": [round_dict(entry) for entry in inputs.rounds],
+            "runs": list(inputs.cards),
+            "promotions": list(inputs.promotions),
+            "settings": dump_config(inputs.project.config),
         }
 
     def sentences(self) -> dict[str, str]:
-        """Return what each section means, in words; empty where there is nothing to say."""
-        sources, model = self.sources, self.sources.shown_model
-        evaluation = sources.evaluation
+        """Return what each section means, in sentences; empty where there is nothing to say."""
+        inputs, model = self.inputs, self.inputs.shown_model
+        evaluation = inputs.evaluation
         mean = evaluation["models"][model]["mean"] if evaluation and model else {}
         counts = {name: figures.added_up(stacks) for name, stacks in self.errors.items()}
         return {
-            "scores": words.scores(sources),
-            "progress": words.progress(self.points, self.gains, self.work),
-            "overlap": words.overlap(mean, model) if model else "",
-            "errors": words.errors(counts, model) if model else "",
-            "sizes": words.volumes(self.truth_sizes.medians_um3) if self.truth_sizes else "",
-            "training": words.training(sources.cards),
-            "agreement": words.agreement(sources),
+            "scores": sentences.scores(inputs),
+            "progress": sentences.progress(self.points, self.gains, self.work),
+            "overlap": sentences.overlap(mean, model) if model else "",
+            "errors": sentences.errors(counts, model) if model else "",
+            "sizes": sentences.volumes(self.truth_sizes.medians_um3) if self.truth_sizes else "",
+            "training": sentences.training(inputs.cards),
+            "agreement": sentences.agreement(inputs),
         }
 
 
-def build(sources: Sources, limit: int, reporter: Reporter) -> Report:
+def build(inputs: Inputs, limit: int, reporter: Reporter) -> Report:
     """Compute what a report says.
 
     Parameters
     ----------
-    sources : Sources
+    inputs : Inputs
     limit : int
         Places to show.
     reporter : Reporter
     """
-    evaluation = sources.evaluation
-    found = points(sources.scored, sources.cards, sources.rounds)
-    tables, without = scored_tables(sources)
+    evaluation = inputs.evaluation
+    found = points(inputs.scored, inputs.cards, inputs.rounds)
+    tables, without = scored_tables(inputs)
     reporter.progress(0, 2, "measuring labels")
-    labels = label_table(sources.project)
-    places = find_places(sources, limit, reporter)
+    labels = label_table(inputs.project)
+    places = find_places(inputs, limit, reporter)
     return Report(
-        sources=sources,
+        inputs=inputs,
         made=now(),
         points=found,
         gains=gains(found),
-        work=list(work_by_round(sources.rounds).values())[-1],
+        work=list(work_by_round(inputs.rounds).values())[-1],
         errors=figures.error_counts(evaluation) if evaluation else {},
         truth_sizes=_scored_sizes(evaluation, places),
         label_sizes=_label_sizes(labels),

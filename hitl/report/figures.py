@@ -9,9 +9,9 @@ from markupsafe import Markup
 
 from hitl.report import charts
 from hitl.report.charts import Mark, Reference, Series
+from hitl.report.hand_work import Point
+from hitl.report.inputs import Curves, Inputs, Scored
 from hitl.report.nuclei import Sizes
-from hitl.report.progress import Point
-from hitl.report.sources import Curves, Scored, Sources
 
 ERROR_KINDS = ("matched", "shifted", "split", "merged", "missed", "spurious")
 STATUSES = ("proposed", "accepted", "corrected")
@@ -19,10 +19,10 @@ _NOT_CURVES = ("epoch", "seconds", "lr", "learning_rate")
 _CEILINGS = {"annotators": "two people", "self": "one person, twice"}
 
 
-def ceiling_lines(sources: Sources, metric: str) -> list[Reference]:
+def ceiling_lines(inputs: Inputs, metric: str) -> list[Reference]:
     """Return the levels at which people agree in a metric."""
     lines = []
-    for kind, found in sources.ceiling.items():
+    for kind, found in inputs.ceiling.items():
         value = found["mean"].get(metric)
         if value is not None:
             name = f"{_CEILINGS.get(kind, kind)}: {value:.3f}"
@@ -31,10 +31,10 @@ def ceiling_lines(sources: Sources, metric: str) -> list[Reference]:
     return lines
 
 
-def score_chart(sources: Sources, metric: str, name: str) -> Markup | None:
+def score_chart(inputs: Inputs, metric: str, name: str) -> Markup | None:
     """Draw one metric of every comparable model with its interval, and the human ceiling."""
     rows = []
-    for one in sources.scored:
+    for one in inputs.scored:
         value = one.found["mean"].get(metric)
         if value is None or not one.comparable:
             continue
@@ -45,11 +45,11 @@ def score_chart(sources: Sources, metric: str, name: str) -> Markup | None:
         rows.append((one.model, Mark(0, value, low, high, tip)))
     if not rows:
         return None
-    references = ceiling_lines(sources, metric)
+    references = ceiling_lines(inputs, metric)
     return charts.dot_chart(rows, title=f"{name} by model", x_label=name, references=references)
 
 
-def progress_chart(points: Sequence[Point], sources: Sources, against: str) -> Markup | None:
+def progress_chart(points: Sequence[Point], inputs: Inputs, against: str) -> Markup | None:
     """Draw the score of runs against rounds, objects settled or minutes."""
     labels = {
         "round": "round of the labels that the run learned from",
@@ -70,7 +70,7 @@ def progress_chart(points: Sequence[Point], sources: Sources, against: str) -> M
     if not found:
         return None
     series = [Series(name, tuple(marks), n) for n, (name, marks) in enumerate(found.items())]
-    references = ceiling_lines(sources, "evaluation_score") + untrained(sources)
+    references = ceiling_lines(inputs, "evaluation_score") + untrained(inputs)
     return charts.line_chart(
         series,
         title=f"evaluation score against {labels[against]}",
@@ -81,11 +81,11 @@ def progress_chart(points: Sequence[Point], sources: Sources, against: str) -> M
     )
 
 
-def untrained(sources: Sources) -> list[Reference]:
+def untrained(inputs: Inputs) -> list[Reference]:
     """Return the levels of the models that no run of this project trained."""
-    runs = {card["run"] for card in sources.cards}
+    runs = {card["run"] for card in inputs.cards}
     lines = []
-    for one in sources.scored:
+    for one in inputs.scored:
         value = one.found["mean"].get("evaluation_score")
         if one.model not in runs and one.comparable and value is not None:
             tip = f"{one.model}, without training: {value:.3f}"

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotations.volume import Spacing
-from hitl.report.places import Place
+from hitl.report.worst_places import Place
 
 MAX_FACES = 4000
 """Per surface: 0.1 MB in the page."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from annotations.objects import NO_ROUND, Status
 from hitl.evaluation.metrics.contingency import count_overlaps
 from hitl.project.folder import Project
-from hitl.report.sources import Sources
+from hitl.report.inputs import Inputs
 
 MAX_ROWS = 200_000
 """Rows that a page holds, over all of its tables; further tables are left to the JSON of scores."""
@@ -102,15 +102,15 @@ class Sizes:
         return {"edges_um3": edges, "counts": self.counts, "medians_um3": self.medians_um3}
 
 
-def scored_tables(sources: Sources) -> tuple[list[Table], list[str]]:
+def scored_tables(inputs: Inputs) -> tuple[list[Table], list[str]]:
     """Return one table per model of the evaluation, and the models that found no room.
 
-    The model whose mistakes are shown comes first.
+    The model whose errors are shown comes first.
     """
-    if sources.evaluation is None:
+    if inputs.evaluation is None:
         return [], []
-    found = sources.evaluation["models"]
-    order = sorted(found, key=lambda model: model != sources.shown_model)
+    found = inputs.evaluation["models"]
+    order = sorted(found, key=lambda model: model != inputs.shown_model)
     tables: list[Table] = []
     left_out = []
     for model in order:

@@ -12,9 +12,9 @@ from markupsafe import Markup
 
 from hitl import __version__
 from hitl.project.config import dump_config
-from hitl.report import figures, meshes, pictures, words
+from hitl.report import figures, meshes, pictures, sentences
 from hitl.report.build import METRICS, Report, model_dict, round_dict
-from hitl.report.places import Place
+from hitl.report.worst_places import Place
 
 GENERATOR = '<meta name="generator" content="hitl report">'
 _IN_SCRIPT = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
@@ -60,24 +60,24 @@ def _asset(name: str) -> Markup:
 
 
 def _context(report: Report) -> dict[str, Any]:
-    sources = report.sources
+    inputs = report.inputs
     shown = [_place_context(place, n) for n, place in enumerate(report.places.shown, start=1)]
     return {
         "report": report,
-        "sources": sources,
-        "overview": sources.overview,
-        "name": sources.project.folder.resolve().name,
-        "folder": sources.overview.project,
+        "inputs": inputs,
+        "overview": inputs.overview,
+        "name": inputs.project.folder.resolve().name,
+        "folder": inputs.overview.project,
         "version": __version__,
         "says": report.sentences(),
-        "models": [model_dict(one) for one in sources.scored],
+        "models": [model_dict(one) for one in inputs.scored],
         "metrics": METRICS,
-        "evaluation": sources.evaluation,
-        "comparisons": _comparisons(sources.evaluation),
+        "evaluation": inputs.evaluation,
+        "comparisons": _comparisons(inputs.evaluation),
         "charts": _charts(report),
         "training": _training(report),
-        "rounds": [round_dict(entry) for entry in reversed(sources.rounds)],
-        "cards": [_card(card) for card in reversed(sources.cards)],
+        "rounds": [round_dict(entry) for entry in reversed(inputs.rounds)],
+        "cards": [_card(card) for card in reversed(inputs.cards)],
         "places": shown,
         "error_kinds": figures.ERROR_KINDS,
         "errors": report.errors,
@@ -87,24 +87,24 @@ def _context(report: Report) -> dict[str, Any]:
             "prediction": _css(pictures.PREDICTION_ONLY),
             "truth": _css(pictures.TRUTH_ONLY),
         },
-        "glossary": words.GLOSSARY,
-        "settings": dump_config(sources.project.config),
+        "glossary": sentences.GLOSSARY,
+        "settings": dump_config(inputs.project.config),
         "tables_json": embedded([table.to_dict() for table in report.tables]),
         "meshes_json": embedded([place["mesh"] for place in shown]),
     }
 
 
 def _charts(report: Report) -> dict[str, Markup | None]:
-    sources = report.sources
-    states = sources.overview.stacks[:_MOST_STACKS]
+    inputs = report.inputs
+    states = inputs.overview.stacks[:_MOST_STACKS]
     timed = report.work.minutes > 0
     return {
-        "score": figures.score_chart(sources, "evaluation_score", "evaluation score"),
-        "f1": figures.score_chart(sources, "f1", "F1 at IoU 0.5"),
-        "round": figures.progress_chart(report.points, sources, "round"),
-        "objects": figures.progress_chart(report.points, sources, "objects"),
-        "minutes": figures.progress_chart(report.points, sources, "minutes") if timed else None,
-        "overlap": figures.overlap_chart(sources.scored),
+        "score": figures.score_chart(inputs, "evaluation_score", "evaluation score"),
+        "f1": figures.score_chart(inputs, "f1", "F1 at IoU 0.5"),
+        "round": figures.progress_chart(report.points, inputs, "round"),
+        "objects": figures.progress_chart(report.points, inputs, "objects"),
+        "minutes": figures.progress_chart(report.points, inputs, "minutes") if timed else None,
+        "overlap": figures.overlap_chart(inputs.scored),
         "errors": figures.error_chart(report.errors) if report.errors else None,
         "sizes": figures.size_chart(report.truth_sizes, "volumes of true and predicted nuclei"),
         "label_sizes": figures.size_chart(report.label_sizes, "volumes of labels by status"),
@@ -113,10 +113,10 @@ def _charts(report: Report) -> dict[str, Markup | None]:
 
 
 def _training(report: Report) -> list[dict[str, Any]]:
-    by_run = {card["run"]: card for card in report.sources.cards}
+    by_run = {card["run"]: card for card in report.inputs.cards}
     return [
         {"run": run, "card": by_run[run], "charts": figures.training_charts(rows)}
-        for run, rows in reversed(report.sources.curves.items())
+        for run, rows in reversed(report.inputs.curves.items())
     ]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.report.places import Place
+from hitl.report.worst_places import Place
 
 # Okabe and Ito's palette (2008) with white: told apart with any colour vision, and in grey.
 BOTH = (240, 240, 240)

@@ -11,8 +11,8 @@ from hitl.project.errors import HitlError
 from hitl.project.folder import Project, write_json, write_text
 from hitl.project.reporter import Reporter
 from hitl.report.build import FORMAT, Report, build
+from hitl.report.inputs import read_inputs
 from hitl.report.page import GENERATOR, page
-from hitl.report.sources import read_sources
 
 NAME = "report.html"
 PLACES = 24
@@ -38,20 +38,20 @@ class Written:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `--json` prints: where everything is, and the headline."""
-        report, sources = self.report, self.report.sources
+        report, inputs = self.report, self.report.inputs
         return {
             "file": str(self.file),
             "json": str(self.json),
             "bytes": self.file.stat().st_size,
-            "in_use": sources.overview.in_use,
-            "best": sources.best_model,
-            "models": [one.model for one in sources.scored],
-            "rounds": len(sources.rounds),
+            "in_use": inputs.overview.in_use,
+            "best": inputs.best_model,
+            "models": [one.model for one in inputs.scored],
+            "rounds": len(inputs.rounds),
             "objects": {table.name: len(table) for table in report.tables},
             "places": len(report.places.shown),
             "places_in_all": report.places.total,
             "sentences": report.sentences(),
-            "next": sources.overview.next,
+            "next": inputs.overview.next,
         }
 
     def sentence(self) -> str:
@@ -97,7 +97,7 @@ def write_report(
     if places < 0:
         raise ReportError(f"--places {places}: expected a number of at least 0")
     _check(file, beside, overwrite)
-    report = build(read_sources(project), places, reporter)
+    report = build(read_inputs(project), places, reporter)
     text = page(report, beside.name)
     write_json(beside, report.to_dict())
     write_text(file, text)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hitl.project.folder import Project
 from hitl.queue.evaluated import find_evaluated, read_scored
-from hitl.queue.mistakes import Mistake, in_order, of_stack
+from hitl.queue.model_errors import ErrorEntry, in_order, of_stack
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class MistakeList:
     model : str
     evaluation : str
         Its number.
-    entries : tuple of Mistake
+    entries : tuple of ErrorEntry
         The most wrong first.
     read_only : bool
         The stack is of split test: nobody corrects hand-made labels towards a model.
@@ -33,7 +33,7 @@ class MistakeList:
 
     model: str
     evaluation: str
-    entries: tuple[Mistake, ...]
+    entries: tuple[ErrorEntry, ...]
     read_only: bool
     read_predicted: Callable[[], NDArray[np.uint32] | None] = field(repr=False)
 

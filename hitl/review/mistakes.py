@@ -10,7 +10,7 @@ import numpy as np
 from napari.utils.colormaps import DirectLabelColormap
 
 from annotations.volume import Spacing
-from hitl.queue.mistakes import Mistake
+from hitl.queue.model_errors import ErrorEntry
 from hitl.review.agenda import Agenda, QueueEntry
 from hitl.review.evaluated import MistakeList
 from hitl.review.widget import Listing
@@ -40,7 +40,7 @@ _HERE = 1.6
 class MistakeAgenda(Agenda):
     """A cursor on the errors; one is seen to when it has been looked at."""
 
-    def __init__(self, entries: Sequence[Mistake]) -> None:
+    def __init__(self, entries: Sequence[ErrorEntry]) -> None:
         self._seen: set[int] = set()
         super().__init__(entries, lambda _entry: False)
 

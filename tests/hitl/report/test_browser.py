@@ -13,9 +13,9 @@ import pytest
 from hitl.project.folder import Project
 from hitl.project.reporter import Silent
 from hitl.report.build import build
+from hitl.report.inputs import read_inputs
 from hitl.report.nuclei import SCORED_COLUMNS, Table
 from hitl.report.page import page as render
-from hitl.report.sources import read_sources
 from hitl.report.write import write_report
 from tests.hitl.report.report_project import full_project
 
@@ -161,7 +161,7 @@ def test_it_prints_and_fits_a_telephone(opened: Opened) -> None:
 def test_five_thousand_nuclei_put_one_page_of_rows_into_the_document(
     browser: Any, project: Project, tmp_path: Path
 ) -> None:
-    report = build(read_sources(project), 2, Silent())
+    report = build(read_inputs(project), 2, Silent())
     values = {
         key: [f"{kind} {n}" if kind == "text" else (n * 7919) % MANY for n in range(MANY)]
         for key, _, kind in SCORED_COLUMNS

@@ -18,12 +18,12 @@ from hitl.project.config import parse_config
 from hitl.project.folder import Project
 from hitl.project.reporter import Silent
 from hitl.report.axes import ticks
+from hitl.report.hand_work import gains, points, work_by_round
+from hitl.report.inputs import Scored, read_inputs
 from hitl.report.meshes import MAX_FACES, surface
 from hitl.report.page import embedded
 from hitl.report.pictures import BOTH, PREDICTION_ONLY, TRUTH_ONLY, draw
-from hitl.report.places import Place, find_places
-from hitl.report.progress import gains, points, work_by_round
-from hitl.report.sources import Scored, read_sources
+from hitl.report.worst_places import Place, find_places
 from hitl.report.write import write_report
 from tests.hitl.report.report_project import HOSTILE, full_project
 
@@ -157,10 +157,10 @@ def test_a_surface_has_the_size_of_its_voxels_in_um() -> None:
 
 
 def test_each_kind_of_error_takes_its_turn(project: Project) -> None:
-    sources = read_sources(project)
-    found = find_places(sources, 3, Silent())
+    inputs = read_inputs(project)
+    found = find_places(inputs, 3, Silent())
     assert len(found.shown) == 3
-    everything = find_places(sources, 1000, Silent())
+    everything = find_places(inputs, 1000, Silent())
     kinds = [place.kind for place in everything.shown]
     assert sum(kind != "matched" for kind in kinds) == everything.total
     for place in everything.shown:
@@ -258,13 +258,13 @@ def test_a_damaged_evaluation_is_named(
 def test_pictures_of_another_prediction_are_not_shown(project: Project) -> None:
     from annotations.formats import read_labels, write_labels_tiff
 
-    sources = read_sources(project)
-    file = project.folder / "predictions" / str(sources.shown_model) / "tested.tif"
+    inputs = read_inputs(project)
+    file = project.folder / "predictions" / str(inputs.shown_model) / "tested.tif"
     kept = file.read_bytes()
     labels = read_labels(file)
     write_labels_tiff(file, np.roll(labels, 3, axis=2), (1.0, 1.0, 1.0), overwrite=True)
     reporter = Silent()
-    found = find_places(sources, 5, reporter)
+    found = find_places(inputs, 5, reporter)
     file.write_bytes(kept)
     assert (found.shown, found.stale) == ([], ["tested"])
     assert "run `hitl evaluate` again" in reporter.notes[0]

@@ -16,7 +16,7 @@ from hitl.cli import run
 from hitl.review.controls import CHANGED, LOCKED
 from hitl.review.mistakes import COLOURS, SIGNS
 from hitl.review.window import ReviewWindow
-from tests.hitl.queue.mistake_project import MODEL
+from tests.hitl.queue.error_project import MODEL
 from tests.hitl.review.person import Person
 
 

@@ -12,14 +12,14 @@ import pytest
 from hitl.cli import run
 from hitl.project.folder import Project
 from hitl.review.controls import NO_ERRORS, ReviewControls
-from tests.hitl.queue.mistake_project import MODEL, evaluated, mistake_project, volumes
+from tests.hitl.queue.error_project import MODEL, error_project, evaluated, volumes
 from tests.hitl.review.display import start_child, virtual_display
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     splits = {"held": "test", "seen": "train", "other": "val"}
-    made = mistake_project(tmp_path / "p", splits)
+    made = error_project(tmp_path / "p", splits)
     evaluated(made, 2, "seen", {MODEL: volumes()[1]})
     return made
 

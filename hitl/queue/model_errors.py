@@ -31,7 +31,7 @@ _SMALL, _LARGE = 0.5, 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mistake:
+class ErrorEntry:
     """One place where a model is wrong.
 
     Parameters
@@ -86,13 +86,13 @@ class Mistake:
 
 
 @dataclass(frozen=True)
-class Mistakes:
+class ModelErrors:
     """The errors of one model in one evaluation.
 
     Parameters
     ----------
     found : EvaluatedModel
-    listed : tuple of Mistake
+    listed : tuple of ErrorEntry
         The most wrong first.
     kinds : mapping of str to (int, float)
         Of every kind that occurs, on the same stacks: places, and the sum of `wrong` there.
@@ -101,7 +101,7 @@ class Mistakes:
     """
 
     found: EvaluatedModel
-    listed: tuple[Mistake, ...]
+    listed: tuple[ErrorEntry, ...]
     kinds: Mapping[str, tuple[int, float]]
     stale: tuple[str, ...]
 
@@ -186,7 +186,7 @@ class Mistakes:
         )
 
 
-def list_mistakes(
+def list_errors(
     project: Project,
     stacks: Sequence[str],
     *,
@@ -195,7 +195,7 @@ def list_mistakes(
     evaluation: int | None = None,
     kinds: Collection[str] = (),
     limit: int | None = None,
-) -> Mistakes:
+) -> ModelErrors:
     """List what a model got wrong in an evaluation.
 
     Parameters
@@ -228,46 +228,46 @@ def list_mistakes(
     for name in stacks:
         store.stack(name)
     found = find_evaluated(project, stacks, model, evaluation)
-    mistakes: list[Mistake] = []
+    errors: list[ErrorEntry] = []
     stale = []
     for number, (name, scores) in enumerate(found.stacks.items()):
         reporter.progress(number, len(found.stacks), f"errors on {name}")
         if name not in infos:
             reporter.note(f"{name} was scored, but is no longer in the project; it is left out")
             continue
-        mistakes += of_stack(infos[name], scores, found)
+        errors += of_stack(infos[name], scores, found)
         if read_scored(project, found, name) is None:
             stale.append(name)
             reporter.note(
                 f"{name}: its labels, or what {found.model} predicted, are no longer those of "
                 f"evaluation {found.number}; run `hitl evaluate` again"
             )
-    chosen = [m for m in in_order(mistakes) if not kinds or m.kind in kinds]
-    return Mistakes(found, tuple(chosen[:limit]), _by_kind(mistakes), tuple(stale))
+    chosen = [m for m in in_order(errors) if not kinds or m.kind in kinds]
+    return ModelErrors(found, tuple(chosen[:limit]), _by_kind(errors), tuple(stale))
 
 
-def in_order(mistakes: Iterable[Mistake]) -> tuple[Mistake, ...]:
+def in_order(errors: Iterable[ErrorEntry]) -> tuple[ErrorEntry, ...]:
     """Sort, the most wrong first; the order is fixed."""
-    return tuple(sorted(mistakes, key=_order))
+    return tuple(sorted(errors, key=_order))
 
 
-def _order(mistake: Mistake) -> tuple[Any, ...]:
+def _order(error: ErrorEntry) -> tuple[Any, ...]:
     """Most wrong first; many are wrong by just one nucleus: of these the larger come first."""
-    place = (mistake.stack, mistake.truth_ids, mistake.pred_ids)
-    return (-mistake.wrong, -(mistake.volume_um3 or 0.0), *place)
+    place = (error.stack, error.truth_ids, error.pred_ids)
+    return (-error.wrong, -(error.volume_um3 or 0.0), *place)
 
 
-def _by_kind(mistakes: Sequence[Mistake]) -> dict[str, tuple[int, float]]:
+def _by_kind(errors: Sequence[ErrorEntry]) -> dict[str, tuple[int, float]]:
     found = {
-        kind: [m.wrong for m in mistakes if m.kind == kind]
+        kind: [m.wrong for m in errors if m.kind == kind]
         for kind in KINDS
-        if any(m.kind == kind for m in mistakes)
+        if any(m.kind == kind for m in errors)
     }
     counted = {kind: (len(wrong), round(sum(wrong), 4)) for kind, wrong in found.items()}
     return dict(sorted(counted.items(), key=lambda item: -item[1][1]))
 
 
-def of_stack(info: StackInfo, scores: Mapping[str, Any], found: EvaluatedModel) -> list[Mistake]:
+def of_stack(info: StackInfo, scores: Mapping[str, Any], found: EvaluatedModel) -> list[ErrorEntry]:
     """Return what a model got wrong on one stack, in the evaluation's order.
 
     Raises
@@ -279,22 +279,22 @@ def of_stack(info: StackInfo, scores: Mapping[str, Any], found: EvaluatedModel) 
         rows = {int(row["id"]): row for row in scores["objects"]}
         usual = float(np.median([row["volume_voxels"] for row in rows.values()] or [1]))
         wrong = [case for case in scores["cases"] if case["kind"] != "matched"]
-        made = [_mistake(info, case, rows, usual) for case in wrong]
+        made = [_entry(info, case, rows, usual) for case in wrong]
     except (KeyError, TypeError, ValueError) as error:
         raise ProjectError(
             f"evaluations/{found.number}/scores.json: expected the errors of {found.model} on "
             f"{info.name}, got something else ({error!r}); delete the folder and run "
             "`hitl evaluate` again"
         ) from error
-    return [mistake for mistake in made if mistake is not None]
+    return [error for error in made if error is not None]
 
 
-def _mistake(
+def _entry(
     info: StackInfo,
     case: Mapping[str, Any],
     rows: Mapping[int, Mapping[str, Any]],
     usual_voxels: float,
-) -> Mistake | None:
+) -> ErrorEntry | None:
     """Make an entry of a case; None where none of its nuclei counts."""
     kind = str(case["kind"])
     if kind not in KINDS:
@@ -314,7 +314,7 @@ def _mistake(
         *_unusual(known, usual_voxels),
         *(["at the border"] if any(row["at_border"] for row in known) else []),
     ]
-    return Mistake(
+    return ErrorEntry(
         stack=info.name,
         kind=kind,
         truth_ids=truth_ids,

@@ -44,7 +44,7 @@ class Scored:
 
 
 @dataclass(frozen=True)
-class Sources:
+class Inputs:
     """A project as the report sees it.
 
     Parameters
@@ -84,7 +84,7 @@ class Sources:
 
     @property
     def shown_model(self) -> str | None:
-        """The model whose mistakes are shown: the one in use, else the best in score."""
+        """The model whose errors are shown: the one in use, else the best in score."""
         models = [] if self.evaluation is None else list(self.evaluation["models"])
         if self.overview.in_use in models:
             return self.overview.in_use
@@ -99,7 +99,7 @@ class Sources:
         return max(found, key=lambda m: found[m]["mean"].get("evaluation_score") or 0.0)
 
 
-def read_sources(project: Project) -> Sources:
+def read_inputs(project: Project) -> Inputs:
     """Read everything that a report needs, except for voxels.
 
     Raises
@@ -113,7 +113,7 @@ def read_sources(project: Project) -> Sources:
     evaluations = read_evaluations(project)
     newest = _newest(evaluations)
     agreements = read_agreements(project)
-    return Sources(
+    return Inputs(
         project=project,
         overview=status(project),
         stacks=tuple(store.stacks()),

@@ -19,8 +19,8 @@ from hitl.project.folder import Project
 from hitl.project.reporter import Silent
 from hitl.queue import QueueOptions
 from hitl.queue.alternatives import VIEWS, ViewedSegmenter, predictors
-from hitl.queue.project import build_queue
-from hitl.simulate.project import simulate_project
+from hitl.queue.build import build_queue
+from hitl.simulate.project_stacks import simulate_project
 from hitl.simulate.spheroids import SpheroidGenerator
 from models.classical import ClassicalSegmenter
 

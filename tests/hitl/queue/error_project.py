@@ -47,7 +47,7 @@ def volumes() -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
     return truth, predicted
 
 
-def mistake_project(folder: Path, splits: dict[str, str] | None = None) -> Project:
+def error_project(folder: Path, splits: dict[str, str] | None = None) -> Project:
     """Stacks ``held`` (test) and ``seen`` (train), labelled by hand; ``held`` is evaluated."""
     project = Project.create(folder, ProjectConfig())
     truth, predicted = volumes()

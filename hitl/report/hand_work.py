@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from annotations.rounds import LogEntry
-from hitl.report.sources import Scored
+from hitl.report.inputs import Scored
 
 HAND_WORK = ("correct", "import", "simulate")
 """Kinds of rounds in which a person (or a simulated one) settles objects."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hitl.report.progress import Gain, Point, Work
-from hitl.report.sources import Sources
+from hitl.report.hand_work import Gain, Point, Work
+from hitl.report.inputs import Inputs
 
 GLOSSARY = (
     ("nucleus, object", "One connected thing that has its own number (id) in a label image."),
@@ -80,9 +80,9 @@ GLOSSARY = (
 )
 
 
-def scores(sources: Sources) -> str:
+def scores(inputs: Inputs) -> str:
     """Say which model is best, whether beyond noise, and how far from people."""
-    evaluation, best = sources.evaluation, sources.best_model
+    evaluation, best = inputs.evaluation, inputs.best_model
     if evaluation is None or best is None:
         return ""
     mean = evaluation["models"][best]["mean"]
@@ -93,7 +93,7 @@ def scores(sources: Sources) -> str:
             f" It finds {recall:.0%} of the true nuclei, and {precision:.0%} of the objects that "
             "it draws are nuclei (at IoU 0.5)."
         )
-    return f"{text} {_against_others(evaluation, best)}{_against_people(sources, mean)}".strip()
+    return f"{text} {_against_others(evaluation, best)}{_against_people(inputs, mean)}".strip()
 
 
 def _against_others(evaluation: Mapping[str, Any], best: str) -> str:
@@ -110,8 +110,8 @@ def _against_others(evaluation: Mapping[str, Any], best: str) -> str:
     return f"Its lead over {_and(unclear)} could be chance. "
 
 
-def _against_people(sources: Sources, mean: Mapping[str, Any]) -> str:
-    people = sources.ceiling.get("annotators") or sources.ceiling.get("self")
+def _against_people(inputs: Inputs, mean: Mapping[str, Any]) -> str:
+    people = inputs.ceiling.get("annotators") or inputs.ceiling.get("self")
     if not people:
         return ""
     level, value = people["mean"].get("evaluation_score"), mean.get("evaluation_score")
@@ -167,7 +167,7 @@ def errors(counts: Mapping[str, Mapping[str, float]], model: str) -> str:
     found = counts.get(model, {})
     wrong = {k: v for k, v in found.items() if k != "matched" and v > 0}
     if not wrong:
-        return f"{model} makes no mistake on these stacks."
+        return f"{model} makes no error on these stacks."
     worst = max(wrong, key=lambda kind: wrong[kind])
     advice = {
         "missed": "Correct rounds that add faint or small nuclei; check contrast and depth.",
@@ -212,11 +212,11 @@ def training(cards: Sequence[Mapping[str, Any]]) -> str:
     return f"{card['run']} was best in epoch {best} of {epochs}: {verdict}."
 
 
-def agreement(sources: Sources) -> str:
+def agreement(inputs: Inputs) -> str:
     """Say how well people agree."""
     parts = []
     words = {"annotators": "Two people agree", "self": "One person agrees with an earlier self"}
-    for kind, found in sources.ceiling.items():
+    for kind, found in inputs.ceiling.items():
         value, f1 = found["mean"].get("evaluation_score"), found["mean"].get("f1")
         parts.append(
             f"{words.get(kind, kind)} at an evaluation score of {_value(value)} and an F1 of "

@@ -16,20 +16,20 @@ from hitl.evaluation.metrics.taxonomy import PRED_KINDS, TRUTH_KINDS
 from hitl.project.errors import NothingToDoError, ProjectError
 from hitl.project.folder import Project
 from hitl.project.reporter import Silent
-from hitl.queue.mistakes import KINDS, list_mistakes
+from hitl.queue.model_errors import KINDS, list_errors
 from hitl.review.evaluated import mistakes_on
 from tests.hitl.fake_model import make_bench
-from tests.hitl.queue.mistake_project import MODEL, evaluated, mistake_project, volumes
+from tests.hitl.queue.error_project import MODEL, error_project, evaluated, volumes
 from tests.hitl.review.volumes import SPACING
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    return mistake_project(tmp_path / "p")
+    return error_project(tmp_path / "p")
 
 
 def test_every_kind_is_there_with_ids_and_place(project: Project) -> None:
-    found = list_mistakes(project, (), reporter=Silent())
+    found = list_errors(project, (), reporter=Silent())
     assert {m.kind: (m.truth_ids, m.pred_ids) for m in found.listed} == {
         "merged": ((2, 3), (102,)),
         "split": ((4,), (104, 105)),
@@ -38,18 +38,18 @@ def test_every_kind_is_there_with_ids_and_place(project: Project) -> None:
         "shifted": ((7,), (107,)),
     }
     truth, predicted = volumes()
-    for mistake in found.listed:
-        labels, ids = (truth, mistake.truth_ids) if mistake.truth_ids else (predicted, (108,))
-        assert labels[mistake.position_zyx] in ids
-        um = [at * step for at, step in zip(mistake.position_zyx, SPACING, strict=True)]
-        assert list(mistake.position_um) == um
-        assert mistake.stack == "held"
+    for error in found.listed:
+        labels, ids = (truth, error.truth_ids) if error.truth_ids else (predicted, (108,))
+        assert labels[error.position_zyx] in ids
+        um = [at * step for at, step in zip(error.position_zyx, SPACING, strict=True)]
+        assert list(error.position_um) == um
+        assert error.stack == "held"
     assert found.total == 5
     assert not found.stale
 
 
 def test_the_most_wrong_comes_first(project: Project) -> None:
-    found = list_mistakes(project, (), reporter=Silent())
+    found = list_errors(project, (), reporter=Silent())
     wrong = [m.wrong for m in found.listed]
     assert wrong == sorted(wrong, reverse=True)
     missed = next(m for m in found.listed if m.kind == "missed")
@@ -69,16 +69,16 @@ def test_kinds_are_those_of_the_taxonomy() -> None:
 
 
 def test_a_limit_and_a_kind_leave_the_counts_alone(project: Project) -> None:
-    found = list_mistakes(project, (), reporter=Silent(), kinds=["missed", "merged"])
+    found = list_errors(project, (), reporter=Silent(), kinds=["missed", "merged"])
     assert [m.kind for m in found.listed] == ["missed", "merged"]
     assert found.total == 5
-    (first,) = list_mistakes(project, (), reporter=Silent(), kinds=["merged"], limit=1).listed
+    (first,) = list_errors(project, (), reporter=Silent(), kinds=["merged"], limit=1).listed
     assert first.kind == "merged"
 
 
 def test_the_best_model_is_taken_or_the_named_one(project: Project) -> None:
-    assert list_mistakes(project, (), reporter=Silent()).found.model == MODEL
-    perfect = list_mistakes(project, (), reporter=Silent(), model="other")
+    assert list_errors(project, (), reporter=Silent()).found.model == MODEL
+    perfect = list_errors(project, (), reporter=Silent(), model="other")
     assert perfect.total == 0
     assert "every nucleus is matched" in perfect.tables()
 
@@ -86,9 +86,9 @@ def test_the_best_model_is_taken_or_the_named_one(project: Project) -> None:
 def test_the_newest_evaluation_of_the_stack_counts(project: Project) -> None:
     predicted = volumes()[1]
     evaluated(project, 2, "seen", {MODEL: predicted})
-    assert list_mistakes(project, (), reporter=Silent()).found.number == "0002"
-    assert list_mistakes(project, ("held",), reporter=Silent()).found.number == "0001"
-    named = list_mistakes(project, (), reporter=Silent(), evaluation=1)
+    assert list_errors(project, (), reporter=Silent()).found.number == "0002"
+    assert list_errors(project, ("held",), reporter=Silent()).found.number == "0001"
+    named = list_errors(project, (), reporter=Silent(), evaluation=1)
     assert named.found.number == "0001"
     assert not mistakes_on(project, "seen").read_only
     assert mistakes_on(project, "held").read_only
@@ -100,16 +100,16 @@ def test_what_is_not_there_is_said_with_the_command_that_makes_it(
     project: Project, tmp_path: Path
 ) -> None:
     with pytest.raises(NothingToDoError, match=r"seen; run `hitl evaluate PROJECT --split train`"):
-        list_mistakes(project, ("seen",), reporter=Silent())
+        list_errors(project, ("seen",), reporter=Silent())
     with pytest.raises(UnknownStackError, match="nowhere"):
-        list_mistakes(project, ("nowhere",), reporter=Silent())
+        list_errors(project, ("nowhere",), reporter=Silent())
     with pytest.raises(NothingToDoError, match="hitl evaluate PROJECT --split test --model x-0001"):
-        list_mistakes(project, (), reporter=Silent(), model="x-0001")
+        list_errors(project, (), reporter=Silent(), model="x-0001")
     with pytest.raises(NothingToDoError, match="--evaluation 9: there is none; there are: 0001"):
-        list_mistakes(project, (), reporter=Silent(), evaluation=9)
+        list_errors(project, (), reporter=Silent(), evaluation=9)
     (project.folder / "evaluations" / "0001" / "scores.json").unlink()
     with pytest.raises(NothingToDoError, match="run `hitl evaluate PROJECT`"):
-        list_mistakes(project, (), reporter=Silent())
+        list_errors(project, (), reporter=Silent())
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_a_damaged_evaluation_is_named(project: Project, damage) -> None:
     damage(read["models"][MODEL]["stacks"]["held"]["cases"][0])
     file.write_text(json.dumps(read))
     with pytest.raises(ProjectError, match=r"scores.json.*run `hitl evaluate` again"):
-        list_mistakes(project, (), reporter=Silent())
+        list_errors(project, (), reporter=Silent())
 
 
 def test_an_evaluation_from_before_there_were_cases_is_named(project: Project) -> None:
@@ -137,14 +137,14 @@ def test_an_evaluation_from_before_there_were_cases_is_named(project: Project) -
     del read["models"][MODEL]["stacks"]["held"]["cases"]
     file.write_text(json.dumps(read))
     with pytest.raises(ProjectError, match=r"0001.*run `hitl evaluate` again"):
-        list_mistakes(project, (), reporter=Silent())
+        list_errors(project, (), reporter=Silent())
 
 
 def test_a_name_that_leads_out_of_the_project_is_refused(project: Project) -> None:
     file = project.folder / "evaluations" / "0001" / "scores.json"
     file.write_text(file.read_text().replace(MODEL, "../../away"))
     with pytest.raises(ProjectError, match="away"):
-        list_mistakes(project, (), reporter=Silent())
+        list_errors(project, (), reporter=Silent())
 
 
 def test_changed_labels_are_told(project: Project) -> None:
@@ -154,7 +154,7 @@ def test_changed_labels_are_told(project: Project) -> None:
     with project.store(read_only=False).begin_round(about) as round_:
         round_.set_labels("held", truth, round_.stack("held").objects)
     told = Silent()
-    found = list_mistakes(project, (), reporter=told)
+    found = list_errors(project, (), reporter=told)
     assert found.stale == ("held",)
     assert "run `hitl evaluate` again" in told.notes[0]
     assert mistakes_on(project, "held").read_predicted() is None
@@ -164,9 +164,9 @@ def test_a_prediction_that_is_gone_or_other_is_told(project: Project) -> None:
     file = project.folder / "predictions" / MODEL / "held.tif"
     other = project.folder / "predictions" / "other" / "held.tif"
     file.write_bytes(other.read_bytes())
-    assert list_mistakes(project, (), reporter=Silent()).stale == ("held",)
+    assert list_errors(project, (), reporter=Silent()).stale == ("held",)
     file.unlink()
-    assert list_mistakes(project, (), reporter=Silent()).stale == ("held",)
+    assert list_errors(project, (), reporter=Silent()).stale == ("held",)
 
 
 def test_a_damaged_prediction_is_named(
@@ -214,7 +214,7 @@ def test_what_evaluate_writes_is_read(tmp_path: Path, monkeypatch: pytest.Monkey
     done = evaluate(bench.project, ("bright", "fake-0001"), None, "test", Silent())
     errors = done.scores["fake-0001"]["tested"].errors
     told = Silent()
-    found = list_mistakes(bench.project, (), reporter=told, model="fake-0001")
+    found = list_errors(bench.project, (), reporter=told, model="fake-0001")
     assert {kind: places for kind, (places, _) in found.kinds.items()} == {
         kind: errors[kind] for kind in ("missed", "spurious")
     }

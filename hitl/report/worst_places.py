@@ -15,7 +15,7 @@ from hitl.evaluation.metrics.contingency import Contingency, count_overlaps
 from hitl.evaluation.metrics.unchanged import as_scored
 from hitl.project.folder import Project
 from hitl.project.reporter import Reporter
-from hitl.report.sources import Sources
+from hitl.report.inputs import Inputs
 
 ERRORS = ("merged", "split", "missed", "spurious", "shifted")
 MAX_SIDE_PX = 128
@@ -24,7 +24,7 @@ MAX_DEPTH_PX = 64
 LEAST = (7, 28, 28)
 """A crop's least sides in z, y, x: three voxels are not understood without what is around."""
 FILL = 6
-"""Well-segmented nuclei, at most, that are shown besides mistakes."""
+"""Well-segmented nuclei, at most, that are shown besides errors."""
 
 Labels = NDArray[np.uint32]
 
@@ -88,10 +88,10 @@ class Places:
     Parameters
     ----------
     model : str or None
-        Whose mistakes they are.
+        Whose errors they are.
     shown : list of Place
     total : int
-        Mistakes in all.
+        Errors in all.
     stale : list of str
         Stacks whose labels or prediction are not those that were scored.
     pred_volumes_um3 : list of float
@@ -105,7 +105,7 @@ class Places:
     pred_volumes_um3: list[float] = field(default_factory=list)
 
 
-def find_places(sources: Sources, limit: int, reporter: Reporter) -> Places:
+def find_places(inputs: Inputs, limit: int, reporter: Reporter) -> Places:
     """Cut out the worst places of the model that the report is about.
 
     Each kind of error takes its turn, the worst of its kind first, so that every kind is seen;
@@ -113,20 +113,20 @@ def find_places(sources: Sources, limit: int, reporter: Reporter) -> Places:
 
     Parameters
     ----------
-    sources : Sources
+    inputs : Inputs
     limit : int
         At most so many.
     reporter : Reporter
         Told of labels that have changed since they were scored.
     """
-    found = Places(sources.shown_model)
-    if sources.evaluation is None or found.model is None:
+    found = Places(inputs.shown_model)
+    if inputs.evaluation is None or found.model is None:
         return found
-    stacks = sources.evaluation["models"][found.model]["stacks"]
+    stacks = inputs.evaluation["models"][found.model]["stacks"]
     chosen, found.total = _choose(stacks, limit)
     for number, (stack, scores) in enumerate(stacks.items()):
         reporter.progress(number, len(stacks), f"pictures of {stack}")
-        _cut_stack(sources, stack, scores, chosen, found, reporter)
+        _cut_stack(inputs, stack, scores, chosen, found, reporter)
     order = {key: n for n, key in enumerate(chosen)}
     found.shown.sort(key=lambda place: order[_key(place.stack, place.truth_ids, place.pred_ids)])
     return found
@@ -175,16 +175,16 @@ def _in_turn(queues: list[Iterator[Any]]) -> Iterator[Any]:
 
 
 def _cut_stack(
-    sources: Sources,
+    inputs: Inputs,
     stack: str,
     scores: dict[str, Any],
     chosen: dict[Key, dict[str, Any]],
     found: Places,
     reporter: Reporter,
 ) -> None:
-    assert sources.evaluation is not None and found.model is not None
+    assert inputs.evaluation is not None and found.model is not None
     wanted = {key: case for key, case in chosen.items() if key[0] == stack}
-    read = _read_pair(sources.project, found.model, stack, sources.evaluation["round"])
+    read = _read_pair(inputs.project, found.model, stack, inputs.evaluation["round"])
     if read is None:
         found.stale.append(stack)
         reporter.note(_not_as_scored(found.model, stack))
@@ -196,7 +196,7 @@ def _cut_stack(
         return
     voxel_um3 = float(np.prod(spacing_um))
     found.pred_volumes_um3 += (table.pred_sizes * voxel_um3).tolist()
-    view = sources.project.store().stack(stack)
+    view = inputs.project.store().stack(stack)
     for key, case in wanted.items():
         box, cut = _box(table, key[1], key[2], case)
         place = tuple(slice(a, b) for a, b in box)
