@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import fastremap
@@ -31,15 +29,9 @@ from annotations.stacks import (
     write_objects,
 )
 from annotations.volume import ImageSource
-
-Progress = Callable[[int, int, str], None]
-"""Called with (steps done, steps in all, what is being done). Raising in it cancels the work."""
+from labels.progress import Progress
 
 HASH_BYTES = 16
-
-
-def no_progress(done: int, total: int, what: str) -> None:
-    """Ignore progress."""
 
 
 def slice_hash(plane: NDArray[Any]) -> bytes:
@@ -60,19 +52,6 @@ def slice_hash(plane: NDArray[Any]) -> bytes:
     values = np.ascontiguousarray(plane, dtype="<f8") + 0.0
     shape = np.asarray(plane.shape, dtype="<i8").tobytes()
     return hashlib.blake2b(shape + values.tobytes(), digest_size=HASH_BYTES).digest()
-
-
-def file_sha256(path: Path) -> str | None:
-    """Return the sha256 of a file, or of a folder's files with their names; None for neither."""
-    if path.is_file():
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    if path.is_dir():
-        digest = hashlib.sha256()
-        for inner in sorted(p for p in path.rglob("*") if p.is_file()):
-            digest.update(f"{inner.relative_to(path).as_posix()}\0{file_sha256(inner)}\n".encode())
-        return digest.hexdigest()
-    return None
 
 
 @dataclass

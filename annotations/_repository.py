@@ -12,12 +12,12 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from annotations._ingest import file_sha256
 from annotations._storage import Location
 from annotations.errors import StoreError
 from annotations.rounds import create_metadata
 from annotations.stacks import STACKS, Split, StackInfo
 from annotations.volume import ImageSource
+from labels.hashing import source_sha256
 
 FORMAT = 1
 """Version of the layout, in the root group's attributes."""
@@ -120,7 +120,7 @@ def describe(
         split=split,
         group=group,
         source=known.path.name,
-        source_sha256=file_sha256(known.path),
+        source_sha256=source_sha256(known.path),
     )
 
 

@@ -16,7 +16,7 @@ from zarr.codecs import BloscCodec, ZstdCodec
 
 from annotations.errors import StoreError, UnknownStackError
 from annotations.objects import COLUMNS, ObjectTable
-from annotations.volume import Spacing
+from labels.spacing import Spacing
 
 Split = Literal["train", "val", "test"]
 """What a stack is for."""

@@ -16,7 +16,7 @@ import icechunk
 import zarr
 
 from annotations._chunks import Voxels
-from annotations._ingest import Progress, check_source, ingest, no_progress
+from annotations._ingest import check_source, ingest
 from annotations._reader import StoreReader
 from annotations._repository import (
     BRANCH,
@@ -48,6 +48,7 @@ from annotations.stacks import (
 from annotations.status import Garbage
 from annotations.transaction import RoundTransaction
 from annotations.volume import ImageSource
+from labels.progress import Progress, no_progress
 
 LOCK_TIMEOUT_S = 10.0
 """How long a write waits for another process."""

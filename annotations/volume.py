@@ -10,8 +10,7 @@ from typing import Any, Protocol, Self, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-Spacing = tuple[float, float, float]
-"""Voxel size (z, y, x) in µm."""
+from labels.spacing import Spacing
 
 
 @dataclass(frozen=True)

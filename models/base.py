@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -10,17 +10,9 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from labels.progress import Progress, no_progress
+from labels.spacing import Spacing
 from models.errors import ImageError, TrainingDataError
-
-Spacing = tuple[float, float, float]
-"""Voxel size (z, y, x) in µm."""
-
-Progress = Callable[[int, int, str], None]
-"""Called with (steps done, steps in all, what is being done). Raising in it cancels the work."""
-
-
-def no_progress(done: int, total: int, what: str) -> None:
-    """Ignore progress."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Progress, no_progress
+from labels.progress import Progress, no_progress
 from models.devices import is_out_of_memory
 from models.errors import TileMemoryError
 from models.tiling import PredictTiles, Sink, Size, Source, Tiling, predict_tiled

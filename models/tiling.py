@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Progress, no_progress
+from labels.progress import Progress, no_progress
 
 Size = tuple[int, int, int]
 PredictTiles = Callable[[NDArray[np.float32]], NDArray[np.float32]]

@@ -26,7 +26,8 @@ from hitl.evaluation.metrics import score
 from hitl.project.config import ProjectConfig, load_config, parse_settings, trainer_options
 from hitl.project.presets import find_preset
 from hitl.training.samples import split_sample
-from models.base import Spacing, TrainingSample
+from labels.spacing import Spacing
+from models.base import TrainingSample
 from models.registry import load_run, trainer_class
 from models.starter import StarterSegmenter
 

@@ -14,7 +14,7 @@ from annotations.edits._overlaps import Ints, check_pair
 from annotations.edits._reading import box_reader
 from annotations.edits.records import Edits
 from annotations.errors import LabelError
-from annotations.volume import Spacing
+from labels.spacing import Spacing, is_spacing
 
 
 class VerifiedPatch(NamedTuple):
@@ -57,7 +57,7 @@ def shell_voxels(spacing_um: Spacing, thickness: float = 2.0) -> tuple[int, int,
     >>> shell_voxels((2.0, 0.5, 0.5)), shell_voxels((0.5, 0.5, 0.25))
     ((1, 2, 2), (1, 1, 2))
     """
-    if not min(*spacing_um, thickness) > 0:
+    if not (is_spacing(spacing_um) and thickness > 0):
         raise LabelError(
             f"shell: expected a positive voxel size and thickness, got {spacing_um} and {thickness}"
         )

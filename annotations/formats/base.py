@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from annotations.errors import AnnotationError, FormatError, LabelError, SpacingError
 from annotations.formats import checks
-from annotations.volume import ImageInfo, Spacing
+from annotations.volume import ImageInfo
+from labels.spacing import Spacing
 
 
 @dataclass(frozen=True)

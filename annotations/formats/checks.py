@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotations.errors import AxesError, FormatError, LabelError, SpacingError, VoxelValueError
-from annotations.volume import Spacing
+from labels.spacing import Spacing
 
 LETTERS = "TCZYX"
 DROPPED = "_"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from annotations.errors import AxesError, FormatError, LabelError
 from annotations.formats.checks import check_image_dtype, check_label_dtype, check_spacing, to_ids
-from annotations.volume import Spacing
+from labels.spacing import Spacing
 
 CLASSIC_LIMIT = 2**32 - 2**25
 """Bytes of voxels that a TIFF with 32-bit offsets holds beside its pages."""

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from annotations.formats import open_image, read_labels, write_image_tiff, write_labels_tiff
 from annotations.stacks import Split
-from annotations.volume import Spacing
 from hitl.evaluation.evaluate import Evaluated, evaluate
 from hitl.labelling.add import AddRequest, add_stack, default_name
 from hitl.labelling.bootstrap import bootstrap
@@ -25,6 +24,7 @@ from hitl.project.presets import find_preset
 from hitl.project.reporter import Reporter
 from hitl.report.write import write_report
 from hitl.training.train import train
+from labels.spacing import Spacing
 
 # The embedded stack has no voxel size: its nuclei are half as many voxels deep as wide.
 EMBEDDED_SPACING_UM: Spacing = (2.0, 1.0, 1.0)

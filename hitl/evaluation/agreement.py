@@ -10,7 +10,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from annotations.volume import Spacing
 from hitl.evaluation.ceiling import new_file, write_agreement
 from hitl.evaluation.files import common_spacing, note_what_is_missing, read_label_file
 from hitl.evaluation.metrics.options import ScoreOptions
@@ -21,6 +20,7 @@ from hitl.postprocess import edge_class
 from hitl.project.errors import NothingToDoError, ProjectError
 from hitl.project.folder import Project
 from hitl.project.reporter import Reporter
+from labels.spacing import Spacing
 
 Kind = Literal["annotators", "self"]
 

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from annotations.errors import AxesError
 from annotations.formats import open_labels, read_labels
-from annotations.volume import Spacing
 from hitl.evaluation.metrics.options import ScoreOptions
 from hitl.evaluation.metrics.resampling import FEW_OBJECTS, Interval, bootstrap
 from hitl.evaluation.metrics.scores import Scores, summarise
@@ -19,6 +18,7 @@ from hitl.evaluation.metrics.summary import score
 from hitl.postprocess import edge_class
 from hitl.project.errors import MetricError
 from hitl.project.reporter import Reporter
+from labels.spacing import Spacing
 
 SAME_SPACING = 0.01
 """Voxel sizes that differ by less, relative to the larger, are taken for the same."""

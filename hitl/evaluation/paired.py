@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from hitl.evaluation.metrics.contingency import Contingency, count_overlaps
 from hitl.evaluation.metrics.overlap_score import overlap_scores
 from hitl.project.errors import MetricError
-from models.base import Spacing
+from labels.spacing import Spacing
 
 ALPHA = 0.05
 """Chance, at most, that a model that is as good is found worse: overall, and in any stratum."""

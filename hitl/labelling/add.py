@@ -11,10 +11,11 @@ from typing import Any
 from annotations.errors import AxesError
 from annotations.formats import LabelSource, check_labels_match, open_image, open_labels
 from annotations.stacks import Split
-from annotations.volume import ImageInfo, Spacing
+from annotations.volume import ImageInfo
 from hitl.project.errors import HitlError
 from hitl.project.folder import Project
 from hitl.project.reporter import Reporter
+from labels.spacing import Spacing
 
 
 class ChannelError(HitlError):

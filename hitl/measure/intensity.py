@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hitl.measure.errors import MeasureError
-from hitl.measure.shapes import Column, Progress, Shapes, unsigned
+from hitl.measure.shapes import Column, Shapes, unsigned
 from hitl.measure.sources import VoxelSource, slabs
+from labels.progress import Progress
 
 PERCENTILES = (5, 25, 50, 75, 95)
 GROUP_VOXELS = 1 << 25

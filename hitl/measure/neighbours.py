@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.measure.shapes import Column, Progress, Shapes
+from hitl.measure.shapes import Column, Shapes
+from labels.progress import Progress
 
 TRIED_FIRST = 8
 ROWS_AT_ONCE = 256

@@ -11,15 +11,9 @@ import numpy as np
 from hitl.measure.errors import MeasureError
 from hitl.measure.intensity import Intensities, intensity_columns, measure_channel
 from hitl.measure.neighbours import depth_columns, neighbour_columns
-from hitl.measure.shapes import (
-    Column,
-    Progress,
-    Shapes,
-    measure_shapes,
-    shape_columns,
-    solidity_column,
-)
+from hitl.measure.shapes import Column, Shapes, measure_shapes, shape_columns, solidity_column
 from hitl.measure.sources import VoxelSource
+from labels.progress import Progress, no_progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,10 +62,6 @@ class Measured:
     shapes: Shapes
     channels: dict[str, Intensities] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-
-
-def no_progress(done: int, total: int, what: str) -> None:
-    """Tell nobody."""
 
 
 def measure_nuclei(

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from annotations.formats import open_image
-from annotations.volume import Spacing
 from hitl import __version__
 from hitl.cli.tables import plain_table
 from hitl.labelling.add import default_name, open_label_file
@@ -21,6 +20,7 @@ from hitl.measure.sources import FileSource, channel_number
 from hitl.measure.table import FORMATS, joined
 from hitl.project.folder import now
 from hitl.project.reporter import Reporter
+from labels.spacing import Spacing
 
 
 @dataclass(frozen=True, kw_only=True)

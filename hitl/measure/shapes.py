@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from annotations.volume import Spacing
 from hitl.measure.errors import MeasureError
 from hitl.measure.sources import VoxelSource, slabs
 from hitl.measure.surface import area_weights
+from labels.progress import Progress
+from labels.spacing import Spacing
 
-Progress = Callable[[int, int, str], None]
 Column = NDArray[Any]
 
 

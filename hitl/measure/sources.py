@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from annotations.formats import LabelSource, StackImage
 from annotations.stacks import StackView
-from annotations.volume import Spacing
 from hitl.measure.errors import MeasureError
+from labels.spacing import Spacing, is_spacing
 
 SLAB_VOXELS = 1 << 23
 """Voxels of a slab; a bound on memory, whatever the stack's depth."""
@@ -221,13 +221,13 @@ def _check_labels(labels: Any) -> None:
 
 
 def _checked_spacing(spacing_um: Sequence[float] | None) -> Spacing:
-    values = tuple(float(s) for s in spacing_um) if spacing_um is not None else ()
-    if len(values) != 3 or not all(np.isfinite(s) and s > 0 for s in values):
+    if spacing_um is None or not is_spacing(spacing_um):
         raise MeasureError(
             f"voxel size: expected three lengths (z, y, x) in µm above 0, got {spacing_um}; "
             "say --spacing-um Z Y X"
         )
-    return values
+    z, y, x = map(float, spacing_um)
+    return z, y, x
 
 
 def _different(labels: tuple[int, ...], image: tuple[int, ...]) -> MeasureError:

@@ -7,7 +7,7 @@ import functools
 import numpy as np
 from numpy.typing import NDArray
 
-from annotations.volume import Spacing
+from labels.spacing import Spacing
 
 CONFIGURATIONS = 256
 

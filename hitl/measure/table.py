@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hitl.measure.columns import dictionary
+from labels.progress import Progress
 
 FORMATS = ("parquet", "csv", "xlsx")
 EXCEL_ROWS = 1_048_576
@@ -18,8 +19,6 @@ IDS_OR_NONE = ("nearest_surface_id", "other_id")
 """0 is background, so that it says that there is no such object."""
 RISKY = ("=", "+", "-", "@", "\t", "\r")
 WIDE = 18
-
-Progress = Callable[[int, int, str], None]
 
 
 def joined(tables: Sequence[dict[str, NDArray[Any]]]) -> Any:

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from pydantic import field_validator
 
 from hitl.postprocess.masks import clean_masks
-from hitl.postprocess.objects import Spacing, clean_objects
+from hitl.postprocess.objects import clean_objects
 from hitl.project.schema import Frozen
+from labels.spacing import Spacing
 
 
 class PostprocessConfig(Frozen):

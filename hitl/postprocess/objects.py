@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hitl.postprocess.labels import MAX_ID, LabelImageError, check_labels
+from labels.spacing import Spacing, is_spacing
 
-Spacing = tuple[float, float, float]
 Pieces = Literal["keep", "largest", "split"]
 
 
@@ -52,7 +52,7 @@ def clean_objects(
         When the spacing is not positive, the volume negative, or `pieces` none of the three.
     """
     check_labels(labels)
-    if min(spacing_um) <= 0:
+    if not is_spacing(spacing_um):
         raise ValueError(f"spacing_um: expected three positive numbers, got {spacing_um}")
     if min_volume_um3 < 0:
         raise ValueError(f"min_volume_um3: expected 0 or more, got {min_volume_um3}")

@@ -18,14 +18,8 @@ from annotations.formats.new_file import new_file
 from annotations.stacks import CHUNKS, StackView, image_codec, label_codec
 from hitl.preprocess import PreprocessStep
 from hitl.preprocess.streaming import apply_streamed, dtype_after, why_not_streamed
-from models.base import (
-    BlockSegmentation,
-    BlockSegmenter,
-    BlockSource,
-    LabelSink,
-    Progress,
-    Segmenter,
-)
+from labels.progress import Progress
+from models.base import BlockSegmentation, BlockSegmenter, BlockSource, LabelSink, Segmenter
 
 LABEL_BLOCK = 256
 """Side of the boxes in which labels wait for the file; StarDist draws such boxes."""

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from annotations.formats import open_image, write_labels_tiff
-from annotations.volume import Spacing
 from hitl.labelling.add import channel_index
 from hitl.labelling.bootstrap import make_segmenter
 from hitl.postprocess import postprocess
@@ -18,6 +17,7 @@ from hitl.prediction.predict import run_segmenter
 from hitl.project.config import parse_config
 from hitl.project.errors import ConfigError, ProjectError
 from hitl.project.reporter import Reporter
+from labels.spacing import Spacing
 
 
 @dataclass(frozen=True, kw_only=True)

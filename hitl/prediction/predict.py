@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Iterable
@@ -16,7 +15,6 @@ from numpy.typing import NDArray
 from annotations.formats import read_labels, write_labels_tiff
 from annotations.stacks import StackView
 from annotations.store import AnnotationStore
-from annotations.volume import Spacing
 from hitl import preprocess
 from hitl.labelling.bootstrap import make_segmenter, segment_stack
 from hitl.prediction.blockwise import (
@@ -32,7 +30,10 @@ from hitl.project.config import load_yaml, parse_config
 from hitl.project.errors import NothingToDoError, ProjectError
 from hitl.project.folder import Project, write_json
 from hitl.project.reporter import Reporter
-from models.base import BlockSegmenter, Progress, Segmentation, Segmenter
+from labels.hashing import values_sha256
+from labels.progress import Progress
+from labels.spacing import Spacing
+from models.base import BlockSegmenter, Segmentation, Segmenter
 from models.errors import CheckpointError
 from models.registry import SEGMENTERS, load_run
 
@@ -221,7 +222,7 @@ class Predictor:
             if self._run is not None
             else {key: dumped[key] for key in ("preprocess", "postprocess", "bootstrap")},
         }
-        return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+        return values_sha256(json.dumps(parts, sort_keys=True, default=str))
 
     def segment(self, store: AnnotationStore, stack: str) -> NDArray[np.uint32]:
         """Segment one stack, which is read whole."""

@@ -30,11 +30,11 @@ from hitl.preprocess.steps import (
     stretch_between,
     stretched_dtype,
 )
+from labels.progress import Progress
 
 SLICES = 16
 """Slices of a slab: one chunk of a store."""
 
-Told = Callable[[int, int, str], None]
 SlabWork = Callable[[Image], Image]
 
 
@@ -88,7 +88,7 @@ def dtype_after(steps: Sequence[PreprocessStep], dtype: np.dtype[Any]) -> np.dty
 
 
 def apply_streamed(
-    steps: Sequence[PreprocessStep], source: StackSource, target: Target, told: Told
+    steps: Sequence[PreprocessStep], source: StackSource, target: Target, progress: Progress
 ) -> None:
     """Run the steps in order, holding one slab of 16 slices.
 
@@ -101,7 +101,7 @@ def apply_streamed(
     source : array of integer or float, shape (Z, Y, X)
     target : array of `dtype_after`, shape (Z, Y, X)
         Every voxel is written as `apply` would give it.
-    told : callable
+    progress : callable
         Called with slices done, slices in all and what is being done; raising in it cancels.
 
     Raises
@@ -111,24 +111,24 @@ def apply_streamed(
     """
     works: list[SlabWork] = []
     for step in steps:
-        measured = _slabs(source, tuple(works), told, f"measuring for {step.step}")
+        measured = _slabs(source, tuple(works), progress, f"measuring for {step.step}")
         works.append(_bound(step, measured))
-    for at, slab in _slabs(source, works, told, "preprocessing"):
+    for at, slab in _slabs(source, works, progress, "preprocessing"):
         target[at] = slab
 
 
 def _slabs(
-    source: StackSource, works: Sequence[SlabWork], told: Told, what: str
+    source: StackSource, works: Sequence[SlabWork], progress: Progress, what: str
 ) -> Iterator[tuple[slice, Image]]:
     depth = source.shape[0]
     for z in range(0, depth, SLICES):
-        told(z, depth, what)
+        progress(z, depth, what)
         at = slice(z, min(z + SLICES, depth))
         slab: Image = np.asarray(source[at])
         for work in works:
             slab = work(slab)
         yield at, slab
-    told(depth, depth, what)
+    progress(depth, depth, what)
 
 
 def _bound(step: PreprocessStep, slabs: Iterator[tuple[slice, Image]]) -> SlabWork:

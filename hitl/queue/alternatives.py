@@ -13,7 +13,9 @@ from annotations.store import AnnotationStore
 from hitl.prediction.predict import BOOTSTRAP, Predictor, cached_prediction
 from hitl.project.folder import Project
 from hitl.project.reporter import Reporter
-from models.base import Progress, Segmentation, Segmenter, Spacing, no_progress
+from labels.progress import Progress, no_progress
+from labels.spacing import Spacing
+from models.base import Segmentation, Segmenter
 from models.classical import ClassicalSegmenter
 
 CLASSICAL = "classical"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotations.volume import Spacing
+from labels.spacing import Spacing
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotations.volume import Spacing
 from hitl.queue.disagreement import (
     AGREES_IOU,
     Disagreement,
@@ -27,6 +26,7 @@ from hitl.queue.features import (
     measure,
     robust_z,
 )
+from labels.spacing import Spacing
 
 WEIGHTS: Mapping[str, float] = {
     "outline": 0.35,

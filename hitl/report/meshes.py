@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotations.volume import Spacing
 from hitl.report.worst_places import Place
+from labels.spacing import Spacing
 
 MAX_FACES = 4000
 """Per surface: 0.1 MB in the page."""

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotations.formats import read_labels
-from annotations.volume import Spacing
 from hitl.evaluation.metrics.contingency import Contingency, count_overlaps
 from hitl.evaluation.metrics.unchanged import as_scored
 from hitl.project.folder import Project
 from hitl.project.reporter import Reporter
 from hitl.report.inputs import Inputs
+from labels.spacing import Spacing
 
 ERRORS = ("merged", "split", "missed", "spurious", "shifted")
 MAX_SIDE_PX = 128

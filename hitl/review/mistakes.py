@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from napari.utils.colormaps import DirectLabelColormap
 
-from annotations.volume import Spacing
 from hitl.queue.model_errors import ErrorEntry
 from hitl.review.agenda import Agenda, QueueEntry
 from hitl.review.evaluated import MistakeList
 from hitl.review.widget import Listing
+from labels.spacing import Spacing
 
 COLOURS = {
     "merged": "#e69f00",

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from annotations.objects import ObjectTable, Status
 from annotations.stacks import CHUNKS
-from annotations.volume import Spacing
 from hitl.review.activity import ActivityClock
 from hitl.review.agenda import Agenda, QueueEntry, plain_queue
 from hitl.review.errors import ReviewError
 from hitl.review.history import Box, History, Kind, Operation, Patch, Plane, box_shape
 from hitl.review.index import ObjectIndex
 from hitl.review.touched import ChunkIndex, TouchedChunks
+from labels.spacing import Spacing
 
 Change = tuple[Plane, Box, NDArray[Any]]
 """New values of a box of one array."""

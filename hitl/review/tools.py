@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from annotations.volume import Spacing
 from hitl.review.errors import ReviewError
+from labels.spacing import Spacing
 
 INTENSITY_WEIGHT = 0.5
 """How much a dark line counts in a split, against the distance to the surface."""

@@ -9,9 +9,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from annotations.volume import Spacing
 from hitl.evaluation.metrics.contingency import Contingency, count_overlaps
 from hitl.project.errors import MetricError
+from labels.spacing import Spacing
 
 Ints = NDArray[np.int64]
 

@@ -10,7 +10,7 @@ import numpy as np
 from annotated_types import Ge, Gt
 from numpy.typing import NDArray
 
-from annotations.volume import Spacing
+from labels.spacing import Spacing
 from models.synthetic import SyntheticStack
 
 __all__ = ["SpheroidGenerator", "SyntheticStack"]

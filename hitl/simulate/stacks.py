@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotations.formats import open_image, write_image_tiff, write_labels_tiff
-from annotations.volume import Spacing
 from hitl.labelling.add import AddRequest, add_stack, channel_index, open_label_file
 from hitl.project.errors import ConfigError, LeakageError, NothingToDoError, ProjectError
 from hitl.project.folder import Project, write_json
 from hitl.project.models import Options, parameter_descriptions, type_name
 from hitl.project.reporter import Reporter
 from hitl.project.schema import options_model, validate
+from labels.spacing import Spacing
 from models.synthetic import NucleiGenerator, Ranges, SyntheticStack, like, random_generator
 from models.synthetic.preview import preview_png
 

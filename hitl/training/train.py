@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import json
 import platform
@@ -18,6 +17,7 @@ from hitl.project.config import trainer_options
 from hitl.project.folder import Project, now, write_json, write_text
 from hitl.project.reporter import Reporter
 from hitl.training.samples import TrainingSet, collect_samples
+from labels.hashing import file_sha256
 from models.base import TrainingResult
 from models.registry import trainer_class
 from models.starter.folders import STARTER
@@ -146,15 +146,6 @@ def train_into(
     )
 
 
-def sha256_of(path: Path) -> str:
-    """Return the hex sha256 of a file, read in pieces."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while piece := stream.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
-
-
 def read_card(folder: Path) -> dict[str, Any]:
     """Return the model card of a finished run."""
     card: dict[str, Any] = json.loads((folder / "card.json").read_text(encoding="utf-8"))
@@ -181,7 +172,7 @@ def _card(
         "model": config["model"],
         "made": now(),
         "weights": result.weights.relative_to(folder).as_posix(),
-        "weights_sha256": sha256_of(result.weights),
+        "weights_sha256": file_sha256(result.weights),
         "base": result.base,
         "licence": result.licence,
         "trained_on": list(data.sources),

@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from models.base import Progress
+from labels.progress import Progress
 from models.errors import WeightsUnavailableError
 
 TIMEOUT_S = 10.0

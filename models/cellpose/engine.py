@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Progress
+from labels.progress import Progress
 from models.cellpose.checkpoint import check_checkpoint
 from models.devices import Compute
 from models.errors import CheckpointError, ImageError

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.base import Progress
+from labels.progress import Progress
 from models.cellpose import runfolder as files
 from models.cellpose.batches import Tiles, TileSampler, counted, masked_loss
 from models.cellpose.fast import FastTransformer

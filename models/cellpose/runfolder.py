@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from labels.hashing import file_sha256
 from models.cellpose import weights
 from models.cellpose.segmenter import CellposeSegmenter
 from models.errors import CheckpointError
@@ -109,8 +109,7 @@ def write_tensors(path: Path, content: Any) -> str:
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_sha256(path)
 
 
 def read_state(path: Path) -> dict[str, torch.Tensor]:

@@ -12,7 +12,9 @@ import numpy as np
 from annotated_types import Ge, Gt, Le
 from numpy.typing import NDArray
 
-from models.base import Progress, Segmentation, Spacing, check_image, no_progress
+from labels.progress import Progress, no_progress
+from labels.spacing import Spacing
+from models.base import Segmentation, check_image
 from models.cellpose import engine, weights
 from models.devices import Compute, choose_compute
 from models.errors import ImageError, ModelError

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Spacing
+from labels.spacing import Spacing
 from models.errors import TrainingDataError
 
 View = Literal["xy", "xz", "yz"]

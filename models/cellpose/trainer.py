@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -11,13 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from annotated_types import Ge, Gt, MinLen
 
-from models.base import (
-    Progress,
-    TrainingResult,
-    TrainingSample,
-    check_image,
-    no_progress,
-)
+from labels.hashing import values_sha256
+from labels.progress import Progress, no_progress
+from models.base import TrainingResult, TrainingSample, check_image
 from models.cellpose import runfolder as files
 from models.cellpose import weights
 from models.cellpose.segmenter import NATIVE_DIAMETER_PX
@@ -243,12 +238,10 @@ class CellposeTrainer:
         # What may change between an interrupted training and its continuation is left out.
         free = ("epochs", "max_minutes", "threads", "logger", "model", "base_run")
         options = {k: v for k, v in asdict(self).items() if k not in free}
-        digest = hashlib.sha256(repr((base, sorted(options.items()))).encode())
+        parts: list[object] = [(base, sorted(options.items()))]
         for sample in samples:
-            digest.update(repr((sample.name, sample.spacing_um)).encode())
-            for array in (sample.image, sample.labels, sample.mask):
-                digest.update(np.ascontiguousarray(array).data)
-        return digest.hexdigest()
+            parts += [(sample.name, sample.spacing_um), sample.image, sample.labels, sample.mask]
+        return values_sha256(*parts)
 
     def _tuning(
         self,

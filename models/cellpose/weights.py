@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import os
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from models.base import Progress, no_progress
+from labels.hashing import file_sha256
+from labels.progress import Progress, no_progress
 from models.cellpose.download import download
 from models.errors import CheckpointError, WeightsUnavailableError
 
@@ -112,5 +112,4 @@ def sha256(path: Path) -> str:
 
 @lru_cache(maxsize=8)
 def _sha256(path: Path, size: int, mtime_ns: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_sha256(path)

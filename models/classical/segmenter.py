@@ -11,7 +11,9 @@ from annotated_types import Ge, Gt, Le, Lt
 from numpy.typing import NDArray
 from scipy import ndimage as ndi
 
-from models.base import Progress, Segmentation, Spacing, check_image, no_progress
+from labels.progress import Progress, no_progress
+from labels.spacing import Spacing, is_spacing
+from models.base import Segmentation, check_image
 from models.classical.objects import (
     Floats,
     Labels,
@@ -285,13 +287,13 @@ def _check_bounds(name: str, value: Any, hint: Any) -> None:
 
 def _checked_spacing(spacing_um: Spacing) -> Spacing:
     """Return the voxel size as three floats, or refuse it."""
-    steps = tuple(float(step) for step in spacing_um)
-    if len(steps) != 3 or not all(math.isfinite(step) and step > 0 for step in steps):
+    if not is_spacing(spacing_um):
         raise ImageError(
             f"expected a voxel size of three positive numbers (z, y, x) in µm, got {spacing_um}; "
             "give the one that the microscope recorded"
         )
-    return steps[0], steps[1], steps[2]
+    z, y, x = map(float, spacing_um)
+    return z, y, x
 
 
 def _blob_scale(diameter: float, shape: tuple[int, ...]) -> float:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import BlockSegmentation, LabelSink, Progress, no_progress
+from labels.progress import Progress, no_progress
+from models.base import BlockSegmentation, LabelSink
 from models.stardist3d.objects import (
     Candidates,
     TileBudget,

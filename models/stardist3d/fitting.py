@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from models.base import Progress
+from labels.progress import Progress
 from models.curves import CurveLog, LoggerName
 from models.errors import TrainingDivergedError
 from models.schedules import cosine

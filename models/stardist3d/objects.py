@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Progress, no_progress
+from labels.progress import Progress, no_progress
 from models.errors import ModelError
 from models.stardist3d.plan import Triple
 from models.stardist3d.runtime import import_stardist, quiet, quiet_native

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from models.base import Spacing
+from labels.spacing import Spacing
 
 Triple = tuple[int, int, int]
 Factors = tuple[float, float, float]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Spacing
+from labels.hashing import file_sha256
+from labels.spacing import Spacing
 from models.errors import CheckpointError
 from models.files import write_atomically
 from models.stardist3d.runtime import import_stardist, quiet
@@ -172,7 +172,7 @@ def weights_file(folder: Path) -> Path:
 
 def weights_sha256(folder: Path) -> str:
     """Return the hex digest of a run's weights."""
-    return sha256(weights_file(folder))
+    return file_sha256(weights_file(folder))
 
 
 def export_run(run_folder: Path, dest: Path, half: bool = True) -> None:
@@ -241,12 +241,6 @@ def save_weights(keras_model: Any, path: Path) -> None:
     draft = path.with_name(f".{path.name}")
     keras_model.save_weights(str(draft), save_format="h5")
     draft.replace(path)
-
-
-def sha256(path: Path) -> str:
-    """Return the hex digest of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read_thresholds(network: Any, folder: Path) -> None:

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from models.base import Spacing, TrainingSample, check_image
+from labels.spacing import Spacing
+from models.base import TrainingSample, check_image
 from models.errors import TrainingDataError
 
 UNKNOWN = -1

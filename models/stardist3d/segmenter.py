@@ -8,16 +8,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from models.base import (
-    BlockSegmentation,
-    BlockSource,
-    LabelSink,
-    Progress,
-    Segmentation,
-    Spacing,
-    check_image,
-    no_progress,
-)
+from labels.progress import Progress, no_progress
+from labels.spacing import Spacing
+from models.base import BlockSegmentation, BlockSource, LabelSink, Segmentation, check_image
 from models.errors import ImageError
 from models.stardist3d.blocks import segment_into
 from models.stardist3d.objects import (

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from models.base import BlockSource, Progress, no_progress
+from labels.progress import Progress, no_progress
+from models.base import BlockSource
 from models.errors import ImageError
 from models.stardist3d.plan import Factors, Triple
 from models.stardist3d.samples import Normalisation

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Progress, no_progress
+from labels.progress import Progress, no_progress
 from models.stardist3d.objects import Candidates, draw_objects, find_candidates, suppress
 from models.stardist3d.runfolder import write_thresholds
 from models.stardist3d.samples import UNKNOWN, PreparedStack

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -13,7 +12,10 @@ import numpy as np
 from annotated_types import Ge, Gt, Interval, Le
 from scipy import ndimage
 
-from models.base import Progress, Spacing, TrainingResult, TrainingSample, no_progress
+from labels.hashing import values_sha256
+from labels.progress import Progress, no_progress
+from labels.spacing import Spacing
+from models.base import TrainingResult, TrainingSample
 from models.errors import TrainingDataError
 from models.stardist3d import build, plan
 from models.stardist3d.batches import PatchCutter, PatchSampler, Targets, validation_views
@@ -251,12 +253,15 @@ class StarDist3DTrainer:
         # What may change between an interrupted training and its continuation is left out.
         free = ("epochs", "max_minutes", "patience", "logger")
         options = {key: value for key, value in asdict(self).items() if key not in free}
-        digest = hashlib.sha256(repr((sorted(options.items()), settings)).encode())
+        parts: list[object] = [(sorted(options.items()), settings)]
         for sample in samples:
-            digest.update(repr((sample.name, sample.spacing_um, sample.image.dtype)).encode())
-            for array in (sample.image, sample.labels, sample.mask):
-                digest.update(np.ascontiguousarray(array).data)
-        return digest.hexdigest()
+            parts += [
+                (sample.name, sample.spacing_um, sample.image.dtype),
+                sample.image,
+                sample.labels,
+                sample.mask,
+            ]
+        return values_sha256(*parts)
 
     def _patch(
         self,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Spacing
+from labels.spacing import Spacing
 
 NOMINAL_DIAMETER = 14.0
 """Diameter of a typical nucleus, in units of `NOMINAL_SPACING`."""

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from annotated_types import Ge, Gt, Lt
 from numpy.typing import NDArray
 
-from models.base import Progress, Segmentation, Spacing, check_image, no_progress
+from labels.progress import Progress, no_progress
+from labels.spacing import Spacing
+from models.base import Segmentation, check_image
 from models.starter.folders import starter_folder
 from models.starter.scale import relative_spacing
 

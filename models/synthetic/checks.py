@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, get_args, get_type_hints
 
-from models.base import Spacing
+from labels.spacing import Spacing
 from models.synthetic.stack import SyntheticError
 
 BYTES_PER_VOXEL = 64

@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Spacing, check_image
+from labels.spacing import Spacing
+from models.base import check_image
 from models.synthetic.checks import check_lattice
 from models.synthetic.fields import wide_blur
 from models.synthetic.generator import NucleiGenerator

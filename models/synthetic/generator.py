@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
 
-from models.base import Spacing
+from labels.spacing import Spacing
 from models.synthetic.checks import check_bounds, check_room
 from models.synthetic.placing import Arrangement
 from models.synthetic.stack import SyntheticStack

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Spacing
+from labels.spacing import Spacing
 from models.synthetic.fields import blur, smooth_noise, wide_blur
 from models.synthetic.generator import NucleiGenerator
 from models.synthetic.shapes import box_around

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from models.base import Spacing
+from labels.spacing import Spacing
 from models.synthetic.checks import check_lattice
 from models.synthetic.generator import NucleiGenerator
 

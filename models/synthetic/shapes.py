@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Spacing
+from labels.spacing import Spacing
 
 Floats = NDArray[np.float32]
 Box = tuple[slice, slice, slice]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Spacing
+from labels.spacing import Spacing
 from models.errors import ModelError
 
 

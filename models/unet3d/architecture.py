@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from models.base import Spacing
+from labels.spacing import Spacing
 from models.errors import CheckpointError
 
 Pooling = tuple[int, int, int]

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Spacing
+from labels.spacing import Spacing
 
 Method = Literal["watershed", "components"]
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Spacing, TrainingSample
+from labels.spacing import Spacing
+from models.base import TrainingSample
 from models.errors import TrainingDataError
 from models.unet3d.augment import Augmentation, change_intensity, sampling_grid
 from models.unet3d.targets import Targets, make_targets

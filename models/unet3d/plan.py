@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from models.base import Spacing, TrainingSample
+from labels.spacing import Spacing
+from models.base import TrainingSample
 from models.errors import TrainingDataError
 from models.starter.folders import base_folder
 from models.starter.scale import NOMINAL_KEY, median_diameter, spacing_for

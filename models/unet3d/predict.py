@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Progress, Segmentation, Spacing, check_image, no_progress
+from labels.progress import Progress, no_progress
+from labels.spacing import Spacing
+from models.base import Segmentation, check_image
 from models.devices import Compute, Precision, choose_compute, reused_memory
 from models.errors import CheckpointError
 from models.scarce_memory import predict_within_memory

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Spacing
+from labels.spacing import Spacing
 
 BACKGROUND, EDGE, NUCLEUS = 0, 1, 2
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from models.base import Progress
+from labels.progress import Progress
 from models.curves import CurveLog, LoggerName
 from models.devices import Compute, is_out_of_memory, reused_memory
 from models.errors import CheckpointError, TrainingDivergedError, TrainingMemoryError

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -11,14 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from annotated_types import Ge, Gt, Interval, Le, MinLen
 
-from models.base import (
-    Progress,
-    Spacing,
-    TrainingResult,
-    TrainingSample,
-    check_image,
-    no_progress,
-)
+from labels.hashing import values_sha256
+from labels.progress import Progress, no_progress
+from labels.spacing import Spacing
+from models.base import TrainingResult, TrainingSample, check_image
 from models.curves import LoggerName
 from models.devices import Compute, choose_compute, set_threads
 from models.starter.scale import whole_sizes
@@ -351,12 +346,10 @@ class UNet3DTrainer:
         # What may change between an interrupted training and its continuation is left out.
         free = ("epochs", "max_minutes", "patience", "threads", "logger")
         options = {k: v for k, v in asdict(self).items() if k not in free}
-        digest = hashlib.sha256(repr(sorted(options.items())).encode())
+        parts: list[object] = [sorted(options.items())]
         for sample in samples:
-            digest.update(repr((sample.name, sample.spacing_um)).encode())
-            for array in (sample.image, sample.labels, sample.mask):
-                digest.update(np.ascontiguousarray(array).data)
-        return digest.hexdigest()
+            parts += [(sample.name, sample.spacing_um), sample.image, sample.labels, sample.mask]
+        return values_sha256(*parts)
 
     def _training(
         self,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Spacing
+from labels.spacing import Spacing
 from models.tiling import fitted_tile, tile_starts
 from models.unet3d.instances import InstanceSettings, Labelled, detection_f1, label_objects
 from models.unet3d.patches import PreparedStack

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Spacing
+from labels.spacing import Spacing
 
 SAME_SPACING = 0.05
 """Voxel sizes that differ by less than this fraction are taken as the same."""

@@ -18,7 +18,8 @@ from scipy import ndimage
 from annotations.store import AnnotationStore
 from hitl.project.config import parse_config
 from hitl.project.folder import Project
-from models.base import Progress, Segmentation, no_progress
+from labels.progress import Progress, no_progress
+from models.base import Segmentation
 from models.registry import RUN_LOADERS, SEGMENTERS
 from tests.annotations.store_sources import ArraySource
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.base import Progress
+from labels.progress import Progress
 from models.starter.folders import starter_folder
 from models.tiling import Tiling, predict_tiled
 from tests.models.stardist3d.tiny_stardist import write_tiny_run

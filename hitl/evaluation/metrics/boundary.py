@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from hitl.evaluation.metrics import _blocks
 from hitl.evaluation.metrics._blocks import Block, LabelImage
 from hitl.project.errors import MetricError
+from labels.spacing import Spacing
 
-Spacing = tuple[float, float, float]
 Ints = NDArray[np.int64]
 
 BLOCK_VOXELS = 4 << 20

@@ -12,8 +12,8 @@ from hitl.evaluation.metrics.contingency import Contingency, Ints
 from hitl.evaluation.metrics.left_out import Kept
 from hitl.evaluation.metrics.matching import Matching
 from hitl.evaluation.metrics.taxonomy import LOCATED_IOU, Taxonomy
+from labels.spacing import Spacing
 
-Spacing = tuple[float, float, float]
 Triple = tuple[float, float, float]
 _Found = tuple[str, Ints, Ints]
 

@@ -10,11 +10,11 @@ import numpy as np
 from hitl.evaluation.metrics.assignment import best_assignment
 from hitl.evaluation.metrics.contingency import Contingency, Floats, Ints
 from hitl.project.errors import MetricError
+from labels.spacing import Spacing
 
 CENTROID_PX = 15.0
 """Distance within which CellHunter, for bone stromal cells, takes two centroids for one cell."""
 
-Spacing = tuple[float, float, float]
 Unit = Literal["px", "um"]
 
 

@@ -10,8 +10,7 @@ from annotated_types import Ge, Gt
 from hitl.evaluation.metrics.boundary import default_tolerance_um
 from hitl.evaluation.metrics.detection import CENTROID_PX
 from hitl.project.errors import MetricError
-
-Spacing = tuple[float, float, float]
+from labels.spacing import Spacing
 
 
 @dataclass(frozen=True, kw_only=True)

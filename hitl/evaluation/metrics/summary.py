@@ -24,10 +24,9 @@ from hitl.evaluation.metrics.scores import LeftOut, ObjectScore, Scores, Summary
 from hitl.evaluation.metrics.taxonomy import Taxonomy, classify
 from hitl.evaluation.metrics.voxel import voxel_scores
 from hitl.project.errors import MetricError
+from labels.spacing import Spacing, is_spacing
 
 REPORTED_THRESHOLDS = (*(round(0.1 + 0.05 * k, 2) for k in range(18)),)
-
-Spacing = tuple[float, float, float]
 
 
 def score(
@@ -120,9 +119,7 @@ def _check(
     truth_classes: LabelImage | None,
     pred_classes: LabelImage | None,
 ) -> None:
-    if spacing_um is not None and not (
-        len(spacing_um) == 3 and all(0 < s < np.inf for s in spacing_um)
-    ):
+    if spacing_um is not None and not is_spacing(spacing_um):
         raise MetricError(f"expected a spacing of three positive numbers in µm, got {spacing_um}")
     options.check_spacing(spacing_um)
     if (truth_classes is None) != (pred_classes is None):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -21,6 +20,7 @@ from hitl.labelling.exchange.reading import LabelsRead, read_any
 from hitl.labelling.exchange.sidecar import Sidecar, check_stack, find_sidecar
 from hitl.project.folder import Project
 from hitl.project.reporter import Reporter
+from labels.hashing import file_sha256
 
 Verified = Literal["all", "changed"]
 """What a person has looked at: the whole stack, or only what they changed."""
@@ -205,10 +205,6 @@ def _base(
 
 
 def _round_info(request: ImportRequest, found: LabelsRead, sidecar: Sidecar | None) -> RoundInfo:
-    digest = None
-    if request.file.is_file():
-        with request.file.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
     return RoundInfo(
         kind="import",
         message=f"import of {request.file.name} into {request.stack}",
@@ -216,7 +212,7 @@ def _round_info(request: ImportRequest, found: LabelsRead, sidecar: Sidecar | No
         minutes=request.minutes,
         config={
             "file": request.file.name,
-            "sha256": digest,
+            "sha256": file_sha256(request.file) if request.file.is_file() else None,
             "format": found.format,
             "verified": request.verified,
             "base_round": sidecar.round if sidecar else None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import math
@@ -16,6 +15,7 @@ from hitl.project.config import SweepConfig, check_sweep
 from hitl.project.errors import ConfigError
 from hitl.project.schema import options_model, validate
 from hitl.training.samples import TrainingSet
+from labels.hashing import values_sha256
 from models.registry import TRAINERS, resolve
 
 MOST_CELLS = 10_000
@@ -165,22 +165,19 @@ def _without_constants(cells: list[Cell]) -> list[Cell]:
 
 def data_fingerprint(data: TrainingSet) -> str:
     """Return a hash of every voxel that a training on `data` sees."""
-    import numpy as np
-
-    digest = hashlib.sha256()
-    for part in (data.train, data.val):
-        for sample in part:
-            digest.update(repr((sample.name, sample.image.shape, sample.spacing_um)).encode())
-            for array in (sample.image, sample.labels, sample.mask):
-                digest.update(np.ascontiguousarray(array).data)
-        digest.update(b"|")
-    return digest.hexdigest()
+    parts: list[object] = []
+    for samples in (data.train, data.val):
+        for sample in samples:
+            parts.append((sample.name, sample.image.shape, sample.spacing_um))
+            parts += [sample.image, sample.labels, sample.mask]
+        parts.append("|")
+    return values_sha256(*parts)
 
 
 def cell_fingerprint(model: str, cell: Cell, data: str) -> str:
     """Return a hash of all that decides what a cell's training gives."""
     options = {key: value for key, value in cell.options.items() if key not in FREE}
-    return hashlib.sha256(f"{model}|{_canonical(options)}|{data}".encode()).hexdigest()
+    return values_sha256(f"{model}|{_canonical(options)}|{data}")
 
 
 def _canonical(options: Mapping[str, Any]) -> str:

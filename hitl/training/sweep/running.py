@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import statistics
 import time
@@ -32,6 +31,7 @@ from hitl.training.sweep.report import write_plot, write_tables
 from hitl.training.sweep.result import COLUMNS, TEST_COLUMNS, CellResult, Sweep, Values
 from hitl.training.sweep.scoring import score_cell
 from hitl.training.train import read_card, resolve_base, train_into
+from labels.hashing import values_sha256
 from models.errors import ModelError
 
 ASK_ABOVE = 100
@@ -223,7 +223,7 @@ class _Work:
         known = find_cells(project)
         self._runs = {key: known[key] for key in self._keys if key in known}
         self._test: dict[str, Values] = {}
-        name = hashlib.sha256("".join(sorted(self._keys)).encode()).hexdigest()[:6]
+        name = values_sha256(*sorted(self._keys))[:6]
         self._name = request.name or f"{request.model}-{name}"
 
     def run(self) -> Sweep:

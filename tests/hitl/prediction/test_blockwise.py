@@ -23,7 +23,8 @@ from hitl.prediction.predict import Predictor, cached_prediction, predict
 from hitl.project.config import PredictionConfig
 from hitl.project.folder import Project
 from hitl.project.reporter import Silent
-from models.base import BlockSegmentation, BlockSegmenter, Progress, Segmentation, no_progress
+from labels.progress import Progress, no_progress
+from models.base import BlockSegmentation, BlockSegmenter, Segmentation
 from models.registry import RUN_LOADERS
 from tests.annotations.store_sources import SPACING_UM, ArraySource
 from tests.hitl.fake_model import BRIGHT, SHAPE, Bench, make_bench

@@ -24,7 +24,8 @@ from hitl.project.errors import ConfigError
 from hitl.project.folder import Project
 from hitl.project.presets import find_preset
 from hitl.training.sweep.grid import make_cells, parse_grid, parse_seeds
-from models.base import Progress, TrainingResult, TrainingSample, no_progress
+from labels.progress import Progress, no_progress
+from models.base import TrainingResult, TrainingSample
 from models.errors import TrainingDivergedError
 from models.registry import TRAINERS
 from tests.hitl.fake_model import Bench, make_bench, scene

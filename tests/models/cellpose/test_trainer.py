@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from models.base import Trainer, TrainingSample, no_progress
+from labels.progress import no_progress
+from models.base import Trainer, TrainingSample
 from models.cellpose import CellposeSegmenter, CellposeTrainer, finetune, load_run, runfolder
 from models.errors import (
     CheckpointError,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from models.base import no_progress
+from labels.progress import no_progress
 from models.cellpose import available, weights, weights_path
 from models.errors import CheckpointError, WeightsUnavailableError
 from tests import ROOT
