@@ -44,15 +44,25 @@ class Compute:
         return context
 
 
-def cpu_has_bf16() -> bool:
-    """Tell whether the processor multiplies bfloat16 in hardware (AMX or AVX512-BF16)."""
+def cpu_has_bf16(*, training: bool = False) -> bool:
+    """Tell whether the processor multiplies bfloat16 in hardware (AMX or AVX512-BF16).
+
+    Parameters
+    ----------
+    training : bool
+        Whether gradients are needed. oneDNN's weight gradient of a 3D convolution reads memory
+        that nobody wrote on processors with AVX512-BF16 only, so that these train in float32.
+    """
     import torch
 
     capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
+    kinds = ("amx_bf16",) if training else ("amx_bf16", "avx512_bf16")
+    return any(capabilities.get(kind) for kind in kinds)
 
 
-def choose_compute(precision: Precision = "auto", device: str = "auto") -> Compute:
+def choose_compute(
+    precision: Precision = "auto", device: str = "auto", *, training: bool = False
+) -> Compute:
     """Return where and in which number format to compute.
 
     Parameters
@@ -61,6 +71,8 @@ def choose_compute(precision: Precision = "auto", device: str = "auto") -> Compu
         ``"auto"`` takes bfloat16 where the hardware multiplies it.
     device : {"auto", "cpu", "cuda"}
         ``"auto"`` takes a GPU when there is one.
+    training : bool
+        Whether gradients are needed: `cpu_has_bf16` says what that changes.
     """
     import torch
 
@@ -71,7 +83,9 @@ def choose_compute(precision: Precision = "auto", device: str = "auto") -> Compu
             device = "cuda" if torch.cuda.is_available() else "cpu"
     if precision != "auto":
         return Compute(device, precision == "bf16")
-    return Compute(device, torch.cuda.is_bf16_supported() if device == "cuda" else cpu_has_bf16())
+    if device == "cuda":
+        return Compute(device, torch.cuda.is_bf16_supported())
+    return Compute(device, cpu_has_bf16(training=training))
 
 
 def set_threads(threads: int | None) -> None:

@@ -148,7 +148,7 @@ class CellposeTrainer:
         set_threads(self.threads)
         sampler, judge = self._samplers(train, val, notes)
         base, base_name, licence = self._base(progress)
-        compute = choose_compute(self.precision)
+        compute = choose_compute(self.precision, training=True)
         notes.append(compute.note)
         folder = Path(run_folder)
         folder.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ AMPERE = (8, 0)
 """Compute capability from which on GPUs multiply bfloat16."""
 
 
-def use_bf16(precision: Precision) -> bool:
+def use_bf16(precision: Precision, *, training: bool = False) -> bool:
     """Tell whether to compute in bfloat16; ``"auto"`` does where the hardware multiplies it."""
     if precision != "auto":
         return precision == "bf16"
@@ -23,10 +23,10 @@ def use_bf16(precision: Precision) -> bool:
     if gpus:
         details = config.experimental.get_device_details(gpus[0])
         return bool(details.get("compute_capability", (0, 0)) >= AMPERE)
-    return cpu_has_bf16()
+    return cpu_has_bf16(training=training)
 
 
-def compute_in(network: Any, precision: Precision) -> bool:
+def compute_in(network: Any, precision: Precision, *, training: bool = False) -> bool:
     """Let the layers of a network compute in bfloat16, or not; the weights stay float32.
 
     The two outputs are always computed in float32: distances of 20 voxels have steps of an
@@ -37,13 +37,15 @@ def compute_in(network: Any, precision: Precision) -> bool:
     network : StarDist3D
         Changed in place.
     precision : {"auto", "bf16", "fp32"}
+    training : bool
+        Whether gradients are needed: `cpu_has_bf16` says what that changes.
 
     Returns
     -------
     bool
         True for bfloat16.
     """
-    bf16 = use_bf16(precision)
+    bf16 = use_bf16(precision, training=training)
     keras = import_stardist().tf.keras
 
     def converted(layer: Any) -> Any:

@@ -165,7 +165,7 @@ class StarDist3DTrainer:
         sizes = plan.object_sizes([stack.labels for stack in stacks])
         network = self._network(folder, sizes, stacks, notes)
         patch = self._patch(network, sizes, stacks, notes)
-        bf16 = compute_in(network, self.precision)
+        bf16 = compute_in(network, self.precision, training=True)
         notes.append(f"computed in {'bfloat16' if bf16 else 'float32'}")
         write_settings(folder, settings)
         fingerprint = self._fingerprint([*train, *val], settings)

@@ -203,7 +203,7 @@ class UNet3DTrainer:
         stacks = self._prepared(train, spacing)
         check_learnable(stacks, "training stacks")
         set_threads(self.threads)
-        compute = choose_compute(self.precision)
+        compute = choose_compute(self.precision, training=True)
         notes.append(compute.note)
         if base is not None:
             stacks = remember_background(stacks, base, compute, notes)
