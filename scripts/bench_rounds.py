@@ -32,9 +32,9 @@ from hitl.labelling.history import diff
 from hitl.project.config import ProjectConfig
 from hitl.project.folder import Project
 from hitl.project.reporter import Silent
-from hitl.review.commit import commit_session
-from hitl.review.desk import ReviewDesk
-from hitl.review.session import ReviewSession
+from hitl.review.session.commit import commit_session
+from hitl.review.session.project_session import ProjectSession
+from hitl.review.session.review_session import ReviewSession
 from scripts.bench_metrics import GRID, SHAPE, synthetic_labels
 
 SPACING_UM = (1.0, 0.5, 0.5)
@@ -176,14 +176,14 @@ def edit(session: ReviewSession, ids: list[int]) -> None:
             case 1:
                 session.reject(object_id)
             case 2:
-                box = session.index.box(object_id)
+                box = session.boxes[object_id]
                 inside = np.argwhere(session.labels[box] == object_id)
                 inside = inside[np.argsort(inside[:, 2], kind="stable")]
                 session.split(object_id, inside[[0, -1]] + [part.start for part in box])
             case 3:
                 session.merge(object_id, object_id + 1)
             case 4:
-                box = session.index.box(object_id)
+                box = session.boxes[object_id]
                 values = session.labels[box].copy()
                 values[:, :, -2:][values[:, :, -2:] == object_id] = 0
                 session.paint(values, box)
@@ -225,15 +225,15 @@ def _turns(objects: int) -> Iterator[list[int]]:
 
 def _rounds(project: Project, turns: Iterator[list[int]], repeats: int, figures: Figures) -> None:
     store = project.store(read_only=False)
-    with ReviewDesk.open(project, STACK, annotator="ann") as desk:
+    with ProjectSession.open(project, STACK, annotator="ann") as opened:
         for number in range(1, repeats + 2):
             if number == 2:
                 # The first round loaded compiled code.
                 figures.clear()
-            edit(desk.session, next(turns))
+            edit(opened.session, next(turns))
             size = _size(project.folder)
-            commit = partial(commit_session, annotator="ann", base=desk.base)
-            seconds, memory = _timed(partial(commit, store, STACK, desk.session))
+            commit = partial(commit_session, annotator="ann", base=opened.base)
+            seconds, memory = _timed(partial(commit, store, STACK, opened.session))
             figures.commit.append(seconds)
             figures.memory_mb.setdefault("commit", memory)
             figures.grown_bytes.append(_size(project.folder) - size)
@@ -243,7 +243,7 @@ def _rounds(project: Project, turns: Iterator[list[int]], repeats: int, figures:
             seconds, memory = _timed(partial(_check, project, number))
             figures.diff.append(seconds)
             figures.memory_mb.setdefault("diff", memory)
-            figures.reload.append(_timed(desk.discard)[0])
+            figures.reload.append(_timed(opened.discard)[0])
 
 
 def _check(project: Project, number: int) -> None:

@@ -101,15 +101,16 @@ def correct(
     from hitl.project.annotator import annotator_of
     from hitl.project.folder import Project
     from hitl.queue.build import build_queue
-    from hitl.review.evaluated import mistakes_on
-    from hitl.review.window import check_display, open_window
+    from hitl.review.session.model_errors import model_errors_on
+    from hitl.review.window.display import check_display
+    from hitl.review.window.review_window import open_window
 
     with console(False) as out:
         opened = Project.open(project)
         check_display()
-        mistakes = None
+        model_errors = None
         try:
-            mistakes = mistakes_on(opened, stack, model)
+            model_errors = model_errors_on(opened, stack, model)
         except (NothingToDoError, ProjectError) as error:
             # Asked for, it must be there; otherwise labels can be corrected all the same.
             if errors or model is not None:
@@ -123,10 +124,10 @@ def correct(
             stack,
             annotator=annotator_of(opened, annotator),
             queue=entries,
-            mistakes=mistakes,
+            model_errors=model_errors,
         )
         if errors:
-            window.toggle_mistakes()
+            window.toggle_errors()
         window.run()
 
 

@@ -3,8 +3,8 @@
 ``python -m tests.hitl.labelling.kill_worker victims FOLDER``: for each line of JSON on standard
 input a process does one thing, is killed after ``delay`` seconds (null: when it is done), and a
 line of JSON says whether it was done by then and how long it took.
-``python -m tests.hitl.labelling.kill_worker desks FOLDER PROCESSES COMMITS``: as many people, each
-committing as many rounds from a desk of their own.
+``python -m tests.hitl.labelling.kill_worker sessions FOLDER PROCESSES COMMITS``: as many people,
+each committing as many rounds from a session of their own.
 
 Everything is imported once, and children are forked before any process has opened a store:
 a kill costs milliseconds.
@@ -33,7 +33,7 @@ from hitl.labelling.merge import merge_proposal
 from hitl.labelling.propose import propose
 from hitl.project.folder import Project
 from hitl.project.reporter import Silent
-from hitl.review.desk import ReviewDesk
+from hitl.review.session.project_session import ProjectSession
 from models.registry import RUN_LOADERS
 from tests.hitl.labelling.loss_volumes import grown
 
@@ -49,10 +49,10 @@ def start_propose(project: Project, what: dict[str, Any]) -> Callable[[], object
     return lambda: propose(project, what["run"], (), Silent())
 
 
-def edited(project: Project, what: dict[str, Any]) -> ReviewDesk:
-    desk = ReviewDesk.open(project, "s", annotator="ann")
-    desk.session.paint(grown(desk.session.labels, what["object"]))
-    return desk
+def edited(project: Project, what: dict[str, Any]) -> ProjectSession:
+    opened = ProjectSession.open(project, "s", annotator="ann")
+    opened.session.paint(grown(opened.session.labels, what["object"]))
+    return opened
 
 
 def start_draft(project: Project, what: dict[str, Any]) -> Callable[[], object]:
@@ -60,9 +60,9 @@ def start_draft(project: Project, what: dict[str, Any]) -> Callable[[], object]:
 
 
 def start_commit(project: Project, what: dict[str, Any]) -> Callable[[], object]:
-    desk = edited(project, what)
-    desk.save_draft()
-    return desk.commit
+    opened = edited(project, what)
+    opened.save_draft()
+    return opened.commit
 
 
 START = {
@@ -127,14 +127,14 @@ def victims(folder: str) -> None:
         print(json.dumps(kill_one(folder, json.loads(line))), flush=True)
 
 
-def commit_from_desk(folder: str, who: int, commits: int) -> None:
+def commit_from_session(folder: str, who: int, commits: int) -> None:
     """Grow the `who`-th object by a voxel per round; whoever comes second tries again."""
-    with ReviewDesk.open(Project.open(Path(folder)), "s", annotator=f"person {who}") as desk:
+    with ProjectSession.open(Project.open(Path(folder)), "s", annotator=f"person {who}") as opened:
         for n in range(commits):
-            desk.session.paint(grown(desk.session.labels, who + 1))
+            opened.session.paint(grown(opened.session.labels, who + 1))
             while True:
                 try:
-                    desk.commit(f"{who}/{n}")
+                    opened.commit(f"{who}/{n}")
                     break
                 except ConflictError as error:
                     # Two people never meet here: each has an object of their own.
@@ -142,9 +142,9 @@ def commit_from_desk(folder: str, who: int, commits: int) -> None:
                         raise
 
 
-def desks(folder: str, processes: int, commits: int) -> None:
+def sessions(folder: str, processes: int, commits: int) -> None:
     pids = [
-        fork(lambda who=who: commit_from_desk(folder, who, commits)) for who in range(processes)
+        fork(lambda who=who: commit_from_session(folder, who, commits)) for who in range(processes)
     ]
     failed = [os.waitpid(pid, 0)[1] for pid in pids]
     if any(failed):
@@ -153,7 +153,7 @@ def desks(folder: str, processes: int, commits: int) -> None:
 
 if __name__ == "__main__":
     warm_up()
-    if sys.argv[1] == "desks":
-        desks(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    if sys.argv[1] == "sessions":
+        sessions(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
     else:
         victims(sys.argv[2])

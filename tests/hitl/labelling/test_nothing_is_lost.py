@@ -35,9 +35,9 @@ from hitl.labelling.merge import merge_proposal
 from hitl.prediction.predict import run_segmenter
 from hitl.project.folder import Project
 from hitl.project.reporter import Silent
-from hitl.review.desk import ReviewDesk
-from hitl.review.draft import read_draft
 from hitl.review.errors import DraftConflictError
+from hitl.review.session.draft import read_draft
+from hitl.review.session.project_session import ProjectSession
 from models.registry import RUN_LOADERS
 from tests import ROOT
 from tests.annotations.store_sources import SPACING_UM, new_store
@@ -121,7 +121,7 @@ class World:
         view = self.project.store().stack("s")
         return np.asarray(view.labels[...]), np.asarray(view.verified[...])
 
-    def at_desk(self, more: int = 0) -> Labels:
+    def at_hand(self, more: int = 0) -> Labels:
         """Labels of the store with those of the draft, and `more` voxels."""
         labels = self.labels
         for _ in range(self.pending + more):
@@ -141,7 +141,7 @@ class World:
             case "propose":
                 run = f"run-{self.proposals % 2:04d}"
                 return {"run": run}, self.proposed(run)
-        after = self.labels if action == "draft" else self.at_desk(1)
+        after = self.labels if action == "draft" else self.at_hand(1)
         return {"object": OF_DESK}, after
 
     def proposed(self, run: str) -> Labels:
@@ -188,14 +188,14 @@ class World:
         if action == "commit":
             # It was saved before the commit began.
             self.pending = 0 if landed else self.pending + 1
-        with ReviewDesk.open(self.project, "s", annotator="ann") as desk:
-            here = desk.session.labels
-            if action == "draft" and (done or np.array_equal(here, self.at_desk(1))):
+        with ProjectSession.open(self.project, "s", annotator="ann") as opened:
+            here = opened.session.labels
+            if action == "draft" and (done or np.array_equal(here, self.at_hand(1))):
                 self.pending += 1
-            assert np.array_equal(here, self.at_desk())
-            assert bool(desk.session.changes()) == bool(self.pending)
-        assert desk.draft_file.exists() == bool(self.pending)
-        leftovers = [p.name for p in desk.draft_file.parent.iterdir() if p.name[0] == "."]
+            assert np.array_equal(here, self.at_hand())
+            assert bool(opened.session.changes()) == bool(self.pending)
+        assert opened.draft_file.exists() == bool(self.pending)
+        leftovers = [p.name for p in opened.draft_file.parent.iterdir() if p.name[0] == "."]
         assert leftovers == []
         self.labels = before
 
@@ -275,7 +275,7 @@ def test_rounds_of_many_processes_all_land_in_order(tmp_path: Path) -> None:
 def test_many_people_at_one_stack_all_land(tmp_path: Path) -> None:
     project = make_project(tmp_path / "project")
     before = stored(project)
-    run_worker("tests.hitl.labelling.kill_worker", "desks", project.folder, PEOPLE)
+    run_worker("tests.hitl.labelling.kill_worker", "sessions", project.folder, PEOPLE)
     store = project.store()
     rounds = store.rounds()
     assert [entry.round for entry in rounds] == list(range(PEOPLE * COMMITS + 1))
@@ -314,8 +314,8 @@ def test_a_draft_meets_a_file_of_somebody_else(tmp_path: Path) -> None:
     start = stored(project)
     file = corrected(project, tmp_path / "bob", grown(start, OF_TOOL))
     with (
-        ReviewDesk.open(project, "s", annotator="ann") as ann,
-        ReviewDesk.open(project, "s", annotator="cleo") as cleo,
+        ProjectSession.open(project, "s", annotator="ann") as ann,
+        ProjectSession.open(project, "s", annotator="cleo") as cleo,
     ):
         ann.session.paint(grown(ann.session.labels, OF_DESK))
         cleo.session.paint(grown(grown(cleo.session.labels, OF_TOOL), OF_TOOL))

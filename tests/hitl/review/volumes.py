@@ -13,8 +13,8 @@ from annotations.rounds import ModelRef, RoundInfo
 from hitl.project.config import ProjectConfig
 from hitl.project.folder import Project
 from hitl.queue.entries import Entry
-from hitl.review.activity import ActivityClock
-from hitl.review.session import ReviewSession
+from hitl.review.session.review_session import ReviewSession
+from hitl.review.session.work_timer import WorkTimer
 from tests.annotations.store_sources import ArraySource
 
 SPACING = (3.0, 1.0, 1.0)
@@ -64,7 +64,7 @@ def session(clock: Clock | None = None) -> ReviewSession:
         objects,
         SPACING,
         chunks=(4, 16, 16),
-        clock=ActivityClock(now=clock or Clock()),
+        clock=WorkTimer(now=clock or Clock()),
     )
 
 

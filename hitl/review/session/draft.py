@@ -1,0 +1,272 @@
+"""A session on disk while it lasts: one file, replaced whole, without pickles."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import uuid
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from annotations.objects import Status
+from hitl.project.folder import now
+from hitl.review.errors import DraftError
+from hitl.review.session.changed_chunks import ChunkData, ChunkIndex
+from hitl.review.session.draft_merge import Planes, Renumbering, check_rows, merge_chunks
+from hitl.review.session.review_session import ReviewSession
+from hitl.review.session.undo import box_shape, unpack
+
+DRAFT_FORMAT = 1
+"""Version of the file."""
+
+_HEADER = "draft.json"
+_WHEN = ("before", "after")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DraftHeader:
+    """What a draft says of itself.
+
+    Parameters
+    ----------
+    id : str
+        Goes into the round that the draft becomes, so that it is not taken up twice.
+    stack, annotator : str
+    base : str
+        Snapshot of the store that the session began with.
+    shape : tuple of int
+        (Z, Y, X).
+    saved_at : str
+        UTC.
+    seconds : float
+        Of hand work.
+    row : int
+        Of the queue.
+    highest_id : int
+    verdicts, counts : mapping
+        As in the session; verdicts by name of `Status`.
+    handled : tuple of int
+    rounds : mapping of str to int
+        By id of each object of the base that the session is about: the round that last
+        changed it.
+    base_highest_id : int
+        Ids above it are the session's own.
+    chunks : tuple of str
+        Positions of the chunks in the draft, ``"z.y.x"``.
+    """
+
+    id: str
+    stack: str
+    annotator: str
+    base: str
+    shape: tuple[int, ...]
+    saved_at: str
+    seconds: float
+    row: int
+    highest_id: int
+    verdicts: Mapping[str, str] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
+    handled: tuple[int, ...] = ()
+    rounds: Mapping[str, int] = field(default_factory=dict)
+    base_highest_id: int = 0
+    chunks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A draft in memory: its header, and its chunks before and after."""
+
+    header: DraftHeader
+    chunks: Mapping[ChunkIndex, tuple[ChunkData, ChunkData]]
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return f"draft of {self.header.annotator!r} for stack {self.header.stack!r}"
+
+    def apply(self, session: ReviewSession) -> None:
+        """Bring a session that has just begun to where the draft was saved.
+
+        The session may begin with what somebody else has committed since; what both changed
+        is kept, as long as it is not the same voxel or object.
+
+        Raises
+        ------
+        DraftConflictError
+            The same voxel or object was changed.
+        DraftError
+            Another stack's draft, or a chunk that is not of its size.
+        """
+        header = self.header
+        if header.shape != session.labels.shape:
+            raise DraftError(
+                f"{self.name}: expected one of shape {session.labels.shape} (Z, Y, X), got "
+                f"{header.shape}; move it away to start afresh"
+            )
+        check_rows({int(i): r for i, r in header.rounds.items()}, session.objects, self.name)
+        new = Renumbering(
+            header.base_highest_id, max(session.highest_id - header.base_highest_id, 0)
+        )
+        base = {i: self._unpacked(session, i, pair[0]) for i, pair in self.chunks.items()}
+        mine = {}
+        for index, (_, after) in self.chunks.items():
+            labels, verified = self._unpacked(session, index, after)
+            mine[index] = new.labels(labels), verified
+        boxes = {index: session.chunks.box(index) for index in self.chunks}
+        theirs = {i: (session.labels[box], session.verified[box]) for i, box in boxes.items()}
+        session.restore(
+            list(merge_chunks(base, mine, theirs, self.name)),
+            verdicts={new.id(int(i)): Status[name] for i, name in header.verdicts.items()},
+            counts=header.counts,  # type: ignore[arg-type]
+            handled=map(new.id, header.handled),
+            highest_id=new.id(header.highest_id),
+        )
+        session.worklist.go(header.row)
+
+    def _unpacked(self, session: ReviewSession, index: ChunkIndex, data: ChunkData) -> Planes:
+        shape = box_shape(session.chunks.box(index))
+        try:
+            labels = unpack(data.labels, session.labels.dtype, shape)
+            return labels, unpack(data.verified, session.verified.dtype, shape)
+        except (ValueError, zlib.error) as error:
+            raise DraftError(
+                f"{self.name}: block {index} cannot be read ({error}); move it away to start afresh"
+            ) from error
+
+
+def draft_path(folder: Path, stack: str, annotator: str) -> Path:
+    """Return where a person's draft of a stack lies: ``drafts/<stack>/<annotator>.zip``."""
+    return folder / "drafts" / stack / f"{quote(annotator, safe=' ')}.zip"
+
+
+def new_draft_id() -> str:
+    """Return an id that no other draft has."""
+    return uuid.uuid4().hex
+
+
+def draft_of(session: ReviewSession, *, id: str, stack: str, annotator: str, base: str) -> Draft:
+    """Return a session as a draft; the parameters are those of its header."""
+    rounds = dict(zip(session.objects.id.tolist(), session.objects.round.tolist(), strict=True))
+    touched = session.chunks
+    chunks = {i: (touched.base(i), after) for i, after in touched.changed().items()}
+    header = DraftHeader(
+        id=id,
+        stack=stack,
+        annotator=annotator,
+        base=base,
+        shape=session.labels.shape,
+        saved_at=now(),
+        seconds=session.timer.seconds,
+        row=session.worklist.row,
+        highest_id=session.highest_id,
+        verdicts={str(i): status.name for i, status in session.verdicts.items()},
+        counts={str(kind): count for kind, count in session.changes().items()},
+        handled=tuple(session.handled),
+        rounds={str(i): rounds[i] for i in session.handled if i in rounds},
+        base_highest_id=session.base_highest_id,
+        chunks=tuple(map(dotted, chunks)),
+    )
+    return Draft(header, chunks)
+
+
+def write_draft(path: Path, draft: Draft) -> None:
+    """Write a draft whole or not at all; the one before stays until the new one is on disk.
+
+    Raises
+    ------
+    DraftError
+        The folder cannot be written to.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=_unfinished(path))
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                with zipfile.ZipFile(stream, "w") as archive:
+                    header = {"format": DRAFT_FORMAT, **asdict(draft.header)}
+                    archive.writestr(_HEADER, json.dumps(header))
+                    for index, pair in draft.chunks.items():
+                        for when, data in zip(_WHEN, pair, strict=True):
+                            archive.writestr(f"{when}/{dotted(index)}/labels", data.labels)
+                            archive.writestr(f"{when}/{dotted(index)}/verified", data.verified)
+                stream.flush()
+                os.fsync(stream.fileno())
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise DraftError(
+            f"{path}: the draft cannot be written ({error.strerror}); make room there, and do not "
+            "close the window before it is saved"
+        ) from error
+
+
+def read_draft(path: Path) -> Draft | None:
+    """Return the draft, or None when there is none.
+
+    Raises
+    ------
+    DraftError
+        It is damaged, or of a later version.
+    """
+    if not path.exists():
+        return None
+    try:
+        with zipfile.ZipFile(path) as archive:
+            fields: dict[str, Any] = json.loads(archive.read(_HEADER))
+            version = fields.pop("format", None)
+            if version != DRAFT_FORMAT:
+                raise DraftError(
+                    f"{path}: expected a draft of format {DRAFT_FORMAT}, got {version}; open it "
+                    "with the version of this toolkit that wrote it, or move it away"
+                )
+            fields["shape"] = tuple(fields["shape"])
+            fields["handled"] = tuple(fields["handled"])
+            header = DraftHeader(**fields)
+            chunks = {
+                _index(name): (_read(archive, "before", name), _read(archive, "after", name))
+                for name in header.chunks
+            }
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError) as error:
+        raise DraftError(
+            f"{path}: the draft cannot be read ({error}); it is kept, move it away to start afresh"
+        ) from error
+    return Draft(header, chunks)
+
+
+def sweep_unfinished(path: Path) -> None:
+    """Remove what killed writers left beside a draft; only while nobody else writes there."""
+    if path.parent.is_dir():
+        for leftover in path.parent.iterdir():
+            if leftover.name.startswith(_unfinished(path)):
+                leftover.unlink(missing_ok=True)
+
+
+def dotted(index: ChunkIndex) -> str:
+    """Return a chunk's position as text.
+
+    >>> dotted((0, 1, 2))
+    '0.1.2'
+    """
+    return ".".join(map(str, index))
+
+
+def _index(name: str) -> ChunkIndex:
+    z, y, x = (int(part) for part in name.split("."))
+    return z, y, x
+
+
+def _read(archive: zipfile.ZipFile, when: str, name: str) -> ChunkData:
+    planes = (archive.read(f"{when}/{name}/{plane}") for plane in ("labels", "verified"))
+    return ChunkData(*planes)
+
+
+def _unfinished(path: Path) -> str:
+    return f".{path.name}."

@@ -1,0 +1,67 @@
+"""What the correction window is told of a model's errors on its stack."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hitl.project.folder import Project
+from hitl.queue.evaluated import find_evaluated, read_scored
+from hitl.queue.model_errors import ErrorEntry, in_order, of_stack
+
+
+@dataclass(frozen=True)
+class ModelErrors:
+    """The errors of one model on one stack.
+
+    Parameters
+    ----------
+    model : str
+    evaluation : str
+        Its number.
+    entries : tuple of ErrorEntry
+        The most wrong first.
+    read_only : bool
+        The stack is of split test: nobody corrects hand-made labels towards a model.
+    read_predicted : callable
+        Reads what was scored, of uint32 and shape (Z, Y, X); None where it, or the labels, are no
+        longer the same. Not read before it is asked for: it is as large as the stack.
+    """
+
+    model: str
+    evaluation: str
+    entries: tuple[ErrorEntry, ...]
+    read_only: bool
+    read_predicted: Callable[[], NDArray[np.uint32] | None] = field(repr=False)
+
+
+def model_errors_on(project: Project, stack: str, model: str | None = None) -> ModelErrors:
+    """Return what a model got wrong on a stack, from the newest evaluation that scored it.
+
+    Parameters
+    ----------
+    project : Project
+    stack : str
+    model : str, optional
+        When not given the one in use, else the best in score.
+
+    Raises
+    ------
+    NothingToDoError
+        No evaluation has scored the stack, or not with that model.
+    ProjectError
+        A damaged file.
+    UnknownStackError
+    """
+    info = project.store().stack(stack).info
+    found = find_evaluated(project, (stack,), model, None)
+    entries = in_order(of_stack(info, found.stacks[stack], found))
+
+    def read_predicted() -> NDArray[np.uint32] | None:
+        scored = read_scored(project, found, stack)
+        return None if scored is None else scored[1]
+
+    return ModelErrors(found.model, found.number, entries, info.split == "test", read_predicted)

@@ -1,0 +1,319 @@
+"""A session at a project's stack: where it comes from, its draft, and the round it becomes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import filelock
+import numpy as np
+
+from annotations.stacks import StackView
+from annotations.store import AnnotationStore
+from hitl.project.folder import Project
+from hitl.review.errors import DraftConflictError, DraftError
+from hitl.review.session.commit import Committed, Summary, commit_session, summarise
+from hitl.review.session.draft import (
+    Draft,
+    draft_of,
+    draft_path,
+    new_draft_id,
+    read_draft,
+    sweep_unfinished,
+    write_draft,
+)
+from hitl.review.session.review_session import ReviewSession
+from hitl.review.session.work_timer import IDLE_AFTER_S, WorkTimer
+from hitl.review.session.worklist import WorklistEntry
+
+DRAFT_KEY = "draft"
+"""In a round's config: the id of the draft that it came from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeskOptions:
+    """How a session is kept.
+
+    Parameters
+    ----------
+    idle_after_s : float
+        A longer pause between two actions is no work.
+    clock : callable
+        Returns seconds that never go back.
+    """
+
+    idle_after_s: float = IDLE_AFTER_S
+    clock: Callable[[], float] = time.monotonic
+
+
+class ProjectSession:
+    """One person at one stack of a project; `open` makes it, and leaving it saves the draft.
+
+    Attributes
+    ----------
+    session : ReviewSession
+        A new one after each commit.
+    notice : str
+        What opening found: a draft that was taken up, or one that was committed already.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        stack: str,
+        annotator: str,
+        queue: Sequence[WorklistEntry] | None,
+        options: DeskOptions,
+    ) -> None:
+        self.project = project
+        self.stack = stack
+        self.annotator = annotator
+        self.notice = ""
+        self._queue = queue
+        self._options = options
+        self._path = draft_path(project.folder, stack, annotator)
+        self._lock = filelock.FileLock(self._path.with_suffix(".lock"))
+        self._draft_id = new_draft_id()
+        self._saved: tuple[Any, ...] = ()
+        self.session, self.base = self._load()
+
+    @classmethod
+    def open(
+        cls,
+        project: Project,
+        stack: str,
+        *,
+        annotator: str,
+        queue: Sequence[WorklistEntry] | None = None,
+        options: DeskOptions | None = None,
+    ) -> Self:
+        """Begin a session, or take up the draft of one that was left or killed.
+
+        Parameters
+        ----------
+        project : Project
+        stack : str
+        annotator : str
+            The person; each has a draft of their own.
+        queue : sequence of WorklistEntry, optional
+        options : DeskOptions, optional
+
+        Raises
+        ------
+        UnknownStackError
+        DraftConflictError
+            Somebody else changed voxels or objects of the draft in the store meanwhile; the draft
+            is kept.
+        DraftError
+            The draft cannot be read, or a window of the same person is open at the stack.
+        """
+        opened = cls(project, stack, annotator, queue, options or DeskOptions())
+        opened._acquire()
+        try:
+            opened._take_up_draft()
+        except BaseException:
+            opened._lock.release()
+            raise
+        return opened
+
+    @property
+    def draft_file(self) -> Path:
+        """Where the draft lies when there is one."""
+        return self._path
+
+    def save_draft(self) -> bool:
+        """Write the draft when something has changed since it was written last.
+
+        Returns
+        -------
+        bool
+            Whether it was written.
+
+        Raises
+        ------
+        DraftError
+            The folder cannot be written to.
+        """
+        state = (self.session.revision, self.session.worklist.row, self._draft_id)
+        if self.session.revision == 0 or state == self._saved:
+            return False
+        write_draft(self._path, self._draft())
+        self._saved = state
+        return True
+
+    def discard(self) -> None:
+        """Throw the session's edits and its draft away and begin again from the store."""
+        self._begin_again()
+
+    def summary(self) -> Summary:
+        """Return what a commit would say."""
+        return summarise(self.session)
+
+    def commit(self, message: str = "") -> Committed:
+        """Make a round of the session, remove its draft, and begin a new one.
+
+        Parameters
+        ----------
+        message : str
+            One line for people; says what was done when empty.
+
+        Raises
+        ------
+        ReviewError
+            There is nothing to commit.
+        DraftConflictError
+            Somebody else changed the same voxels or objects meanwhile; nothing is committed, the
+            draft is kept.
+        ConflictError
+            Somebody else is committing right now; nothing is committed, try again.
+        StoreError
+            The store cannot be written; nothing is committed, the draft is kept.
+        """
+        self.save_draft()
+        self._follow()
+        done = commit_session(
+            self.project.store(read_only=False),
+            self.stack,
+            self.session,
+            annotator=self.annotator,
+            message=message,
+            config={DRAFT_KEY: self._draft_id},
+            base=self.base,
+        )
+        worklist = self.session.worklist
+        left = [row for row in range(len(worklist.entries)) if not worklist.is_done(row)]
+        if self._queue is not None:
+            self._queue = [worklist.entries[row] for row in left]
+        self._begin_again()
+        self.session.worklist.go(sum(row < worklist.row for row in left))
+        return done
+
+    def close(self) -> None:
+        """Save the draft and let others have the stack."""
+        try:
+            self.save_draft()
+        finally:
+            self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _draft(self) -> Draft:
+        return draft_of(
+            self.session,
+            id=self._draft_id,
+            stack=self.stack,
+            annotator=self.annotator,
+            base=self.base,
+        )
+
+    def _onto(self, draft: Draft, session: ReviewSession) -> None:
+        try:
+            draft.apply(session)
+        except DraftConflictError as error:
+            raise DraftConflictError(
+                f"{error}. Nothing was overwritten and the draft is kept at {self._path}: move it "
+                "away to work on what is in the store now, or `hitl rollback` that round first"
+            ) from error
+
+    def _follow(self) -> None:
+        """Bring the session onto what others have committed since it began."""
+        if _last_snapshot(self.project.store()) == self.base:
+            return
+        draft = self._draft()
+        session, base = self._load()
+        session.timer = self.session.timer
+        self._onto(draft, session)
+        session.revision = self.session.revision + 1
+        self.session, self.base = session, base
+
+    def _clock(self, seconds: float = 0.0) -> WorkTimer:
+        return WorkTimer(
+            idle_after_s=self._options.idle_after_s, seconds=seconds, now=self._options.clock
+        )
+
+    def _load(self) -> tuple[ReviewSession, str]:
+        store = self.project.store()
+        # The snapshot is asked for before and after: a commit in between would not be the base.
+        base, after = "", _last_snapshot(store)
+        while base != after:
+            base = after
+            view = store.stack(self.stack)
+            session = _read_session(view, self._queue, self._clock())
+            after = _last_snapshot(store)
+        return session, base
+
+    def _begin_again(self) -> None:
+        self._path.unlink(missing_ok=True)
+        self._draft_id = new_draft_id()
+        self._saved = ()
+        self.session, self.base = self._load()
+
+    def _acquire(self) -> None:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(timeout=0)
+        except filelock.Timeout as error:
+            raise DraftError(
+                f"stack {self.stack!r} is open in another window of {self.annotator!r}; close it, "
+                "or say who you are with --annotator"
+            ) from error
+        except OSError as error:
+            raise DraftError(
+                f"{self._path.parent}: drafts cannot be kept there ({error.strerror}); make the "
+                "project's folder writable"
+            ) from error
+        sweep_unfinished(self._path)
+
+    def _take_up_draft(self) -> None:
+        draft = read_draft(self._path)
+        if draft is None:
+            return
+        if any(e.config.get(DRAFT_KEY) == draft.header.id for e in self.project.store().log()):
+            self._path.unlink()
+            self.notice = "the last session was committed; nothing was left to take up"
+            return
+        if draft.header.stack != self.stack:
+            raise DraftError(
+                f"{self._path}: expected a draft of stack {self.stack!r}, got one of "
+                f"{draft.header.stack!r}; move it away to start afresh"
+            )
+        session = self.session
+        session.timer = self._clock(draft.header.seconds)
+        self._onto(draft, session)
+        self._draft_id = draft.header.id
+        session.revision = 1
+        self._saved = (1, session.worklist.row, self._draft_id)
+        self.notice = f"took up the draft of {draft.header.saved_at.replace('T', ' ')[:19]} UTC"
+
+
+def _last_snapshot(store: AnnotationStore) -> str:
+    return store.log()[0].snapshot
+
+
+def _read_session(
+    view: StackView, queue: Sequence[WorklistEntry] | None, clock: WorkTimer
+) -> ReviewSession:
+    depth, height, width = view.labels.chunks
+    return ReviewSession(
+        view.read_channel(),
+        np.require(view.labels[...], np.uint32, ["C", "W"]),
+        np.require(view.verified[...], np.uint8, ["C", "W"]),
+        view.objects,
+        view.info.spacing_um,
+        queue,
+        chunks=(depth, height, width),
+        clock=clock,
+    )

@@ -1,0 +1,1 @@
+"""The correction window: napari and Qt around a session."""
