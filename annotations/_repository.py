@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from annotations._storage import Location
 from annotations.errors import StoreError
 from annotations.rounds import create_metadata
-from annotations.stacks import STACKS, Split, StackInfo
+from annotations.splits import Split
+from annotations.stacks import STACKS, StackInfo
 from annotations.volume import ImageSource
 from labels.hashing import source_sha256
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast, get_args
 
 import numpy as np
 import zarr
@@ -16,10 +16,8 @@ from zarr.codecs import BloscCodec, ZstdCodec
 
 from annotations.errors import StoreError, UnknownStackError
 from annotations.objects import COLUMNS, ObjectTable
+from annotations.splits import Split
 from labels.spacing import Spacing
-
-Split = Literal["train", "val", "test"]
-"""What a stack is for."""
 
 CHUNKS = (16, 128, 128)
 """Chunk of (z, y, x), chosen by `scripts/measure_chunks.py`; see docs/store.md."""

@@ -36,9 +36,9 @@ from annotations.rounds import (
     stack_metadata,
     tag_name,
 )
+from annotations.splits import Split
 from annotations.stacks import (
     STACKS,
-    Split,
     StackInfo,
     check_name,
     check_split,

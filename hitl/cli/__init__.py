@@ -29,8 +29,8 @@ def run(arguments: list[str]) -> int:
         0 done, 1 the user's input or data is wrong, 2 wrong usage, 130 interrupted.
     """
     from annotations.errors import AnnotationError
-    from hitl.cli.app import app
     from hitl.cli.console import Interrupted, print_error
+    from hitl.cli.verbs import app
     from hitl.project.errors import HitlError
     from models.errors import ModelError
 

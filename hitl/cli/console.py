@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 QUIET_SECONDS = 2.0
@@ -47,11 +50,14 @@ class Console:
             self._bar = _Bar()
         self._bar.update(done, total, what)
 
-    def result(self, data: dict[str, Any], text: Any) -> None:
-        """Print the result: `data` as JSON, or `text` (a string or something rich can print)."""
+    def result(self, data: Any, text: Any) -> None:
+        """Print the result: `data` (a mapping or dataclass) as JSON, or `text`.
+
+        `text` is a string or something that rich can print.
+        """
         self._clear()
         if self.as_json:
-            print(json.dumps({**data, "notes": self.notes}, allow_nan=False))
+            print(json.dumps({**plain(data), "notes": self.notes}, allow_nan=False))
         elif isinstance(text, str):
             print(text)
         else:
@@ -121,6 +127,19 @@ def console(as_json: bool) -> Iterator[Console]:
         raise Interrupted from exc
     finally:
         made._clear()
+
+
+def plain(data: Any) -> Any:
+    """Return data as JSON has it: dataclasses as objects, paths and times as text."""
+    if dataclasses.is_dataclass(data) and not isinstance(data, type):
+        return {f.name: plain(getattr(data, f.name)) for f in dataclasses.fields(data)}
+    if isinstance(data, Mapping):
+        return {str(key): plain(value) for key, value in data.items()}
+    if isinstance(data, list | tuple | set | frozenset):
+        return [plain(value) for value in data]
+    if isinstance(data, datetime):
+        return data.isoformat()
+    return str(data) if isinstance(data, Path) else data
 
 
 def print_error(message: str) -> None:

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotations.formats import open_image, read_labels, write_image_tiff, write_labels_tiff
-from annotations.stacks import Split
+from annotations.splits import Split
 from hitl.evaluation.evaluate import Evaluated, evaluate
-from hitl.labelling.add import AddRequest, add_stack, default_name
+from hitl.labelling.add import add_stack, default_name
 from hitl.labelling.bootstrap import bootstrap
+from hitl.labelling.requests import AddRequest, BootstrapRequest
 from hitl.prediction.predict import BOOTSTRAP, predict
 from hitl.project.config import ProjectConfig
 from hitl.project.errors import NothingToDoError
@@ -114,7 +115,7 @@ def run_demo(
             f"{stacks}: no stack has labels to test on; put a labels.tif beside an image.tif"
         )
     reporter.step(f"hitl bootstrap {folder}")
-    bootstrap(project, None, (), False, reporter)
+    bootstrap(project, BootstrapRequest(), reporter)
     runs = []
     for model in ("stardist3d", "unet3d"):
         reporter.step(f"hitl train {folder} {model}")

@@ -6,12 +6,11 @@ import contextlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from annotations.errors import AxesError
 from annotations.formats import LabelSource, check_labels_match, open_image, open_labels
-from annotations.stacks import Split
 from annotations.volume import ImageInfo
+from hitl.labelling.requests import AddRequest
 from hitl.project.errors import HitlError
 from hitl.project.folder import Project
 from hitl.project.reporter import Reporter
@@ -20,38 +19,6 @@ from labels.spacing import Spacing
 
 class ChannelError(HitlError):
     """A channel that the image does not have, or none named where there are several."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class AddRequest:
-    """What `hitl add` was asked for.
-
-    Parameters
-    ----------
-    image : Path
-    name : str, optional
-        The file's name without its suffix when not given.
-    split : {'train', 'val', 'test'}
-    labels : Path, optional
-        Label image made by a person.
-    spacing_um : (float, float, float), optional
-        Voxel size (z, y, x) in µm where the file has none.
-    axes : str, optional
-        Axes of the file where it does not say.
-    channel : str, optional
-        Name or number of the channel to segment.
-    group : str, optional
-        Stacks of one group are averaged before the groups are.
-    """
-
-    image: Path
-    name: str | None = None
-    split: Split = "train"
-    labels: Path | None = None
-    spacing_um: Spacing | None = None
-    axes: str | None = None
-    channel: str | None = None
-    group: str | None = None
 
 
 @dataclass(frozen=True)
@@ -76,24 +43,6 @@ class Added:
     spacing_um: Spacing
     objects: int
     twins: tuple[str, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return what `--json` prints."""
-        return {
-            "stack": self.name,
-            "split": self.split,
-            "shape_czyx": list(self.shape),
-            "spacing_um": list(self.spacing_um),
-            "objects": self.objects,
-            "shares_voxels_with": list(self.twins),
-        }
-
-    def sentence(self) -> str:
-        """Return what is printed for people."""
-        size = " × ".join(str(n) for n in self.shape[1:])
-        labels = f", {self.objects} labelled objects" if self.objects else ""
-        step = " × ".join(f"{s:g}" for s in self.spacing_um)
-        return f"added {self.name} ({self.split}): {size} voxels of {step} µm{labels}"
 
 
 def add_stack(project: Project, request: AddRequest, reporter: Reporter) -> Added:

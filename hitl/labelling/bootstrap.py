@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,8 +11,8 @@ from annotations.rounds import ModelRef, RoundInfo
 from annotations.stacks import StackInfo
 from annotations.store import AnnotationStore
 from hitl import postprocess, preprocess
-from hitl.cli.tables import plain_table
 from hitl.labelling.merge import merge_proposal
+from hitl.labelling.requests import BootstrapRequest
 from hitl.project.config import ProjectConfig, segmenter_options
 from hitl.project.errors import NothingToDoError
 from hitl.project.folder import Project
@@ -47,37 +46,15 @@ class Bootstrapped:
     segmenter: str
     stacks: tuple[StackResult, ...]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return what `--json` prints."""
-        return asdict(self)
 
-    def table(self) -> Any:
-        """Return what is printed for people."""
-        return plain_table(
-            ("stack", "objects", "seconds"),
-            [(r.stack, str(r.objects), f"{r.seconds:.1f}") for r in self.stacks],
-            title=f"round {self.round}, bootstrapped with {self.segmenter}",
-        )
-
-
-def bootstrap(
-    project: Project,
-    name: str | None,
-    stacks: tuple[str, ...],
-    replace: bool,
-    reporter: Reporter,
-) -> Bootstrapped:
+def bootstrap(project: Project, request: BootstrapRequest, reporter: Reporter) -> Bootstrapped:
     """Segment the stacks that have no labels yet, and commit the result as one round.
 
     Parameters
     ----------
     project : Project
-    name : str, optional
-        Segmenter; the config's when not given.
-    stacks : tuple of str
-        Only these; all of split train and val when empty.
-    replace : bool
-        Also stacks that have labels, of which those that a person verified are kept.
+    request : BootstrapRequest
+        Of stacks that have labels, those that a person verified are kept.
     reporter : Reporter
 
     Raises
@@ -88,8 +65,10 @@ def bootstrap(
         The segmenter's weights or the image are not to be had.
     """
     store = project.store()
-    chosen = _choose_stacks(store, stacks, replace, reporter)
-    segmenter = make_segmenter(project.config, name or project.config.bootstrap.segmenter, reporter)
+    chosen = _choose_stacks(store, request.stacks, request.replace, reporter)
+    segmenter = make_segmenter(
+        project.config, request.segmenter or project.config.bootstrap.segmenter, reporter
+    )
     results, proposals = [], {}
     for info in chosen:
         started = time.monotonic()

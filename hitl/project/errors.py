@@ -5,6 +5,10 @@ class HitlError(Exception):
     """Base of everything that `hitl` raises on purpose."""
 
 
+class UsageError(HitlError):
+    """Options that do not go together; exit code 2."""
+
+
 class ConfigError(HitlError):
     """A configuration that is missing, unreadable or holds an unknown or invalid key."""
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-import inspect
 import types
 import typing
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from hitl.cli.tables import plain_table
+from hitl.project.docstrings import parameter_descriptions
 from models.registry import SEGMENTERS, TRAINERS, resolve
 
 NEEDS = {
@@ -117,20 +117,6 @@ def list_options(name: str) -> Options:
             for item in dataclasses.fields(cls)
         ),
     )
-
-
-def parameter_descriptions(docstring: str) -> dict[str, str]:
-    """Return what a numpydoc "Parameters" section says of each parameter, as one line each."""
-    lines = inspect.cleandoc(docstring).partition("Parameters\n----------\n")[2].splitlines()
-    found: dict[str, str] = {}
-    names: list[str] = []
-    for line in lines:
-        if line and not line.startswith(" "):
-            names = [name.strip() for name in line.partition(" : ")[0].split(",")]
-            found |= dict.fromkeys(names, "")
-        else:
-            found |= {name: f"{found[name]} {line.strip()}".strip() for name in names}
-    return found
 
 
 def missing_packages(modules: tuple[str, ...]) -> str:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from annotations.objects import Status
-from annotations.rounds import LogEntry
-from hitl.cli.tables import plain_table
 from hitl.project.folder import Project
 from hitl.training.promote import model_in_use
 
@@ -51,95 +49,6 @@ class Overview:
     in_use: str | None
     next: str
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return what `--json` prints."""
-        return asdict(self)
-
-    def table(self) -> Any:
-        """Return what is printed for people."""
-        from rich.console import Group
-
-        round_ = "no round yet" if self.last_round is None else f"last round: {self.last_round}"
-        statuses = [status.name.lower() for status in Status]
-        parts: list[Any] = [
-            plain_table(
-                ("stack", "split", "voxels z, y, x", "µm z, y, x", *statuses, "verified"),
-                [
-                    (
-                        state.name,
-                        state.split,
-                        "×".join(map(str, state.shape_czyx[1:])),
-                        "×".join(f"{s:g}" for s in state.spacing_um),
-                        *(str(state.objects[status]) for status in statuses),
-                        f"{state.verified_share:.0%}",
-                    )
-                    for state in self.stacks
-                ],
-                title=f"{self.project}: {round_}",
-                right=(*statuses, "verified"),
-            )
-        ]
-        if self.runs:
-            rows = [
-                (
-                    f"{run.run} (in use)" if run.run == self.in_use else run.run,
-                    run.made,
-                    str(run.round),
-                    ", ".join(f"{k} {v:.3f}" for k, v in run.validation.items()),
-                )
-                for run in self.runs
-            ]
-            parts.append(plain_table(("run", "made", "labels of round", "validation"), rows))
-        if self.scores:
-            scored = [
-                (model, f"{score.get('score') or 0:.3f}", f"{score.get('f1') or 0:.3f}")
-                for model, score in self.scores.items()
-            ]
-            parts.append(f"last evaluation: {self.evaluation}")
-            parts.append(plain_table(("model", "score", "F1"), scored))
-        if self.unfinished_runs:
-            parts.append(f"did not finish: {', '.join(self.unfinished_runs)}")
-        parts.append(f"next: {self.next}")
-        return Group(*parts)
-
-
-@dataclass(frozen=True)
-class History:
-    """Every commit, newest first."""
-
-    entries: tuple[LogEntry, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return what `--json` prints."""
-        return {
-            "log": [
-                {
-                    **asdict(entry),
-                    "when": entry.when.isoformat(),
-                    "config": dict(entry.config),
-                    "counts": {stack: asdict(count) for stack, count in entry.counts.items()},
-                }
-                for entry in self.entries
-            ]
-        }
-
-    def table(self) -> Any:
-        """Return what is printed for people."""
-        return plain_table(
-            ("round", "when (UTC)", "what", "by", "objects"),
-            [
-                (
-                    "" if entry.round is None else str(entry.round),
-                    f"{entry.when:%Y-%m-%d %H:%M:%S}",
-                    entry.message,
-                    _author(entry),
-                    _counts(entry),
-                )
-                for entry in self.entries
-            ],
-            right=("round",),
-        )
-
 
 def status(project: Project) -> Overview:
     """Return what the project holds."""
@@ -177,11 +86,6 @@ def status(project: Project) -> Overview:
         in_use,
         _next_step(str(project.folder), states, runs, scores, in_use),
     )
-
-
-def log(project: Project) -> History:
-    """Return every commit of the project's store, newest first."""
-    return History(tuple(project.store().log()))
 
 
 def _run_state(card: dict[str, Any]) -> RunState:
@@ -233,14 +137,3 @@ def _next_step(
         )
         return f"correct what matters most: hitl queue {folder}{promote}"
     return f"the next round: hitl propose {folder}, then hitl queue {folder}"
-
-
-def _author(entry: LogEntry) -> str:
-    if entry.model is not None and entry.model.weights_sha256:
-        return f"{entry.author} (weights {entry.model.weights_sha256[:12]})"
-    return entry.author or ""
-
-
-def _counts(entry: LogEntry) -> str:
-    total = asdict(entry.total)
-    return ", ".join(f"{number} {what}" for what, number in total.items() if number)

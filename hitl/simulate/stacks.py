@@ -15,10 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotations.formats import open_image, write_image_tiff, write_labels_tiff
-from hitl.labelling.add import AddRequest, add_stack, channel_index, open_label_file
+from hitl.labelling.add import add_stack, channel_index, open_label_file
+from hitl.labelling.requests import AddRequest
+from hitl.project.docstrings import parameter_descriptions
 from hitl.project.errors import ConfigError, LeakageError, NothingToDoError, ProjectError
 from hitl.project.folder import Project, write_json
-from hitl.project.models import Options, parameter_descriptions, type_name
+from hitl.project.models import Options, type_name
 from hitl.project.reporter import Reporter
 from hitl.project.schema import options_model, validate
 from labels.spacing import Spacing

@@ -27,7 +27,7 @@ from annotations.formats.rois import read_rois, write_rois
 from annotations.objects import Status
 from annotations.rounds import RoundInfo
 from annotations.store import AnnotationStore
-from hitl.labelling.add import AddRequest, add_stack
+from hitl.labelling.add import add_stack
 from hitl.labelling.exchange import (
     ExchangeError,
     Exported,
@@ -38,6 +38,7 @@ from hitl.labelling.exchange import (
     import_labels,
 )
 from hitl.labelling.exchange.sidecar import Sidecar, sidecar_path
+from hitl.labelling.requests import AddRequest, BootstrapRequest
 from hitl.postprocess import from_semantic_coding, to_semantic_coding
 from hitl.project.config import ProjectConfig, parse_config
 from hitl.project.folder import Project
@@ -69,7 +70,7 @@ def new_project(folder: Path, image: NDArray[Any], spacing_um: tuple[float, ...]
     write_image_tiff(folder / "cells.tif", image, spacing_um)
     project = Project.create(folder / "project", ProjectConfig())
     add_stack(project, AddRequest(image=folder / "cells.tif"), Silent())
-    bootstrap(project, "classical", (), False, Silent())
+    bootstrap(project, BootstrapRequest(segmenter="classical"), Silent())
     return project
 
 

@@ -11,8 +11,9 @@ import pytest
 from annotations.formats import write_image_tiff, write_labels_tiff
 from annotations.objects import Status
 from annotations.rounds import RoundInfo
-from hitl.labelling.add import AddRequest, add_stack
+from hitl.labelling.add import add_stack
 from hitl.labelling.bootstrap import bootstrap
+from hitl.labelling.requests import AddRequest, BootstrapRequest
 from hitl.project.config import parse_config
 from hitl.project.errors import LeakageError, NothingToDoError
 from hitl.project.folder import Project
@@ -60,7 +61,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 @pytest.fixture(scope="module")
 def bootstrapped(project: Project) -> Project:
-    bootstrap(project, None, ("open",), False, Silent())
+    bootstrap(project, BootstrapRequest(stacks=("open",)), Silent())
     return project
 
 

@@ -12,6 +12,7 @@ from annotations.formats import write_labels_tiff
 from hitl.cli import run
 from hitl.evaluation.evaluate import evaluate
 from hitl.labelling.bootstrap import bootstrap
+from hitl.labelling.requests import BootstrapRequest
 from hitl.project.folder import Project
 from hitl.project.reporter import Silent
 from tests.hitl.fake_model import Bench, make_bench, scene
@@ -26,7 +27,7 @@ def full_project(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     project = bench.project
     bench.add("learn", "train", labelled=False)
     bench.add("tested", "test", labelled=True, seed=1)
-    bootstrap(project, None, (), False, Silent())
+    bootstrap(project, BootstrapRequest(), Silent())
     _trained(bench, "fake-0001", 0, missing="small", spurious=3)
     image, truth = scene(0)
     for number, (name, minutes) in enumerate(((HOSTILE, 12.5), ("bela", 7.0)), start=1):

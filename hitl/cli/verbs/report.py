@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from hitl.cli.app import JsonOption, ProjectArgument, app
+from hitl.cli.app import app
 from hitl.cli.console import console
+from hitl.cli.options import JsonOption, ProjectArgument
 
 
 @app.command(rich_help_panel="Project")

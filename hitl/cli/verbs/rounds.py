@@ -8,8 +8,9 @@ from typing import Annotated, Literal, cast
 
 import typer
 
-from hitl.cli.app import AxesOption, JsonOption, ProjectArgument, StackOption, app
+from hitl.cli.app import app
 from hitl.cli.console import console
+from hitl.cli.options import AxesOption, JsonOption, ProjectArgument, StackOption
 from hitl.project.errors import NothingToDoError, ProjectError
 
 PANEL = "Correction rounds"

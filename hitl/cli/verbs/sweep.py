@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from hitl.cli.app import JsonOption, ProjectArgument, StackOption, app
+from hitl.cli.app import app
 from hitl.cli.console import console
+from hitl.cli.options import JsonOption, ProjectArgument, StackOption
 
 
 @app.command(rich_help_panel="Models")

@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from hitl.cli.app import AxesOption, JsonOption, SpacingOption, StackOption, app
+from hitl.cli.app import app
 from hitl.cli.console import console
+from hitl.cli.options import AxesOption, JsonOption, SpacingOption, StackOption
 
 PANEL = "Models"
 FILE_OPTIONS = "Plain files, without a project"

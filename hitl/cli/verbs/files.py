@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from hitl.cli.app import AxesOption, JsonOption, SpacingOption, app
+from hitl.cli.app import app
 from hitl.cli.console import console
+from hitl.cli.options import AxesOption, JsonOption, SpacingOption
 from hitl.cli.score_options import (
     AllOption,
     BorderOption,

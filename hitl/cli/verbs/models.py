@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from hitl.cli.app import JsonOption, ProjectArgument, StackOption, app
+from hitl.cli.app import app
 from hitl.cli.console import console
+from hitl.cli.options import JsonOption, ProjectArgument, StackOption
 from hitl.cli.score_options import (
     AllOption,
     BorderOption,

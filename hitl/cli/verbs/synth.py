@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from hitl.cli.app import AxesOption, JsonOption, app
+from hitl.cli.app import app
 from hitl.cli.console import console
-from hitl.cli.file_verbs import PANEL
+from hitl.cli.options import AxesOption, JsonOption
+from hitl.cli.verbs.files import PANEL
 
 
 @app.command(rich_help_panel=PANEL)

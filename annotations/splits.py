@@ -1,0 +1,6 @@
+"""What a stack is for."""
+
+from typing import Literal
+
+Split = Literal["train", "val", "test"]
+"""A stack of split test never reaches training."""

@@ -1,0 +1,1 @@
+"""What is printed of results: tables and sentences for people."""

@@ -1,0 +1,85 @@
+"""What is printed of a project: what it holds, and its history."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from annotations.objects import Status
+from annotations.rounds import LogEntry
+from hitl.cli.tables import plain_table
+from hitl.project.status import Overview
+
+
+def overview(found: Overview) -> tuple[Overview, Any]:
+    """Tell of stacks, runs, scores, and what comes next."""
+    from rich.console import Group
+
+    round_ = "no round yet" if found.last_round is None else f"last round: {found.last_round}"
+    statuses = [status.name.lower() for status in Status]
+    parts: list[Any] = [
+        plain_table(
+            ("stack", "split", "voxels z, y, x", "µm z, y, x", *statuses, "verified"),
+            [
+                (
+                    state.name,
+                    state.split,
+                    "×".join(map(str, state.shape_czyx[1:])),
+                    "×".join(f"{s:g}" for s in state.spacing_um),
+                    *(str(state.objects[status]) for status in statuses),
+                    f"{state.verified_share:.0%}",
+                )
+                for state in found.stacks
+            ],
+            title=f"{found.project}: {round_}",
+            right=(*statuses, "verified"),
+        )
+    ]
+    if found.runs:
+        rows = [
+            (
+                f"{run.run} (in use)" if run.run == found.in_use else run.run,
+                run.made,
+                str(run.round),
+                ", ".join(f"{k} {v:.3f}" for k, v in run.validation.items()),
+            )
+            for run in found.runs
+        ]
+        parts.append(plain_table(("run", "made", "labels of round", "validation"), rows))
+    if found.scores:
+        scored = [
+            (model, f"{score.get('score') or 0:.3f}", f"{score.get('f1') or 0:.3f}")
+            for model, score in found.scores.items()
+        ]
+        parts.append(f"last evaluation: {found.evaluation}")
+        parts.append(plain_table(("model", "score", "F1"), scored))
+    if found.unfinished_runs:
+        parts.append(f"did not finish: {', '.join(found.unfinished_runs)}")
+    parts.append(f"next: {found.next}")
+    return found, Group(*parts)
+
+
+def history(entries: Sequence[LogEntry]) -> tuple[dict[str, Any], Any]:
+    """List every commit, newest first."""
+    table = plain_table(
+        ("round", "when (UTC)", "what", "by", "objects"),
+        [
+            (
+                "" if entry.round is None else str(entry.round),
+                f"{entry.when:%Y-%m-%d %H:%M:%S}",
+                entry.message,
+                _author(entry),
+                ", ".join(f"{n} {what}" for what, n in asdict(entry.total).items() if n),
+            )
+            for entry in entries
+        ],
+        right=("round",),
+    )
+    return {"log": entries}, table
+
+
+def _author(entry: LogEntry) -> str:
+    if entry.model is not None and entry.model.weights_sha256:
+        return f"{entry.author} (weights {entry.model.weights_sha256[:12]})"
+    return entry.author or ""

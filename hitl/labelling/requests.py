@@ -1,0 +1,60 @@
+"""What the verbs of labelling are asked for; the command line's options follow from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from annotations.splits import Split
+from hitl.project.options import Axes, Channel, Flag, ImageFile, Stacks, VoxelSize
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddRequest:
+    """What `hitl add` is asked for.
+
+    Parameters
+    ----------
+    image : Path
+    name : str, optional
+        Name of the stack; the file's name if not given.
+    split : {"train", "val", "test"}
+        A stack of split test never reaches training.
+    labels : Path, optional
+        Hand-made label image: verified everywhere.
+    spacing_um : (float, float, float), optional
+        Voxel size (z, y, x) in µm where the file has none.
+    axes : str, optional
+    channel : str, optional
+    group : str, optional
+        Scores are given per group (a channel, say), then averaged.
+    """
+
+    image: ImageFile
+    name: str | None = None
+    split: Split = "train"
+    labels: Annotated[Path | None, Flag(metavar="FILE")] = None
+    spacing_um: VoxelSize = None
+    axes: Axes = None
+    channel: Channel = None
+    group: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BootstrapRequest:
+    """What `hitl bootstrap` is asked for.
+
+    Parameters
+    ----------
+    segmenter : str, optional
+        `hitl models` lists the names.
+    stacks : tuple of str
+        Only these; all of split train and val when empty.
+    replace : bool
+        Also where there are unverified labels already.
+    """
+
+    segmenter: Annotated[str | None, Flag(metavar="NAME")] = None
+    stacks: Stacks = ()
+    replace: bool = False

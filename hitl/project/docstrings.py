@@ -1,0 +1,19 @@
+"""What docstrings say of parameters, for the help of options."""
+
+from __future__ import annotations
+
+import inspect
+
+
+def parameter_descriptions(docstring: str) -> dict[str, str]:
+    """Return what a numpydoc "Parameters" section says of each parameter, as one line each."""
+    lines = inspect.cleandoc(docstring).partition("Parameters\n----------\n")[2].splitlines()
+    found: dict[str, str] = {}
+    names: list[str] = []
+    for line in lines:
+        if line and not line.startswith(" "):
+            names = [name.strip() for name in line.partition(" : ")[0].split(",")]
+            found |= dict.fromkeys(names, "")
+        else:
+            found |= {name: f"{found[name]} {line.strip()}".strip() for name in names}
+    return found
