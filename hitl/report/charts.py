@@ -7,20 +7,19 @@ script: printed, or read without one, the charts are the same.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
-from hitl.report.axes import PlotBox, Span, log_ticks, named, span_of, ticks
+from hitl.report.plot import COLOURS, WIDTH, Plot, Span, log_ticks, named, span_of, ticks
 
-WIDTH = 560
 LINE = 17
+ROW = 26
 ROW_NAMES = 150
 """Room for the names of rows."""
-COLOURS = 6
-"""Colours c0, c1, … of the style sheet; further series repeat them with other dashes."""
-_DASHES = ("", "6 3", "2 3")
+NAMES = 132
+"""Room for the names of lines."""
 
 
 @dataclass(frozen=True)
@@ -102,24 +101,19 @@ def line_chart(
     marks = [mark for one in series for mark in one.marks]
     xs = span_of([mark.x for mark in marks], zero=True)
     ys = y_range or span_of([mark.y for mark in marks], zero=False)
-    box = PlotBox(64, 14, WIDTH - 196, height - 62, xs, ys)
-    parts = [box.axes(x_label, y_label, ticks(*xs, whole=whole_x), ticks(*ys))]
+    plot = Plot(64, 14, WIDTH - NAMES, height - 48, xs, ys)
+    plot.axes(x_label, y_label, named(ticks(*xs, whole=whole_x)), named(ticks(*ys)))
     labels = []
     for level in references:
-        y = box.y(level.value)
-        parts.append(
-            f'<line class="reference" x1="{box.left}" x2="{box.right}" y1="{y:.1f}" y2="{y:.1f}"'
-            f"{_tip(level.tip or level.name)}/>"
-        )
+        y = plot.y(level.value)
+        plot.line("reference", (plot.left, y), (plot.right, y), level.tip or level.name)
         labels.append((y, level.name, "reference"))
     for number, one in enumerate(series):
-        if not one.marks:
-            continue
-        parts.append(_line(box, one, number))
-        last = one.marks[-1]
-        labels.append((box.y(last.y), one.name, f"c{one.colour % COLOURS}"))
-    parts += _end_labels(labels, box)
-    return _svg(parts, WIDTH, height, title)
+        if one.marks:
+            _draw_series(plot, one, number)
+            labels.append((plot.y(one.marks[-1].y), one.name, f"c{one.colour % COLOURS}"))
+    plot.end_labels(labels)
+    return plot.svg(title)
 
 
 def dot_chart(
@@ -142,23 +136,24 @@ def dot_chart(
     x_range : (float, float)
     """
     top = 8 + LINE * len(references)
-    height = top + 26 * len(rows) + 46
-    box = PlotBox(
-        ROW_NAMES, top, WIDTH - ROW_NAMES - 64, height - 46 - top, x_range, (0.0, float(len(rows)))
-    )
-    parts = [box.axes(x_label, "", ticks(*x_range), [])]
+    plot = Plot(ROW_NAMES, top, WIDTH - 64, top + ROW * len(rows), x_range, (0.0, 1.0))
+    plot.axes(x_label, "", named(ticks(*x_range)), [])
     for number, level in enumerate(references):
-        x, y = box.x(level.value), 12 + LINE * number
-        side = "end" if x > box.left + 0.6 * (box.right - box.left) else "start"
-        shift = -5 if side == "end" else 5
-        parts.append(
-            f'<line class="reference" x1="{x:.1f}" x2="{x:.1f}" y1="{y - 9}" y2="{box.bottom}"'
-            f'{_tip(level.tip or level.name)}/><text class="reference" x="{x + shift:.1f}" '
-            f'y="{y}" text-anchor="{side}">{escape(level.name)}</text>'
-        )
+        x, y = plot.x(level.value), 12 + LINE * number
+        left_of = x > plot.left + 0.6 * (plot.right - plot.left)
+        plot.line("reference", (x, y - 9), (x, plot.bottom), level.tip or level.name)
+        anchor, shift = ("end", -5) if left_of else ("start", 5)
+        plot.text("reference", x + shift, y, level.name, anchor)
     for number, (name, mark) in enumerate(rows):
-        parts.append(_dot_row(box, name, mark, number, top + 26 * number + 15))
-    return _svg(parts, WIDTH, height, title)
+        y, x = top + ROW * number + 15, plot.x(mark.y)
+        _draw_row_name(plot, name, y + 4)
+        plot.line("grid", (plot.left, y), (plot.right, y))
+        if mark.low is not None and mark.high is not None:
+            ends = (plot.x(mark.low), y), (plot.x(mark.high), y)
+            plot.line(f"whisker c{number % COLOURS}", *ends)
+        plot.dot(x, y, number, number, mark.tip)
+        plot.text("value", plot.right + 12, y + 4, f"{mark.y:.3f}")
+    return plot.svg(title)
 
 
 def stacked_bars(
@@ -174,31 +169,25 @@ def stacked_bars(
         Also the parts' style classes, as ``k-<kind>``.
     title, x_label : str
     """
-    height = 26 * len(rows) + 82
     most = max((sum(values) for _, values in rows), default=1.0) or 1.0
-    xs = (0.0, most)
-    box = PlotBox(ROW_NAMES, 36, WIDTH - ROW_NAMES - 24, 26 * len(rows), xs, (0.0, 1.0))
-    parts = [_legend(kinds), box.axes(x_label, "", ticks(*xs, whole=True), [])]
+    plot = Plot(ROW_NAMES, 36, WIDTH - 24, 36 + ROW * len(rows), (0.0, most), (0.0, 1.0))
+    _draw_legend(plot, kinds)
+    plot.axes(x_label, "", named(ticks(0.0, most, whole=True)), [])
     for number, (name, values) in enumerate(rows):
-        y = 36 + 26 * number
-        parts.append(_row_name(name, y + 17))
+        y = 36 + ROW * number
+        _draw_row_name(plot, name, y + 17)
         start = 0.0
         for kind, value in zip(kinds, values, strict=True):
             if value <= 0:
                 continue
-            x, end = box.x(start), box.x(start + value)
-            text = f"{name}: {value:g} {kind} ({value / sum(values):.0%})"
-            parts.append(
-                f'<rect class="k-{_class(kind)}" x="{x:.1f}" y="{y + 3}" width="{end - x:.1f}" '
-                f'height="20"{_tip(text)}/>'
-            )
+            x, end = plot.x(start), plot.x(start + value)
+            tip = f"{name}: {value:g} {kind} ({value / sum(values):.0%})"
+            plot.draw("rect", f"k-{kind}", tip=tip, x=x, y=y + 3, width=end - x, height=20)
             if end - x > 9 * len(f"{value:g}") + 6:
-                parts.append(
-                    f'<text class="inside k-{_class(kind)}-text" x="{(x + end) / 2:.1f}" '
-                    f'y="{y + 17}" text-anchor="middle">{value:g}</text>'
-                )
+                style = f"inside k-{kind}-text"
+                plot.text(style, (x + end) / 2, y + 17, f"{value:g}", "middle")
             start += value
-    return _svg(parts, WIDTH, height, title)
+    return plot.svg(title)
 
 
 def histogram(
@@ -223,151 +212,46 @@ def histogram(
     """
     logs = [math.log10(edge) for edge in edges]
     most = max((max(counts, default=0) for _, counts, _ in series), default=1) or 1
-    box = PlotBox(64, 14, WIDTH - 196, height - 62, (logs[0], logs[-1]), (0.0, float(most)))
+    plot = Plot(64, 14, WIDTH - NAMES, height - 48, (logs[0], logs[-1]), (0.0, float(most)))
     marks = [(math.log10(v), f"{v:g}") for v in log_ticks(edges[0], edges[-1])]
-    parts = [box.frame(x_label, y_label, marks, named(ticks(0.0, float(most), whole=True)))]
+    plot.axes(x_label, y_label, marks, named(ticks(0.0, float(most), whole=True)))
+    at = [plot.x(log) for log in logs]
     labels = []
     for number, (name, counts, colour) in enumerate(series):
-        parts.append(_steps(box, logs, edges, name, counts, colour, number))
+        heights = [plot.y(float(count)) for count in counts]
+        steps = [(x, y) for k, y in enumerate(heights) for x in at[k : k + 2]]
+        ends = (at[0], plot.bottom), (at[-1], plot.bottom)
+        plot.lines([ends[0], *steps, ends[1]], colour, number)
+        for k, (count, y) in enumerate(zip(counts, heights, strict=True)):
+            tip = f"{name}: {count} between {edges[k]:.3g} and {edges[k + 1]:.3g}"
+            wide = at[k + 1] - at[k]
+            plot.draw("rect", "hover", tip=tip, x=at[k], y=y - 3, width=wide, height=7)
         # Beside the plot, at the height of the tallest step.
-        labels.append((box.y(float(max(counts, default=0))), name, f"c{colour % COLOURS}"))
-    parts += _end_labels(labels, box)
-    return _svg(parts, WIDTH, height, title)
+        labels.append((min(heights), name, f"c{colour % COLOURS}"))
+    plot.end_labels(labels)
+    return plot.svg(title)
 
 
-def _line(box: PlotBox, one: Series, number: int) -> str:
+def _draw_series(plot: Plot, one: Series, number: int) -> None:
     colour = f"c{one.colour % COLOURS}"
-    dash = _DASHES[(number // COLOURS) % len(_DASHES)]
-    path = " ".join(f"{box.x(m.x):.1f},{box.y(m.y):.1f}" for m in one.marks)
-    parts = [f'<polyline class="line {colour}" stroke-dasharray="{dash}" points="{path}"/>']
-    if not one.dots:
-        parts.append(_hover_areas(box, one))
-        return "".join(parts)
-    for mark in one.marks:
-        x = box.x(mark.x)
+    places = [(plot.x(mark.x), plot.y(mark.y)) for mark in one.marks]
+    plot.lines(places, one.colour, number // COLOURS)
+    for (x, y), mark in zip(places, one.marks, strict=True):
+        if not one.dots:
+            plot.draw("circle", "hover", tip=mark.tip, cx=x, cy=y, r=7)
+            continue
         if mark.low is not None and mark.high is not None:
-            parts.append(
-                f'<line class="whisker {colour}" x1="{x:.1f}" x2="{x:.1f}" '
-                f'y1="{box.y(mark.low):.1f}" y2="{box.y(mark.high):.1f}"/>'
-            )
-        parts.append(_dot(x, box.y(mark.y), colour, number, mark.tip))
-    return "".join(parts)
+            plot.line(f"whisker {colour}", (x, plot.y(mark.low)), (x, plot.y(mark.high)))
+        plot.dot(x, y, one.colour, number, mark.tip)
 
 
-def _hover_areas(box: PlotBox, one: Series) -> str:
-    """Invisible discs that carry the tips of a line without dots."""
-    return "".join(
-        f'<circle class="hover" cx="{box.x(m.x):.1f}" cy="{box.y(m.y):.1f}" r="7"{_tip(m.tip)}/>'
-        for m in one.marks
-    )
-
-
-def _dot(x: float, y: float, colour: str, number: int, tip: str) -> str:
-    """Disc, square, diamond or triangle, so that series differ without colour too."""
-    r = 5.0
-    if number % 4 == 0:
-        return f'<circle class="dot {colour}" cx="{x:.1f}" cy="{y:.1f}" r="{r}"{_tip(tip)}/>'
-    corners = {
-        1: ((-r, -r), (r, -r), (r, r), (-r, r)),
-        2: ((0, -r - 1.5), (r + 1.5, 0), (0, r + 1.5), (-r - 1.5, 0)),
-        3: ((0, -r - 1), (r + 1, r), (-r - 1, r)),
-    }[number % 4]
-    path = " ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in corners)
-    return f'<polygon class="dot {colour}" points="{path}"{_tip(tip)}/>'
-
-
-def _dot_row(box: PlotBox, name: str, mark: Mark, number: int, y: float) -> str:
-    colour = f"c{number % COLOURS}"
-    parts = [
-        _row_name(name, y + 4),
-        f'<line class="grid" x1="{box.left}" x2="{box.right}" y1="{y}" y2="{y}"/>',
-    ]
-    if mark.low is not None and mark.high is not None:
-        parts.append(
-            f'<line class="whisker {colour}" x1="{box.x(mark.low):.1f}" '
-            f'x2="{box.x(mark.high):.1f}" y1="{y}" y2="{y}"/>'
-        )
-    parts.append(_dot(box.x(mark.y), y, colour, number, mark.tip))
-    parts.append(f'<text class="value" x="{box.right + 12}" y="{y + 4}">{mark.y:.3f}</text>')
-    return "".join(parts)
-
-
-def _steps(
-    box: PlotBox,
-    logs: Sequence[float],
-    edges: Sequence[float],
-    name: str,
-    counts: Sequence[int],
-    colour: int,
-    number: int,
-) -> str:
-    points = [f"{box.x(logs[0]):.1f},{box.bottom}"]
-    hover = []
-    for k, count in enumerate(counts):
-        a, b, y = box.x(logs[k]), box.x(logs[k + 1]), box.y(float(count))
-        points += [f"{a:.1f},{y:.1f}", f"{b:.1f},{y:.1f}"]
-        text = f"{name}: {count} between {edges[k]:.3g} and {edges[k + 1]:.3g}"
-        hover.append(
-            f'<rect class="hover" x="{a:.1f}" y="{y - 3:.1f}" width="{b - a:.1f}" height="7"'
-            f"{_tip(text)}/>"
-        )
-    points.append(f"{box.x(logs[-1]):.1f},{box.bottom}")
-    dash = _DASHES[number % len(_DASHES)]
-    line = f'<polyline class="line c{colour % COLOURS}" stroke-dasharray="{dash}" '
-    return line + f'points="{" ".join(points)}"/>' + "".join(hover)
-
-
-def _end_labels(labels: list[tuple[float, str, str]], box: PlotBox) -> list[str]:
-    """Names beside the ends of lines, moved apart where they would touch."""
-    placed: list[float] = []
-    parts = []
-    for y, name, colour in sorted(labels):
-        at = max(y, placed[-1] + 14) if placed else y
-        placed.append(at)
-        x = box.right + 8
-        parts.append(
-            f'<line class="line {colour}" x1="{x}" x2="{x + 10}" y1="{at:.1f}" y2="{at:.1f}"/>'
-            f'<text x="{x + 14}" y="{at + 4:.1f}">{escape(_short(name, 17))}'
-            f"<title>{escape(name)}</title></text>"
-        )
-    return parts
-
-
-def _legend(kinds: Sequence[str]) -> str:
-    x, parts = 4.0, []
+def _draw_legend(plot: Plot, kinds: Sequence[str]) -> None:
+    x = 4.0
     for kind in kinds:
-        parts.append(
-            f'<rect class="k-{_class(kind)}" x="{x:.0f}" y="8" width="12" height="12"/>'
-            f'<text x="{x + 17:.0f}" y="18">{escape(kind)}</text>'
-        )
+        plot.draw("rect", f"k-{kind}", x=x, y=8, width=12, height=12)
+        plot.text("", x + 17, 18, kind)
         x += 17 + 7.2 * len(kind) + 16
-    return "".join(parts)
 
 
-def _row_name(name: str, y: float) -> str:
-    short = escape(_short(name, 20))
-    full = escape(name)
-    return (
-        f'<text x="{ROW_NAMES - 8}" y="{y}" text-anchor="end">{short}<title>{full}</title></text>'
-    )
-
-
-def _short(name: str, most: int) -> str:
-    return name if len(name) <= most else f"{name[: most - 1]}…"
-
-
-def _class(kind: str) -> str:
-    return "".join(c if c.isalnum() else "-" for c in kind)
-
-
-def _tip(text: str) -> str:
-    return f' data-tip="{escape(text)}"' if text else ""
-
-
-def _svg(parts: Iterable[str], width: float, height: float, title: str) -> Markup:
-    drawn = "".join(parts)
-    # Everything in `parts` is a number, or was escaped where it was put in.
-    return Markup(  # noqa: S704
-        f'<svg class="chart" viewBox="0 0 {width:g} {height:g}" role="img" '
-        f'aria-label="{escape(title)}">{drawn}</svg>'
-    )
+def _draw_row_name(plot: Plot, name: str, y: float) -> None:
+    plot.text("", ROW_NAMES - 8, y, name, "end", most=20)

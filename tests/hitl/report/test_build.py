@@ -17,12 +17,12 @@ from hitl.cli import run
 from hitl.project.config import parse_config
 from hitl.project.folder import Project
 from hitl.project.reporter import Silent
-from hitl.report.axes import ticks
 from hitl.report.hand_work import gains, points, work_by_round
 from hitl.report.inputs import Scored, read_inputs
 from hitl.report.meshes import MAX_FACES, surface
 from hitl.report.page import embedded
 from hitl.report.pictures import BOTH, PREDICTION_ONLY, TRUTH_ONLY, draw
+from hitl.report.plot import ticks
 from hitl.report.worst_places import Place, find_places
 from hitl.report.write import write_report
 from tests.hitl.report.report_project import HOSTILE, full_project
