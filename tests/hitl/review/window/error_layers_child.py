@@ -1,6 +1,6 @@
 """Runs `hitl correct --errors` under Xvfb with somebody who steps through a model's errors.
 
-Usage: python -m tests.hitl.review.errors_child PROJECT SCREENSHOTS STACK
+Usage: python -m tests.hitl.review.window.error_layers_child PROJECT SCREENSHOTS STACK
 """
 
 from __future__ import annotations

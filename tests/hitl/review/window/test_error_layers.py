@@ -37,7 +37,7 @@ def test_errors_are_stepped_through(project: Project, tmp_path: Path, display: s
     for what in ("held", "seen", "stale"):
         log = shots / f"mistakes_{what}.log"
         child = start_child(
-            "errors_child",
+            "error_layers_child",
             [str(project.folder), str(shots), what],
             display=display,
             shots=shots,
