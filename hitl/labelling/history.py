@@ -181,7 +181,7 @@ def blame_object(project: Project, stack: str, object_id: int) -> Blamed:
 
 
 def rollback(project: Project, number: int, *, by: str | None = None) -> Rollback:
-    """Commit a round that equals an earlier one; nothing of the history goes.
+    """Commit a round that equals an earlier one; the history is kept.
 
     Parameters
     ----------

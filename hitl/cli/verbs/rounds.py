@@ -271,7 +271,7 @@ def rollback(
     number: Annotated[int, typer.Argument(metavar="ROUND", help="The round to go back to.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Commit a round that equals an earlier one; nothing of the history goes."""
+    """Commit a round that equals an earlier one; the history is kept."""
     from hitl.labelling.history import rollback as run
     from hitl.project.folder import Project
 
