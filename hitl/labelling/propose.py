@@ -19,8 +19,8 @@ from hitl.labelling.merge import merge_proposal
 from hitl.prediction.predict import BOOTSTRAP, RunSegmenter, run_segmenter
 from hitl.project.errors import NothingToDoError
 from hitl.project.folder import Project
+from hitl.project.in_use import named_or_in_use
 from hitl.project.reporter import Reporter
-from hitl.training.promote import named_or_in_use
 from hitl.training.train import read_card
 from models.base import Segmentation, Segmenter
 from models.registry import SEGMENTERS

@@ -118,6 +118,10 @@ class Project:
         cards = self.runs_folder.glob("*/card.json")
         return sorted((card.parent for card in cards), key=lambda f: f.stat().st_mtime_ns)
 
+    def evaluation_files(self) -> list[Path]:
+        """Files with the scores of the project's evaluations, oldest first."""
+        return sorted(self.folder.glob("evaluations/[0-9]*/scores.json"))
+
 
 def _store_location(folder: Path, config: ProjectConfig) -> str | Path:
     if "://" in config.store:

@@ -10,7 +10,7 @@ import numpy as np
 
 from annotations.objects import Status
 from hitl.project.folder import Project
-from hitl.training.promote import model_in_use
+from hitl.project.in_use import model_in_use
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def _run_state(card: dict[str, Any]) -> RunState:
 
 
 def _last_evaluation(project: Project) -> tuple[str | None, dict[str, dict[str, float | None]]]:
-    files = sorted(project.folder.glob("evaluations/*/scores.json"))
+    files = project.evaluation_files()
     if not files:
         return None, {}
     models = json.loads(files[-1].read_text(encoding="utf-8"))["models"]

@@ -10,10 +10,16 @@ import numpy as np
 
 from annotations.stacks import StackInfo
 from hitl.cli.tables import plain_table
-from hitl.project.errors import ProjectError
+from hitl.evaluation.results import (
+    EvaluatedModel,
+    Nucleus,
+    ScoredCase,
+    find_evaluated,
+    read_cases,
+    read_scored,
+)
 from hitl.project.folder import Project
 from hitl.project.reporter import Reporter
-from hitl.queue.evaluated import EvaluatedModel, find_evaluated, read_scored
 
 KINDS: Mapping[str, str] = {
     "merged": "one object covers several nuclei",
@@ -230,12 +236,12 @@ def list_errors(
     found = find_evaluated(project, stacks, model, evaluation)
     errors: list[ErrorEntry] = []
     stale = []
-    for number, (name, scores) in enumerate(found.stacks.items()):
+    for number, name in enumerate(found.stacks):
         reporter.progress(number, len(found.stacks), f"errors on {name}")
         if name not in infos:
             reporter.note(f"{name} was scored, but is no longer in the project; it is left out")
             continue
-        errors += of_stack(infos[name], scores, found)
+        errors += of_stack(infos[name], found)
         if read_scored(project, found, name) is None:
             stale.append(name)
             reporter.note(
@@ -267,7 +273,7 @@ def _by_kind(errors: Sequence[ErrorEntry]) -> dict[str, tuple[int, float]]:
     return dict(sorted(counted.items(), key=lambda item: -item[1][1]))
 
 
-def of_stack(info: StackInfo, scores: Mapping[str, Any], found: EvaluatedModel) -> list[ErrorEntry]:
+def of_stack(info: StackInfo, found: EvaluatedModel) -> list[ErrorEntry]:
     """Return what a model got wrong on one stack, in the evaluation's order.
 
     Raises
@@ -275,87 +281,57 @@ def of_stack(info: StackInfo, scores: Mapping[str, Any], found: EvaluatedModel) 
     ProjectError
         The evaluation's file is damaged.
     """
-    try:
-        rows = {int(row["id"]): row for row in scores["objects"]}
-        usual = float(np.median([row["volume_voxels"] for row in rows.values()] or [1]))
-        wrong = [case for case in scores["cases"] if case["kind"] != "matched"]
-        made = [_entry(info, case, rows, usual) for case in wrong]
-    except (KeyError, TypeError, ValueError) as error:
-        raise ProjectError(
-            f"evaluations/{found.number}/scores.json: expected the errors of {found.model} on "
-            f"{info.name}, got something else ({error!r}); delete the folder and run "
-            "`hitl evaluate` again"
-        ) from error
-    return [error for error in made if error is not None]
+    nuclei, cases = read_cases(found, info.name)
+    usual = float(np.median([n.volume_voxels for n in nuclei.values()] or [1]))
+    return [_entry(info, case, usual) for case in cases if case.kind != "matched"]
 
 
-def _entry(
-    info: StackInfo,
-    case: Mapping[str, Any],
-    rows: Mapping[int, Mapping[str, Any]],
-    usual_voxels: float,
-) -> ErrorEntry | None:
-    """Make an entry of a case; None where none of its nuclei counts."""
-    kind = str(case["kind"])
-    if kind not in KINDS:
-        raise ValueError(f"kind {kind}")
-    truth_ids, pred_ids = (tuple(map(int, case[key])) for key in ("truth_ids", "pred_ids"))
-    known = [rows[i] for i in truth_ids if i in rows]
-    if not known and kind != "spurious":
-        return None
+def _entry(info: StackInfo, case: ScoredCase, usual_voxels: float) -> ErrorEntry:
     z, y, x = (
-        min(max(round(float(at)), 0), size - 1)
-        for at, size in zip(case["centroid_zyx"], info.zyx, strict=True)
+        min(max(round(at), 0), size - 1)
+        for at, size in zip(case.centroid_zyx, info.zyx, strict=True)
     )
-    voxels = sum(int(row["volume_voxels"]) for row in known)
     dz, dy, dx = info.spacing_um
-    reasons = [
-        _words(kind, truth_ids, pred_ids, known),
-        *_unusual(known, usual_voxels),
-        *(["at the border"] if any(row["at_border"] for row in known) else []),
-    ]
+    at_border = any(n.at_border for n in case.nuclei)
+    reasons = [_words(case), *_unusual(case.nuclei, usual_voxels)]
     return ErrorEntry(
         stack=info.name,
-        kind=kind,
-        truth_ids=truth_ids,
-        pred_ids=pred_ids,
+        kind=case.kind,
+        truth_ids=case.truth_ids,
+        pred_ids=case.pred_ids,
         position_zyx=(z, y, x),
         position_um=(z * dz, y * dy, x * dx),
-        wrong=round(sum(1 - float(row["score"]) for row in known), 4) if known else 1.0,
-        iou=min((float(row["iou"]) for row in known), default=None),
-        volume_um3=voxels * float(np.prod(info.spacing_um)) if known else None,
-        at_border=any(row["at_border"] for row in known),
-        why="; ".join(reasons),
+        wrong=case.wrong,
+        iou=case.iou,
+        volume_um3=case.volume_voxels * float(np.prod(info.spacing_um)) if case.nuclei else None,
+        at_border=at_border,
+        why="; ".join([*reasons, "at the border"] if at_border else reasons),
     )
 
 
-def _words(
-    kind: str,
-    truth_ids: tuple[int, ...],
-    pred_ids: tuple[int, ...],
-    known: Sequence[Mapping[str, Any]],
-) -> str:
-    match kind:
+def _words(case: ScoredCase) -> str:
+    nucleus = case.nuclei[0] if case.nuclei else None
+    match case.kind:
         case "merged":
-            return f"object {_ids(pred_ids)} covers {len(truth_ids)} nuclei"
+            return f"object {_ids(case.pred_ids)} covers {len(case.truth_ids)} nuclei"
         case "split":
-            return f"nucleus {_ids(truth_ids)} is cut into {len(pred_ids)} objects"
+            return f"nucleus {_ids(case.truth_ids)} is cut into {len(case.pred_ids)} objects"
+        case "missed" if nucleus is not None and nucleus.iou > 0:
+            return f"object {nucleus.best_id} only grazes the nucleus"
         case "missed":
-            if float(known[0]["iou"]) > 0:
-                return f"object {int(known[0]['best_id'])} only grazes the nucleus"
             return "nothing there"
         case "spurious":
             return "no nucleus there"
-    if known and known[0]["kind"] != "shifted":
-        return f"one object too many: nucleus {_ids(truth_ids)} is {known[0]['kind']} already"
+    if nucleus is not None and nucleus.kind != "shifted":
+        return f"one object too many: nucleus {_ids(case.truth_ids)} is {nucleus.kind} already"
     return "the outline does not fit"
 
 
-def _unusual(known: Sequence[Mapping[str, Any]], usual_voxels: float) -> list[str]:
+def _unusual(nuclei: Sequence[Nucleus], usual_voxels: float) -> list[str]:
     """Say so where a lone nucleus is small or large: often that is why it was not found."""
-    if len(known) != 1:
+    if len(nuclei) != 1:
         return []
-    times = float(known[0]["volume_voxels"]) / usual_voxels
+    times = nuclei[0].volume_voxels / usual_voxels
     if _SMALL < times < _LARGE:
         return []
     return [f"{times:.2g} times the usual volume"]

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from annotations.rounds import LogEntry
 from annotations.stacks import StackInfo
 from hitl.evaluation.ceiling import ceiling, read_agreements
-from hitl.project.errors import ProjectError
+from hitl.evaluation.results import Evaluation, best_model, read_evaluations, shown_model
 from hitl.project.folder import Project
+from hitl.project.in_use import promotions
 from hitl.project.status import Overview, status
-from hitl.training.promote import promotions
 from hitl.training.train import read_card
 from models.curves import CURVES_FILE, read_curves
 
@@ -76,7 +74,7 @@ class Inputs:
     rounds: tuple[LogEntry, ...]
     cards: tuple[dict[str, Any], ...]
     curves: dict[str, Curves]
-    evaluation: dict[str, Any] | None
+    evaluation: Evaluation | None
     scored: tuple[Scored, ...]
     agreements: tuple[dict[str, Any], ...]
     ceiling: dict[str, dict[str, Any]]
@@ -85,18 +83,12 @@ class Inputs:
     @property
     def shown_model(self) -> str | None:
         """The model whose errors are shown: the one in use, else the best in score."""
-        models = [] if self.evaluation is None else list(self.evaluation["models"])
-        if self.overview.in_use in models:
-            return self.overview.in_use
-        return self.best_model
+        return None if self.evaluation is None else shown_model(self.project, self.evaluation)
 
     @property
     def best_model(self) -> str | None:
         """The model with the highest evaluation score in the newest evaluation."""
-        if self.evaluation is None:
-            return None
-        found: dict[str, dict[str, Any]] = self.evaluation["models"]
-        return max(found, key=lambda m: found[m]["mean"].get("evaluation_score") or 0.0)
+        return None if self.evaluation is None else best_model(self.evaluation)
 
 
 def read_inputs(project: Project) -> Inputs:
@@ -128,43 +120,14 @@ def read_inputs(project: Project) -> Inputs:
     )
 
 
-def read_evaluations(project: Project) -> list[dict[str, Any]]:
-    """Return the project's evaluations, oldest first, each with its ``number``.
-
-    Raises
-    ------
-    ProjectError
-        A damaged file.
-    """
-    files = sorted(project.folder.glob("evaluations/[0-9]*/scores.json"))
-    return [{**_read_evaluation(file), "number": file.parent.name} for file in files]
-
-
-def _read_evaluation(file: Path) -> dict[str, Any]:
-    try:
-        read: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        for model in read["models"].values():
-            if not isinstance(model["mean"], dict):
-                raise TypeError
-            for stack in model["stacks"].values():
-                if not all(isinstance(stack[key], list) for key in ("objects", "cases")):
-                    raise TypeError
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ProjectError(
-            f"{file}: expected the scores of an evaluation, got something else; delete the folder "
-            "and run `hitl evaluate` again"
-        ) from error
-    return read
-
-
-def _newest(evaluations: list[dict[str, Any]]) -> dict[str, Any] | None:
+def _newest(evaluations: list[Evaluation]) -> Evaluation | None:
     """Prefer test stacks: what was tuned on flatters."""
     tested = [found for found in evaluations if found["split"] == "test"]
     found = tested or evaluations
     return found[-1] if found else None
 
 
-def _scored(evaluations: list[dict[str, Any]], newest: dict[str, Any] | None) -> tuple[Scored, ...]:
+def _scored(evaluations: list[Evaluation], newest: Evaluation | None) -> tuple[Scored, ...]:
     if newest is None:
         return ()
     ordered = [newest, *(e for e in reversed(evaluations) if e is not newest)]

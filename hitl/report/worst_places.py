@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from annotations.formats import read_labels
-from hitl.evaluation.metrics.contingency import Contingency, count_overlaps
-from hitl.evaluation.metrics.unchanged import as_scored
-from hitl.project.folder import Project
+from annotations.stacks import StackView
+from hitl.evaluation.metrics.contingency import Contingency
+from hitl.evaluation.results import (
+    ERROR_KINDS,
+    EvaluatedModel,
+    ScoredCase,
+    ScoredLabels,
+    read_cases,
+    read_scored,
+)
 from hitl.project.reporter import Reporter
 from hitl.report.inputs import Inputs
 from labels.spacing import Spacing
 
-ERRORS = ("merged", "split", "missed", "spurious", "shifted")
 MAX_SIDE_PX = 128
 """A crop's sides in y and x; a merger may be as large as the stack."""
 MAX_DEPTH_PX = 64
@@ -122,151 +127,82 @@ def find_places(inputs: Inputs, limit: int, reporter: Reporter) -> Places:
     found = Places(inputs.shown_model)
     if inputs.evaluation is None or found.model is None:
         return found
-    stacks = inputs.evaluation["models"][found.model]["stacks"]
-    chosen, found.total = _choose(stacks, limit)
-    for number, (stack, scores) in enumerate(stacks.items()):
-        reporter.progress(number, len(stacks), f"pictures of {stack}")
-        _cut_stack(inputs, stack, scores, chosen, found, reporter)
-    order = {key: n for n, key in enumerate(chosen)}
-    found.shown.sort(key=lambda place: order[_key(place.stack, place.truth_ids, place.pred_ids)])
+    evaluated = EvaluatedModel.of(inputs.evaluation, found.model)
+    chosen, found.total = _choose(evaluated, limit)
+    for number, stack in enumerate(evaluated.stacks):
+        reporter.progress(number, len(evaluated.stacks), f"pictures of {stack}")
+        scored = read_scored(inputs.project, evaluated, stack)
+        if scored is None:
+            found.stale.append(stack)
+            reporter.note(
+                f"{stack}: the labels, or what {found.model} predicted, are no longer those that "
+                "were scored, so no pictures of it are shown; run `hitl evaluate` again"
+            )
+            continue
+        view = inputs.project.store().stack(stack)
+        voxel_um3 = float(np.prod(view.info.spacing_um))
+        found.pred_volumes_um3 += (scored.table.pred_sizes * voxel_um3).tolist()
+        found.shown += [_cut(view, scored, case) for name, case in chosen if name == stack]
+    order = {(name, case.truth_ids, case.pred_ids): n for n, (name, case) in enumerate(chosen)}
+    found.shown.sort(key=lambda place: order[place.stack, place.truth_ids, place.pred_ids])
     return found
 
 
-Key = tuple[str, tuple[int, ...], tuple[int, ...]]
+def _choose(found: EvaluatedModel, limit: int) -> tuple[list[tuple[str, ScoredCase]], int]:
+    """Return cases with their stacks, each kind of error in its turn, and all errors' number."""
+    cases = [(stack, case) for stack in found.stacks for case in read_cases(found, stack)[1]]
+    cases.sort(key=_order)
+    by_kind = {kind: [c for c in cases if c[1].kind == kind] for kind in (*ERROR_KINDS, "matched")}
+    well_segmented = by_kind.pop("matched")[:FILL]
+    in_turn = [case for turn in zip_longest(*by_kind.values()) for case in turn if case is not None]
+    return [*in_turn, *well_segmented][:limit], len(in_turn)
 
 
-def _key(stack: str, truth_ids: tuple[int, ...], pred_ids: tuple[int, ...]) -> Key:
-    return (stack, truth_ids, pred_ids)
+def _order(found: tuple[str, ScoredCase]) -> tuple[Any, ...]:
+    """Sort the most wrong first; of the many that are wrong by one nucleus, the larger."""
+    stack, case = found
+    return (-case.wrong, -case.volume_voxels, stack, case.truth_ids, case.pred_ids)
 
 
-def _choose(stacks: dict[str, Any], limit: int) -> tuple[dict[Key, dict[str, Any]], int]:
-    by_kind: dict[str, list[tuple[float, float, Key, dict[str, Any]]]] = {}
-    for stack, scores in stacks.items():
-        rows = {row["id"]: row for row in scores.get("objects", ())}
-        for case in scores.get("cases", ()):
-            known = [rows[i] for i in case["truth_ids"] if i in rows]
-            if not known and case["kind"] != "spurious":
-                continue
-            lost = sum(1 - row["score"] for row in known) if known else 1.0
-            size = max((row["volume_voxels"] for row in known), default=0)
-            key = _key(stack, tuple(case["truth_ids"]), tuple(case["pred_ids"]))
-            by_kind.setdefault(case["kind"], []).append(
-                (-lost, -size, key, {**case, "rows": known})
-            )
-    queues = [iter(sorted(by_kind.get(k, []), key=lambda row: row[:3])) for k in ERRORS]
-    chosen: dict[Key, dict[str, Any]] = {}
-    fill = sorted(by_kind.get("matched", []), key=lambda row: row[:3])[:FILL]
-    for row in (*_in_turn(queues), *fill):
-        if len(chosen) >= limit:
-            break
-        chosen[row[2]] = row[3]
-    return chosen, sum(len(by_kind.get(kind, [])) for kind in ERRORS)
-
-
-def _in_turn(queues: list[Iterator[Any]]) -> Iterator[Any]:
-    while queues:
-        alive = []
-        for queue in queues:
-            row = next(queue, None)
-            if row is not None:
-                alive.append(queue)
-                yield row
-        queues = alive
-
-
-def _cut_stack(
-    inputs: Inputs,
-    stack: str,
-    scores: dict[str, Any],
-    chosen: dict[Key, dict[str, Any]],
-    found: Places,
-    reporter: Reporter,
-) -> None:
-    assert inputs.evaluation is not None and found.model is not None
-    wanted = {key: case for key, case in chosen.items() if key[0] == stack}
-    read = _read_pair(inputs.project, found.model, stack, inputs.evaluation["round"])
-    if read is None:
-        found.stale.append(stack)
-        reporter.note(_not_as_scored(found.model, stack))
-        return
-    truth, pred, table, spacing_um = read
-    if not as_scored(table, scores):
-        found.stale.append(stack)
-        reporter.note(_not_as_scored(found.model, stack))
-        return
-    voxel_um3 = float(np.prod(spacing_um))
-    found.pred_volumes_um3 += (table.pred_sizes * voxel_um3).tolist()
-    view = inputs.project.store().stack(stack)
-    for key, case in wanted.items():
-        box, cut = _box(table, key[1], key[2], case)
-        place = tuple(slice(a, b) for a, b in box)
-        image = np.asarray(view.image[view.info.channel, place[0], place[1], place[2]])
-        rows = case["rows"]
-        volume = _volume(table, key[1], key[2]) * voxel_um3
-        z, y, x = (c * s for c, s in zip(case["centroid_zyx"], spacing_um, strict=True))
-        found.shown.append(
-            Place(
-                stack=stack,
-                kind=case["kind"],
-                truth_ids=key[1],
-                pred_ids=key[2],
-                score=min((row["score"] for row in rows), default=None),
-                iou=min((row["iou"] for row in rows), default=None),
-                volume_um3=volume,
-                centroid_um=(z, y, x),
-                image=image,
-                truth=truth[place],
-                pred=pred[place],
-                start=(box[0][0], box[1][0], box[2][0]),
-                spacing_um=spacing_um,
-                cut=cut,
-            )
-        )
-
-
-def _not_as_scored(model: str, stack: str) -> str:
-    return (
-        f"{stack}: the labels, or what {model} predicted, are no longer those that were scored, "
-        "so no pictures of it are shown; run `hitl evaluate` again"
+def _cut(view: StackView, scored: ScoredLabels, case: ScoredCase) -> Place:
+    spacing_um = view.info.spacing_um
+    box, cut = _box(scored.table, case)
+    window = tuple(slice(a, b) for a, b in box)
+    z, y, x = (c * s for c, s in zip(case.centroid_zyx, spacing_um, strict=True))
+    return Place(
+        stack=view.info.name,
+        kind=case.kind,
+        truth_ids=case.truth_ids,
+        pred_ids=case.pred_ids,
+        score=case.score,
+        iou=case.iou,
+        volume_um3=_volume(scored.table, case) * float(np.prod(spacing_um)),
+        centroid_um=(z, y, x),
+        image=np.asarray(view.image[view.info.channel, window[0], window[1], window[2]]),
+        truth=scored.truth[window],
+        pred=scored.predicted[window],
+        start=(box[0][0], box[1][0], box[2][0]),
+        spacing_um=spacing_um,
+        cut=cut,
     )
-
-
-def _read_pair(
-    project: Project, model: str, stack: str, round_number: int | None
-) -> tuple[Labels, Labels, Contingency, Spacing] | None:
-    """Read what was scored, from the store and from the kept prediction; None without either."""
-    store = project.store()
-    if stack not in {info.name for info in store.stacks(round=round_number)}:
-        return None
-    file = project.folder / "predictions" / model / f"{stack}.tif"
-    if not file.is_file():
-        return None
-    view = store.stack(stack, round=round_number)
-    pred = read_labels(file)
-    if pred.shape != view.info.zyx:
-        return None
-    truth = np.asarray(view.labels[...], dtype=np.uint32)
-    return truth, pred, count_overlaps(truth, pred), view.info.spacing_um
 
 
 def _rows_of(ids: tuple[int, ...], of: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.asarray(np.searchsorted(of, np.asarray(ids, np.int64)), np.int64)
 
 
-def _volume(table: Contingency, truth_ids: tuple[int, ...], pred_ids: tuple[int, ...]) -> int:
-    if truth_ids:
-        return int(table.truth_sizes[_rows_of(truth_ids, table.truth_ids)].sum())
-    return int(table.pred_sizes[_rows_of(pred_ids, table.pred_ids)].sum())
+def _volume(table: Contingency, case: ScoredCase) -> int:
+    if case.truth_ids:
+        return int(table.truth_sizes[_rows_of(case.truth_ids, table.truth_ids)].sum())
+    return int(table.pred_sizes[_rows_of(case.pred_ids, table.pred_ids)].sum())
 
 
-def _box(
-    table: Contingency, truth_ids: tuple[int, ...], pred_ids: tuple[int, ...], case: dict[str, Any]
-) -> tuple[list[tuple[int, int]], bool]:
+def _box(table: Contingency, case: ScoredCase) -> tuple[list[tuple[int, int]], bool]:
     """Bounds of the crop in z, y, x with a margin, and whether the nuclei reach beyond it."""
     boxes = np.concatenate(
         [
-            table.truth_boxes[_rows_of(truth_ids, table.truth_ids)],
-            table.pred_boxes[_rows_of(pred_ids, table.pred_ids)],
+            table.truth_boxes[_rows_of(case.truth_ids, table.truth_ids)],
+            table.pred_boxes[_rows_of(case.pred_ids, table.pred_ids)],
         ]
     )
     low, high = boxes[:, :, 0].min(axis=0), boxes[:, :, 1].max(axis=0)
@@ -278,7 +214,7 @@ def _box(
         a, b = int(low[axis]) - margin, int(high[axis]) + margin
         if b - a > most:
             cut = True
-            a = max(a, min(round(case["centroid_zyx"][axis]) - most // 2, b - most))
+            a = max(a, min(round(case.centroid_zyx[axis]) - most // 2, b - most))
             b = a + most
         bounds.append((max(a, 0), min(b, table.shape[axis])))
     return bounds, cut

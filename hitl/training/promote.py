@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import getpass
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import filelock
@@ -20,12 +18,10 @@ from hitl.evaluation.paired import SPURIOUS, Paired, Stratum, compare, paired_ob
 from hitl.prediction.predict import BOOTSTRAP, Predictor, cached_prediction
 from hitl.project.errors import HitlError, NothingToDoError, ProjectError
 from hitl.project.folder import Project, now, write_json
+from hitl.project.in_use import IN_USE, read_in_use
 from hitl.project.reporter import Reporter
 from hitl.training.samples import MIN_VALIDATION_VOXELS, refuse_leakage
 from hitl.training.train import read_card
-
-IN_USE = "in_use.json"
-"""In the project's folder: the run in use and every promotion before it."""
 
 LOCK_TIMEOUT_S = 10.0
 
@@ -94,40 +90,6 @@ class _Part:
     rows: slice
 
 
-def model_in_use(project: Project) -> str | None:
-    """Return the promoted run's id, None before any promotion.
-
-    Raises
-    ------
-    ProjectError
-        The file that says so is damaged.
-    """
-    run = _read(project)["run"]
-    return None if run is None else str(run)
-
-
-def named_or_in_use(project: Project, model: str | None) -> str:
-    """Return the model that was named, else the promoted run.
-
-    Raises
-    ------
-    NothingToDoError
-        None was named and none is promoted.
-    """
-    name = model or model_in_use(project)
-    if name is None:
-        raise NothingToDoError(
-            "no run is promoted yet, so there is no model in use; name one with --model RUN, or "
-            "promote one with `hitl promote PROJECT RUN`"
-        )
-    return name
-
-
-def promotions(project: Project) -> list[dict[str, Any]]:
-    """Return every promotion, oldest first: run, when, by, replaced, forced, why, strata, …."""
-    return list(_read(project)["history"])
-
-
 def promote(
     project: Project,
     run: str,
@@ -173,7 +135,7 @@ def promote(
     if force and not why.strip():
         raise ProjectError("--force: expected the reason, got none; give it with --why TEXT")
     with _alone(project):
-        known = _read(project)
+        known = read_in_use(project)
         if known["run"] == run:
             raise NothingToDoError(f"{run} is in use already; nothing changed")
         against = known["run"] or BOOTSTRAP
@@ -338,19 +300,3 @@ def _row(stratum: Stratum) -> tuple[str, ...]:
         f"{stratum.low:+.3f} to {stratum.high:+.3f}",
         f"{stratum.p:.4f}",
     )
-
-
-def _read(project: Project) -> dict[str, Any]:
-    file: Path = project.folder / IN_USE
-    if not file.is_file():
-        return {"run": None, "history": []}
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        found = error
-    if not (isinstance(found, dict) and "run" in found and isinstance(found.get("history"), list)):
-        raise ProjectError(
-            f"{file}: expected the record of promotions, got something else; restore it from a "
-            "copy, or delete it and promote a run again"
-        )
-    return found

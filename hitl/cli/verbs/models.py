@@ -70,7 +70,7 @@ def predict(
     """Segment stacks with a trained model; writes label images."""
     from hitl.prediction.predict import predict as run
     from hitl.project.folder import Project
-    from hitl.training.promote import named_or_in_use
+    from hitl.project.in_use import named_or_in_use
 
     with console(as_json) as out:
         opened = Project.open(project)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from hitl.evaluation.results import find_evaluated, read_scored
 from hitl.project.folder import Project
-from hitl.queue.evaluated import find_evaluated, read_scored
 from hitl.queue.model_errors import ErrorEntry, in_order, of_stack
 
 
@@ -58,10 +58,10 @@ def model_errors_on(project: Project, stack: str, model: str | None = None) -> M
     """
     info = project.store().stack(stack).info
     found = find_evaluated(project, (stack,), model, None)
-    entries = in_order(of_stack(info, found.stacks[stack], found))
+    entries = in_order(of_stack(info, found))
 
     def read_predicted() -> NDArray[np.uint32] | None:
         scored = read_scored(project, found, stack)
-        return None if scored is None else scored[1]
+        return None if scored is None else scored.predicted
 
     return ModelErrors(found.model, found.number, entries, info.split == "test", read_predicted)

@@ -24,8 +24,9 @@ from hitl.evaluation.paired import (
     paired_objects,
 )
 from hitl.project.errors import LeakageError, MetricError, NothingToDoError, ProjectError
+from hitl.project.in_use import IN_USE, model_in_use, promotions
 from hitl.project.reporter import Silent
-from hitl.training.promote import IN_USE, RegressionError, model_in_use, promote, promotions
+from hitl.training.promote import RegressionError, promote
 from tests.hitl.fake_model import SHAPE, Bench, make_bench, scene
 
 SPACING_UM = (2.0, 0.5, 0.5)

@@ -1,0 +1,309 @@
+"""What a project keeps of its evaluations: whose scores, which errors, and whether they hold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotations.formats import read_labels
+from annotations.store import AnnotationStore
+from hitl.evaluation.metrics.contingency import Contingency, count_overlaps
+from hitl.evaluation.metrics.unchanged import as_scored
+from hitl.project.errors import NothingToDoError, ProjectError
+from hitl.project.folder import Project
+from hitl.project.in_use import model_in_use
+
+ERROR_KINDS = ("merged", "split", "missed", "spurious", "shifted")
+"""The kinds of cases in which a model is wrong; see `hitl.evaluation.metrics.taxonomy`."""
+
+Evaluation = dict[str, Any]
+"""What `hitl evaluate` wrote, and its ``number``, such as "0002"."""
+
+
+@dataclass(frozen=True)
+class EvaluatedModel:
+    """One model's scores in one evaluation.
+
+    Parameters
+    ----------
+    number : str
+        Of the evaluation, such as "0002".
+    made : str
+    split : str
+    round : int or None
+        The round whose labels were the truth; None for those of the last commit then.
+    model : str
+    stacks : mapping of str to mapping
+        As `hitl.evaluation.metrics.scores.Scores.to_dict` has them, with ``objects`` and ``cases``.
+    """
+
+    number: str
+    made: str
+    split: str
+    round: int | None
+    model: str
+    stacks: Mapping[str, Mapping[str, Any]]
+
+    @classmethod
+    def of(cls, evaluation: Evaluation, model: str, stacks: Sequence[str] = ()) -> EvaluatedModel:
+        """Take a model's scores out of an evaluation; those of all stacks when none are named."""
+        by_stack = evaluation["models"][model]["stacks"]
+        return cls(
+            evaluation["number"],
+            evaluation.get("made", ""),
+            evaluation["split"],
+            evaluation["round"],
+            model,
+            {name: by_stack[name] for name in stacks or by_stack},
+        )
+
+
+@dataclass(frozen=True)
+class Nucleus:
+    """A true object, as it was scored; see `hitl.evaluation.metrics.scores.ObjectScore`."""
+
+    id: int
+    kind: str
+    score: float
+    iou: float
+    best_id: int
+    volume_voxels: int
+    at_border: bool
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Nucleus:
+        """Take what is needed from a row of an evaluation."""
+        return cls(
+            int(row["id"]),
+            str(row["kind"]),
+            float(row["score"]),
+            float(row["iou"]),
+            int(row["best_id"]),
+            int(row["volume_voxels"]),
+            bool(row["at_border"]),
+        )
+
+
+@dataclass(frozen=True)
+class ScoredCase:
+    """Nuclei and predicted objects that belong together, and what became of them.
+
+    Parameters
+    ----------
+    kind : str
+        One of `ERROR_KINDS`, or "matched".
+    truth_ids, pred_ids : tuple of int
+    centroid_zyx : (float, float, float)
+        In voxels.
+    nuclei : tuple of Nucleus
+        Those of `truth_ids` that count; none for a spurious object.
+    """
+
+    kind: str
+    truth_ids: tuple[int, ...]
+    pred_ids: tuple[int, ...]
+    centroid_zyx: tuple[float, float, float]
+    nuclei: tuple[Nucleus, ...]
+
+    @property
+    def wrong(self) -> float:
+        """1 - evaluation score, added up over the nuclei; 1 for a spurious object."""
+        return round(sum(1 - n.score for n in self.nuclei), 4) if self.nuclei else 1.0
+
+    @property
+    def iou(self) -> float | None:
+        """The lowest of the nuclei with what overlaps them best; None for a spurious object."""
+        return min((n.iou for n in self.nuclei), default=None)
+
+    @property
+    def score(self) -> float | None:
+        """The lowest evaluation score of the nuclei; None for a spurious object."""
+        return min((n.score for n in self.nuclei), default=None)
+
+    @property
+    def volume_voxels(self) -> int:
+        """Of the nuclei together."""
+        return sum(n.volume_voxels for n in self.nuclei)
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredLabels:
+    """Truth and prediction as they were scored.
+
+    Parameters
+    ----------
+    truth, predicted : ndarray of uint32, shape (Z, Y, X)
+    table : Contingency
+        Of the two.
+    """
+
+    truth: NDArray[np.uint32]
+    predicted: NDArray[np.uint32]
+    table: Contingency
+
+
+def read_evaluations(project: Project) -> list[Evaluation]:
+    """Return the project's evaluations, oldest first.
+
+    Raises
+    ------
+    ProjectError
+        A damaged file.
+    """
+    return [
+        {**_read_evaluation(file), "number": file.parent.name}
+        for file in project.evaluation_files()
+    ]
+
+
+def best_model(evaluation: Evaluation) -> str:
+    """Return the model with the highest evaluation score."""
+    models: dict[str, dict[str, Any]] = evaluation["models"]
+    return max(models, key=lambda name: models[name]["mean"].get("evaluation_score") or 0.0)
+
+
+def shown_model(project: Project, evaluation: Evaluation) -> str:
+    """Return the model whose errors are shown: the one in use, else the best in score."""
+    in_use = model_in_use(project)
+    if in_use is not None and in_use in evaluation["models"]:
+        return in_use
+    return best_model(evaluation)
+
+
+def find_evaluated(
+    project: Project, stacks: Sequence[str], model: str | None, number: int | None
+) -> EvaluatedModel:
+    """Find the newest evaluation of some stacks, and the model in it.
+
+    Parameters
+    ----------
+    project : Project
+    stacks : sequence of str
+        It must have scored all of these; any will do when empty.
+    model : str, optional
+        A run or a segmenter; when not given the one in use, else the best in score.
+    number : int, optional
+        Of the evaluation; the newest when not given.
+
+    Raises
+    ------
+    NothingToDoError
+        No such evaluation; the message says which command makes one.
+    ProjectError
+        A damaged file.
+    """
+    every = read_evaluations(project)
+    if not every:
+        raise NothingToDoError(
+            "no model has been evaluated yet, so no error is known; run `hitl evaluate PROJECT`"
+        )
+    found = [e for e in every if number is None or int(e["number"]) == number]
+    if not found:
+        known = ", ".join(e["number"] for e in every)
+        raise NothingToDoError(f"--evaluation {number}: there is none; there are: {known}")
+    covering = [e for e in found if set(stacks) <= _stacks(e)]
+    if not covering:
+        raise NothingToDoError(_not_covered(project.store(), stacks))
+    newest = covering[-1]
+    named = [e for e in covering if model is None or model in e["models"]]
+    if not named:
+        of_stacks = f" of {', '.join(stacks)}" if stacks else ""
+        raise NothingToDoError(
+            f"{model} is in no evaluation{of_stacks} (the newest has "
+            f"{', '.join(newest['models'])}); run "
+            f"`hitl evaluate PROJECT --split {newest['split']} --model {model}`"
+        )
+    return EvaluatedModel.of(named[-1], model or shown_model(project, named[-1]), stacks)
+
+
+def read_cases(found: EvaluatedModel, stack: str) -> tuple[dict[int, Nucleus], list[ScoredCase]]:
+    """Return the scored nuclei of a stack by id, and what became of them and of what was predicted.
+
+    Raises
+    ------
+    ProjectError
+        The evaluation's file is damaged.
+    """
+    scores = found.stacks[stack]
+    try:
+        nuclei = {row["id"]: Nucleus.of(row) for row in scores["objects"]}
+        cases = [_case(case, nuclei) for case in scores["cases"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ProjectError(
+            f"evaluations/{found.number}/scores.json: expected the errors of {found.model} on "
+            f"{stack}, got something else ({error!r}); delete the folder and run "
+            "`hitl evaluate` again"
+        ) from error
+    return nuclei, [case for case in cases if case.nuclei or case.kind == "spurious"]
+
+
+def read_scored(project: Project, found: EvaluatedModel, stack: str) -> ScoredLabels | None:
+    """Return truth and prediction as they were scored, None where either is gone or has changed."""
+    store = project.store()
+    file = project.folder / "predictions" / _file_name(found.model) / f"{_file_name(stack)}.tif"
+    known = stack in {info.name for info in store.stacks(round=found.round)}
+    if not known or not file.is_file():
+        return None
+    truth = np.asarray(store.stack(stack, round=found.round).labels[...], np.uint32)
+    predicted = read_labels(file)
+    if predicted.shape != truth.shape:
+        return None
+    table = count_overlaps(truth, predicted)
+    return ScoredLabels(truth, predicted, table) if as_scored(table, found.stacks[stack]) else None
+
+
+def _read_evaluation(file: Path) -> Evaluation:
+    try:
+        read: Evaluation = json.loads(file.read_text(encoding="utf-8"))
+        for model in read["models"].values():
+            if not isinstance(model["mean"], dict):
+                raise TypeError
+            for stack in model["stacks"].values():
+                if not all(isinstance(stack[key], list) for key in ("objects", "cases")):
+                    raise TypeError
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ProjectError(
+            f"{file}: expected the scores of an evaluation, got something else; delete the folder "
+            "and run `hitl evaluate` again"
+        ) from error
+    return read
+
+
+def _case(case: Mapping[str, Any], nuclei: Mapping[int, Nucleus]) -> ScoredCase:
+    kind = str(case["kind"])
+    if kind not in (*ERROR_KINDS, "matched"):
+        raise ValueError(f"kind {kind}")
+    truth_ids, pred_ids = (tuple(map(int, case[key])) for key in ("truth_ids", "pred_ids"))
+    z, y, x = map(float, case["centroid_zyx"])
+    known = tuple(nuclei[i] for i in truth_ids if i in nuclei)
+    return ScoredCase(kind, truth_ids, pred_ids, (z, y, x), known)
+
+
+def _stacks(evaluation: Evaluation) -> set[str]:
+    return {stack for scores in evaluation["models"].values() for stack in scores["stacks"]}
+
+
+def _not_covered(store: AnnotationStore, stacks: Sequence[str]) -> str:
+    """Say which command would score some stacks; an unknown one is the store's to complain of."""
+    splits = dict.fromkeys(store.stack(name).info.split for name in stacks)
+    commands = " and ".join(f"`hitl evaluate PROJECT --split {split}`" for split in splits)
+    return (
+        f"no evaluation has scored {', '.join(stacks)}; run {commands}, which scores every stack "
+        "that people have labelled everywhere"
+    )
+
+
+def _file_name(name: str) -> str:
+    """Refuse a name out of a file that would lead out of its folder."""
+    if Path(name).name != name:
+        raise ProjectError(
+            f"expected the name of a model or a stack in an evaluation, got {name!r}; delete the "
+            "evaluation's folder and run `hitl evaluate` again"
+        )
+    return name

@@ -1,0 +1,68 @@
+"""Which run is in use, and every promotion before it: one file in the project's folder."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hitl.project.errors import NothingToDoError, ProjectError
+from hitl.project.folder import Project
+
+IN_USE = "in_use.json"
+
+
+def read_in_use(project: Project) -> dict[str, Any]:
+    """Return the record of promotions: ``run``, None before any, and ``history``.
+
+    Raises
+    ------
+    ProjectError
+        The file is damaged.
+    """
+    file = project.folder / IN_USE
+    if not file.is_file():
+        return {"run": None, "history": []}
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        found = error
+    if not (isinstance(found, dict) and "run" in found and isinstance(found.get("history"), list)):
+        raise ProjectError(
+            f"{file}: expected the record of promotions, got something else; restore it from a "
+            "copy, or delete it and promote a run again"
+        )
+    return found
+
+
+def model_in_use(project: Project) -> str | None:
+    """Return the promoted run's id, None before any promotion.
+
+    Raises
+    ------
+    ProjectError
+        The file that says so is damaged.
+    """
+    run = read_in_use(project)["run"]
+    return None if run is None else str(run)
+
+
+def named_or_in_use(project: Project, model: str | None) -> str:
+    """Return the model that was named, else the promoted run.
+
+    Raises
+    ------
+    NothingToDoError
+        None was named and none is promoted.
+    """
+    name = model or model_in_use(project)
+    if name is None:
+        raise NothingToDoError(
+            "no run is promoted yet, so there is no model in use; name one with --model RUN, or "
+            "promote one with `hitl promote PROJECT RUN`"
+        )
+    return name
+
+
+def promotions(project: Project) -> list[dict[str, Any]]:
+    """Return every promotion, oldest first: run, when, by, replaced, forced, why, strata, …."""
+    return list(read_in_use(project)["history"])
