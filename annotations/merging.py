@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotations._chunks import Region, Voxels, explicit
-from annotations.edits._overlaps import check_pair
+from annotations.edits._overlaps import check_pair, rows_of
 from annotations.edits._reading import Ids, read_region
 from annotations.edits.compare import compare_labels
 from annotations.edits.partial import compare_regions
@@ -19,6 +19,7 @@ from annotations.edits.records import Edit, Edits, relabelled
 from annotations.edits.sources import StableLabels
 from annotations.errors import ConflictError
 from annotations.objects import ObjectTable
+from labels.overlaps import box_around
 
 Reason = Literal["object", "voxels", "accepted", "checked"]
 """Both changed an object, or gave the same voxels to one; one accepted, or checked the region
@@ -173,7 +174,7 @@ def merge_edits(
     """
     ours = compare_labels(base, mine, objects=objects)
     regions = [explicit(region, ours.shape, "checked region") for region in checked]
-    ours.after.index(accepted)
+    rows_of(ours.after, accepted)
     if theirs is base:
         kept = tuple(sorted(set(ours.stable_id(accepted))))
         return Merged(StableLabels(mine, ours), ours.with_stable_ids(), kept)
@@ -183,9 +184,9 @@ def merge_edits(
     if conflicts:
         raise MergeConflictError(name, conflicts)
     labels = MergedLabels(base, mine, theirs, ours, sides.ids_now, sides.shared[0])
-    kept = tuple(sorted(set(sides.ids_now[ours.after.index(accepted)].tolist())))
+    kept = tuple(sorted(set(sides.ids_now[rows_of(ours.after, accepted)].tolist())))
     boxes = [change.box for change in sides.my_changes]
-    boxes += [ours.after.region(row[None]) for row in ours.after.index(accepted)]
+    boxes += [box_around(ours.after.boxes[row][None]) for row in rows_of(ours.after, accepted)]
     edits = compare_regions(theirs, labels, boxes, objects=objects, follow=kept)
     return Merged(labels, edits, kept)
 

@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from hitl.evaluation.metrics import (
     bootstrap,
     boundary_scores,
-    count_overlaps,
     match,
     match_centroids,
     overlap_scores,
     score,
 )
+from labels.overlaps import count_overlaps
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from annotations._chunks import Region, Voxels
-from annotations.edits._overlaps import Ints, Objects, Overlaps, blocks_of, count_overlaps
+from annotations._chunks import Voxels
+from annotations.edits._overlaps import blocks_of, check_pair, count_pairs
 from annotations.edits._reading import Ids
 from annotations.edits.records import Edit, Edits, kind_of
 from annotations.errors import LabelError
 from annotations.objects import ObjectTable
+from labels.overlaps import Contingency, Ints, box_around, from_pairs
 
 MAJORITY = 0.5
 """Two objects belong together when they share more than this part of either's voxels."""
@@ -65,19 +66,19 @@ def compare_labels(before: Voxels, after: Voxels, *, objects: ObjectTable | None
     LabelError
         Shapes that differ, not labels, or no ids left for new objects.
     """
-    overlaps = count_overlaps(before, after, blocks_of(before, after))
-    return classify(overlaps, objects)
+    pairs = count_pairs(before, after, blocks_of(before, after))
+    return classify(from_pairs(check_pair(before, after), pairs), objects)
 
 
-def classify(overlaps: Overlaps, objects: ObjectTable | None, *, whole: bool = True) -> Edits:
-    """Return the edits that a table of overlaps tells of; as `compare_labels`."""
+def classify(overlaps: Contingency, objects: ObjectTable | None, *, whole: bool = True) -> Edits:
+    """Return the edits that overlaps of labels before (`truth`) and after (`pred`) tell of."""
     groups = _group(overlaps)
     stable = _stable_ids(overlaps, groups, objects)
     return Edits(
         shape=overlaps.shape,
         changes=_changes(overlaps, groups, stable),
-        before=overlaps.before,
-        after=overlaps.after,
+        before=overlaps.truth,
+        after=overlaps.pred,
         stable_ids=stable,
         whole=whole,
     )
@@ -93,12 +94,12 @@ class _Groups:
     changed: Ints
 
 
-def _group(found: Overlaps) -> _Groups:
+def _group(found: Contingency) -> _Groups:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    n_before, n_after = found.before.ids.size, found.after.ids.size
-    size_before, size_after = found.before.sizes[found.i], found.after.sizes[found.j]
+    n_before, n_after = found.n_truth, found.n_pred
+    size_before, size_after = found.truth.sizes[found.i], found.pred.sizes[found.j]
     edge = np.flatnonzero(found.count > MAJORITY * np.minimum(size_before, size_after))
     i, j = found.i[edge], found.j[edge]
     n = n_before + n_after
@@ -110,8 +111,8 @@ def _group(found: Overlaps) -> _Groups:
     return _Groups(label[:n_before], label[n_before:], edge, changed)
 
 
-def _stable_ids(found: Overlaps, groups: _Groups, objects: ObjectTable | None) -> Ids:
-    before, after = found.before, found.after
+def _stable_ids(found: Contingency, groups: _Groups, objects: ObjectTable | None) -> Ids:
+    before, after = found.truth, found.pred
     stable = np.zeros(after.ids.size, np.int64)
     taken = np.zeros(before.ids.size, np.bool_)
     edge = groups.edge[np.lexsort((found.first[groups.edge], -found.count[groups.edge]))]
@@ -133,7 +134,7 @@ def _stable_ids(found: Overlaps, groups: _Groups, objects: ObjectTable | None) -
     return stable.astype(np.uint32)
 
 
-def _changes(found: Overlaps, groups: _Groups, stable: Ids) -> tuple[Edit, ...]:
+def _changes(found: Contingency, groups: _Groups, stable: Ids) -> tuple[Edit, ...]:
     n = 1 + int(max(groups.before.max(initial=-1), groups.after.max(initial=-1)))
     inside = groups.before[found.i] == groups.after[found.j]
     kept = np.zeros(n, np.int64)
@@ -143,17 +144,17 @@ def _changes(found: Overlaps, groups: _Groups, stable: Ids) -> tuple[Edit, ...]:
     for group in groups.changed.tolist():
         b, a = rows_before[group], rows_after[group]
         first = min(
-            found.before.first[b].min(initial=np.iinfo(np.int64).max),
-            found.after.first[a].min(initial=np.iinfo(np.int64).max),
+            found.truth.first[b].min(initial=np.iinfo(np.int64).max),
+            found.pred.first[a].min(initial=np.iinfo(np.int64).max),
         )
         edit = Edit(
             kind=kind_of(b.size, a.size),
-            before=tuple(found.before.ids[b].tolist()),
-            after=tuple(found.after.ids[a].tolist()),
+            before=tuple(found.truth.ids[b].tolist()),
+            after=tuple(found.pred.ids[a].tolist()),
             stable=tuple(stable[a].tolist()),
-            gained=int(found.after.sizes[a].sum() - kept[group]),
-            lost=int(found.before.sizes[b].sum() - kept[group]),
-            box=_box(found.before, b, found.after, a),
+            gained=int(found.pred.sizes[a].sum() - kept[group]),
+            lost=int(found.truth.sizes[b].sum() - kept[group]),
+            box=box_around(np.concatenate([found.truth.boxes[b], found.pred.boxes[a]])),
         )
         # An object before and another after may start at one voxel.
         changes.append(((int(first), not edit.before), edit))
@@ -168,10 +169,3 @@ def _rows(label: Ints, groups: _Groups) -> dict[int, Ints]:
     stop = np.searchsorted(ordered, groups.changed, side="right")
     bounds = zip(groups.changed.tolist(), start.tolist(), stop.tolist(), strict=True)
     return {group: order[a:b] for group, a, b in bounds}
-
-
-def _box(before: Objects, b: Ints, after: Objects, a: Ints) -> Region:
-    boxes = np.concatenate([before.boxes[b], after.boxes[a]])
-    low, high = boxes[:, :, 0].min(axis=0), boxes[:, :, 1].max(axis=0)
-    z, y, x = (slice(int(p), int(q)) for p, q in zip(low, high, strict=True))
-    return z, y, x

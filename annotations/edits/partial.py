@@ -10,22 +10,14 @@ import numpy as np
 import zarr
 
 from annotations._chunks import Region, Voxels, explicit
-from annotations.edits._overlaps import (
-    WORKERS,
-    Ints,
-    check_pair,
-    count_pairs,
-    from_pairs,
-    merged_pairs,
-)
-from annotations.edits._reading import Ids
+from annotations.edits._overlaps import WORKERS, check_pair, count_pairs
 from annotations.edits.compare import classify
 from annotations.edits.records import Edits
 from annotations.objects import ObjectTable
 from annotations.stacks import CHUNKS
+from labels.overlaps import Ids, Pairs, from_pairs, merge_pairs
 
 Cell = tuple[int, int, int]
-_Table = tuple[Ids, Ints]
 
 
 def compare_regions(
@@ -68,17 +60,14 @@ def compare_regions(
     grid = _grid(before, shape)
     start = {cell for part in regions for cell in _cells(explicit(part, shape, "region"), grid)}
     found = _count_cells(before, after, sorted(start), grid)
-    wanted = np.union1d(_changed_ids(found.values()), np.fromiter(follow, np.uint32))
+    wanted = np.union1d(_changed_ids(found.values()), np.fromiter(follow, np.uint64))
     edge = set(start)
     while edge:
         reached = {c for cell in edge for c in _neighbours(cell, found[cell], wanted, shape, grid)}
         edge = reached - found.keys()
         found.update(_count_cells(before, before, sorted(edge), grid))
-    tables = list(found.values())
-    if not tables:
-        tables = [count_pairs(before, after, ())]
-    keys, stats = merged_pairs([t[0] for t in tables], [t[1] for t in tables])
-    return classify(from_pairs(shape, keys, stats), objects, whole=False)
+    pairs = merge_pairs(list(found.values()) or [count_pairs(before, after, ())])
+    return classify(from_pairs(shape, pairs), objects, whole=False)
 
 
 def _grid(before: Voxels, shape: tuple[int, int, int]) -> Cell:
@@ -92,12 +81,10 @@ def _cells(region: Region, grid: Cell) -> Iterator[Cell]:
     yield from product(z, y, x)
 
 
-def _count_cells(
-    before: Voxels, after: Voxels, cells: list[Cell], grid: Cell
-) -> dict[Cell, _Table]:
+def _count_cells(before: Voxels, after: Voxels, cells: list[Cell], grid: Cell) -> dict[Cell, Pairs]:
     shape = before.shape
 
-    def work(cell: Cell) -> _Table:
+    def work(cell: Cell) -> Pairs:
         z, y, x = (
             slice(i * g, min((i + 1) * g, n)) for i, g, n in zip(cell, grid, shape, strict=True)
         )
@@ -107,18 +94,18 @@ def _count_cells(
         return dict(zip(cells, pool.map(work, cells), strict=True))
 
 
-def _changed_ids(tables: Iterable[_Table]) -> Ids:
+def _changed_ids(tables: Iterable[Pairs]) -> Ids:
     """Ids before and after of the voxels that differ."""
     differ = [keys[keys[:, 0] != keys[:, 1]].ravel() for keys, _ in tables]
-    ids = np.unique(np.concatenate([np.zeros(0, np.uint32), *differ]))
+    ids = np.unique(np.concatenate([np.zeros(0, np.uint64), *differ]))
     return ids[ids > 0]
 
 
 def _neighbours(
-    cell: Cell, table: _Table, wanted: Ids, shape: tuple[int, int, int], grid: Cell
+    cell: Cell, table: Pairs, wanted: Ids, shape: tuple[int, int, int], grid: Cell
 ) -> set[Cell]:
     """Cells that wanted objects of this cell may reach into, corners included."""
-    from annotations.edits import _kernels as k
+    from labels import kernels as k
 
     keys, stats = table
     boxes = stats[np.isin(keys, wanted).any(axis=1)][:, k.Z0 : k.X1 + 1].reshape(-1, 3, 2)

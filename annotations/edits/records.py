@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotations._chunks import Region, as_labels
-from annotations.edits._overlaps import Objects
+from annotations.edits._overlaps import rows_of
 from annotations.edits._reading import Ids
 from annotations.errors import LabelError
 from annotations.rounds import EditCounts
+from labels.overlaps import Objects
 
 Kind = Literal["added", "deleted", "split", "merged", "reshaped", "regrouped"]
 """What an edit did; see `compare_labels`."""
@@ -115,13 +116,13 @@ class Edits:
         """
         wanted = list(ids)
         if self.whole:
-            return [int(s) for s in self.stable_ids[self.after.index(wanted)]]
+            return [int(s) for s in self.stable_ids[rows_of(self.after, wanted)]]
         return [self.stable.get(i, i) for i in wanted]
 
     def with_stable_ids(self) -> Edits:
         """Return the same edits as of the labels with stable ids."""
         order = np.argsort(self.stable_ids)
-        after, stable = self.after, self.stable_ids[order]
+        stable = self.stable_ids[order]
         changes = []
         for change in self.changes:
             ids = tuple(sorted(change.stable))
@@ -129,7 +130,7 @@ class Edits:
         return replace(
             self,
             changes=tuple(changes),
-            after=Objects(stable, after.sizes[order], after.boxes[order], after.first[order]),
+            after=replace(self.after[order], ids=stable.astype(np.int64)),
             stable_ids=stable,
         )
 
@@ -153,14 +154,15 @@ class Edits:
         return relabelled(block, self.after.ids, self.stable_ids, keep_unknown=not self.whole)
 
 
-def relabelled(block: Ids, ids: Ids, values: Ids, *, keep_unknown: bool) -> Ids:
+def relabelled(block: Ids, ids: NDArray[np.integer], values: Ids, *, keep_unknown: bool) -> Ids:
     """Return labels (Z, Y, X) with other ids; background stays.
 
     Parameters
     ----------
     block : ndarray of uint32, C-contiguous, shape (Z, Y, X)
-    ids, values : ndarray of uint32, shape (N,)
-        `ids` ascending.
+    ids : ndarray of integer, shape (N,)
+        Ascending.
+    values : ndarray of uint32, shape (N,)
     keep_unknown : bool
         Leave an id that is not in `ids` as it is.
 
@@ -172,7 +174,7 @@ def relabelled(block: Ids, ids: Ids, values: Ids, *, keep_unknown: bool) -> Ids:
     from annotations.edits import _kernels
 
     out = np.empty_like(block)
-    unknown = int(_kernels.relabel()(block, ids, values, keep_unknown, out))
+    unknown = int(_kernels.relabel()(block, ids.astype(np.uint32), values, keep_unknown, out))
     if unknown:
         raise LabelError(
             f"labels: expected ids of the labels that were compared, got {unknown}; "

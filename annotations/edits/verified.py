@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotations._chunks import Region, Voxels, explicit
-from annotations.edits._overlaps import Ints, check_pair
+from annotations.edits._overlaps import check_pair, rows_of
 from annotations.edits._reading import box_reader
 from annotations.edits.records import Edits
 from annotations.errors import LabelError
+from labels.overlaps import Ints, box_around
 from labels.spacing import Spacing, is_spacing
 
 
@@ -137,8 +138,8 @@ def _seen(edits: Edits, accepted: Collection[int]) -> Iterator[_Seen]:
         done.update(change.after)
         yield _Seen(change.box, change.before, change.after)
     wanted = sorted(set(accepted) - done)
-    for row, id_ in zip(edits.after.index(wanted), wanted, strict=True):
-        yield _Seen(edits.after.region(np.array([row], np.int64)), (), (id_,))
+    for row, id_ in zip(rows_of(edits.after, wanted), wanted, strict=True):
+        yield _Seen(box_around(edits.after.boxes[row][None]), (), (id_,))
 
 
 def _check_shape(before: Voxels, after: Voxels, edits: Edits) -> tuple[int, int, int]:

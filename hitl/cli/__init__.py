@@ -32,6 +32,7 @@ def run(arguments: list[str]) -> int:
     from hitl.cli.console import Interrupted, print_error
     from hitl.cli.verbs import app
     from hitl.project.errors import HitlError
+    from labels.errors import LabelImageError
     from models.errors import ModelError
 
     # tifffile logs what its caller learns from an exception anyway.
@@ -41,7 +42,7 @@ def run(arguments: list[str]) -> int:
         return app(arguments, standalone_mode=True) or 0
     except SystemExit as exc:
         return exc.code if isinstance(exc.code, int) else EXIT_INPUT
-    except (HitlError, AnnotationError, ModelError) as exc:
+    except (HitlError, AnnotationError, ModelError, LabelImageError) as exc:
         print_error(str(exc))
         return EXIT_INPUT
     except OSError as exc:

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.evaluation.metrics.contingency import Contingency, count_overlaps
 from hitl.evaluation.metrics.overlap_score import overlap_scores
 from hitl.project.errors import MetricError
+from labels.overlaps import Contingency, count_overlaps
 from labels.spacing import Spacing
 
 ALPHA = 0.05
@@ -161,8 +161,8 @@ def paired_objects(
     ]
     counted = _counted(count_overlaps(truth, mask))
     spacing = np.asarray(spacing_um, np.float64)
-    centres: Floats = np.asarray(tables[0].truth_centroids * spacing, np.float64)
-    volumes: Floats = np.asarray(tables[0].truth_sizes * np.prod(spacing), np.float64)
+    centres: Floats = np.asarray(tables[0].truth.centroids * spacing, np.float64)
+    volumes: Floats = np.asarray(tables[0].truth.sizes * np.prod(spacing), np.float64)
     neighbours = _neighbours(centres, volumes)
     spurious = [
         _spurious(table, labels, mask)
@@ -290,7 +290,7 @@ def _counted(table: Contingency) -> NDArray[np.bool_]:
     """Which truth objects of a table lie mostly on the other image's objects."""
     inside = np.zeros(table.n_truth, np.int64)
     np.add.at(inside, table.i, table.count)
-    return np.asarray(2 * inside > table.truth_sizes, np.bool_)
+    return np.asarray(2 * inside > table.truth.sizes, np.bool_)
 
 
 def _neighbours(centres: Floats, volumes: Floats) -> Floats:
@@ -320,7 +320,7 @@ def _spurious(
     on_truth = np.zeros(table.n_pred, np.int64)
     np.add.at(on_truth, table.j, table.count)
     counted = _counted(count_overlaps(labels, mask))
-    return np.asarray(table.pred_ids[counted & (2 * on_truth < table.pred_sizes)])
+    return np.asarray(table.pred.ids[counted & (2 * on_truth < table.pred.sizes)])
 
 
 def _pair_spurious(
@@ -330,8 +330,8 @@ def _pair_spurious(
     ids_candidate: NDArray[np.int64],
 ) -> Floats:
     table = count_overlaps(in_use, candidate)
-    old, new = table.truth_ids[table.i], table.pred_ids[table.j]
-    smaller = np.minimum(table.truth_sizes[table.i], table.pred_sizes[table.j])
+    old, new = table.truth.ids[table.i], table.pred.ids[table.j]
+    smaller = np.minimum(table.truth.sizes[table.i], table.pred.sizes[table.j])
     both = (2 * table.count > smaller) & np.isin(old, ids_in_use) & np.isin(new, ids_candidate)
     common_old, common_new = np.unique(old[both]).size, np.unique(new[both]).size
     common = min(common_old, common_new)

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from annotations.formats import read_labels
 from annotations.store import AnnotationStore
-from hitl.evaluation.metrics.contingency import Contingency, count_overlaps
 from hitl.evaluation.metrics.unchanged import as_scored
 from hitl.project.errors import NothingToDoError, ProjectError
 from hitl.project.folder import Project
 from hitl.project.in_use import model_in_use
+from labels.overlaps import Contingency, count_overlaps
 
 ERROR_KINDS = ("merged", "split", "missed", "spurious", "shifted")
 """The kinds of cases in which a model is wrong; see `hitl.evaluation.metrics.taxonomy`."""

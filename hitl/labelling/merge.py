@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from annotations.objects import ObjectTable, Status
 from annotations.rounds import EditCounts
-from hitl.evaluation.metrics.contingency import Contingency, count_overlaps
+from labels.overlaps import Contingency, count_overlaps
 
 MOSTLY = 0.5
 """A new object is kept only when at least this share of it is free, in one piece."""
@@ -119,7 +119,7 @@ def _judged(objects: ObjectTable) -> Labels:
 
 def _same(table: Contingency, candidates: Labels, without: Collection[int] = ()) -> dict[int, int]:
     """Pair old objects among `candidates` with new ones, best IoU first; new number to old id."""
-    old, new = table.truth_ids[table.i], table.pred_ids[table.j]
+    old, new = table.truth.ids[table.i], table.pred.ids[table.j]
     usable = np.flatnonzero((table.iou >= SAME_IOU) & np.isin(old, candidates))
     order = usable[np.lexsort((new[usable], old[usable], -table.iou[usable]))]
     pairs: dict[int, int] = {}

@@ -7,6 +7,8 @@ from typing import Any
 import numba
 import numpy as np
 
+from labels.kernels import find_ones, find_slot, grown
+
 # Columns of the sums: voxels, coordinate sums, sums of products (zz, yy, xx, zy, zx, yx), each
 # relative to the object's first voxel, so that they stay exact in 64 bits.
 SUMS = 10
@@ -92,27 +94,6 @@ def add_moments(ranks: Any, z_first: Any, sums: Any, boxes: Any, first: Any) -> 
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _insert(table: Any, key: Any) -> Any:
-    mask = np.int64(table.shape[0] - 1)
-    h = key * np.int64(0x9E3779B97F4A7C1) & np.int64(0x7FFFFFFFFFFFFFFF)
-    i = (h ^ (h >> 29)) & mask
-    while table[i] != 0 and table[i] != key:
-        i = (i + 1) & mask
-    new = table[i] == 0
-    table[i] = key
-    return new
-
-
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _grown(table: Any) -> Any:
-    wide = np.zeros(2 * table.shape[0], np.int64)
-    for key in table:
-        if key != 0:
-            _insert(wide, key)
-    return wide
-
-
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _mark_mixed(r0: Any, r1: Any, r2: Any, r3: Any, mixed: Any) -> None:
     """Set mixed[k] where the 2 × 2 × 2 voxels from k on differ; branch-free, to become SIMD."""
     a, b, c, d = r0[1:], r1[1:], r2[1:], r3[1:]
@@ -120,19 +101,6 @@ def _mark_mixed(r0: Any, r1: Any, r2: Any, r3: Any, mixed: Any) -> None:
         v = r0[k]
         near = (v ^ r1[k]) | (v ^ r2[k]) | (v ^ r3[k])
         mixed[k] = (near | (v ^ a[k]) | (v ^ b[k]) | (v ^ c[k]) | (v ^ d[k])) != 0
-
-
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _marked(flags: Any, places: Any) -> Any:
-    """Positions of the ones in `flags`, eight bytes at a time; return how many."""
-    n = 0
-    words = flags.view(np.uint64)
-    for w in range(words.shape[0]):
-        if words[w] != 0:
-            for k in range(8 * w, 8 * w + 8):
-                places[n] = k
-                n += flags[k]
-    return n
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -155,11 +123,13 @@ def _add_areas(v: Any, weights: Any, areas: Any) -> Any:
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def add_surfaces(ranks: Any, z_from: Any, weights: Any, areas: Any, table: Any, used: Any) -> Any:
+def add_surfaces(
+    ranks: Any, z_from: Any, weights: Any, areas: Any, keys: Any, stats: Any, used: Any
+) -> Any:
     """Add the area of each 2 × 2 × 2 neighbourhood of voxels, and note which objects meet in it.
 
-    `ranks` is padded by one voxel; neighbourhoods begin at its slices from `z_from` on. `table`
-    is a hash set of (smaller rank << 32 | larger rank).
+    `ranks` is padded by one voxel; neighbourhoods begin at its slices from `z_from` on. `keys`
+    and `stats` are a table of (smaller, larger rank) with one column.
     """
     nz, ny, nx = ranks.shape
     v = np.zeros(8, np.int32)
@@ -169,20 +139,25 @@ def add_surfaces(ranks: Any, z_from: Any, weights: Any, areas: Any, table: Any, 
         for j in range(ny - 1):
             r0, r1, r2, r3 = ranks[i, j], ranks[i, j + 1], ranks[i + 1, j], ranks[i + 1, j + 1]
             _mark_mixed(r0, r1, r2, r3, mixed)
-            for n in range(_marked(mixed, places)):
+            for n in range(find_ones(mixed, places)):
                 k = places[n]
                 v[0], v[1], v[2], v[3] = r0[k], r0[k + 1], r1[k], r1[k + 1]
                 v[4], v[5], v[6], v[7] = r2[k], r2[k + 1], r3[k], r3[k + 1]
                 if _add_areas(v, weights, areas) < 2:
                     continue
-                if 2 * (used + 28) > table.shape[0]:
-                    table = _grown(table)
+                if 2 * (used + 28) > keys.shape[0]:
+                    keys, stats = grown(keys, stats)
                 for a in range(7):
                     for b in range(a + 1, 8):
-                        p, q = np.int64(min(v[a], v[b])), np.int64(max(v[a], v[b]))
-                        if p != 0 and p != q:
-                            used += _insert(table, (p << 32) | q)
-    return table, used
+                        p, q = np.uint64(min(v[a], v[b])), np.uint64(max(v[a], v[b]))
+                        if p == 0 or p == q:
+                            continue
+                        slot = find_slot(keys, stats, p, q)
+                        used += stats[slot, 0] == 0
+                        keys[slot, 0] = p
+                        keys[slot, 1] = q
+                        stats[slot, 0] = 1
+    return keys, stats, used
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -221,7 +196,7 @@ def collect_boundary(
     places = np.zeros(flags.shape[2] + 1, np.int64)
     for i in range(flags.shape[0]):
         for j in range(flags.shape[1]):
-            for m in range(_marked(flags[i, j], places)):
+            for m in range(find_ones(flags[i, j], places)):
                 k = places[m]
                 o = ranks[i + 1, j + 1, k + 1] - 1
                 owner[n] = o

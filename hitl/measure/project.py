@@ -187,7 +187,7 @@ def _measure_stack(
     collected: Collected,
     reporter: Reporter,
 ) -> None:
-    from hitl.evaluation.metrics import count_overlaps
+    from labels.overlaps import count_overlaps
 
     def tell(done: int, total: int, what: str) -> None:
         reporter.progress(done, total, f"{info.name}: {what}")

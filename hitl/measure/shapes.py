@@ -104,6 +104,7 @@ def measure_shapes(source: VoxelSource, progress: Progress) -> Shapes:
         Negative ids.
     """
     from hitl.measure import _kernels
+    from labels.kernels import new_table
 
     ids = find_ids(source)
     shape, n = source.shape, len(ids)
@@ -111,7 +112,7 @@ def measure_shapes(source: VoxelSource, progress: Progress) -> Shapes:
     boxes = np.zeros((n, 6), np.int64)
     first = np.zeros((n, 3), np.int64)
     areas = np.zeros((n, 2))
-    table, used = np.zeros(1 << 12, np.int64), 0
+    table = new_table(columns=1)
     ends = np.full((*shape[:2], 2), -1, np.int32)
     counts = np.zeros(n, np.int64)
     boundary = []
@@ -119,14 +120,15 @@ def measure_shapes(source: VoxelSource, progress: Progress) -> Shapes:
         ranks = _padded_ranks(source, ids, z_start, z_stop)
         _kernels.add_moments(ranks, z_start, sums, boxes, first)
         # The neighbourhoods that reach into the slice before were counted with that slab.
-        table, used = _kernels.add_surfaces(
-            ranks, 1 if z_start else 0, area_weights(source.spacing_um), areas, table, used
+        table = _kernels.add_surfaces(
+            ranks, 1 if z_start else 0, area_weights(source.spacing_um), areas, *table
         )
         _kernels.row_ends(ranks, ends[z_start:z_stop, :, 0], ends[z_start:z_stop, :, 1])
         boundary.append(_boundary(ranks, z_start, counts))
         progress(z_stop, shape[0], "shapes")
-    keys = np.sort(table[table != 0])
-    touching = np.stack([keys >> 32, keys & 0xFFFFFFFF], axis=1) - 1
+    keys, stats, _ = table
+    pairs = keys[stats[:, 0] > 0].astype(np.int64)
+    touching = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))] - 1
     centres, covariances = _moments(sums, first, source.spacing_um)
     return Shapes(
         ids, sums[:, 0], boxes, centres, covariances, areas, touching,

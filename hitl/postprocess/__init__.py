@@ -1,7 +1,6 @@
 """Clean instance masks, and derive the edge class from them."""
 
 from hitl.postprocess.config import PostprocessConfig, postprocess
-from hitl.postprocess.labels import LabelImageError
 from hitl.postprocess.masks import (
     clean_masks,
     edge_class,
@@ -11,7 +10,6 @@ from hitl.postprocess.masks import (
 from hitl.postprocess.objects import clean_objects
 
 __all__ = [
-    "LabelImageError",
     "PostprocessConfig",
     "clean_masks",
     "clean_objects",

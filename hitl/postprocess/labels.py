@@ -7,13 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.project.errors import HitlError
+from labels.errors import LabelImageError
 
 MAX_ID = int(np.iinfo(np.uint32).max)
-
-
-class LabelImageError(HitlError):
-    """An array that is not a ZYX instance-label image, or whose ids do not fit."""
 
 
 def check_labels(labels: NDArray[Any], what: str = "labels") -> None:

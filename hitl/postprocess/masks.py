@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.postprocess.labels import MAX_ID, LabelImageError, check_labels
+from hitl.postprocess.labels import MAX_ID, check_labels
+from labels.errors import LabelImageError
 
 if TYPE_CHECKING:
     from hitl.postprocess.kernels import SliceObjects

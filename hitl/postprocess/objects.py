@@ -8,7 +8,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.postprocess.labels import MAX_ID, LabelImageError, check_labels
+from hitl.postprocess.labels import MAX_ID, check_labels
+from labels.errors import LabelImageError
 from labels.spacing import Spacing, is_spacing
 
 Pieces = Literal["keep", "largest", "split"]

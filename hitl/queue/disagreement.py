@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.evaluation.metrics.contingency import count_overlaps
+from labels.overlaps import count_overlaps
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -93,7 +93,7 @@ def compare(labels: NDArray[np.uint32], others: Mapping[str, NDArray[np.uint32]]
 
     Raises
     ------
-    MetricError
+    LabelImageError
         Another shape, or not integers.
     """
     ids: Ints = np.unique(labels).astype(np.int64)
@@ -104,8 +104,8 @@ def compare(labels: NDArray[np.uint32], others: Mapping[str, NDArray[np.uint32]]
     for column, other in enumerate(others.values()):
         table = count_overlaps(labels, other)
         np.maximum.at(iou[:, column], table.i, table.iou)
-        of_mine = table.count / table.truth_sizes[table.i]
-        of_theirs = table.count / table.pred_sizes[table.j]
+        of_mine = table.count / table.truth.sizes[table.i]
+        of_theirs = table.count / table.pred.sizes[table.j]
         part = (of_theirs > 0.5) & (of_mine >= 0.1)
         parts[:, column] = np.bincount(table.i[part], minlength=len(ids))
         inside = (of_mine > 0.5) & (of_theirs >= 0.1)
@@ -142,10 +142,10 @@ def find_missed(
         table = count_overlaps(other, taken.astype(np.uint8))
         covered = np.zeros(table.n_truth)
         np.add.at(covered, table.i, table.count)
-        for row in np.flatnonzero(covered <= (1 - FREE_SHARE) * table.truth_sizes):
-            label = int(table.truth_ids[row])
-            centre = table.truth_centroids[row]
-            found.append(_free(name, other, label, table.truth_boxes[row], centre))
+        for row in np.flatnonzero(covered <= (1 - FREE_SHARE) * table.truth.sizes):
+            label = int(table.truth.ids[row])
+            centre = table.truth.centroids[row]
+            found.append(_free(name, other, label, table.truth.boxes[row], centre))
     return _grouped(found)
 
 

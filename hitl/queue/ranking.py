@@ -173,7 +173,7 @@ def rank(
 
     Raises
     ------
-    MetricError
+    LabelImageError
         A segmentation of another shape, or not integers.
     """
     found = signals(labels, image, spacing_um, confidence, others)

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotations.objects import NO_ROUND, Status
-from hitl.evaluation.metrics.contingency import count_overlaps
 from hitl.project.folder import Project
 from hitl.report.inputs import Inputs
+from labels.overlaps import count_overlaps
 
 MAX_ROWS = 200_000
 """Rows that a page holds, over all of its tables; further tables are left to the JSON of scores."""
@@ -167,11 +167,11 @@ def label_table(project: Project) -> Table:
         if not len(objects.id):
             continue
         found = count_overlaps(view.labels, view.labels)
-        at = np.searchsorted(found.truth_ids, objects.id)
-        known = np.isin(objects.id, found.truth_ids)
+        at = np.searchsorted(found.truth.ids, objects.id)
+        known = np.isin(objects.id, found.truth.ids)
         spacing = np.asarray(info.spacing_um)
         for n in np.flatnonzero(known).tolist():
-            z, y, x = (found.truth_centroids[at[n]] * spacing).tolist()
+            z, y, x = (found.truth.centroids[at[n]] * spacing).tolist()
             confidence = float(objects.confidence[n])
             number = int(objects.round[n])
             row = {
@@ -181,7 +181,7 @@ def label_table(project: Project) -> Table:
                 "origin": objects.origins[int(objects.origin[n])],
                 "confidence": None if np.isnan(confidence) else round(confidence, 3),
                 "round": None if number == NO_ROUND else number,
-                "volume": _rounded(float(found.truth_sizes[at[n]] * spacing.prod())),
+                "volume": _rounded(float(found.truth.sizes[at[n]] * spacing.prod())),
                 "z": _um(z),
                 "y": _um(y),
                 "x": _um(x),

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotations.stacks import StackView
-from hitl.evaluation.metrics.contingency import Contingency
 from hitl.evaluation.results import (
     ERROR_KINDS,
     EvaluatedModel,
@@ -21,6 +20,7 @@ from hitl.evaluation.results import (
 )
 from hitl.project.reporter import Reporter
 from hitl.report.inputs import Inputs
+from labels.overlaps import Contingency
 from labels.spacing import Spacing
 
 MAX_SIDE_PX = 128
@@ -141,7 +141,7 @@ def find_places(inputs: Inputs, limit: int, reporter: Reporter) -> Places:
             continue
         view = inputs.project.store().stack(stack)
         voxel_um3 = float(np.prod(view.info.spacing_um))
-        found.pred_volumes_um3 += (scored.table.pred_sizes * voxel_um3).tolist()
+        found.pred_volumes_um3 += (scored.table.pred.sizes * voxel_um3).tolist()
         found.shown += [_cut(view, scored, case) for name, case in chosen if name == stack]
     order = {(name, case.truth_ids, case.pred_ids): n for n, (name, case) in enumerate(chosen)}
     found.shown.sort(key=lambda place: order[place.stack, place.truth_ids, place.pred_ids])
@@ -193,16 +193,16 @@ def _rows_of(ids: tuple[int, ...], of: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _volume(table: Contingency, case: ScoredCase) -> int:
     if case.truth_ids:
-        return int(table.truth_sizes[_rows_of(case.truth_ids, table.truth_ids)].sum())
-    return int(table.pred_sizes[_rows_of(case.pred_ids, table.pred_ids)].sum())
+        return int(table.truth.sizes[_rows_of(case.truth_ids, table.truth.ids)].sum())
+    return int(table.pred.sizes[_rows_of(case.pred_ids, table.pred.ids)].sum())
 
 
 def _box(table: Contingency, case: ScoredCase) -> tuple[list[tuple[int, int]], bool]:
     """Bounds of the crop in z, y, x with a margin, and whether the nuclei reach beyond it."""
     boxes = np.concatenate(
         [
-            table.truth_boxes[_rows_of(case.truth_ids, table.truth_ids)],
-            table.pred_boxes[_rows_of(case.pred_ids, table.pred_ids)],
+            table.truth.boxes[_rows_of(case.truth_ids, table.truth.ids)],
+            table.pred.boxes[_rows_of(case.pred_ids, table.pred.ids)],
         ]
     )
     low, high = boxes[:, :, 0].min(axis=0), boxes[:, :, 1].max(axis=0)

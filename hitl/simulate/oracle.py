@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.evaluation.metrics.contingency import Contingency, count_overlaps
 from hitl.project.errors import MetricError
+from labels.overlaps import Contingency, count_overlaps
 from labels.spacing import Spacing
 
 Ints = NDArray[np.int64]
@@ -162,13 +162,13 @@ class Bench:
         """Return the true objects that the correction of no open object would draw, ascending."""
         table = self.overlaps()
         seen = set()
-        for column, label in enumerate(table.pred_ids.tolist()):
+        for column, label in enumerate(table.pred.ids.tolist()):
             if label not in self.settled:
                 pairs = table.j == column
                 seen |= self._concerned(
-                    table.truth_ids[table.i[pairs]],
+                    table.truth.ids[table.i[pairs]],
                     table.count[pairs],
-                    int(table.pred_sizes[column]),
+                    int(table.pred.sizes[column]),
                 )
         return [i for i in self.truth_ids if i not in self.drawn and i not in seen]
 

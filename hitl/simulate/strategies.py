@@ -82,7 +82,7 @@ def _by_truth(benches: Sequence[Bench], wanted: int, rng: np.random.Generator) -
         table = bench.overlaps()
         best = np.zeros(table.n_pred)
         np.maximum.at(best, table.j, table.iou)
-        iou = dict(zip(table.pred_ids.tolist(), best.tolist(), strict=True))
+        iou = dict(zip(table.pred.ids.tolist(), best.tolist(), strict=True))
         pool += [(iou[label], Target(number, "object", label)) for label in bench.open_objects()]
         pool += [(0.0, Target(number, "truth", label)) for label in bench.stumbled_upon()]
     return _best(pool, wanted, rng)

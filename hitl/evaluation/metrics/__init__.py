@@ -6,7 +6,6 @@ Tables for the terminal are in `hitl.evaluation.metrics.table`.
 from hitl.evaluation.metrics.averages import AverageScores, average
 from hitl.evaluation.metrics.boundary import BoundaryScores, boundary_scores
 from hitl.evaluation.metrics.cases import Case, list_cases
-from hitl.evaluation.metrics.contingency import Contingency, count_overlaps
 from hitl.evaluation.metrics.conventions import CONVENTIONS, Convention, count_by_convention
 from hitl.evaluation.metrics.detection import (
     CentroidMatching,
@@ -16,7 +15,7 @@ from hitl.evaluation.metrics.detection import (
 )
 from hitl.evaluation.metrics.items import METRICS, ItemPairs, Items, make_items, pair_items
 from hitl.evaluation.metrics.jaccard import aji, aji_cellpose, aji_plus
-from hitl.evaluation.metrics.left_out import Kept, keep, restrict, touches_border
+from hitl.evaluation.metrics.left_out import Kept, keep, touches_border
 from hitl.evaluation.metrics.matching import Matching, match, mean_ap, seg
 from hitl.evaluation.metrics.options import ScoreOptions
 from hitl.evaluation.metrics.overlap_score import OverlapScores, overlap_scores
@@ -34,7 +33,6 @@ __all__ = [
     "Case",
     "CentroidMatching",
     "ClassScores",
-    "Contingency",
     "Convention",
     "Difference",
     "Interval",
@@ -61,7 +59,6 @@ __all__ = [
     "confusion",
     "count_by_convention",
     "count_overlapping",
-    "count_overlaps",
     "keep",
     "list_cases",
     "make_items",
@@ -70,7 +67,6 @@ __all__ = [
     "mean_ap",
     "overlap_scores",
     "pair_items",
-    "restrict",
     "score",
     "seg",
     "touches_border",

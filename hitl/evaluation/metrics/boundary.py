@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.evaluation.metrics import _blocks
-from hitl.evaluation.metrics._blocks import Block, LabelImage
 from hitl.project.errors import MetricError
+from labels import blocks
+from labels.blocks import LabelImage, Region
 from labels.spacing import Spacing
 
 Ints = NDArray[np.int64]
@@ -104,19 +104,19 @@ def boundary_scores(
         )
     if not 0 <= tolerance_um < np.inf:
         raise MetricError(f"expected a tolerance in µm of at least 0, got {tolerance_um}")
-    _blocks.check_pair(truth, pred)
-    shape = _blocks.shape_zyx(truth)
+    blocks.check_pair(truth, pred)
+    shape = blocks.shape_zyx(truth)
     rows = _rows_within(spacing_um, tolerance_um, shape)
     halo = (1 + int(rows[:, 0].max()), 1 + int(rows[:, 1].max()))
     images = ((truth, truth_left_out), (pred, pred_left_out))
 
-    def work(blocks: Iterator[Block]) -> Ints:
+    def work(regions: Iterator[Region]) -> Ints:
         total = np.zeros(4, np.int64)
-        for block in blocks:
+        for block in regions:
             total += _count_block(images, block, shape, halo, rows)
         return total
 
-    counts = np.sum(_blocks.over_blocks(_plan(shape, halo), work, workers), axis=0).tolist()
+    counts = np.sum(blocks.over_regions(_plan(shape, halo), work, workers), axis=0).tolist()
     return BoundaryScores(float(tolerance_um), counts[0], counts[2], counts[1], counts[3])
 
 
@@ -133,13 +133,13 @@ def _rows_within(spacing_um: Spacing, tolerance_um: float, shape: tuple[int, int
     return np.ascontiguousarray(np.stack([dz[order], dy[order], dx], axis=1).astype(np.int64))
 
 
-def _plan(shape: tuple[int, int, int], halo: tuple[int, int]) -> list[Block]:
+def _plan(shape: tuple[int, int, int], halo: tuple[int, int]) -> list[Region]:
     """Blocks that stay small with what is around them, and are not much larger for it."""
     nz, ny, nx = shape
     step_y = min(ny, max(4 * halo[1], BLOCK_VOXELS // (nx * min(nz, 6 * halo[0])) - 2 * halo[1]))
     step_z = min(nz, max(4 * halo[0], BLOCK_VOXELS // (nx * (step_y + 2 * halo[1]))))
     return [
-        (slice(z, min(z + step_z, nz)), slice(y, min(y + step_y, ny)))
+        (slice(z, min(z + step_z, nz)), slice(y, min(y + step_y, ny)), slice(0, nx))
         for z in range(0, nz, step_z)
         for y in range(0, ny, step_y)
     ]
@@ -147,22 +147,22 @@ def _plan(shape: tuple[int, int, int], halo: tuple[int, int]) -> list[Block]:
 
 def _count_block(
     images: tuple[tuple[LabelImage, Ints | None], ...],
-    block: Block,
+    block: Region,
     shape: tuple[int, int, int],
     halo: tuple[int, int],
     rows: Ints,
 ) -> Ints:
-    from hitl.evaluation.metrics import _boundary_kernels as kernels
+    from hitl.evaluation.metrics import _kernels as kernels
 
     around = tuple(
         slice(max(0, part.start - h), min(n, part.stop + h))
-        for part, h, n in zip(block, halo, shape[:2], strict=True)
+        for part, h, n in zip(block[:2], halo, shape[:2], strict=True)
     )
-    ends = [(p.start - a.start, p.stop - a.start) for p, a in zip(block, around, strict=True)]
+    ends = [(p.start - a.start, p.stop - a.start) for p, a in zip(block[:2], around, strict=True)]
     core = np.array(ends, np.int64).ravel()
     found = []
     for image, left_out in images:
-        labels = _labels(image, (around[0], around[1]), left_out)
+        labels = _labels(image, (around[0], around[1], block[2]), left_out)
         marks = np.empty(labels.shape, np.bool_)
         sums = np.empty((*labels.shape[:2], labels.shape[2] + 1), np.int32)
         kernels.mark(labels.dtype)(labels, marks, sums)
@@ -172,8 +172,8 @@ def _count_block(
     return np.array([*count(truth, pred_sums, core, rows), *count(pred, truth_sums, core, rows)])
 
 
-def _labels(image: LabelImage, block: Block, left_out: Ints | None) -> NDArray[Any]:
-    labels = _blocks.read(image, block, _blocks.common_dtype(image))
+def _labels(image: LabelImage, block: Region, left_out: Ints | None) -> NDArray[Any]:
+    labels = blocks.read(image, block, blocks.common_dtype(image))
     if left_out is not None and len(left_out):
         labels = np.where(
             np.isin(labels, left_out.astype(labels.dtype)), labels.dtype.type(0), labels

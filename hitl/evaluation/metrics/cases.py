@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from hitl.evaluation.metrics.contingency import Contingency, Ints
 from hitl.evaluation.metrics.left_out import Kept
 from hitl.evaluation.metrics.matching import Matching
 from hitl.evaluation.metrics.taxonomy import LOCATED_IOU, Taxonomy
+from labels.overlaps import Contingency, Ints
 from labels.spacing import Spacing
 
 Triple = tuple[float, float, float]
@@ -123,15 +123,15 @@ def _couples(
 
 def _case(table: Contingency, found: _Found, spacing_um: Spacing | None) -> Case:
     kind, i, j = found
-    at = table.truth_centroids[i[0]] if len(i) == 1 else table.pred_centroids[j[0]]
+    at = table.truth.centroids[i[0]] if len(i) == 1 else table.pred.centroids[j[0]]
     z, y, x = at.tolist()
     um = None
     if spacing_um is not None:
         um = (z * spacing_um[0], y * spacing_um[1], x * spacing_um[2])
     return Case(
         kind,
-        tuple(table.truth_ids[i].tolist()),
-        tuple(table.pred_ids[j].tolist()),
+        tuple(table.truth.ids[i].tolist()),
+        tuple(table.pred.ids[j].tolist()),
         (z, y, x),
         um,
     )

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hitl.evaluation.metrics.contingency import Contingency
 from hitl.evaluation.metrics.matching import MEAN_AP_THRESHOLDS, Matching, Method, match, mean_ap
+from labels.overlaps import Contingency
 
 CONVENTIONS: dict[str, tuple[Method, str]] = {
     "stardist": ("optimal", "Hungarian, IoU ≥ t (stardist.matching, Schmidt et al. 2018)"),

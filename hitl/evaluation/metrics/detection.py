@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 
 from hitl.evaluation.metrics.assignment import best_assignment
-from hitl.evaluation.metrics.contingency import Contingency, Floats, Ints
 from hitl.project.errors import MetricError
+from labels.overlaps import Contingency, Floats, Ints
 from labels.spacing import Spacing
 
 CENTROID_PX = 15.0
@@ -104,7 +104,7 @@ def match_centroids(
     scale = np.ones(3) if spacing_um is None else np.asarray(spacing_um, np.float64)
     if unit == "px":
         scale = scale / scale[2]
-    truth, pred = table.truth_centroids * scale, table.pred_centroids * scale
+    truth, pred = table.truth.centroids * scale, table.pred.centroids * scale
     near = cKDTree(truth).sparse_distance_matrix(
         cKDTree(pred), np.nextafter(within, np.inf), output_type="ndarray"
     )

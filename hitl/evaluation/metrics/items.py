@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.evaluation.metrics._blocks import LabelImage
-from hitl.evaluation.metrics.contingency import Contingency, Floats, Ints, count_overlaps
 from hitl.evaluation.metrics.matching import MEAN_AP_THRESHOLDS, Matching, match
 from hitl.evaluation.metrics.overlap_score import OverlapScores
 from hitl.project.errors import MetricError
+from labels.blocks import LabelImage
+from labels.overlaps import Contingency, Floats, Ints, count_overlaps
 
 METRICS = (
     "evaluation_score",
@@ -72,7 +72,7 @@ def make_items(table: Contingency, matching: Matching, overlap: OverlapScores) -
     truth = np.zeros((table.n_truth, COLUMNS))
     truth[:, N_TRUTH] = 1
     truth[:, SCORE], truth[:, FULL], truth[:, SUB] = overlap.score, overlap.full, overlap.sub
-    covers = 2 * table.count > table.truth_sizes[table.i]
+    covers = 2 * table.count > table.truth.sizes[table.i]
     truth[table.i[covers], SEG] = table.iou[covers]
     matched = matching.truth_index
     truth[matched, N_PRED] = 1
@@ -82,8 +82,8 @@ def make_items(table: Contingency, matching: Matching, overlap: OverlapScores) -
     alone = np.setdiff1d(np.arange(table.n_pred), matching.pred_index)
     spurious = np.zeros((len(alone), COLUMNS))
     spurious[:, N_PRED] = 1
-    spurious[:, UNION] = np.where(unused[alone], table.pred_sizes[alone], 0)
-    return Items(truth, spurious, table.pred_ids[alone])
+    spurious[:, UNION] = np.where(unused[alone], table.pred.sizes[alone], 0)
+    return Items(truth, spurious, table.pred.ids[alone])
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +127,7 @@ def pair_items(
         )
     table = count_overlaps(first_pred, second_pred)
     same = match(table, 0.5)
-    a, b = table.truth_ids[same.truth_index], table.pred_ids[same.pred_index]
+    a, b = table.truth.ids[same.truth_index], table.pred.ids[same.pred_index]
     both = np.isin(a, first.spurious_ids) & np.isin(b, second.spurious_ids)
     in_first = np.searchsorted(first.spurious_ids, a[both])
     in_second = np.searchsorted(second.spurious_ids, b[both])
@@ -147,9 +147,9 @@ def _add_jaccard(table: Contingency, truth: Floats) -> NDArray[np.bool_]:
     order = np.lexsort((table.j, -table.iou, table.i))
     best = order[np.flatnonzero(np.diff(table.i[order], prepend=-1))]
     i, j, shared = table.i[best], table.j[best], table.count[best]
-    truth[:, UNION] = table.truth_sizes
+    truth[:, UNION] = table.truth.sizes
     truth[i, SHARED] = shared
-    truth[i, UNION] += table.pred_sizes[j] - shared
+    truth[i, UNION] += table.pred.sizes[j] - shared
     unused = np.ones(table.n_pred, np.bool_)
     unused[j] = False
     return unused

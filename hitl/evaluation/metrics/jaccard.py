@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hitl.evaluation.metrics.assignment import best_assignment
-from hitl.evaluation.metrics.contingency import Contingency, Ints
+from labels.overlaps import Contingency, Ints
 
 
 def aji(table: Contingency) -> float | None:
@@ -50,7 +50,7 @@ def aji_cellpose(table: Contingency) -> float | None:
     float or None
         None where neither image holds an object.
     """
-    union = table.truth_sizes.sum() + table.pred_sizes.sum() - table.count.sum()
+    union = table.truth.sizes.sum() + table.pred.sizes.sum() - table.count.sum()
     if union == 0:
         return None
     smaller = max(1, min(table.n_truth, table.n_pred))
@@ -61,6 +61,6 @@ def aji_cellpose(table: Contingency) -> float | None:
 
 def _aggregated(table: Contingency, pairs: Ints) -> float | None:
     i, j, shared = table.i[pairs], table.j[pairs], table.count[pairs]
-    union = np.sum(table.truth_sizes[i] + table.pred_sizes[j] - shared)
-    union += np.sum(np.delete(table.truth_sizes, i)) + np.sum(np.delete(table.pred_sizes, j))
+    union = np.sum(table.truth.sizes[i] + table.pred.sizes[j] - shared)
+    union += np.sum(np.delete(table.truth.sizes, i)) + np.sum(np.delete(table.pred.sizes, j))
     return float(shared.sum() / union) if union else None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.evaluation.metrics.contingency import Contingency, Floats, Ints
+from labels.overlaps import Contingency, Ints
 
 Bools = NDArray[np.bool_]
 
@@ -59,14 +59,14 @@ def keep(table: Contingency, *, drop_border: bool = False, min_voxels: float = 0
     -------
     Kept
     """
-    unwanted_truth = table.truth_sizes < min_voxels
-    unwanted_pred = table.pred_sizes < min_voxels
+    unwanted_truth = table.truth.sizes < min_voxels
+    unwanted_pred = table.pred.sizes < min_voxels
     if drop_border:
-        unwanted_truth |= touches_border(table.truth_boxes, table.shape)
-        unwanted_pred |= touches_border(table.pred_boxes, table.shape)
+        unwanted_truth |= touches_border(table.truth.boxes, table.shape)
+        unwanted_pred |= touches_border(table.pred.boxes, table.shape)
     order = np.lexsort((table.i, -table.count, table.j))
     own = order[np.flatnonzero(np.diff(table.j[order], prepend=-1))]
-    own = own[table.count[own] >= OWN_SHARE * table.pred_sizes[table.j[own]]]
+    own = own[table.count[own] >= OWN_SHARE * table.pred.sizes[table.j[own]]]
     unwanted_pred[table.j[own]] |= unwanted_truth[table.i[own]]
     matchable = (table.iou >= MATCHABLE_IOU) & ~unwanted_truth[table.i]
     unwanted_pred[table.j[matchable]] = False
@@ -84,27 +84,3 @@ def touches_border(boxes: Ints, shape: tuple[int, int, int]) -> Bools:
     size = np.asarray(shape)
     at_face = (boxes[:, :, 0] == 0) | (boxes[:, :, 1] == size)
     return np.asarray((at_face & (size > 1)).any(axis=1))
-
-
-def restrict(table: Contingency, kept: Kept) -> Contingency:
-    """Return the table without the objects that are left out."""
-    pairs = kept.truth[table.i] & kept.pred[table.j]
-    new_i, new_j = np.cumsum(kept.truth) - 1, np.cumsum(kept.pred) - 1
-    return replace(
-        table,
-        truth_ids=table.truth_ids[kept.truth],
-        truth_sizes=table.truth_sizes[kept.truth],
-        truth_boxes=table.truth_boxes[kept.truth],
-        truth_centroids=_rows(table.truth_centroids, kept.truth),
-        pred_ids=table.pred_ids[kept.pred],
-        pred_sizes=table.pred_sizes[kept.pred],
-        pred_boxes=table.pred_boxes[kept.pred],
-        pred_centroids=_rows(table.pred_centroids, kept.pred),
-        i=new_i[table.i[pairs]],
-        j=new_j[table.j[pairs]],
-        count=table.count[pairs],
-    )
-
-
-def _rows(values: Floats, kept: Bools) -> Floats:
-    return np.asarray(values[kept], np.float64)

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hitl.evaluation.metrics.assignment import best_assignment, is_contested
-from hitl.evaluation.metrics.contingency import Contingency
 from hitl.project.errors import MetricError
+from labels.overlaps import Contingency
 
 Ints = NDArray[np.int64]
 Method = Literal["optimal", "greedy", "coco", "strict"]
@@ -216,5 +216,5 @@ def seg(table: Contingency) -> float | None:
     """
     if table.n_truth == 0:
         return None
-    covers = 2 * table.count > table.truth_sizes[table.i]
+    covers = 2 * table.count > table.truth.sizes[table.i]
     return float(table.iou[covers].sum() / table.n_truth)

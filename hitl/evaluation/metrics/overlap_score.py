@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.evaluation.metrics import _blocks
-from hitl.evaluation.metrics._blocks import Block, LabelImage
-from hitl.evaluation.metrics.contingency import Contingency
 from hitl.project.errors import MetricError
+from labels import blocks
+from labels.blocks import LabelImage, Region
+from labels.overlaps import Contingency
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -76,7 +76,7 @@ def overlap_scores(
     MetricError
         `pred` has another shape than the images of `table`.
     """
-    if _blocks.shape_zyx(pred) != table.shape:
+    if blocks.shape_zyx(pred) != table.shape:
         raise MetricError(
             f"expected the prediction that was counted, of shape {table.shape}, got "
             f"{tuple(pred.shape)}: pass the same array to both steps"
@@ -84,15 +84,15 @@ def overlap_scores(
     found = np.flatnonzero(table.best_pair >= 0)
     pair = table.best_pair[found]
     j, shared = table.j[pair], table.count[pair]
-    boxes = _intersection(table.truth_boxes[found], table.pred_boxes[j])
-    inside = _count(pred, boxes, table.pred_ids[j], workers)
+    boxes = _intersection(table.truth.boxes[found], table.pred.boxes[j])
+    inside = _count(pred, boxes, table.pred.ids[j], workers)
 
     pred_ids = np.zeros(table.n_truth, np.int64)
     iou, full, sub = np.zeros((3, table.n_truth))
-    size = table.truth_sizes[found]
-    pred_ids[found] = table.pred_ids[j]
+    size = table.truth.sizes[found]
+    pred_ids[found] = table.pred.ids[j]
     iou[found] = table.iou[pair]
-    full[found] = 2 * shared / (size + table.pred_sizes[j])
+    full[found] = 2 * shared / (size + table.pred.sizes[j])
     sub[found] = 2 * shared / (size + inside)
     return OverlapScores(pred_ids=pred_ids, iou=iou, full=full, sub=sub)
 
@@ -103,15 +103,15 @@ def _intersection(a: Ints, b: Ints) -> Ints:
 
 def _count(pred: LabelImage, boxes: Ints, ids: Ints, workers: int | None) -> Ints:
     """Voxels of ids[n] within boxes[n]."""
-    dtype = _blocks.common_dtype(pred)
+    dtype = blocks.common_dtype(pred)
 
-    def work(blocks: Iterator[Block]) -> Ints:
+    def work(regions: Iterator[Region]) -> Ints:
         from hitl.evaluation.metrics import _kernels
 
         counts = np.zeros(len(ids), np.int64)
         wanted = ids.astype(dtype)
-        for block in blocks:
-            z, y = block
+        for region in regions:
+            z, y, _ = region
             touched = np.flatnonzero(
                 (boxes[:, 0, 0] < z.stop)
                 & (boxes[:, 0, 1] > z.start)
@@ -122,7 +122,7 @@ def _count(pred: LabelImage, boxes: Ints, ids: Ints, workers: int | None) -> Int
                 continue
             part = np.zeros(len(touched), np.int64)
             _kernels.count_in_boxes(dtype)(
-                _blocks.read(pred, block, dtype),
+                blocks.read(pred, region, dtype),
                 z.start,
                 y.start,
                 np.ascontiguousarray(boxes[touched]),
@@ -132,4 +132,4 @@ def _count(pred: LabelImage, boxes: Ints, ids: Ints, workers: int | None) -> Int
             counts[touched] += part
         return counts
 
-    return np.asarray(np.sum(_blocks.over_blocks(_blocks.plan(pred), work, workers), axis=0))
+    return np.asarray(np.sum(blocks.over_regions(blocks.plan(pred), work, workers), axis=0))

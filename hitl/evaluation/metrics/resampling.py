@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.evaluation.metrics.contingency import Floats
 from hitl.evaluation.metrics.items import METRICS, ItemPairs, Items, metrics_of
 from hitl.project.errors import MetricError
+from labels.overlaps import Floats
 
 RESAMPLES = 2000
 LEVEL = 0.95

@@ -8,15 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from hitl.evaluation.metrics._blocks import LabelImage
 from hitl.evaluation.metrics.boundary import BoundaryScores, boundary_scores
 from hitl.evaluation.metrics.cases import list_cases
-from hitl.evaluation.metrics.contingency import Contingency, Floats, Ints, count_overlaps
 from hitl.evaluation.metrics.conventions import count_by_convention
 from hitl.evaluation.metrics.detection import CentroidMatching, count_overlapping, match_centroids
 from hitl.evaluation.metrics.items import make_items
 from hitl.evaluation.metrics.jaccard import aji, aji_cellpose, aji_plus
-from hitl.evaluation.metrics.left_out import Bools, Kept, keep, restrict, touches_border
+from hitl.evaluation.metrics.left_out import Bools, Kept, keep, touches_border
 from hitl.evaluation.metrics.matching import Matching, match, mean_ap, seg
 from hitl.evaluation.metrics.options import ScoreOptions
 from hitl.evaluation.metrics.overlap_score import OverlapScores, overlap_scores
@@ -24,6 +22,8 @@ from hitl.evaluation.metrics.scores import LeftOut, ObjectScore, Scores, Summary
 from hitl.evaluation.metrics.taxonomy import Taxonomy, classify
 from hitl.evaluation.metrics.voxel import voxel_scores
 from hitl.project.errors import MetricError
+from labels.blocks import LabelImage
+from labels.overlaps import Contingency, Floats, Ints, count_overlaps
 from labels.spacing import Spacing, is_spacing
 
 REPORTED_THRESHOLDS = (*(round(0.1 + 0.05 * k, 2) for k in range(18)),)
@@ -77,8 +77,10 @@ def score(
     least = options.least_voxels(spacing_um)
     both = [keep(table, drop_border=drop, min_voxels=least) for drop in (False, True)]
     kept = both[options.border == "drop"]
-    counted = restrict(table, kept)
-    summaries = [_summary(restrict(table, found), _of(overlap, found.truth)) for found in both]
+    counted = table.select(kept.truth, kept.pred)
+    summaries = [
+        _summary(table.select(found.truth, found.pred), _of(overlap, found.truth)) for found in both
+    ]
     main = summaries[options.border == "drop"]
     everything = match(table, 0.5)
     taxonomy = classify(table, everything)
@@ -103,7 +105,7 @@ def score(
         ),
         cases=list_cases(table, taxonomy, everything, kept, spacing_um),
         spurious_ids=tuple(
-            table.pred_ids[(taxonomy.pred_kinds == "spurious") & kept.pred].tolist()
+            table.pred.ids[(taxonomy.pred_kinds == "spurious") & kept.pred].tolist()
         ),
         left_out=left_out,
         options=options,
@@ -151,10 +153,10 @@ def _of(overlap: OverlapScores, kept: Bools) -> OverlapScores:
 
 def _left_out(table: Contingency, kept: Kept) -> LeftOut:
     return LeftOut(
-        truth_ids=tuple(table.truth_ids[~kept.truth].tolist()),
-        pred_ids=tuple(table.pred_ids[~kept.pred].tolist()),
-        truth_at_border=int(touches_border(table.truth_boxes, table.shape).sum()),
-        pred_at_border=int(touches_border(table.pred_boxes, table.shape).sum()),
+        truth_ids=tuple(table.truth.ids[~kept.truth].tolist()),
+        pred_ids=tuple(table.pred.ids[~kept.pred].tolist()),
+        truth_at_border=int(touches_border(table.truth.boxes, table.shape).sum()),
+        pred_at_border=int(touches_border(table.pred.boxes, table.shape).sum()),
     )
 
 
@@ -199,17 +201,17 @@ def _objects(
     at_half: Matching,
     spacing_um: Spacing | None,
 ) -> tuple[ObjectScore, ...]:
-    sizes = table.truth_sizes.tolist()
+    sizes = table.truth.sizes.tolist()
     matched: Ints = np.zeros(table.n_truth, np.int64)
-    matched[at_half.truth_index] = table.pred_ids[at_half.pred_index]
+    matched[at_half.truth_index] = table.pred.ids[at_half.pred_index]
     um: list[Any] = [None] * table.n_truth
     volumes: list[Any] = um
     if spacing_um is not None:
-        um = [tuple(row) for row in (table.truth_centroids * np.asarray(spacing_um)).tolist()]
+        um = [tuple(row) for row in (table.truth.centroids * np.asarray(spacing_um)).tolist()]
         volumes = [size * float(np.prod(spacing_um)) for size in sizes]
     columns = (
-        table.truth_ids.tolist(),
-        [(z, y, x) for z, y, x in table.truth_centroids.tolist()],
+        table.truth.ids.tolist(),
+        [(z, y, x) for z, y, x in table.truth.centroids.tolist()],
         um,
         sizes,
         volumes,
@@ -220,6 +222,6 @@ def _objects(
         overlap.sub.tolist(),
         overlap.score.tolist(),
         taxonomy.truth_kinds[kept.truth].tolist(),
-        touches_border(table.truth_boxes, table.shape).tolist(),
+        touches_border(table.truth.boxes, table.shape).tolist(),
     )
     return tuple(ObjectScore(*row) for row in zip(*columns, strict=True))

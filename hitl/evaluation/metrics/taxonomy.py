@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.evaluation.metrics.contingency import Contingency
 from hitl.evaluation.metrics.left_out import Kept
 from hitl.evaluation.metrics.matching import Matching
+from labels.overlaps import Contingency
 
 TRUTH_KINDS = ("matched", "split", "merged", "shifted", "missed")
 PRED_KINDS = ("matched", "split", "merged", "shifted", "spurious")
@@ -67,8 +67,8 @@ class Taxonomy:
 
 def classify(table: Contingency, matching: Matching) -> Taxonomy:
     """Give every truth and predicted object its kind; the order of the rules is `Taxonomy`'s."""
-    of_truth = table.count / table.truth_sizes[table.i]
-    of_pred = table.count / table.pred_sizes[table.j]
+    of_truth = table.count / table.truth.sizes[table.i]
+    of_pred = table.count / table.pred.sizes[table.j]
     swallowed = (of_truth > 0.5) & (of_pred >= PART_OF_WHOLE)
     fragment = (of_pred > 0.5) & (of_truth >= PART_OF_WHOLE)
     merging = swallowed & (np.bincount(table.j[swallowed], minlength=table.n_pred) > 1)[table.j]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hitl.evaluation.metrics.contingency import Contingency
+from labels.overlaps import Contingency
 
 
 def as_scored(table: Contingency, scores: Mapping[str, Any]) -> bool:
@@ -22,14 +22,14 @@ def as_scored(table: Contingency, scores: Mapping[str, Any]) -> bool:
     """
     rows = scores.get("objects", ())
     ids = np.asarray([row["id"] for row in rows], np.int64)
-    if not np.isin(ids, table.truth_ids).all():
+    if not np.isin(ids, table.truth.ids).all():
         return False
-    at = np.searchsorted(table.truth_ids, ids)
+    at = np.searchsorted(table.truth.ids, ids)
     pairs = table.best_pair[at]
     iou = np.where(pairs >= 0, table.iou[pairs] if len(table.iou) else 0.0, 0.0)
     then = np.asarray([row["iou"] for row in rows], np.float64)
     sizes = np.asarray([row["volume_voxels"] for row in rows], np.int64)
-    if not (np.allclose(iou, then, atol=1e-6) and np.array_equal(table.truth_sizes[at], sizes)):
+    if not (np.allclose(iou, then, atol=1e-6) and np.array_equal(table.truth.sizes[at], sizes)):
         return False
     listed = {i for case in scores.get("cases", ()) for i in case["pred_ids"]}
-    return listed <= set(table.pred_ids.tolist())
+    return listed <= set(table.pred.ids.tolist())

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.evaluation.metrics._blocks import LabelImage
-from hitl.evaluation.metrics.contingency import count_overlaps
 from hitl.project.errors import MetricError
+from labels.blocks import LabelImage
+from labels.overlaps import count_overlaps
 
 CLASS_NAMES = ("background", "edge", "nucleus")
 
@@ -86,16 +86,16 @@ def confusion(truth: LabelImage, pred: LabelImage) -> NDArray[np.int64]:
         Shapes differ, not integers, or another class than 0, 1, 2.
     """
     table = count_overlaps(truth, pred)
-    for name, ids in (("truth", table.truth_ids), ("prediction", table.pred_ids)):
+    for name, ids in (("truth", table.truth.ids), ("prediction", table.pred.ids)):
         if len(ids) and ids[-1] >= len(CLASS_NAMES):
             raise MetricError(
                 f"expected classes 0 (background), 1 (edge), 2 (nucleus) in the {name}, got "
                 f"{ids[-1]}: instance labels have to be made into classes first"
             )
     counts = np.zeros((3, 3), np.int64)
-    counts[table.truth_ids[table.i], table.pred_ids[table.j]] = table.count
-    counts[table.truth_ids, 0] = table.truth_sizes - counts[table.truth_ids].sum(axis=1)
-    counts[0, table.pred_ids] = table.pred_sizes - counts[:, table.pred_ids].sum(axis=0)
+    counts[table.truth.ids[table.i], table.pred.ids[table.j]] = table.count
+    counts[table.truth.ids, 0] = table.truth.sizes - counts[table.truth.ids].sum(axis=1)
+    counts[0, table.pred.ids] = table.pred.sizes - counts[:, table.pred.ids].sum(axis=0)
     counts[0, 0] = np.prod(table.shape) - counts.sum()
     return counts
 

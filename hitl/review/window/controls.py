@@ -13,6 +13,7 @@ from hitl.project.errors import HitlError
 from hitl.review.session.project_session import ProjectSession
 from hitl.review.session.undo import Operation
 from hitl.review.session.worklist import Worklist, WorklistEntry
+from labels.errors import LabelImageError
 
 if TYPE_CHECKING:
     from hitl.review.session.model_errors import ModelErrors
@@ -88,7 +89,7 @@ class ReviewControls:
         if self.error_layers is None:
             try:
                 self._open_errors(self.model_errors)
-            except (HitlError, AnnotationError, OSError) as error:
+            except (HitlError, AnnotationError, LabelImageError, OSError) as error:
                 self.widget.say(f"What {self.model_errors.model} predicted: {error}", alert=True)
                 return
             assert self.error_layers is not None

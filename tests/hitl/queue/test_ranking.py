@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from hitl.project.errors import MetricError, NothingToDoError
+from hitl.project.errors import NothingToDoError
 from hitl.queue import Entry, Outcome, QueueOptions, estimate_error, rank, select
 from hitl.queue.disagreement import compare, find_missed
 from hitl.queue.features import measure, robust_z
+from labels.errors import LabelImageError
 
 SPACING_UM = (2.0, 1.0, 1.0)
 SHAPE = (16, 64, 64)
@@ -182,7 +183,7 @@ def test_an_image_without_objects_has_an_empty_queue() -> None:
 
 def test_another_shape_is_refused() -> None:
     labels = four_balls()
-    with pytest.raises(MetricError, match="shape"):
+    with pytest.raises(LabelImageError, match="shape"):
         rank(labels, labels, SPACING_UM, confidence={}, others={"cut": labels[1:]})
 
 

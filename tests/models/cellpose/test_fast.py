@@ -12,7 +12,8 @@ import torch
 from cellpose.vit import CPSAM
 from numpy.typing import NDArray
 
-from hitl.evaluation.metrics import count_overlaps, match
+from hitl.evaluation.metrics import match
+from labels.overlaps import count_overlaps
 from models.base import Segmentation
 from models.cellpose import CellposeSegmenter, engine
 from models.cellpose.fast import FastTransformer

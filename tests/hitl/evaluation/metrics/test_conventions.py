@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from itertools import product
+from operator import attrgetter
 
 import numpy as np
 import pytest
@@ -20,14 +21,13 @@ from hitl.evaluation.metrics import (
     boundary_scores,
     count_by_convention,
     count_overlapping,
-    count_overlaps,
     keep,
     match,
     match_centroids,
-    restrict,
     score,
 )
 from hitl.project.errors import MetricError
+from labels.overlaps import count_overlaps
 from tests.conftest import real_data_folder
 from tests.hitl.evaluation.label_pairs import blobs, box, label_pairs
 
@@ -192,7 +192,7 @@ def test_centroid_matches_are_as_many_as_can_be_and_as_near(images, within):
     from scipy.spatial.distance import cdist
 
     table = count_overlaps(*images)
-    distance = cdist(table.truth_centroids * SPACING, table.pred_centroids * SPACING)
+    distance = cdist(table.truth.centroids * SPACING, table.pred.centroids * SPACING)
     found = match_centroids(table, within, unit="um", spacing_um=SPACING)
     gain = np.where(distance <= within, 1e6 - distance, 0)
     rows, columns = linear_sum_assignment(gain, maximize=True)
@@ -334,13 +334,13 @@ def test_leaving_out_never_changes_what_counts_is_compared_with(images, drop, le
     truth, pred = images
     table = count_overlaps(truth, pred)
     kept = keep(table, drop_border=drop, min_voxels=least)
-    part = restrict(table, kept)
+    part = table.select(kept.truth, kept.pred)
     masked = count_overlaps(
-        np.where(np.isin(truth, part.truth_ids), truth, 0),
-        np.where(np.isin(pred, part.pred_ids), pred, 0),
+        np.where(np.isin(truth, part.truth.ids), truth, 0),
+        np.where(np.isin(pred, part.pred.ids), pred, 0),
     )
-    for name in ("truth_ids", "pred_ids", "i", "j", "count", "truth_sizes", "pred_boxes"):
-        assert np.array_equal(getattr(part, name), getattr(masked, name)), name
+    for name in ("truth.ids", "pred.ids", "i", "j", "count", "truth.sizes", "pred.boxes"):
+        assert np.array_equal(attrgetter(name)(part), attrgetter(name)(masked)), name
     lost = (table.iou >= 0.1) & kept.truth[table.i] & ~kept.pred[table.j]
     assert not lost.any()
 

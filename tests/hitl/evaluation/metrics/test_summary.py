@@ -18,7 +18,6 @@ from hitl.evaluation.metrics import (
     average,
     classify,
     confusion,
-    count_overlaps,
     match,
     mean_ap,
     overlap_scores,
@@ -29,6 +28,7 @@ from hitl.evaluation.metrics import (
 )
 from hitl.evaluation.metrics.matching import MEAN_AP_THRESHOLDS
 from hitl.project.errors import MetricError
+from labels.overlaps import count_overlaps
 from tests.conftest import real_data_folder
 from tests.hitl.evaluation.label_pairs import blobs, box, label_pairs
 

@@ -20,9 +20,9 @@ from scipy import ndimage
 
 from annotations.objects import Status
 from hitl.cli import run
-from hitl.evaluation.metrics import Contingency, count_overlaps
 from hitl.review.window import review_window
 from hitl.review.window.review_window import ReviewWindow
+from labels.overlaps import Contingency, count_overlaps
 from tests.hitl.review.window.person import CONTROL, Person
 
 RIGHT_IOU = 0.7
@@ -63,7 +63,7 @@ class Reviewer:
 
     def accept(self, how_many: int) -> None:
         found = self.overlaps()
-        for object_id in self.unjudged(found.pred_ids[found.j[found.iou >= RIGHT_IOU]])[:how_many]:
+        for object_id in self.unjudged(found.pred.ids[found.j[found.iou >= RIGHT_IOU]])[:how_many]:
             self.select(object_id)
             self.person.press(Qt.Key.Key_A)
             self.expect(f"Accepted {object_id}.", "accepted")
@@ -72,7 +72,7 @@ class Reviewer:
         """Delete what holds next to no nucleus."""
         found = self.overlaps()
         inside = np.bincount(found.j, found.count, found.n_pred)
-        for object_id in self.unjudged(found.pred_ids[inside <= 0.01 * found.pred_sizes])[
+        for object_id in self.unjudged(found.pred.ids[inside <= 0.01 * found.pred.sizes])[
             :how_many
         ]:
             self.select(object_id)
@@ -82,10 +82,10 @@ class Reviewer:
     def merge(self) -> None:
         """Join two objects that lie mostly in the same nucleus."""
         found = self.overlaps()
-        mostly = found.count > 0.7 * found.pred_sizes[found.j]
+        mostly = found.count > 0.7 * found.pred.sizes[found.j]
         nuclei, counts = np.unique(found.i[mostly], return_counts=True)
         nucleus = nuclei[counts == 2][0]
-        pair = found.pred_ids[found.j[mostly & (found.i == nucleus)]].tolist()
+        pair = found.pred.ids[found.j[mostly & (found.i == nucleus)]].tolist()
         large, small = sorted(pair, key=lambda i: -np.count_nonzero(self.labels == i))
         self.person.press(Qt.Key.Key_M)
         self.person.click(*deepest(self.labels == small))
@@ -95,10 +95,10 @@ class Reviewer:
     def split(self) -> None:
         """Part a nucleus from the background that hangs on it."""
         found = self.overlaps()
-        whole = (found.count > 0.9 * found.truth_sizes[found.i]) & (found.iou < 0.3)
+        whole = (found.count > 0.9 * found.truth.sizes[found.i]) & (found.iou < 0.3)
         pair = np.flatnonzero(whole)[found.count[whole].argmax()]
-        target = int(found.pred_ids[found.j[pair]])
-        nucleus = self.truth == found.truth_ids[found.i[pair]]
+        target = int(found.pred.ids[found.j[pair]])
+        nucleus = self.truth == found.truth.ids[found.i[pair]]
         mask = self.labels == target
         self.person.press(Qt.Key.Key_S)
         self.person.click(*deepest(mask & nucleus))
@@ -112,7 +112,7 @@ class Reviewer:
         """Paint the largest nucleus that no object touches, in a few slices."""
         found = self.overlaps()
         covered = np.bincount(found.i, found.count, found.n_truth)
-        nucleus = found.truth_ids[np.where(covered == 0, found.truth_sizes, 0).argmax()]
+        nucleus = found.truth.ids[np.where(covered == 0, found.truth.sizes, 0).argmax()]
         mask = self.truth == nucleus
         middle = deepest(mask)
         self.person.click(*middle)
@@ -134,7 +134,7 @@ class Reviewer:
         """Delete a good object and take it back."""
         before = self.labels.copy()
         found = self.overlaps()
-        object_id = int(found.pred_ids[found.j[found.iou.argmax()]])
+        object_id = int(found.pred.ids[found.j[found.iou.argmax()]])
         self.select(object_id)
         self.person.press(Qt.Key.Key_X)
         assert not np.any(self.labels == object_id)

@@ -10,14 +10,14 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.project.errors import MetricError
+from labels.errors import LabelImageError
 
 MEMORY_BLOCK_BYTES = 8 << 20
 STORE_BLOCK_BYTES = 32 << 20
 MAX_WORKERS = 4
 
-Block = tuple[slice, slice]
-"""Ranges of z and y; x is always whole."""
+Region = tuple[slice, slice, slice]
+"""Part of a label image, (z, y, x)."""
 T = TypeVar("T")
 
 
@@ -42,28 +42,30 @@ def check_pair(truth: LabelImage, pred: LabelImage) -> None:
 
     Raises
     ------
-    MetricError
+    LabelImageError
         Shapes differ, not 2D or 3D, or not integers.
     """
     for name, image in (("truth", truth), ("prediction", pred)):
         dtype = np.dtype(image.dtype)
         if not np.issubdtype(dtype, np.integer):
-            raise MetricError(
+            raise LabelImageError(
                 f"expected integer labels in the {name}, got {dtype}: "
                 "give one whole number per object, 0 for background"
             )
     if tuple(truth.shape) != tuple(pred.shape):
-        raise MetricError(
+        raise LabelImageError(
             f"expected a prediction of the truth's shape {tuple(truth.shape)}, got "
             f"{tuple(pred.shape)}: compare label images of the same stack"
         )
     if len(truth.shape) not in (2, 3):
-        raise MetricError(
+        raise LabelImageError(
             f"expected labels with axes ZYX or YX, got {len(truth.shape)} dimensions: "
             "compare one channel of one stack at a time"
         )
     if 0 in truth.shape:
-        raise MetricError(f"expected labels with voxels in them, got shape {tuple(truth.shape)}")
+        raise LabelImageError(
+            f"expected labels with voxels in them, got shape {tuple(truth.shape)}"
+        )
 
 
 def shape_zyx(image: LabelImage) -> tuple[int, int, int]:
@@ -84,8 +86,8 @@ def largest_id(image: LabelImage, dtype: np.dtype[Any]) -> int:
     return int(np.iinfo(np.int64).max if dtype.itemsize == 8 else 2 ** (31 if signed else 32) - 1)
 
 
-def plan(*images: LabelImage) -> list[Block]:
-    """Blocks that together cover the images, aligned to chunks where they have any."""
+def plan(*images: LabelImage) -> list[Region]:
+    """Parts of whole rows that together cover the images, aligned to chunks where they have any."""
     z, y, x = shape_zyx(images[0])
     chunks = next((c for c in map(_chunks, images) if c), None)
     step_z, step_y = 1, 1
@@ -100,7 +102,7 @@ def plan(*images: LabelImage) -> list[Block]:
     else:
         step_y *= max(1, limit // max(1, step_z * step_y * row))
     return [
-        (slice(a, min(a + step_z, z)), slice(b, min(b + step_y, y)))
+        (slice(a, min(a + step_z, z)), slice(b, min(b + step_y, y)), slice(0, x))
         for a in range(0, z, max(1, step_z))
         for b in range(0, y, max(1, step_y))
     ]
@@ -112,20 +114,20 @@ def _chunks(image: LabelImage) -> tuple[int, ...] | None:
     return chunks if chunks and all(isinstance(c, int) for c in chunks) else None
 
 
-def read(image: LabelImage, block: Block, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """One block as a C-contiguous 3D array of `dtype`; no copy where it is one already."""
-    part = np.asarray(image[block] if len(image.shape) == 3 else image[block[1]][None])
+def read(image: LabelImage, region: Region, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """One part as a C-contiguous 3D array of `dtype`; no copy where it is one already."""
+    part = np.asarray(image[region] if len(image.shape) == 3 else image[region[1:]][None])
     signed = np.dtype(f"i{dtype.itemsize}") if part.dtype.kind == "i" else dtype
     return np.ascontiguousarray(part.astype(signed, copy=False)).view(dtype)
 
 
-def over_blocks(
-    blocks: list[Block], work: Callable[[Iterator[Block]], T], workers: int | None
+def over_regions(
+    regions: list[Region], work: Callable[[Iterator[Region]], T], workers: int | None
 ) -> list[T]:
-    """Give each of a few threads its share of the blocks; kernels release the GIL."""
+    """Give each of a few threads its share of the regions; kernels release the GIL."""
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    count = max(1, min(workers or min(cpus or 1, MAX_WORKERS), len(blocks)))
-    shares = [iter(blocks[i::count]) for i in range(count)]
+    count = max(1, min(workers or min(cpus or 1, MAX_WORKERS), len(regions)))
+    shares = [iter(regions[i::count]) for i in range(count)]
     if count == 1:
         return [work(shares[0])]
     with ThreadPoolExecutor(count) as pool:

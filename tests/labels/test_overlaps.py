@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hitl.evaluation.metrics import (
-    _blocks,
-    _kernels,
-    count_overlaps,
-    overlap_scores,
-    score,
-)
-from hitl.project.errors import MetricError
+from hitl.evaluation.metrics import overlap_scores, score
+from labels import blocks, kernels
+from labels.errors import LabelImageError
+from labels.overlaps import count_overlaps
 from tests.hitl.evaluation.label_pairs import blobs, label_pairs
 
 
@@ -26,7 +24,7 @@ def naive_table(truth, pred):
 
 
 def pairs_of(found):
-    keys = zip(found.truth_ids[found.i].tolist(), found.pred_ids[found.j].tolist(), strict=True)
+    keys = zip(found.truth.ids[found.i].tolist(), found.pred.ids[found.j].tolist(), strict=True)
     return dict(zip(keys, found.count.tolist(), strict=True))
 
 
@@ -46,9 +44,9 @@ def test_table_holds_what_a_plain_count_finds(images, workers):
     found = count_overlaps(truth, pred, workers=workers)
     assert pairs_of(found) == naive_table(truth, pred)
     check_objects(
-        truth, found.truth_ids, found.truth_sizes, found.truth_boxes, found.truth_centroids
+        truth, found.truth.ids, found.truth.sizes, found.truth.boxes, found.truth.centroids
     )
-    check_objects(pred, found.pred_ids, found.pred_sizes, found.pred_boxes, found.pred_centroids)
+    check_objects(pred, found.pred.ids, found.pred.sizes, found.pred.boxes, found.pred.centroids)
 
 
 @pytest.mark.parametrize("dtype", ["u1", "i1", "i2", "u2", "i4", "u4", "i8", "u8", ">u4", ">i8"])
@@ -76,22 +74,22 @@ def test_sparse_and_large_ids():
 
 
 def test_table_grows_past_its_first_capacity():
-    n = 3 * _kernels.FIRST_CAPACITY
+    n = 3 * kernels.FIRST_CAPACITY
     truth = np.arange(1, n + 1, dtype=np.uint32).reshape(3, 64, -1)
     found = count_overlaps(truth, truth[::-1].copy(), workers=1)
     assert len(found.count) == n
     assert (found.count == 1).all()
-    assert (found.pred_ids[found.j] == truth[::-1].ravel()).all()
+    assert (found.pred.ids[found.j] == truth[::-1].ravel()).all()
 
 
 def test_blocks_give_the_same_table(monkeypatch):
     truth, pred = blobs(2)
     whole = count_overlaps(truth, pred)
-    monkeypatch.setattr(_blocks, "MEMORY_BLOCK_BYTES", 1000)
-    assert len(_blocks.plan(truth, pred)) > 12
+    monkeypatch.setattr(blocks, "MEMORY_BLOCK_BYTES", 1000)
+    assert len(blocks.plan(truth, pred)) > 12
     parts = count_overlaps(truth, pred, workers=3)
-    for name in ("i", "j", "count", "truth_boxes", "pred_boxes", "truth_centroids"):
-        assert (getattr(whole, name) == getattr(parts, name)).all(), name
+    for name in ("i", "j", "count", "first", "truth.boxes", "pred.boxes", "truth.centroids"):
+        assert (attrgetter(name)(whole) == attrgetter(name)(parts)).all(), name
     a, b = overlap_scores(whole, pred), overlap_scores(parts, pred, workers=3)
     assert (a.sub == b.sub).all()
 
@@ -107,11 +105,11 @@ def test_zarr_gives_the_same_scores(tmp_path, monkeypatch):
         )
         array[:] = image
         stored.append(array)
-    monkeypatch.setattr(_blocks, "STORE_BLOCK_BYTES", 9000)
-    blocks = _blocks.plan(*stored)
-    assert len(blocks) > 3
-    assert {b[0].start % 5 for b in blocks} == {0}
-    assert {b[1].start % 16 for b in blocks} == {0}
+    monkeypatch.setattr(blocks, "STORE_BLOCK_BYTES", 9000)
+    regions = blocks.plan(*stored)
+    assert len(regions) > 3
+    assert {b[0].start % 5 for b in regions} == {0}
+    assert {b[1].start % 16 for b in regions} == {0}
     assert score(*stored).to_dict() == score(truth, pred).to_dict()
 
 
@@ -135,5 +133,5 @@ def test_planes_are_stacks_of_one_slice():
     ],
 )
 def test_images_that_cannot_be_compared(truth, pred, message):
-    with pytest.raises(MetricError, match=message):
+    with pytest.raises(LabelImageError, match=message):
         score(truth, pred)

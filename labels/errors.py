@@ -1,0 +1,5 @@
+"""The error of every package about label images; each message says what to do."""
+
+
+class LabelImageError(Exception):
+    """An array that is not a label image, whose ids do not fit, or that cannot be compared."""
