@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -208,6 +209,15 @@ class Predictor:
             self._run = run_segmenter(project.run(model))
             self._segmenter = self._run.segmenter
             self.name = model
+
+    def variant(self, name: str, change: Callable[[Segmenter], Segmenter]) -> Predictor:
+        """Return a predictor with a changed segmenter; its predictions are kept apart by `name`."""
+        other = copy.copy(self)
+        other.name = f"{self.name}@{name}"
+        other._segmenter = change(self._segmenter)
+        if self._run is not None:
+            other._run = replace(self._run, segmenter=other._segmenter)
+        return other
 
     def fingerprint(self, store: AnnotationStore, stack: str) -> str:
         """Return a hash of everything that the prediction on `stack` depends on."""

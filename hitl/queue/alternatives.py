@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,11 @@ from annotations.store import AnnotationStore
 from hitl.prediction.predict import BOOTSTRAP, Predictor, cached_prediction
 from hitl.project.folder import Project
 from hitl.project.reporter import Reporter
+from hitl.training.train import read_card
 from labels.progress import Progress, no_progress
 from labels.spacing import Spacing
 from models.base import Segmentation, Segmenter
-from models.classical import ClassicalSegmenter
+from models.registry import segmenter_class
 
 CLASSICAL = "classical"
 
@@ -94,31 +96,6 @@ def _darkened(image: NDArray[Any], power: float) -> NDArray[Any]:
     return np.asarray(low + (high - low) * share ** (1 / power), np.float32)
 
 
-class VariantPredictor(Predictor):
-    """A predictor whose segmenter is shown another view, or has other settings.
-
-    Parameters
-    ----------
-    project : Project
-    model : str
-        As for `Predictor`.
-    variant : str
-        A key of `VIEWS`, or, for the classical segmenter, of `VARIANTS`.
-    reporter : Reporter
-    """
-
-    def __init__(self, project: Project, model: str, variant: str, reporter: Reporter) -> None:
-        super().__init__(project, model, reporter)
-        if variant in VIEWS:
-            self._segmenter = ViewedSegmenter(self._segmenter, variant)
-        else:
-            assert isinstance(self._segmenter, ClassicalSegmenter)
-            self._segmenter = replace(self._segmenter, **VARIANTS[variant])
-        if self._run is not None:
-            self._run = replace(self._run, segmenter=self._segmenter)
-        self.name = f"{self.name}@{variant}"
-
-
 def predictors(project: Project, reporter: Reporter) -> list[Predictor]:
     """Return what can segment a project's stacks in another way.
 
@@ -131,17 +108,24 @@ def predictors(project: Project, reporter: Reporter) -> list[Predictor]:
     project : Project
     reporter : Reporter
     """
-    runs = [folder.name for folder in project.finished_runs()]
-    latest = list({name.rpartition("-")[0]: name for name in runs}.values())
-    found = [Predictor(project, CLASSICAL, reporter)]
-    found += [VariantPredictor(project, CLASSICAL, name, reporter) for name in VARIANTS]
+    runs = project.finished_runs()
+    latest = {read_card(folder)["model"]: folder.name for folder in runs}
+    classical = Predictor(project, CLASSICAL, reporter)
+    found = [classical]
+    found += [classical.variant(name, partial(_with_settings, name)) for name in VARIANTS]
     first = Predictor(project, BOOTSTRAP, reporter)
     if first.name != CLASSICAL:
         found.append(first)
-    found += [Predictor(project, name, reporter) for name in latest]
-    viewed, views = (runs[-1], list(VIEWS)) if runs else (CLASSICAL, ["flipped"])
-    found += [VariantPredictor(project, viewed, view, reporter) for view in views]
+    by_run = {name: Predictor(project, name, reporter) for name in latest.values()}
+    found += by_run.values()
+    viewed, views = (by_run[runs[-1].name], list(VIEWS)) if runs else (classical, ["flipped"])
+    found += [viewed.variant(view, partial(ViewedSegmenter, view=view)) for view in views]
     return found
+
+
+def _with_settings(variant: str, segmenter: Any) -> Segmenter:
+    changed: Segmenter = replace(segmenter, **VARIANTS[variant])
+    return changed
 
 
 def classical_segmentations(
@@ -167,10 +151,8 @@ def classical_segmentations(
     ImageError
         As `models.base.Segmenter.segment`.
     """
-    plain = ClassicalSegmenter()
-    ways: dict[str, Segmenter] = {
-        name: replace(plain, **settings) for name, settings in VARIANTS.items()
-    }
+    plain = segmenter_class(CLASSICAL)()
+    ways = {name: _with_settings(name, plain) for name in VARIANTS}
     ways["flipped"] = ViewedSegmenter(plain, "flipped")
     others = {name: way.segment(image, spacing_um).labels for name, way in ways.items()}
     return plain.segment(image, spacing_um), others
@@ -180,9 +162,9 @@ def other_segmentations(
     project: Project,
     store: AnnotationStore,
     stack: str,
+    available: Sequence[Predictor],
     reporter: Reporter,
     made_by: str = "",
-    available: list[Predictor] | None = None,
 ) -> dict[str, NDArray[np.uint32]]:
     """Segment one stack in every other way; each is computed once and then read.
 
@@ -191,19 +173,18 @@ def other_segmentations(
     project : Project
     store : AnnotationStore
     stack : str
+    available : sequence of Predictor
+        As `predictors` returns.
     reporter : Reporter
     made_by : str
         The model that made the labels at hand: it is left out, since it agrees with itself.
-    available : list of Predictor, optional
-        As `predictors` returns; made anew when not given.
 
     Returns
     -------
     dict of str to ndarray of uint32, shape (Z, Y, X)
         By the name of what made it.
     """
-    every = predictors(project, reporter) if available is None else available
-    wanted = [p for p in every if p.name != made_by]
+    wanted = [p for p in available if p.name != made_by]
     found = {}
     for number, predictor in enumerate(wanted):
         reporter.progress(number, len(wanted), f"{stack}: segments with {predictor.name}")

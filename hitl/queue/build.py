@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from annotations.objects import ObjectTable, Status
 from annotations.stacks import StackInfo
 from annotations.store import AnnotationStore
 from hitl.cli.tables import plain_table
+from hitl.prediction.predict import Predictor
 from hitl.project.errors import NothingToDoError
 from hitl.project.folder import Project
 from hitl.project.reporter import Reporter
@@ -153,12 +155,12 @@ def _rank_stack(
     project: Project,
     store: AnnotationStore,
     name: str,
-    available: list[Any],
+    available: Sequence[Predictor],
     reporter: Reporter,
 ) -> tuple[Entry, ...]:
     view = store.stack(name)
     objects = view.objects
-    others = other_segmentations(project, store, name, reporter, _maker(objects), available)
+    others = other_segmentations(project, store, name, available, reporter, _maker(objects))
     return rank(
         np.asarray(view.labels[...], np.uint32),
         view.read_channel(),

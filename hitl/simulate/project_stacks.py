@@ -74,7 +74,7 @@ def simulate_project(
                 )
         training = ModelRetraining.of_project(project, retrain, settings or {}, reporter)
     return simulate(
-        [_case(project, store, info, reporter) for info in chosen],
+        _cases(project, store, chosen, reporter),
         rounds=rounds,
         objects_per_round=objects_per_round,
         strategies=strategies,
@@ -109,17 +109,25 @@ def _known(store: AnnotationStore, names: tuple[str, ...]) -> list[StackInfo]:
     return known
 
 
-def _case(project: Project, store: AnnotationStore, info: StackInfo, reporter: Reporter) -> Case:
-    view = store.stack(info.name)
+def _cases(
+    project: Project, store: AnnotationStore, stacks: list[StackInfo], reporter: Reporter
+) -> list[Case]:
     first = make_segmenter(project.config, project.config.bootstrap.segmenter, reporter)
-    found = segment_stack(store, info.name, project.config, first, reporter)
     available = predictors(project, reporter)
-    return Case(
-        name=info.name,
-        image=view.read_channel(),
-        spacing_um=info.spacing_um,
-        truth=np.asarray(view.labels[...], np.uint32),
-        labels=found.labels,
-        confidence=found.confidence,
-        others=other_segmentations(project, store, info.name, reporter, first.name, available),
-    )
+    cases = []
+    for info in stacks:
+        view = store.stack(info.name)
+        found = segment_stack(store, info.name, project.config, first, reporter)
+        others = other_segmentations(project, store, info.name, available, reporter, first.name)
+        cases.append(
+            Case(
+                name=info.name,
+                image=view.read_channel(),
+                spacing_um=info.spacing_um,
+                truth=np.asarray(view.labels[...], np.uint32),
+                labels=found.labels,
+                confidence=found.confidence,
+                others=others,
+            )
+        )
+    return cases
