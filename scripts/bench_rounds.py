@@ -243,7 +243,7 @@ def _rounds(project: Project, turns: Iterator[list[int]], repeats: int, figures:
             seconds, memory = _timed(partial(_check, project, number))
             figures.diff.append(seconds)
             figures.memory_mb.setdefault("diff", memory)
-            figures.reload.append(_timed(opened.discard)[0])
+            figures.reload.append(_timed(opened.begin_again)[0])
 
 
 def _check(project: Project, number: int) -> None:

@@ -6,15 +6,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import numpy as np
-
-from annotations.edits import shell_voxels, updated_objects, verified_mask_update
+from annotations.edits import shell_voxels, verified_mask_update
 from annotations.errors import LabelError
 from annotations.merging import Merged, merge_edits
 from annotations.rounds import EditCounts, RoundInfo
 from annotations.stacks import StackView
 from annotations.store import AnnotationStore
 from annotations.transaction import RoundTransaction
+from hitl.labelling.corrections import Corrections, Region, counted
 from hitl.labelling.exchange.errors import ExchangeError, NothingChangedError
 from hitl.labelling.exchange.reading import LabelsRead, read_any
 from hitl.labelling.exchange.sidecar import Sidecar, check_stack, find_sidecar
@@ -24,8 +23,6 @@ from labels.hashing import file_sha256
 
 Verified = Literal["all", "changed"]
 """What a person has looked at: the whole stack, or only what they changed."""
-
-_Region = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,10 +55,8 @@ class Imported:
 
     def sentence(self) -> str:
         """Return what is printed for people."""
-        counts = asdict(self.counts)
-        done = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
         return (
-            f"round {self.round} of {self.stack}: {done or 'no object changed'}; "
+            f"round {self.round} of {self.stack}: {counted(self.counts) or 'no object changed'}; "
             f"{self.verified_voxels} more voxels are verified"
         )
 
@@ -220,7 +215,7 @@ def _round_info(request: ImportRequest, found: LabelsRead, sidecar: Sidecar | No
     )
 
 
-def _whole(view: StackView) -> _Region:
+def _whole(view: StackView) -> Region:
     z, y, x = view.info.zyx
     return slice(0, z), slice(0, y), slice(0, x)
 
@@ -236,34 +231,30 @@ def _write(
     round_: RoundTransaction,
     now: StackView,
     merged: Merged,
-    everywhere: list[_Region],
+    everywhere: list[Region],
     annotator: str,
 ) -> tuple[EditCounts, int]:
     """Write labels, objects and verified voxels; return the counts and the voxels verified."""
-    name, edits = now.info.name, merged.edits
-    objects, counts = updated_objects(
-        now.objects, edits, annotator=annotator, round=round_.number, accepted=merged.accepted
+    corrections = Corrections(
+        stack=now.info.name,
+        objects=now.objects,
+        edits=merged.edits,
+        labels=merged.labels,
+        accepted=merged.accepted,
+        annotator=annotator,
     )
-    before = now.verified_voxels
-    round_.set_objects(name, objects)
-    for change in edits.changes:
-        round_.write_labels(name, change.box, merged.labels.read_region(change.box))
-    patches = verified_mask_update(
+    verified = verified_mask_update(
         now.labels,
         merged.labels,
-        edits,
+        merged.edits,
         merged.accepted,
         shell=shell_voxels(now.info.spacing_um),
         checked=everywhere,
     )
-    verified = round_.stack(name).verified
-    for region, mask in patches:
-        round_.write_verified(name, region, np.maximum(np.asarray(verified[region]), mask))
-    gained = round_.stack(name).verified_voxels - before
-    if not edits.changes and not counts.accepted and not gained:
+    counts, gained = corrections.write(round_, verified)
+    if not merged.edits.changes and not counts.accepted and not gained:
         raise NothingChangedError(
-            f"{name}: the labels are those of the project already, so no round was made; correct "
-            "them and save them in the tool, then import again"
+            f"{now.info.name}: the labels are those of the project already, so no round was made; "
+            "correct them and save them in the tool, then import again"
         )
-    round_.count(name, counts)
     return counts, gained

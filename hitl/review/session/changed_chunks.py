@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import product
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.review.session.undo import Box, Plane, pack, unpack
+from hitl.review.session.boxes import Box, overlap
+from hitl.review.session.undo import Plane, pack, unpack
 
 _Voxel = TypeVar("_Voxel", np.uint32, np.uint8)
 
@@ -19,6 +21,10 @@ _PACKERS = 2
 
 ChunkIndex = tuple[int, int, int]
 """Position of a chunk in the grid, (z, y, x)."""
+
+
+Planes = tuple[NDArray[np.uint32], NDArray[np.uint8]]
+"""Labels and verified voxels of one chunk."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,10 @@ class ChunkData:
         """Pack a chunk."""
         return cls(pack(labels), pack(verified))
 
+    def unpacked(self, shape: tuple[int, ...]) -> Planes:
+        """Return what `of` was given; its shape is known elsewhere."""
+        return unpack(self.labels, np.uint32, shape), unpack(self.verified, np.uint8, shape)
+
 
 class ChangedChunks:
     """Keeps each chunk as it was before its first change.
@@ -41,7 +51,7 @@ class ChangedChunks:
     ----------
     labels : ndarray of uint32, shape (Z, Y, X)
     verified : ndarray of uint8, shape (Z, Y, X)
-        Both are edited in place; `touch` is called before.
+        Both are edited in place; `keep` is called before.
     chunks : (int, int, int)
         The store's.
     """
@@ -58,8 +68,8 @@ class ChangedChunks:
         self._base: dict[ChunkIndex, ChunkData] = {}
         self._packed: dict[ChunkIndex, ChunkData] = {}
 
-    def touch(self, box: Box) -> None:
-        """Say that a box is about to change."""
+    def keep(self, box: Box) -> None:
+        """Keep what a box, which is about to change, holds now."""
         for index in self.meeting(box):
             self._packed.pop(index, None)
             if index not in self._base:
@@ -115,20 +125,9 @@ class ChangedChunks:
         return ChunkData.of(self._labels[box], self._verified[box])
 
     def meeting(self, box: Box) -> Iterator[ChunkIndex]:
-        """Yield the chunks that a box meets."""
-        spans = [
+        """Return the chunks that a box meets."""
+        z, y, x = (
             range(part.start // chunk, -(-part.stop // chunk))
             for part, chunk in zip(box, self._chunks, strict=True)
-        ]
-        for z in spans[0]:
-            for y in spans[1]:
-                for x in spans[2]:
-                    yield z, y, x
-
-
-def overlap(box: Box, chunk: Box) -> tuple[Box, Box]:
-    """Return where two boxes that meet do so, relative to the first and to the second."""
-    common = [(max(p.start, q.start), min(p.stop, q.stop)) for p, q in zip(box, chunk, strict=True)]
-    z, y, x = (slice(a - p.start, b - p.start) for (a, b), p in zip(common, box, strict=True))
-    k, j, i = (slice(a - p.start, b - p.start) for (a, b), p in zip(common, chunk, strict=True))
-    return (z, y, x), (k, j, i)
+        )
+        return product(z, y, x)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,9 +21,10 @@ from annotations.errors import ConflictError
 from annotations.rounds import EditCounts, RoundInfo
 from annotations.store import AnnotationStore
 from annotations.transaction import RoundTransaction
+from hitl.labelling.corrections import Corrections, counted
 from hitl.review.errors import ReviewError
+from hitl.review.session.boxes import Box
 from hitl.review.session.review_session import ReviewSession
-from hitl.review.session.undo import Box, box_shape, unpack
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,12 +49,10 @@ class Summary:
         """Whether there is nothing to commit."""
         return self.counts == EditCounts() and not self.checked_voxels
 
-    def words(self) -> str:
+    def sentence(self) -> str:
         """Return one line for people."""
-        said = [f"{count} {kind}" for kind, count in asdict(self.counts).items() if count]
-        if self.checked_voxels:
-            said.append(f"{self.checked_voxels} voxels checked")
-        return ", ".join(said) or "nothing changed"
+        checked = f"{self.checked_voxels} voxels checked" if self.checked_voxels else ""
+        return ", ".join(filter(None, (counted(self.counts), checked))) or "nothing changed"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +80,7 @@ class _Before:
         return self.session.labels.shape
 
     def read(self, z_start: int, z_stop: int) -> NDArray[np.uint32]:
-        _, height, width = self.session.labels.shape
+        _, height, width = self.shape
         return self.read_region((slice(z_start, z_stop), slice(0, height), slice(0, width)))
 
     def read_region(self, region: Box) -> NDArray[np.uint32]:
@@ -97,11 +96,11 @@ def _summary(session: ReviewSession, edits: Edits) -> Summary:
     _, counts = updated_objects(
         session.objects, edits, annotator="nobody", round=0, accepted=session.accepted
     )
-    checked = 0
-    for index in session.chunks.changed():
-        box = session.chunks.box(index)
-        base = unpack(session.chunks.base(index).verified, session.verified.dtype, box_shape(box))
-        checked += int(np.count_nonzero(session.verified[box] != base))
+    chunks = session.chunks
+    boxes = map(chunks.box, chunks.changed())
+    checked = sum(
+        int(np.count_nonzero(session.verified[box] != chunks.base_verified(box))) for box in boxes
+    )
     return Summary(counts=counts, checked_voxels=checked, minutes=session.timer.minutes)
 
 
@@ -168,49 +167,37 @@ def commit_session(
         raise ReviewError("there is nothing to commit: no object was changed or accepted")
     info = RoundInfo(
         kind="correct",
-        message=message.strip() or f"corrected {stack}: {summary.words()}",
+        message=message.strip() or f"corrected {stack}: {summary.sentence()}",
         author=annotator,
         minutes=round(summary.minutes, 3),
         config={**(config or {}), "actions": dict(session.changes())},
     )
-    with store.begin_round(info) as txn:
-        alone = base is not None and store.log()[0].snapshot == base
-        if not alone:
-            _check_base(txn, stack, session)
-        _write(txn, stack, session, edits, annotator, alone=alone)
-        number = txn.number
-    return Committed(round=number, summary=summary)
-
-
-def _write(
-    txn: RoundTransaction,
-    stack: str,
-    session: ReviewSession,
-    edits: Edits,
-    annotator: str,
-    *,
-    alone: bool,
-) -> None:
-    """Write what differs; `alone`: nobody has committed since the session began."""
-    touched = session.chunks
-    txn.verify(stack, _seen(session, edits), touched.base_verified if alone else None)
-    # Whole objects: a stable id can be another one than the session's.
-    boxes = [change.box for change in edits.changes]
-    stable = StableLabels(session.labels, edits)
-    txn.copy_labels(stack, stable, boxes, touched.base_labels if alone else None)
-    rows, counts = updated_objects(
-        session.objects, edits, annotator=annotator, round=txn.number, accepted=session.accepted
+    corrections = Corrections(
+        stack=stack,
+        objects=session.objects,
+        edits=edits,
+        labels=StableLabels(session.labels, edits),
+        accepted=session.accepted,
+        annotator=annotator,
     )
-    txn.set_objects(stack, rows)
-    txn.count(stack, counts)
+    chunks, seen = session.chunks, _seen(session, edits)
+    with store.begin_round(info) as txn:
+        if base is not None and store.log()[0].snapshot == base:
+            corrections.write(
+                txn, seen, labels_now=chunks.base_labels, verified_now=chunks.base_verified
+            )
+        else:
+            _check_base(txn, stack, session)
+            corrections.write(txn, seen)
+        return Committed(round=txn.number, summary=summary)
 
 
 def _seen(session: ReviewSession, edits: Edits) -> Iterator[tuple[Box, NDArray[np.uint8]]]:
     """Yield what was marked as checked, then what edits and accepted objects verify."""
-    touched = session.chunks
-    for index, data in touched.changed().items():
-        if data.verified != touched.base(index).verified:
-            yield touched.box(index), session.verified[touched.box(index)]
+    chunks = session.chunks
+    for index, data in chunks.changed().items():
+        if data.verified != chunks.base(index).verified:
+            yield chunks.box(index), session.verified[chunks.box(index)]
     yield from verified_mask_update(
         _Before(session),
         session.labels,
@@ -222,15 +209,14 @@ def _seen(session: ReviewSession, edits: Edits) -> Iterator[tuple[Box, NDArray[n
 
 def _check_base(txn: RoundTransaction, stack: str, session: ReviewSession) -> None:
     """Refuse to write over what others committed between the session's start and now."""
-    view = txn.stack(stack)
-    moved = not view.objects.equals(session.objects)
-    for index in session.chunks.changed():
-        box, base = session.chunks.box(index), session.chunks.base(index)
-        labels = unpack(base.labels, session.labels.dtype, box_shape(box))
-        verified = unpack(base.verified, session.verified.dtype, box_shape(box))
-        moved |= not np.array_equal(labels, np.asarray(view.labels[box]))
-        moved |= not np.array_equal(verified, np.asarray(view.verified[box]))
-    if moved:
+    view, chunks = txn.stack(stack), session.chunks
+    boxes = [chunks.box(index) for index in chunks.changed()]
+    same = view.objects.equals(session.objects) and all(
+        np.array_equal(chunks.base_labels(box), np.asarray(view.labels[box]))
+        and np.array_equal(chunks.base_verified(box), np.asarray(view.verified[box]))
+        for box in boxes
+    )
+    if not same:
         raise ConflictError(
             f"stack {stack!r}: somebody else has committed to it just now; nothing was written, "
             "commit again"

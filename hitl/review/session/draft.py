@@ -5,22 +5,25 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-import uuid
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
+
 from annotations.objects import Status
 from hitl.project.folder import now
 from hitl.review.errors import DraftError
-from hitl.review.session.changed_chunks import ChunkData, ChunkIndex
-from hitl.review.session.draft_merge import Planes, Renumbering, check_rows, merge_chunks
+from hitl.review.session.boxes import box_shape
+from hitl.review.session.changed_chunks import ChunkData, ChunkIndex, Planes
+from hitl.review.session.draft_merge import check_rows, merge_chunks, renumbered
 from hitl.review.session.review_session import ReviewSession
-from hitl.review.session.undo import box_shape, unpack
 
 DRAFT_FORMAT = 1
 """Version of the file."""
@@ -110,34 +113,32 @@ class Draft:
                 f"{header.shape}; move it away to start afresh"
             )
         check_rows({int(i): r for i, r in header.rounds.items()}, session.objects, self.name)
-        new = Renumbering(
-            header.base_highest_id, max(session.highest_id - header.base_highest_id, 0)
-        )
-        base = {i: self._unpacked(session, i, pair[0]) for i, pair in self.chunks.items()}
-        mine = {}
-        for index, (_, after) in self.chunks.items():
-            labels, verified = self._unpacked(session, index, after)
-            mine[index] = new.labels(labels), verified
-        boxes = {index: session.chunks.box(index) for index in self.chunks}
-        theirs = {i: (session.labels[box], session.verified[box]) for i, box in boxes.items()}
+        own = header.base_highest_id
+        new = partial(renumbered, above=own, by=max(session.highest_id - own, 0))
+        merged = merge_chunks(self._sides(session, new), self.name)
         session.restore(
-            list(merge_chunks(base, mine, theirs, self.name)),
-            verdicts={new.id(int(i)): Status[name] for i, name in header.verdicts.items()},
+            merged,
+            verdicts={int(new(int(i))): Status[name] for i, name in header.verdicts.items()},
             counts=header.counts,  # type: ignore[arg-type]
-            handled=map(new.id, header.handled),
-            highest_id=new.id(header.highest_id),
+            handled=new(np.array(header.handled, np.uint32)).tolist(),
+            highest_id=int(new(header.highest_id)),
         )
         session.worklist.go(header.row)
 
-    def _unpacked(self, session: ReviewSession, index: ChunkIndex, data: ChunkData) -> Planes:
-        shape = box_shape(session.chunks.box(index))
-        try:
-            labels = unpack(data.labels, session.labels.dtype, shape)
-            return labels, unpack(data.verified, session.verified.dtype, shape)
-        except (ValueError, zlib.error) as error:
-            raise DraftError(
-                f"{self.name}: block {index} cannot be read ({error}); move it away to start afresh"
-            ) from error
+    def _sides(
+        self, session: ReviewSession, new: Callable[[Any], Any]
+    ) -> Iterator[tuple[ChunkIndex, Planes, Planes, Planes]]:
+        for index, pair in self.chunks.items():
+            box = session.chunks.box(index)
+            try:
+                base, (labels, verified) = (data.unpacked(box_shape(box)) for data in pair)
+            except (ValueError, zlib.error) as error:
+                raise DraftError(
+                    f"{self.name}: block {index} cannot be read ({error}); move it away to start "
+                    "afresh"
+                ) from error
+            theirs = session.labels[box], session.verified[box]
+            yield index, base, (new(labels), verified), theirs
 
 
 def draft_path(folder: Path, stack: str, annotator: str) -> Path:
@@ -145,16 +146,11 @@ def draft_path(folder: Path, stack: str, annotator: str) -> Path:
     return folder / "drafts" / stack / f"{quote(annotator, safe=' ')}.zip"
 
 
-def new_draft_id() -> str:
-    """Return an id that no other draft has."""
-    return uuid.uuid4().hex
-
-
 def draft_of(session: ReviewSession, *, id: str, stack: str, annotator: str, base: str) -> Draft:
     """Return a session as a draft; the parameters are those of its header."""
     rounds = dict(zip(session.objects.id.tolist(), session.objects.round.tolist(), strict=True))
-    touched = session.chunks
-    chunks = {i: (touched.base(i), after) for i, after in touched.changed().items()}
+    changed = session.chunks.changed()
+    chunks = {index: (session.chunks.base(index), after) for index, after in changed.items()}
     header = DraftHeader(
         id=id,
         stack=stack,
@@ -185,22 +181,20 @@ def write_draft(path: Path, draft: Draft) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=_unfinished(path))
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                with zipfile.ZipFile(stream, "w") as archive:
-                    header = {"format": DRAFT_FORMAT, **asdict(draft.header)}
-                    archive.writestr(_HEADER, json.dumps(header))
-                    for index, pair in draft.chunks.items():
-                        for when, data in zip(_WHEN, pair, strict=True):
-                            archive.writestr(f"{when}/{dotted(index)}/labels", data.labels)
-                            archive.writestr(f"{when}/{dotted(index)}/verified", data.verified)
-                stream.flush()
-                os.fsync(stream.fileno())
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        made = partial(tempfile.NamedTemporaryFile, prefix=_unfinished(path), delete=False)
+        with made(dir=path.parent) as file, ExitStack() as unless_moved:
+            unless_moved.callback(Path(file.name).unlink, missing_ok=True)
+            with zipfile.ZipFile(file, "w") as archive:
+                header = {"format": DRAFT_FORMAT, **asdict(draft.header)}
+                archive.writestr(_HEADER, json.dumps(header))
+                for index, pair in draft.chunks.items():
+                    for when, data in zip(_WHEN, pair, strict=True):
+                        for plane, packed in vars(data).items():
+                            archive.writestr(f"{when}/{dotted(index)}/{plane}", packed)
+            file.flush()
+            os.fsync(file.fileno())
+            file.close()
+            Path(file.name).replace(path)
     except OSError as error:
         raise DraftError(
             f"{path}: the draft cannot be written ({error.strerror}); make room there, and do not "
@@ -230,10 +224,7 @@ def read_draft(path: Path) -> Draft | None:
             fields["shape"] = tuple(fields["shape"])
             fields["handled"] = tuple(fields["handled"])
             header = DraftHeader(**fields)
-            chunks = {
-                _index(name): (_read(archive, "before", name), _read(archive, "after", name))
-                for name in header.chunks
-            }
+            chunks = {_index(name): _read(archive, name) for name in header.chunks}
     except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError) as error:
         raise DraftError(
             f"{path}: the draft cannot be read ({error}); it is kept, move it away to start afresh"
@@ -263,9 +254,12 @@ def _index(name: str) -> ChunkIndex:
     return z, y, x
 
 
-def _read(archive: zipfile.ZipFile, when: str, name: str) -> ChunkData:
-    planes = (archive.read(f"{when}/{name}/{plane}") for plane in ("labels", "verified"))
-    return ChunkData(*planes)
+def _read(archive: zipfile.ZipFile, name: str) -> tuple[ChunkData, ChunkData]:
+    before, after = (
+        ChunkData(*(archive.read(f"{when}/{name}/{plane}") for plane in ("labels", "verified")))
+        for when in _WHEN
+    )
+    return before, after
 
 
 def _unfinished(path: Path) -> str:

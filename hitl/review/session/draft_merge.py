@@ -2,51 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from annotations.objects import ObjectTable
 from hitl.review.errors import DraftConflictError
-from hitl.review.session.changed_chunks import ChunkIndex
-
-Planes = tuple[NDArray[np.uint32], NDArray[np.uint8]]
-"""Labels and verified voxels of one chunk."""
+from hitl.review.session.changed_chunks import ChunkIndex, Planes
 
 
-@dataclass(frozen=True)
-class Renumbering:
-    """Ids that a draft gave out and that somebody else may have given out since.
+def renumbered(ids: Any, above: int, by: int) -> Any:
+    """Return ids, those above one raised: somebody else may have given them out since.
 
     Parameters
     ----------
+    ids : int or ndarray of uint32
     above : int
         Ids above this one are the draft's own.
     by : int
         What is added to them.
     """
-
-    above: int
-    by: int
-
-    def id(self, object_id: int) -> int:
-        """Return the id that an object of the draft has now."""
-        return object_id + self.by if object_id > self.above else object_id
-
-    def labels(self, labels: NDArray[np.uint32]) -> NDArray[np.uint32]:
-        """Return labels of the draft with the ids that they have now."""
-        return np.where(labels > self.above, labels + np.uint32(self.by), labels)
+    return np.where(np.asarray(ids) > above, ids + np.uint32(by), ids)
 
 
 def merge_chunks(
-    base: Mapping[ChunkIndex, Planes],
-    mine: Mapping[ChunkIndex, Planes],
-    theirs: Mapping[ChunkIndex, Planes],
-    whose: str,
-) -> Iterator[tuple[ChunkIndex, NDArray[np.uint32], NDArray[np.uint8]]]:
-    """Yield each chunk with the changes of both sides.
+    chunks: Iterable[tuple[ChunkIndex, Planes, Planes, Planes]], whose: str
+) -> list[tuple[ChunkIndex, NDArray[np.uint32], NDArray[np.uint8]]]:
+    """Return each chunk with the changes of both sides.
+
+    Parameters
+    ----------
+    chunks : iterable of (position, planes, planes, planes)
+        As the draft found it, as it left it, and as the store has it now.
+    whose : str
 
     Raises
     ------
@@ -54,22 +44,20 @@ def merge_chunks(
         Both changed the label of a voxel, and not to the same; or one checked what the other
         changed.
     """
-    merged, conflicts, first = [], 0, None
-    for index, (labels, verified) in mine.items():
-        changed, checked = labels != base[index][0], verified > base[index][1]
-        moved = theirs[index][0] != base[index][0]
-        clash = (changed | checked) & moved & (labels != theirs[index][0])
-        conflicts += int(np.count_nonzero(clash))
-        first = first or (index if clash.any() else None)
-        together = np.where(changed, labels, theirs[index][0])
-        seen = np.where(verified != base[index][1], verified, theirs[index][1])
-        merged.append((index, together, seen))
+    merged, conflicts = [], {}
+    for index, base, (labels, verified), theirs in chunks:
+        changed, checked = labels != base[0], verified > base[1]
+        moved = (theirs[0] != base[0]) & (labels != theirs[0])
+        if clash := int(np.count_nonzero((changed | checked) & moved)):
+            conflicts[index] = clash
+        together = np.where(changed, labels, theirs[0])
+        merged.append((index, together, np.where(verified != base[1], verified, theirs[1])))
     if conflicts:
         raise DraftConflictError(
-            f"{whose}: somebody else has changed {conflicts} of its voxels in the store since "
-            f"it was begun (first in block {first})"
+            f"{whose}: somebody else has changed {sum(conflicts.values())} of its voxels in the "
+            f"store since it was begun (first in block {next(iter(conflicts))})"
         )
-    yield from merged
+    return merged
 
 
 def check_rows(rounds: Mapping[int, int], objects: ObjectTable, whose: str) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from contextlib import AbstractContextManager
+from typing import Self
 
 import filelock
 import numpy as np
@@ -16,50 +15,38 @@ from annotations.stacks import StackView
 from annotations.store import AnnotationStore
 from hitl.project.folder import Project
 from hitl.review.errors import DraftConflictError, DraftError
-from hitl.review.session.commit import Committed, Summary, commit_session, summarise
+from hitl.review.session.commit import Committed, commit_session
 from hitl.review.session.draft import (
     Draft,
     draft_of,
     draft_path,
-    new_draft_id,
     read_draft,
     sweep_unfinished,
     write_draft,
 )
 from hitl.review.session.review_session import ReviewSession
-from hitl.review.session.work_timer import IDLE_AFTER_S, WorkTimer
+from hitl.review.session.work_timer import WorkTimer
 from hitl.review.session.worklist import WorklistEntry
 
 DRAFT_KEY = "draft"
 """In a round's config: the id of the draft that it came from."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class DeskOptions:
-    """How a session is kept.
-
-    Parameters
-    ----------
-    idle_after_s : float
-        A longer pause between two actions is no work.
-    clock : callable
-        Returns seconds that never go back.
-    """
-
-    idle_after_s: float = IDLE_AFTER_S
-    clock: Callable[[], float] = time.monotonic
-
-
-class ProjectSession:
+class ProjectSession(AbstractContextManager["ProjectSession"]):
     """One person at one stack of a project; `open` makes it, and leaving it saves the draft.
 
     Attributes
     ----------
     session : ReviewSession
         A new one after each commit.
+    base : str
+        Snapshot of the store that it began with.
     notice : str
         What opening found: a draft that was taken up, or one that was committed already.
     """
+
+    session: ReviewSession
+    base: str
 
     def __init__(
         self,
@@ -67,19 +54,18 @@ class ProjectSession:
         stack: str,
         annotator: str,
         queue: Sequence[WorklistEntry] | None,
-        options: DeskOptions,
+        clock: Callable[[], float],
     ) -> None:
         self.project = project
         self.stack = stack
         self.annotator = annotator
         self.notice = ""
+        self.draft_file = draft_path(project.folder, stack, annotator)
         self._queue = queue
-        self._options = options
-        self._path = draft_path(project.folder, stack, annotator)
-        self._lock = filelock.FileLock(self._path.with_suffix(".lock"))
-        self._draft_id = new_draft_id()
-        self._saved: tuple[Any, ...] = ()
-        self.session, self.base = self._load()
+        self._clock = clock
+        self._lock = filelock.FileLock(self.draft_file.with_suffix(".lock"))
+        self._saved: tuple[int, int, str] | None = None
+        self._begin()
 
     @classmethod
     def open(
@@ -89,7 +75,7 @@ class ProjectSession:
         *,
         annotator: str,
         queue: Sequence[WorklistEntry] | None = None,
-        options: DeskOptions | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> Self:
         """Begin a session, or take up the draft of one that was left or killed.
 
@@ -100,7 +86,8 @@ class ProjectSession:
         annotator : str
             The person; each has a draft of their own.
         queue : sequence of WorklistEntry, optional
-        options : DeskOptions, optional
+        clock : callable
+            Returns seconds that never go back.
 
         Raises
         ------
@@ -111,7 +98,7 @@ class ProjectSession:
         DraftError
             The draft cannot be read, or a window of the same person is open at the stack.
         """
-        opened = cls(project, stack, annotator, queue, options or DeskOptions())
+        opened = cls(project, stack, annotator, queue, clock)
         opened._acquire()
         try:
             opened._take_up_draft()
@@ -119,11 +106,6 @@ class ProjectSession:
             opened._lock.release()
             raise
         return opened
-
-    @property
-    def draft_file(self) -> Path:
-        """Where the draft lies when there is one."""
-        return self._path
 
     def save_draft(self) -> bool:
         """Write the draft when something has changed since it was written last.
@@ -141,17 +123,14 @@ class ProjectSession:
         state = (self.session.revision, self.session.worklist.row, self._draft_id)
         if self.session.revision == 0 or state == self._saved:
             return False
-        write_draft(self._path, self._draft())
+        write_draft(self.draft_file, self._draft())
         self._saved = state
         return True
 
-    def discard(self) -> None:
-        """Throw the session's edits and its draft away and begin again from the store."""
-        self._begin_again()
-
-    def summary(self) -> Summary:
-        """Return what a commit would say."""
-        return summarise(self.session)
+    def begin_again(self) -> None:
+        """Remove the draft, drop what was not committed, and begin again from the store."""
+        self.draft_file.unlink(missing_ok=True)
+        self._begin()
 
     def commit(self, message: str = "") -> Committed:
         """Make a round of the session, remove its draft, and begin a new one.
@@ -188,7 +167,7 @@ class ProjectSession:
         left = [row for row in range(len(worklist.entries)) if not worklist.is_done(row)]
         if self._queue is not None:
             self._queue = [worklist.entries[row] for row in left]
-        self._begin_again()
+        self.begin_again()
         self.session.worklist.go(sum(row < worklist.row for row in left))
         return done
 
@@ -199,15 +178,7 @@ class ProjectSession:
         finally:
             self._lock.release()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _draft(self) -> Draft:
@@ -224,8 +195,9 @@ class ProjectSession:
             draft.apply(session)
         except DraftConflictError as error:
             raise DraftConflictError(
-                f"{error}. Nothing was overwritten and the draft is kept at {self._path}: move it "
-                "away to work on what is in the store now, or `hitl rollback` that round first"
+                f"{error}. Nothing was overwritten and the draft is kept at {self.draft_file}: "
+                "move it away to work on what is in the store now, or `hitl rollback` that round "
+                "first"
             ) from error
 
     def _follow(self) -> None:
@@ -239,10 +211,9 @@ class ProjectSession:
         session.revision = self.session.revision + 1
         self.session, self.base = session, base
 
-    def _clock(self, seconds: float = 0.0) -> WorkTimer:
-        return WorkTimer(
-            idle_after_s=self._options.idle_after_s, seconds=seconds, now=self._options.clock
-        )
+    def _begin(self) -> None:
+        self._draft_id = uuid.uuid4().hex
+        self.session, self.base = self._load()
 
     def _load(self) -> tuple[ReviewSession, str]:
         store = self.project.store()
@@ -251,19 +222,13 @@ class ProjectSession:
         while base != after:
             base = after
             view = store.stack(self.stack)
-            session = _read_session(view, self._queue, self._clock())
+            session = _read_session(view, self._queue, WorkTimer(now=self._clock))
             after = _last_snapshot(store)
         return session, base
 
-    def _begin_again(self) -> None:
-        self._path.unlink(missing_ok=True)
-        self._draft_id = new_draft_id()
-        self._saved = ()
-        self.session, self.base = self._load()
-
     def _acquire(self) -> None:
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self.draft_file.parent.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=0)
         except filelock.Timeout as error:
             raise DraftError(
@@ -272,26 +237,26 @@ class ProjectSession:
             ) from error
         except OSError as error:
             raise DraftError(
-                f"{self._path.parent}: drafts cannot be kept there ({error.strerror}); make the "
-                "project's folder writable"
+                f"{self.draft_file.parent}: drafts cannot be kept there ({error.strerror}); make "
+                "the project's folder writable"
             ) from error
-        sweep_unfinished(self._path)
+        sweep_unfinished(self.draft_file)
 
     def _take_up_draft(self) -> None:
-        draft = read_draft(self._path)
+        draft = read_draft(self.draft_file)
         if draft is None:
             return
         if any(e.config.get(DRAFT_KEY) == draft.header.id for e in self.project.store().log()):
-            self._path.unlink()
+            self.draft_file.unlink()
             self.notice = "the last session was committed; nothing was left to take up"
             return
         if draft.header.stack != self.stack:
             raise DraftError(
-                f"{self._path}: expected a draft of stack {self.stack!r}, got one of "
+                f"{self.draft_file}: expected a draft of stack {self.stack!r}, got one of "
                 f"{draft.header.stack!r}; move it away to start afresh"
             )
         session = self.session
-        session.timer = self._clock(draft.header.seconds)
+        session.timer = WorkTimer(seconds=draft.header.seconds, now=self._clock)
         self._onto(draft, session)
         self._draft_id = draft.header.id
         session.revision = 1
@@ -304,7 +269,7 @@ def _last_snapshot(store: AnnotationStore) -> str:
 
 
 def _read_session(
-    view: StackView, queue: Sequence[WorklistEntry] | None, clock: WorkTimer
+    view: StackView, queue: Sequence[WorklistEntry] | None, timer: WorkTimer
 ) -> ReviewSession:
     depth, height, width = view.labels.chunks
     return ReviewSession(
@@ -315,5 +280,5 @@ def _read_session(
         view.info.spacing_um,
         queue,
         chunks=(depth, height, width),
-        clock=clock,
+        timer=timer,
     )

@@ -7,12 +7,12 @@ from numpy.typing import ArrayLike
 
 from annotations.objects import Status
 from hitl.review.errors import ReviewError
+from hitl.review.session.boxes import Box, grown
 from hitl.review.session.interpolation import interpolate_slices, missing_runs
-from hitl.review.session.object_boxes import grown
 from hitl.review.session.picking import as_voxel
 from hitl.review.session.splitting import split_by_points
 from hitl.review.session.state import ReviewState
-from hitl.review.session.undo import Box, Kind, Operation
+from hitl.review.session.undo import Kind, Operation
 
 _MARGIN = 4
 

@@ -1,4 +1,4 @@
-"""What a session holds and how it changes: arrays, verdicts, undo, and what was touched."""
+"""What a session holds and how it changes: arrays, verdicts, undo, and what was changed."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from annotations.objects import ObjectTable, Status
 from annotations.stacks import CHUNKS
 from hitl.review.errors import ReviewError
+from hitl.review.session.boxes import Box, box_shape
 from hitl.review.session.changed_chunks import ChangedChunks, ChunkIndex
 from hitl.review.session.object_boxes import ObjectBoxes
-from hitl.review.session.undo import Box, Kind, Operation, Patch, Plane, UndoHistory, box_shape
+from hitl.review.session.undo import Kind, Operation, Patch, Plane, UndoHistory
 from hitl.review.session.work_timer import WorkTimer
 from hitl.review.session.worklist import Worklist, WorklistEntry, proposed_objects
 from labels.spacing import Spacing
@@ -40,8 +41,8 @@ class ReviewState:
     queue : sequence of WorklistEntry, optional
         What to look at; the proposed objects by confidence when not given.
     chunks : (int, int, int)
-        Of the store: what is touched is remembered by chunk.
-    clock : WorkTimer, optional
+        Of the store: what is changed is kept by chunk.
+    timer : WorkTimer, optional
 
     Raises
     ------
@@ -59,7 +60,7 @@ class ReviewState:
         queue: Sequence[WorklistEntry] | None = None,
         *,
         chunks: tuple[int, int, int] = CHUNKS,
-        clock: WorkTimer | None = None,
+        timer: WorkTimer | None = None,
     ) -> None:
         _check_arrays(image, labels, verified)
         self.image = image
@@ -67,15 +68,15 @@ class ReviewState:
         self.verified = verified
         self.objects = objects
         self.spacing_um = spacing_um
-        self.timer = clock or WorkTimer()
+        self.timer = timer or WorkTimer()
         self.verdicts: dict[int, Status] = {}
         self.boxes = ObjectBoxes(labels)
         self.chunks = ChangedChunks(labels, verified, chunks)
         self._history = UndoHistory()
         self._counts: Counter[Kind] = Counter()
         self._handled: Counter[int] = Counter()
-        self.base_highest_id = max(objects.highest_id, self.boxes.highest)
-        self._highest_id = self.base_highest_id
+        self.base_highest_id = max(objects.highest_id, *self.boxes.ids, 0)
+        self.highest_id = self.base_highest_id
         self.revision = 0
         entries = proposed_objects(objects, self.centre, self.boxes.ids) if queue is None else queue
         self.worklist = Worklist(entries, self._is_done)
@@ -88,11 +89,7 @@ class ReviewState:
         ReviewError
             There is none.
         """
-        operation = self._history.undo()
-        if operation is None:
-            raise ReviewError("there is nothing to undo")
-        self._apply(operation, undo=True)
-        return operation
+        return self._apply(self._history.undo(), undo=True)
 
     def redo(self) -> Operation:
         """Do again what was undone last.
@@ -102,16 +99,12 @@ class ReviewState:
         ReviewError
             There is nothing.
         """
-        operation = self._history.redo()
-        if operation is None:
-            raise ReviewError("there is nothing to redo")
-        self._apply(operation, undo=False)
-        return operation
+        return self._apply(self._history.redo(), undo=False)
 
     def new_id(self) -> int:
         """Return an id that no object has or ever had."""
-        self._highest_id += 1
-        return self._highest_id
+        self.highest_id += 1
+        return self.highest_id
 
     def changes(self) -> dict[Kind, int]:
         """Return how often each kind of edit was made since the last commit, without the undone."""
@@ -132,16 +125,6 @@ class ReviewState:
     def handled(self) -> list[int]:
         """Objects that the person has seen to since the session began, ascending."""
         return sorted(i for i, count in self._handled.items() if count > 0)
-
-    @property
-    def history_bytes(self) -> int:
-        """Memory that undo and redo hold."""
-        return self._history.nbytes
-
-    @property
-    def highest_id(self) -> int:
-        """The highest id given out so far."""
-        return self._highest_id
 
     def centre(self, object_id: int) -> tuple[int, int, int]:
         """Return the voxel (z, y, x) of an object that is nearest to the middle of its box.
@@ -186,14 +169,14 @@ class ReviewState:
         """Take up a session that was saved as a draft; what it did can no longer be undone."""
         for index, labels, verified in chunks:
             box = self.chunks.box(index)
-            self.chunks.touch(box)
+            self.chunks.keep(box)
             before = self.labels[box].copy()
             self.labels[box], self.verified[box] = labels, verified
             self.boxes.update(box, before, labels)
         self.verdicts.update(verdicts)
         self._counts.update(counts)
         self._handled.update(handled)
-        self._highest_id = max(self._highest_id, highest_id)
+        self.highest_id = max(self.highest_id, highest_id)
 
     def _do(
         self,
@@ -204,7 +187,7 @@ class ReviewState:
         verdicts: Mapping[int, Status] | None = None,
     ) -> Operation:
         patches = [
-            Patch.between(plane, box, self._plane(plane)[box], after)
+            Patch.between(plane, box, getattr(self, plane)[box], after)
             for plane, box, after in changes
         ]
         said = verdicts or {}
@@ -217,13 +200,12 @@ class ReviewState:
             verdicts_after=said,
         )
         self._history.push(operation)
-        self._apply(operation, undo=False)
-        return operation
+        return self._apply(operation, undo=False)
 
-    def _apply(self, operation: Operation, *, undo: bool) -> None:
+    def _apply(self, operation: Operation, *, undo: bool) -> Operation:
         for patch in reversed(operation.patches) if undo else operation.patches:
-            self.chunks.touch(patch.box)
-            array = self._plane(patch.plane)
+            self.chunks.keep(patch.box)
+            array = getattr(self, patch.plane)
             before = array[patch.box].copy()
             patch.apply(array, undo=undo)
             if patch.plane == "labels":
@@ -240,6 +222,7 @@ class ReviewState:
             self._handled[object_id] += step
         self.revision += 1
         self.timer.touch()
+        return operation
 
     def _is_done(self, entry: WorklistEntry) -> bool:
         if entry.id is not None:
@@ -247,9 +230,6 @@ class ReviewState:
         # Where one may be missing: something was made of the place, or it was checked.
         place = entry.position_zyx
         return bool(self.verified[place]) or self.is_handled(int(self.labels[place]))
-
-    def _plane(self, plane: Plane) -> NDArray[Any]:
-        return self.labels if plane == "labels" else self.verified
 
 
 def _check_arrays(image: NDArray[Any], labels: NDArray[Any], verified: NDArray[Any]) -> None:

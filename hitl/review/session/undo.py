@@ -6,15 +6,15 @@ import zlib
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from annotations.objects import Status
-
-Box = tuple[slice, slice, slice]
-"""Part of a stack, (z, y, x), with explicit ends."""
+from hitl.review.errors import ReviewError
+from hitl.review.session.boxes import Box, bounds, box_shape, shifted, union
 
 Plane = Literal["labels", "verified"]
 """Which array an operation changes."""
@@ -35,15 +35,9 @@ def pack(block: NDArray[Any]) -> bytes:
     return zlib.compress(np.ascontiguousarray(block).tobytes(), _FAST)
 
 
-def unpack(data: bytes, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+def unpack(data: bytes, dtype: DTypeLike, shape: tuple[int, ...]) -> NDArray[Any]:
     """Return what `pack` was given; its dtype and shape are known elsewhere."""
     return np.frombuffer(zlib.decompress(data), dtype).reshape(shape)
-
-
-def box_shape(box: Box) -> tuple[int, int, int]:
-    """Return the shape of a box."""
-    z, y, x = (part.stop - part.start for part in box)
-    return z, y, x
 
 
 @dataclass(frozen=True)
@@ -110,11 +104,8 @@ class Operation:
 
     def extent(self, plane: Plane) -> Box | None:
         """Return the box around what it changed of an array; None when it changed nothing."""
-        whole: Box | None = None
-        for patch in self.patches:
-            if patch.plane == plane:
-                whole = patch.box if whole is None else union(whole, patch.box)
-        return whole
+        boxes = [patch.box for patch in self.patches if patch.plane == plane]
+        return reduce(union, boxes) if boxes else None
 
 
 class UndoHistory:
@@ -141,17 +132,29 @@ class UndoHistory:
         while self._nbytes > self._memory_bytes and len(self._done) > 1:
             self._nbytes -= self._done.popleft().nbytes
 
-    def undo(self) -> Operation | None:
-        """Move the last operation to the undone ones and return it."""
+    def undo(self) -> Operation:
+        """Move the last operation to the undone ones and return it.
+
+        Raises
+        ------
+        ReviewError
+            There is none.
+        """
         if not self._done:
-            return None
+            raise ReviewError("there is nothing to undo")
         self._undone.append(self._done.pop())
         return self._undone[-1]
 
-    def redo(self) -> Operation | None:
-        """Move the last undone operation back and return it."""
+    def redo(self) -> Operation:
+        """Move the last undone operation back and return it.
+
+        Raises
+        ------
+        ReviewError
+            There is none.
+        """
         if not self._undone:
-            return None
+            raise ReviewError("there is nothing to redo")
         self._done.append(self._undone.pop())
         return self._done[-1]
 
@@ -162,27 +165,3 @@ class UndoHistory:
 
     def __len__(self) -> int:
         return len(self._done)
-
-
-def bounds(mask: NDArray[np.bool_]) -> Box | None:
-    """Return the smallest box around True, or None."""
-    spans = []
-    for axis in range(3):
-        others = tuple(other for other in range(3) if other != axis)
-        hit = np.flatnonzero(mask.any(axis=others))
-        if not hit.size:
-            return None
-        spans.append(slice(int(hit[0]), int(hit[-1]) + 1))
-    return spans[0], spans[1], spans[2]
-
-
-def shifted(box: Box, offset: tuple[int, ...]) -> Box:
-    """Return a box moved by (z, y, x) voxels."""
-    z, y, x = (slice(part.start + by, part.stop + by) for part, by in zip(box, offset, strict=True))
-    return z, y, x
-
-
-def union(a: Box, b: Box) -> Box:
-    """Return the smallest box around both."""
-    z, y, x = (slice(min(p.start, q.start), max(p.stop, q.stop)) for p, q in zip(a, b, strict=True))
-    return z, y, x

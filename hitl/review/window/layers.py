@@ -10,9 +10,10 @@ from napari.components import ViewerModel
 from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
+from hitl.review.session.boxes import Box, union
 from hitl.review.session.picking import as_voxel, first_along_ray
 from hitl.review.session.review_session import ReviewSession
-from hitl.review.session.undo import Box, Operation, union
+from hitl.review.session.undo import Operation
 
 _CHECKED = (0.25, 0.85, 0.45, 0.28)
 _SELECTED = (1.0, 1.0, 1.0, 1.0)

@@ -11,9 +11,9 @@ from annotations.errors import AnnotationError
 from annotations.rounds import EditCounts
 from hitl.project.errors import HitlError
 from hitl.project.folder import Project
-from hitl.review.session.commit import Summary
+from hitl.review.session.commit import Summary, summarise
 from hitl.review.session.model_errors import ModelErrors
-from hitl.review.session.project_session import DeskOptions, ProjectSession
+from hitl.review.session.project_session import ProjectSession
 from hitl.review.session.worklist import WorklistEntry
 from hitl.review.window.controls import ReviewControls
 from hitl.review.window.display import check_display
@@ -28,7 +28,6 @@ def open_window(
     *,
     annotator: str,
     queue: Sequence[WorklistEntry] | None = None,
-    options: DeskOptions | None = None,
     model_errors: ModelErrors | None = None,
 ) -> ReviewWindow:
     """Open the correction window at a stack; call `run` on it to wait until it is closed.
@@ -41,7 +40,6 @@ def open_window(
         The person.
     queue : sequence of WorklistEntry, optional
         What to look at; the proposed objects by confidence when not given.
-    options : DeskOptions, optional
     model_errors : ModelErrors, optional
         A model's errors on the stack; a key changes between them and the queue.
 
@@ -53,7 +51,7 @@ def open_window(
         As `ProjectSession.open`.
     """
     check_display()
-    opened = ProjectSession.open(project, stack, annotator=annotator, queue=queue, options=options)
+    opened = ProjectSession.open(project, stack, annotator=annotator, queue=queue)
     try:
         return ReviewWindow(opened, model_errors)
     except BaseException:
@@ -129,7 +127,7 @@ class ReviewWindow(ReviewControls):
         if self._refuses():
             return
         try:
-            summary = self.project_session.summary()
+            summary = summarise(self.session)
             if summary.is_empty:
                 self.widget.say("There is nothing to commit yet.", alert=True)
                 return
@@ -145,7 +143,7 @@ class ReviewWindow(ReviewControls):
         self.widget.saved.setText("")
         self._list()
         self.go_to(self.worklist.row)
-        self.widget.say(f"Round {done.round} is committed: {done.summary.words()}.")
+        self.widget.say(f"Round {done.round} is committed: {done.summary.sentence()}.")
 
     def _actions(self) -> Iterator[tuple[str, tuple[str, ...], str, Callable[[], None]]]:
         yield "Accept", ("A",), "The selected object is right", self.accept

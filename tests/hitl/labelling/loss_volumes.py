@@ -16,7 +16,7 @@ from tests.annotations.store_sources import ArraySource
 SHAPE = (20, 140, 150)
 HELD = (slice(0, 20), slice(0, 40), slice(0, 150))
 """Verified from the start, and nobody ever edits there."""
-OF_DESK, OF_TOOL = 1, 2
+OF_WINDOW, OF_TOOL = 1, 2
 """Objects that grow: the one edited at the desk, and the one edited in another tool."""
 PATHS = {i: (slice(3, 5), slice(46 + 10 * i, 48 + 10 * i), slice(4, 146)) for i in range(1, 9)}
 """Where the object of each id grows, voxel by voxel."""

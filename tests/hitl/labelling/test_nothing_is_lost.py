@@ -42,7 +42,7 @@ from models.registry import RUN_LOADERS
 from tests import ROOT
 from tests.annotations.store_sources import SPACING_UM, new_store
 from tests.hitl.fake_model import Bench
-from tests.hitl.labelling.loss_volumes import HELD, OF_DESK, OF_TOOL, PATHS, grown, make_project
+from tests.hitl.labelling.loss_volumes import HELD, OF_TOOL, OF_WINDOW, PATHS, grown, make_project
 
 KILLS = int(os.environ.get("HITL_TEST_KILLS", "3"))
 COMMITS = int(os.environ.get("HITL_TEST_COMMITS", "3"))
@@ -125,7 +125,7 @@ class World:
         """Labels of the store with those of the draft, and `more` voxels."""
         labels = self.labels
         for _ in range(self.pending + more):
-            labels = grown(labels, OF_DESK)
+            labels = grown(labels, OF_WINDOW)
         return labels
 
     def request(self, action: str, number: int) -> tuple[dict[str, Any], Labels]:
@@ -142,7 +142,7 @@ class World:
                 run = f"run-{self.proposals % 2:04d}"
                 return {"run": run}, self.proposed(run)
         after = self.labels if action == "draft" else self.at_hand(1)
-        return {"object": OF_DESK}, after
+        return {"object": OF_WINDOW}, after
 
     def proposed(self, run: str) -> Labels:
         view = self.project.store().stack("s")
@@ -180,7 +180,7 @@ class World:
             return
         assert np.all(verified >= self.verified)
         # A person may change what was verified, here only where their own object grows.
-        changed[PATHS[OF_TOOL if action == "import" else OF_DESK]] = False
+        changed[PATHS[OF_TOOL if action == "import" else OF_WINDOW]] = False
         assert not changed.any()
 
     def check_draft(self, action: str, labels: Labels, done: bool, landed: bool) -> None:
@@ -290,7 +290,7 @@ def test_files_of_two_people_land_or_conflict_and_are_kept(tmp_path: Path) -> No
     project = make_project(tmp_path / "project")
     start = stored(project)
     edited = {
-        "ann": grown(start, OF_DESK),
+        "ann": grown(start, OF_WINDOW),
         "bob": grown(start, OF_TOOL),
         "cleo": grown(grown(start, OF_TOOL), OF_TOOL),
     }
@@ -317,7 +317,7 @@ def test_a_draft_meets_a_file_of_somebody_else(tmp_path: Path) -> None:
         ProjectSession.open(project, "s", annotator="ann") as ann,
         ProjectSession.open(project, "s", annotator="cleo") as cleo,
     ):
-        ann.session.paint(grown(ann.session.labels, OF_DESK))
+        ann.session.paint(grown(ann.session.labels, OF_WINDOW))
         cleo.session.paint(grown(grown(cleo.session.labels, OF_TOOL), OF_TOOL))
         hers = cleo.session.labels.copy()
         import_labels(project, ImportRequest(stack="s", file=file, annotator="bob"), SILENT)
@@ -328,6 +328,6 @@ def test_a_draft_meets_a_file_of_somebody_else(tmp_path: Path) -> None:
     draft = read_draft(cleo.draft_file)
     assert draft is not None
     assert draft.header.handled == (OF_TOOL,)
-    landed = grown(grown(start, OF_TOOL), OF_DESK)
+    landed = grown(grown(start, OF_TOOL), OF_WINDOW)
     assert np.array_equal(stored(project), landed)
     assert len(project.store().rounds()) == 3

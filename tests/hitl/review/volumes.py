@@ -64,7 +64,7 @@ def session(clock: Clock | None = None) -> ReviewSession:
         objects,
         SPACING,
         chunks=(4, 16, 16),
-        clock=WorkTimer(now=clock or Clock()),
+        timer=WorkTimer(now=clock or Clock()),
     )
 
 

@@ -15,8 +15,9 @@ from annotations.objects import Status
 from annotations.rounds import EditCounts
 from hitl.project.folder import Project
 from hitl.review.errors import DraftConflictError, DraftError, ReviewError
+from hitl.review.session.commit import summarise
 from hitl.review.session.draft import read_draft
-from hitl.review.session.project_session import DeskOptions, ProjectSession
+from hitl.review.session.project_session import ProjectSession
 from tests import ROOT
 from tests.hitl.review.volumes import Clock, entry, make_project
 
@@ -29,7 +30,7 @@ def project(tmp_path) -> Project:
 
 
 def open_session(project: Project, annotator: str = "ann", **options) -> ProjectSession:
-    return ProjectSession.open(project, "s", annotator=annotator, options=DeskOptions(**options))
+    return ProjectSession.open(project, "s", annotator=annotator, **options)
 
 
 def edit(opened: ProjectSession) -> None:
@@ -49,7 +50,7 @@ def test_a_commit_is_a_round_that_says_what_was_done(project):
             opened.session.timer.touch()
         edit(opened)
         labels = opened.session.labels.copy()
-        summary = opened.summary()
+        summary = summarise(opened.session)
         done = opened.commit()
         assert done.round == 1
         assert done.summary == summary
@@ -119,7 +120,7 @@ def test_a_draft_comes_back_as_it_was(project):
         assert after.timer.seconds == 30
         assert after.worklist.row == 2
         assert after.new_id() == 7
-        opened.discard()
+        opened.begin_again()
         assert not opened.draft_file.exists()
         assert after is not opened.session
         assert opened.session.changes() == {}
@@ -257,24 +258,24 @@ def test_a_killed_writer_leaves_a_whole_draft(project):
 def test_a_full_disk_keeps_the_draft_before(project, small_disk):
     with open_session(project) as opened:
         edit(opened)
-        opened._path = small_disk / "ann.zip"
+        opened.draft_file = small_disk / "ann.zip"
         assert opened.save_draft()
-        good = opened._path.read_bytes()
+        good = opened.draft_file.read_bytes()
         (small_disk / "filler").write_bytes(bytes(2**20 - len(good) - 40_000))
         noise = np.random.default_rng(0).integers(1, 2**20, opened.session.labels.shape)
         opened.session.paint(noise.astype(np.uint32))
         with pytest.raises(DraftError, match="No space left"):
             opened.save_draft()
-        assert opened._path.read_bytes() == good
+        assert opened.draft_file.read_bytes() == good
         (small_disk / "filler").unlink()
-        opened.discard()
+        opened.begin_again()
 
 
 def test_a_commit_leaves_what_is_not_done_in_the_queue_and_discarding_leaves_all(project):
     queue = [entry(i, (4, 7, 7)) for i in (3, 2, 1, 5)]
     with ProjectSession.open(project, "s", annotator="ann", queue=queue) as opened:
         opened.session.accept(3)
-        opened.discard()
+        opened.begin_again()
         assert [e.id for e in opened.session.worklist.entries] == [3, 2, 1, 5]
         opened.session.accept(3)
         opened.session.worklist.go(2)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from hitl.review.errors import ReviewError
 from hitl.review.session.undo import Operation, Patch, UndoHistory
 
 
@@ -18,5 +20,6 @@ def test_memory_of_undo_is_bounded_and_the_newest_stays():
         history.push(Operation(kind="painted", text="", patches=(patch,)))
     assert len(history) == 1
     assert history.nbytes > 3000
-    assert history.undo() is not None
-    assert history.undo() is None
+    assert history.undo().kind == "painted"
+    with pytest.raises(ReviewError, match="nothing to undo"):
+        history.undo()

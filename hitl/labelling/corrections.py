@@ -1,0 +1,93 @@
+"""A person's corrections become part of a round, whichever tool they were made in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotations.edits import Edits, StableLabels, updated_objects
+from annotations.merging import MergedLabels
+from annotations.objects import ObjectTable
+from annotations.rounds import EditCounts
+from annotations.transaction import RoundTransaction
+
+Region = tuple[slice, slice, slice]
+"""Part of a stack, (z, y, x)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corrections:
+    """What a person did to the labels of a stack.
+
+    Parameters
+    ----------
+    stack : str
+    objects : ObjectTable
+        Rows of the labels before.
+    edits : Edits
+        From the labels before to those after.
+    labels : MergedLabels or StableLabels
+        Those after, with stable ids.
+    accepted : collection of int
+        Ids of `edits` that the person says are right.
+    annotator : str
+    """
+
+    stack: str
+    objects: ObjectTable
+    edits: Edits
+    labels: MergedLabels | StableLabels
+    accepted: Collection[int]
+    annotator: str
+
+    def write(
+        self,
+        round_: RoundTransaction,
+        verified: Iterable[tuple[Region, NDArray[np.uint8]]],
+        *,
+        labels_now: Callable[[Region], NDArray[Any]] | None = None,
+        verified_now: Callable[[Region], NDArray[Any]] | None = None,
+    ) -> tuple[EditCounts, int]:
+        """Write labels, objects, verified voxels and counts, each chunk once.
+
+        Parameters
+        ----------
+        round_ : RoundTransaction
+        verified : iterable of (region, mask)
+            Voxels to be marked as verified.
+        labels_now, verified_now : callable, optional
+            Return what the store has in a region, for who has read it already.
+
+        Returns
+        -------
+        counts : EditCounts
+        gained : int
+            Voxels that are verified now and were not.
+        """
+        rows, counts = updated_objects(
+            self.objects,
+            self.edits,
+            annotator=self.annotator,
+            round=round_.number,
+            accepted=self.accepted,
+        )
+        gained = round_.verify(self.stack, verified, verified_now)
+        # Whole objects: a stable id can be another one than the tool's.
+        boxes = [change.box for change in self.edits.changes]
+        round_.copy_labels(self.stack, self.labels, boxes, labels_now)
+        round_.set_objects(self.stack, rows)
+        round_.count(self.stack, counts)
+        return counts, gained
+
+
+def counted(counts: EditCounts) -> str:
+    """Return what was done to objects, for people; empty when nothing was.
+
+    >>> counted(EditCounts(added=2, merged=1))
+    '2 added, 1 merged'
+    """
+    return ", ".join(f"{count} {kind}" for kind, count in asdict(counts).items() if count)
