@@ -14,7 +14,7 @@ import fastremap
 import numpy as np
 from numpy.typing import NDArray
 
-from annotations.errors import FormatError, LabelError
+from annotations.errors import LabelError
 from annotations.formats import checks
 from annotations.formats.inert_pickle import PickledArray, UnsafePickleError, read_object_npy
 from annotations.formats.new_file import new_file
@@ -130,8 +130,6 @@ def read_cellpose_seg(path: Path | str) -> NDArray[np.uint32]:
         Not such a file, or truncated.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FormatError(f"{path}: there is no such file; check the path")
     state = read_object_npy(path)
     found = state.get("masks") if isinstance(state, dict) else None
     if not isinstance(found, PickledArray):

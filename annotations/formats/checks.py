@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotations.errors import AxesError, FormatError, LabelError, SpacingError, VoxelValueError
+from annotations.formats.format import MAX_LABEL
 from labels.spacing import Spacing
 
 LETTERS = "TCZYX"
 DROPPED = "_"
-MAX_LABEL = 2**32 - 1
 SPACING_LIMITS_UM = (1e-4, 1e4)
 STATE_SPACING = "state it in µm with --spacing-um Z Y X"
 

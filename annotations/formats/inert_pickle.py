@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotations.errors import FormatError
-from annotations.formats.base import translated
+from annotations.formats.format import translated
 
 _ADVICE = "save it again in the program that wrote it"
 _NUMBERS = "biufc"

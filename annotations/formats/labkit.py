@@ -9,46 +9,32 @@ labels named by their ids, so ids survive as names; indices do not
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from annotations.errors import FormatError, LabelError
-from annotations.formats import checks
-from annotations.formats.base import translated
+from annotations.formats import tiff
+from annotations.formats.format import MAX_LABEL, Expected, Format, LabelsRead, translated
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+COMPANION = ".labels"
 LARGEST_LIST_BYTES = 64 * 2**20
 _ADVICE = "save the labeling again from Labkit as TIFF"
 
 
-@dataclass(frozen=True)
-class LabkitLabels:
-    """Labels that a labeling describes.
-
-    Parameters
-    ----------
-    labels : ndarray of uint32, shape (Z, Y, X)
-    contested : int
-        Voxels with several labels: one that was drawn in Labkit wins, then the higher id.
-    unnamed : tuple of str
-        Labels whose names are no ids; they have ids above all others, in this order.
-    """
-
-    labels: NDArray[np.uint32]
-    contested: int
-    unnamed: tuple[str, ...]
-
-
 def names_file(path: Path) -> Path:
     """Return where Labkit keeps the names of a labeling's labels."""
-    return path.with_name(f"{path.name}.labels")
+    return path.with_name(path.name + COMPANION)
 
 
-def resolve_names(path: Path, indices: NDArray[np.uint32]) -> LabkitLabels:
+def resolve_names(path: Path, indices: NDArray[np.uint32]) -> LabelsRead:
     """Turn the indices of a labeling into ids.
+
+    Of several labels on a voxel one that was drawn in Labkit wins, then the higher id. Labels whose
+    names are no ids get ids above all others.
 
     Parameters
     ----------
@@ -64,6 +50,8 @@ def resolve_names(path: Path, indices: NDArray[np.uint32]) -> LabkitLabels:
     FormatError
         A list that is not Labkit's.
     """
+    import numpy as np
+
     sets = _read_sets(names_file(path))
     highest = int(indices.max(initial=0))
     if highest >= len(sets):
@@ -74,16 +62,22 @@ def resolve_names(path: Path, indices: NDArray[np.uint32]) -> LabkitLabels:
     numbers = {name: _id(path, name) for names in sets for name in names}
     unnamed = sorted((n for n, number in numbers.items() if number is None), key=_natural)
     top = max((number for number in numbers.values() if number), default=0)
-    if top + len(unnamed) > checks.MAX_LABEL:
-        raise LabelError(f"{path}: expected ids up to {checks.MAX_LABEL}, got {top} and more")
+    if top + len(unnamed) > MAX_LABEL:
+        raise LabelError(f"{path}: expected ids up to {MAX_LABEL}, got {top} and more")
     ids = {name: number for name, number in numbers.items() if number}
     ids |= {name: top + 1 + i for i, name in enumerate(unnamed)}
     table = np.array([max((ids[n] for n in names), default=0) for names in sets], np.uint32)
     several = np.array([len(names) > 1 for names in sets], bool)
-    labels = table[indices]
     used = {name for i in np.unique(indices).tolist() for name in sets[i]}
-    contested = int(np.count_nonzero(several[indices]))
-    return LabkitLabels(labels, contested, tuple(n for n in unnamed if n in used))
+    notes = []
+    if contested := int(np.count_nonzero(several[indices])):
+        notes.append(
+            f"{path}: {contested} voxels carry several labels; a label drawn in Labkit wins, "
+            "then the higher id"
+        )
+    if new := [name for name in unnamed if name in used]:
+        notes.append(f"{path}: new objects from the labels {', '.join(new)}")
+    return LabelsRead(table[indices], tuple(notes))
 
 
 def _read_sets(path: Path) -> list[list[str]]:
@@ -104,12 +98,36 @@ def _id(path: Path, name: str) -> int | None:
     """Return the id that a label's name is, None for a name that a person gave."""
     if not (name.isascii() and name.isdecimal()):
         return None
-    if not 1 <= int(name[:11]) <= checks.MAX_LABEL:
+    if not 1 <= int(name[:11]) <= MAX_LABEL:
         raise LabelError(
-            f"{path}: label {name[:20]!r}: expected an id from 1 to {checks.MAX_LABEL}; rename it"
+            f"{path}: label {name[:20]!r}: expected an id from 1 to {MAX_LABEL}; rename it"
         )
     return int(name)
 
 
 def _natural(name: str) -> tuple[int, str]:
     return len(name), name
+
+
+def _read(path: Path, expected: Expected) -> LabelsRead:
+    from annotations.formats.sources import read_stack_labels
+
+    indices = read_stack_labels(tiff.TIFF, path, expected)
+    found = resolve_names(path, indices.labels)
+    return LabelsRead(found.labels, indices.notes + found.notes)
+
+
+LABKIT = Format(
+    name="labkit",
+    title="labelings of Labkit",
+    suffixes=(".tif", ".tiff"),
+    companion=COMPANION,
+    tool="Labkit",
+    hint=(
+        "open the image in Labkit, the labels with Labeling > Open Labeling, and save with "
+        "Labeling > Save Labeling as .tif"
+    ),
+    export_name="{}_labels.tif",
+    read=_read,
+    write=tiff.write,
+)

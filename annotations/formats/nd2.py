@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from annotations.errors import AxesError, FormatError
-from annotations.formats.base import Header, RawStack, translated
+from annotations.formats.format import Format, Header, RawStack, translated
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _ADVICE = "open it in NIS-Elements or Fiji and save the stack as OME-TIFF"
 
@@ -30,8 +30,6 @@ class Nd2Stack(RawStack):
         Several stage positions.
     """
 
-    format: ClassVar[str] = "nd2"
-
     def __init__(self, path: Path) -> None:
         try:
             import nd2
@@ -49,6 +47,8 @@ class Nd2Stack(RawStack):
 
     def cut(self, index: tuple[slice, ...]) -> NDArray[Any]:
         """Read the frames of `index`; a frame holds all channels of one slice."""
+        import numpy as np
+
         frame_shape = self.header.shape[1:]
         slices = range(self.header.shape[0])[index[0]]
         with translated(self.path, _ADVICE):
@@ -63,6 +63,8 @@ class Nd2Stack(RawStack):
 
 
 def _header(path: Path, file: Any) -> Header:
+    import numpy as np
+
     if file.is_legacy:
         raise FormatError(f"{path}: is an ND2 file of before 2010 (JPEG 2000); {_ADVICE}")
     sizes: Mapping[str, int] = file.sizes
@@ -91,6 +93,4 @@ def _header(path: Path, file: Any) -> Header:
     )
 
 
-def open_raw(path: Path) -> Nd2Stack:
-    """Open an ND2 file."""
-    return Nd2Stack(path)
+ND2 = Format(name="nd2", title="Nikon ND2", suffixes=(".nd2",), open=Nd2Stack)

@@ -12,7 +12,7 @@ from annotations.errors import FormatError
 
 
 @contextmanager
-def new_file(path: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
+def new_file(path: Path, suffixes: tuple[str, ...], *, overwrite: bool = False) -> Iterator[Path]:
     """Give a temporary path beside `path`, for a file or folder that takes its place at the end.
 
     Parameters
@@ -20,6 +20,8 @@ def new_file(path: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
     path : Path
     suffixes : tuple of str
         What the name must end in, one of these.
+    overwrite : bool
+        Replace a file that exists.
 
     Raises
     ------
@@ -27,15 +29,17 @@ def new_file(path: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
         Another suffix, a path that exists, a folder that does not, or no space left.
     """
     if not path.name.lower().endswith(suffixes):
-        raise FormatError(f"{path}: expected a name that ends in {' or '.join(suffixes)}; rename")
+        raise FormatError(
+            f"{path}: expected a name that ends in {' or '.join(suffixes)}; rename it"
+        )
     if not path.parent.is_dir():
         raise FormatError(f"{path}: the folder {path.parent} does not exist; create it first")
-    if path.exists():
-        raise FormatError(f"{path}: exists already; give another name, or remove it first")
+    if path.exists() and not overwrite:
+        raise FormatError(f"{path}: exists already; give another name, or allow overwriting")
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
     try:
         yield partial
-        partial.rename(path)
+        partial.replace(path)
     except OSError as exc:
         raise FormatError(
             f"{path}: could not be written ({exc.strerror or exc}); free some space or choose "

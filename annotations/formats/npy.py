@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+from annotations.formats.format import Format, Header, RawStack, translated
 
-from annotations.formats.base import Header, RawStack, translated
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _ADVICE = "save the array again with numpy.save(path, array, allow_pickle=False)"
 
@@ -26,9 +26,9 @@ class NpyStack(RawStack):
         Not a .npy file, truncated, or holding Python objects.
     """
 
-    format: ClassVar[str] = "npy"
-
     def __init__(self, path: Path) -> None:
+        import numpy as np
+
         # open_memmap reads plain .npy only; numpy.load would also take archives and pickles.
         with translated(path, _ADVICE):
             self._array: NDArray[Any] | None = np.lib.format.open_memmap(path, mode="r")
@@ -38,6 +38,8 @@ class NpyStack(RawStack):
 
     def cut(self, index: tuple[slice, ...]) -> NDArray[Any]:
         """Return a copy of the voxels of `index`."""
+        import numpy as np
+
         assert self._array is not None, "cut after close"
         return np.array(self._array[index])
 
@@ -46,6 +48,4 @@ class NpyStack(RawStack):
         self._array = None
 
 
-def open_raw(path: Path) -> NpyStack:
-    """Open a .npy file."""
-    return NpyStack(path)
+NPY = Format(name="npy", title="NumPy", suffixes=(".npy",), open=NpyStack)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from annotations.errors import AxesError, FormatError, LabelError
+from annotations.errors import AxesError, LabelError
 from annotations.formats.checks import check_image_dtype, check_label_dtype, check_spacing, to_ids
+from annotations.formats.new_file import new_file
+from annotations.volume import ArrayLike
 from labels.spacing import Spacing
 
 CLASSIC_LIMIT = 2**32 - 2**25
@@ -22,22 +22,6 @@ CLASSIC_LIMIT = 2**32 - 2**25
 
 _IMAGEJ_DTYPES = frozenset(map(np.dtype, ("u1", "u2", "i2", "f4")))
 _SUFFIXES = (".tif", ".tiff")
-
-
-class ArrayLike(Protocol):
-    """An array in memory, or one that is read when indexed, such as a zarr array."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Length of each dimension."""
-        ...
-
-    @property
-    def dtype(self) -> Any:
-        """Of the elements."""
-        ...
-
-    def __getitem__(self, key: Any) -> Any: ...
 
 
 def write_labels_tiff(
@@ -207,7 +191,7 @@ def _write(path: Path, stack: _Stack, *, overwrite: bool) -> None:
     # tifffile miscounts the planes of an ImageJ image of one column.
     imagej = stack.dtype in _IMAGEJ_DTYPES and stack.shape[-1] > 1
     options = stack.imagej() if imagej else stack.ome()
-    with _new_file(path, overwrite) as partial:
+    with new_file(path, _SUFFIXES, overwrite=overwrite) as partial:
         tifffile.imwrite(
             partial,
             stack.planes,
@@ -216,25 +200,3 @@ def _write(path: Path, stack: _Stack, *, overwrite: bool) -> None:
             photometric="minisblack",  # else three columns are taken for colours
             **options,
         )
-
-
-@contextmanager
-def _new_file(path: Path, overwrite: bool) -> Iterator[Path]:
-    """Give a temporary path beside `path` that takes its place at the end."""
-    if path.suffix.lower() not in _SUFFIXES:
-        raise FormatError(f"{path}: expected a name that ends in .tif or .tiff; rename it")
-    if not path.parent.is_dir():
-        raise FormatError(f"{path}: the folder {path.parent} does not exist; create it first")
-    if path.exists() and not overwrite:
-        raise FormatError(f"{path}: exists already; give another name, or allow overwriting")
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
-    try:
-        yield partial
-        partial.replace(path)
-    except OSError as exc:
-        raise FormatError(
-            f"{path}: could not be written ({exc.strerror or exc}); free some space or choose "
-            "another folder"
-        ) from exc
-    finally:
-        partial.unlink(missing_ok=True)

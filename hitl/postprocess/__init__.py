@@ -1,12 +1,7 @@
 """Clean instance masks, and derive the edge class from them."""
 
 from hitl.postprocess.config import PostprocessConfig, postprocess
-from hitl.postprocess.masks import (
-    clean_masks,
-    edge_class,
-    from_semantic_coding,
-    to_semantic_coding,
-)
+from hitl.postprocess.masks import clean_masks, edge_class
 from hitl.postprocess.objects import clean_objects
 
 __all__ = [
@@ -14,7 +9,5 @@ __all__ = [
     "clean_masks",
     "clean_objects",
     "edge_class",
-    "from_semantic_coding",
     "postprocess",
-    "to_semantic_coding",
 ]

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.postprocess.labels import MAX_ID, check_labels
-from labels.errors import LabelImageError
+from hitl.postprocess.labels import check_labels
 
 if TYPE_CHECKING:
     from hitl.postprocess.kernels import SliceObjects
@@ -151,65 +150,6 @@ def edge_class(
 
     _for_each_slice(mark, labels.shape[0], workers)
     return out
-
-
-def to_semantic_coding(
-    labels: NDArray[Any], *, edge_width_px: int = 1, contact: Contact = "nucleus"
-) -> NDArray[np.uint32]:
-    """Code objects as 0 background, 1 edge, id + 1 for each nucleus.
-
-    Parameters
-    ----------
-    labels : ndarray of integer, shape (Z, Y, X)
-        Object ids, 0 is background.
-    edge_width_px : int
-        Width of the edges in pixels.
-    contact : {"edge", "nucleus"}
-        As in `edge_class`. With ``"nucleus"``, `from_semantic_coding` gives back the labels
-        exactly; with ``"edge"``, it lacks the pixels where objects touch.
-
-    Returns
-    -------
-    ndarray of uint32, shape (Z, Y, X)
-
-    Raises
-    ------
-    LabelImageError
-        When `labels` are not ZYX integer ids, or the largest id leaves no room for one more.
-    """
-    check_labels(labels)
-    if labels.size and labels.max() == MAX_ID:
-        raise LabelImageError(
-            f"labels: expected ids under {MAX_ID}, since each is coded as id + 1; renumber them"
-        )
-    classes = edge_class(labels, width_px=edge_width_px, contact=contact)
-    coded = labels.astype(np.uint32)
-    coded += classes == 2
-    coded[classes == 1] = 1
-    return coded
-
-
-def from_semantic_coding(coded: NDArray[Any]) -> NDArray[np.uint32]:
-    """Read the coding 0 background, 1 edge, id + 1 for each nucleus.
-
-    Parameters
-    ----------
-    coded : ndarray of integer, shape (Z, Y, X)
-
-    Returns
-    -------
-    ndarray of uint32, shape (Z, Y, X)
-        Object ids; background and edge are 0.
-
-    Raises
-    ------
-    LabelImageError
-        When `coded` is not a ZYX integer array of values from 0.
-    """
-    check_labels(coded, "coded labels")
-    labels = coded.astype(np.uint32)
-    labels -= labels != 0
-    return labels
 
 
 def disk_offsets(radius: int) -> NDArray[np.int64]:

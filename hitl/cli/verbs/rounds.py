@@ -8,13 +8,14 @@ from typing import Annotated, Literal, cast
 
 import typer
 
+from annotations.formats.registry import export_formats
+from annotations.formats.tiff import TIFF
 from hitl.cli.app import app
 from hitl.cli.console import console
 from hitl.cli.options import AxesOption, JsonOption, ProjectArgument, StackOption
 from hitl.project.errors import NothingToDoError, ProjectError
 
 PANEL = "Correction rounds"
-Format = Literal["tiff", "labkit", "cellpose", "rois", "ome-zarr", "coded"]
 
 StackArgument = Annotated[str, typer.Argument(metavar="STACK", help="Name of the stack.")]
 AnnotatorOption = Annotated[
@@ -132,15 +133,28 @@ def correct(
         window.run()
 
 
+def export_format(name: str) -> str:
+    """Return the name of a format that labels can be exported in, or refuse it."""
+    if name not in export_formats():
+        raise typer.BadParameter(f"{name!r} is not one of {', '.join(export_formats())}.")
+    return name
+
+
 @app.command(rich_help_panel=PANEL)
 def export(
     project: ProjectArgument,
     stack: StackArgument,
     destination: Annotated[Path, typer.Argument(metavar="DEST", help="Folder to write to.")],
     file_format: Annotated[
-        Format,
-        typer.Option("--format", help="For Fiji, Labkit, the Cellpose GUI, ImageJ ROIs, …"),
-    ] = "tiff",
+        str,
+        typer.Option(
+            "--format",
+            metavar=f"[{'|'.join(export_formats())}]",
+            parser=export_format,
+            autocompletion=lambda: list(export_formats()),
+            help="; ".join(f"{name}: {fmt.tool}" for name, fmt in export_formats().items()),
+        ),
+    ] = TIFF.name,
     round_number: Annotated[
         int | None, typer.Option("--round", metavar="R", help="Labels as of this round.")
     ] = None,

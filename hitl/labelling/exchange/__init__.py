@@ -3,12 +3,10 @@
 from hitl.labelling.exchange.errors import ExchangeError, NothingChangedError
 from hitl.labelling.exchange.export import Exported, export
 from hitl.labelling.exchange.importing import Imported, ImportRequest, Verified, import_labels
-from hitl.labelling.exchange.writing import Format
 
 __all__ = [
     "ExchangeError",
     "Exported",
-    "Format",
     "ImportRequest",
     "Imported",
     "NothingChangedError",

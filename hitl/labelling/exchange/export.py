@@ -4,29 +4,18 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
+from annotations.formats.registry import export_formats
 from annotations.history import provenance_steps
 from annotations.stacks import StackView
 from annotations.store import AnnotationStore
 from hitl.labelling.exchange.errors import ExchangeError
 from hitl.labelling.exchange.sidecar import Sidecar, sidecar_path, slices_digest
-from hitl.labelling.exchange.writing import Format, file_names, new_folder_files, write_files
+from hitl.labelling.exchange.writing import file_names, new_folder_files, write_files
 from hitl.project.errors import NothingToDoError
 from hitl.project.folder import Project, now
 from hitl.project.reporter import Reporter
-
-_HINTS: dict[str, str] = {
-    "tiff": "open both in Fiji or napari, and save the changed labels as TIFF",
-    "labkit": (
-        "open the image in Labkit, the labels with Labeling > Open Labeling, and save with "
-        "Labeling > Save Labeling as .tif"
-    ),
-    "cellpose": "open the image with `cellpose --Zstack`; the GUI finds the masks and saves them",
-    "rois": "open the image in Fiji, then the set in its ROI Manager, and save it from there",
-    "ome-zarr": "open it in napari; change its labels in place, or save them as TIFF",
-    "coded": "open both in Fiji or napari, and save the changed labels as TIFF",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +62,7 @@ def export(
     project: Project,
     stack: str,
     destination: Path,
-    fmt: str,
+    format_name: str,
     round: int | None,
     reporter: Reporter,
 ) -> Exported:
@@ -85,7 +74,8 @@ def export(
     stack : str
     destination : Path
         A folder, made where it is not there; no file in it is overwritten.
-    fmt : {"tiff", "labkit", "cellpose", "rois", "ome-zarr", "coded"}
+    format_name : str
+        Of one of the `export_formats`.
     round : int, optional
         The labels of an earlier round.
     reporter : Reporter
@@ -100,8 +90,10 @@ def export(
     FormatError
         A file that cannot be written.
     """
-    if fmt not in get_args(Format):
-        raise ExchangeError(f"--format: expected one of {', '.join(get_args(Format))}, got {fmt!r}")
+    formats = export_formats()
+    if format_name not in formats:
+        raise ExchangeError(f"--format: expected one of {', '.join(formats)}, got {format_name!r}")
+    fmt = formats[format_name]
     store = project.store()
     view, round, snapshot = _state(store, stack, round)
     if not len(view.objects.live_ids):
@@ -116,7 +108,7 @@ def export(
         state = Sidecar(
             project=project.folder.resolve().name,
             stack=stack,
-            format=fmt,
+            format=fmt.name,
             round=round,
             snapshot=snapshot,
             shape_zyx=view.info.zyx,
@@ -129,12 +121,12 @@ def export(
         state.write(folder / names[-1])
     return Exported(
         stack=stack,
-        format=fmt,
+        format=fmt.name,
         round=round,
         objects=len(ids),
         labels=str(destination / names[-1]),
         files=tuple(str(destination / name) for name in names),
-        hint=_HINTS[fmt],
+        hint=fmt.hint,
     )
 
 

@@ -8,6 +8,10 @@ from typing import Any, Literal, get_args
 
 from annotations.edits import shell_voxels, verified_mask_update
 from annotations.errors import LabelError
+from annotations.formats.coded import CODED
+from annotations.formats.format import Expected, LabelsRead, recognise
+from annotations.formats.registry import FORMATS
+from annotations.formats.sources import read_stack_labels
 from annotations.merging import Merged, merge_edits
 from annotations.rounds import EditCounts, RoundInfo
 from annotations.stacks import StackView
@@ -15,7 +19,6 @@ from annotations.store import AnnotationStore
 from annotations.transaction import RoundTransaction
 from hitl.labelling.corrections import Corrections, Region, counted
 from hitl.labelling.exchange.errors import ExchangeError, NothingChangedError
-from hitl.labelling.exchange.reading import LabelsRead, read_any
 from hitl.labelling.exchange.sidecar import Sidecar, check_stack, find_sidecar
 from hitl.project.folder import Project
 from hitl.project.reporter import Reporter
@@ -121,11 +124,14 @@ def import_labels(project: Project, request: ImportRequest, reporter: Reporter) 
     view = store.stack(request.stack)
     sidecar = _sidecar(store, view, request, reporter)
     reporter.progress(0, 2, f"{request.stack}: reading labels")
-    found = read_any(request.file, view.info.zyx, sidecar, axes=request.axes, coded=request.coded)
+    stated = sidecar.format if sidecar is not None else None
+    fmt = recognise(request.file, FORMATS, CODED.name if request.coded else stated)
+    known = Expected(shape=view.info.zyx, axes=request.axes, exported=sidecar is not None)
+    found = read_stack_labels(fmt, request.file, known)
     for note in found.notes:
         reporter.note(note)
     reporter.progress(1, 2, f"{request.stack}: comparing")
-    info = _round_info(request, found, sidecar)
+    info = _round_info(request, fmt.name, sidecar)
     with store.begin_round(info) as round_:
         # Nobody commits between this and the end of the block.
         now = store.stack(request.stack)
@@ -146,7 +152,7 @@ def import_labels(project: Project, request: ImportRequest, reporter: Reporter) 
     return Imported(
         stack=request.stack,
         round=number,
-        format=found.format,
+        format=fmt.name,
         base_round=base_round,
         counts=counts,
         verified_voxels=gained,
@@ -199,7 +205,7 @@ def _base(
     return base, sidecar.round
 
 
-def _round_info(request: ImportRequest, found: LabelsRead, sidecar: Sidecar | None) -> RoundInfo:
+def _round_info(request: ImportRequest, format_name: str, sidecar: Sidecar | None) -> RoundInfo:
     return RoundInfo(
         kind="import",
         message=f"import of {request.file.name} into {request.stack}",
@@ -208,7 +214,7 @@ def _round_info(request: ImportRequest, found: LabelsRead, sidecar: Sidecar | No
         config={
             "file": request.file.name,
             "sha256": file_sha256(request.file) if request.file.is_file() else None,
-            "format": found.format,
+            "format": format_name,
             "verified": request.verified,
             "base_round": sidecar.round if sidecar else None,
         },

@@ -7,44 +7,28 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import fastremap
 import numpy as np
-from numpy.typing import NDArray
 
-from annotations.formats import write_image_tiff, write_labels_tiff
-from annotations.formats.cellpose_seg import write_cellpose_seg
-from annotations.formats.ome_zarr_write import write_ome_zarr
-from annotations.formats.rois import write_rois
+from annotations.formats import write_image_tiff
+from annotations.formats.format import Content, Format
+from annotations.formats.registry import FORMATS
 from annotations.stacks import StackView
 from hitl.labelling.exchange.errors import ExchangeError
-from hitl.postprocess import to_semantic_coding
 from hitl.project.reporter import Reporter
 
-Format = Literal["tiff", "labkit", "cellpose", "rois", "ome-zarr", "coded"]
-"""What labels are exported as; ``coded`` is 0 background, 1 edge, 2 and up nuclei."""
 
-_LABELS: dict[str, str] = {
-    "tiff": "{}_labels.tif",
-    "labkit": "{}_labels.tif",
-    "cellpose": "{}_seg.npy",
-    "rois": "{}_rois.zip",
-    "ome-zarr": "{}.ome.zarr",
-    "coded": "{}_classes.tif",
-}
-_FILE_SUFFIXES = (".tif", ".tiff", ".npy", ".zip", ".roi", ".zarr", ".json")
-
-
-def file_names(stack: str, fmt: str) -> tuple[str, ...]:
+def file_names(stack: str, fmt: Format) -> tuple[str, ...]:
     """Return the names of the files of an export, that of the labels last."""
-    labels = _LABELS[fmt].format(stack)
-    return (labels,) if fmt == "ome-zarr" else (f"{stack}.tif", labels)
+    labels = fmt.export_name.format(stack)
+    return (labels,) if fmt.holds_image else (f"{stack}.tif", labels)
 
 
 def write_files(
     view: StackView,
-    fmt: str,
+    fmt: Format,
     folder: Path,
     destination: Path,
     provenance: Mapping[str, Any],
@@ -55,8 +39,7 @@ def write_files(
     Parameters
     ----------
     view : StackView
-    fmt : str
-        One of `Format`.
+    fmt : Format
     folder : Path
         Where they are written.
     destination : Path
@@ -70,33 +53,24 @@ def write_files(
     tuple of int
         The ids in the file, ascending.
     """
+    assert fmt.write is not None, "a format that exports"
     info = view.info
-    *image, labels_name = file_names(info.name, fmt)
-    path = folder / labels_name
-    if fmt == "ome-zarr":
-        write_ome_zarr(
-            path,
-            view.image,
-            view.labels,
-            info.spacing_um,
-            channels=info.channels,
-            attributes=provenance,
-        )
+    image_name, labels_name = f"{info.name}.tif", fmt.export_name.format(info.name)
     reporter.progress(0, 2, f"{info.name}: image")
-    for name in image:
-        write_image_tiff(folder / name, _Channel(view), info.spacing_um)
+    if not fmt.holds_image:
+        write_image_tiff(folder / image_name, _Channel(view), info.spacing_um)
     reporter.progress(1, 2, f"{info.name}: labels")
-    labels = np.asarray(view.labels[...], np.uint32)
-    if fmt in ("tiff", "labkit"):
-        write_labels_tiff(path, labels, info.spacing_um)
-    elif fmt == "coded":
-        write_labels_tiff(path, to_semantic_coding(labels), info.spacing_um)
-    elif fmt == "cellpose":
-        write_cellpose_seg(path, labels, (destination / image[0]).resolve())
-    elif fmt == "rois":
-        write_rois(path, labels)
+    content = Content(
+        labels=np.asarray(view.labels[...], np.uint32),
+        spacing_um=info.spacing_um,
+        image=view.image,
+        channels=info.channels,
+        image_file=(destination / image_name).resolve(),
+        provenance=provenance,
+    )
+    fmt.write(folder / labels_name, content)
     reporter.progress(2, 2, f"{info.name}: labels")
-    ids: NDArray[np.uint32] = fastremap.unique(labels)
+    ids = fastremap.unique(content.labels)
     return tuple(int(i) for i in ids[ids > 0])
 
 
@@ -120,7 +94,8 @@ def new_folder_files(destination: Path, names: Sequence[str]) -> Iterator[Path]:
     ExchangeError
         The destination cannot be a folder, or holds one of the files already.
     """
-    if destination.suffix.lower() in _FILE_SUFFIXES or destination.is_file():
+    suffixes = (".json", *(suffix for fmt in FORMATS for suffix in fmt.suffixes))
+    if destination.name.lower().endswith(suffixes) or destination.is_file():
         raise ExchangeError(f"{destination}: expected a folder for the files, got a file's name")
     taken = [name for name in names if (destination / name).exists()]
     if taken:

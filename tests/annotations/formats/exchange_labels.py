@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
+import tifffile
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
+
+from annotations.formats.labkit import names_file
 
 SPACING_UM = (2.0, 0.5, 0.25)
 FAST = settings(
@@ -33,3 +39,24 @@ def compact(labels: NDArray[np.uint32]) -> NDArray[np.uint32]:
 
 
 small_labels = hnp.arrays(np.uint32, (3, 6, 7), elements=st.integers(0, 4))
+
+
+def save_labkit(file: Path, labels: NDArray[np.uint32]) -> None:
+    """An index image in an order of Labkit's own, without axes, and the list of names."""
+    ids = np.unique(labels[labels > 0])[::-1]
+    indices = np.zeros(labels.shape, np.int32)
+    for index, number in enumerate(ids, start=1):
+        indices[labels == number] = index
+    depth, height, width = labels.shape
+    described = (
+        f"SCIFIO=0.46.0\naxes=X,Y,Unknown\nlengths={width},{height},{depth}\n"
+        f"scales=1.0,1.0,1.0\nunits=null,null,null\nbitsPerPixel=32\nimages={depth}\n"
+        "channels=1\nslices=1\nframes=1\nhyperstack=true\nmode=composite\nunit=null\n"
+    )
+    with tifffile.TiffWriter(file) as tif:
+        for z, plane in enumerate(indices):
+            text = described if z == 0 else None
+            tif.write(
+                plane, photometric="minisblack", metadata=None, description=text, contiguous=False
+            )
+    names_file(file).write_text(json.dumps({"labelSets": [[], *([str(i)] for i in ids)]}))

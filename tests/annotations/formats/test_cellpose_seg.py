@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 
 from annotations.errors import FormatError, LabelError
+from annotations.formats.cellpose import CELLPOSE
 from annotations.formats.cellpose_seg import read_cellpose_seg, write_cellpose_seg
 from annotations.formats.inert_pickle import UnsafePickleError
+from tests.annotations.formats.contract import FormatContract, Labels
 from tests.annotations.formats.exchange_labels import blobs, compact
 
 
@@ -260,3 +262,12 @@ def test_masks_that_are_no_labels(tmp_path: Path, masks: object, message: str) -
     path = save_object(tmp_path / "a_seg.npy", {"masks": masks})
     with pytest.raises(LabelError, match=message):
         read_cellpose_seg(path)
+
+
+class TestContract(FormatContract):
+    format = CELLPOSE
+    spacing_um = None
+
+    def kept(self, labels: Labels) -> Labels:
+        """The GUI numbers its masks without gaps."""
+        return compact(labels)

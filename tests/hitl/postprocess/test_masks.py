@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from scipy import ndimage
 
+from annotations.formats.coded import decode, encode
 from hitl.postprocess import (
     PostprocessConfig,
     clean_masks,
     clean_objects,
     edge_class,
-    from_semantic_coding,
     postprocess,
-    to_semantic_coding,
 )
 from labels.errors import LabelImageError
 from scripts.bench_postprocess import synthetic_nuclei
@@ -201,7 +200,7 @@ def test_the_input_is_only_read_and_any_integer_type_gives_the_same():
 
 def test_no_object_and_no_slice():
     empty = np.zeros((2, 5, 6), np.uint32)
-    for function in (clean_masks, edge_class, to_semantic_coding, from_semantic_coding):
+    for function in (clean_masks, edge_class):
         np.testing.assert_array_equal(function(empty), empty)
         assert function(empty[:0]).shape == (0, 5, 6)
 
@@ -225,7 +224,7 @@ def test_no_object_and_no_slice():
     ],
 )
 def test_what_is_no_label_image_is_refused(labels, message):
-    for function in (clean_masks, edge_class, to_semantic_coding, from_semantic_coding):
+    for function in (clean_masks, edge_class):
         with pytest.raises(LabelImageError, match=message):
             function(labels)
     with pytest.raises(LabelImageError, match=message):
@@ -278,26 +277,12 @@ def test_edges_at_contacts_part_the_nuclei_of_a_slice(labels, width):
 
 
 @settings(max_examples=40, deadline=None)
-@given(labels=touching_blobs(), width=st.integers(1, 3))
-def test_the_coding_with_edges_reads_back_the_same(labels, width):
+@given(labels=touching_blobs())
+def test_the_classes_of_a_coded_export_are_these(labels):
     labels[labels == SPARSE_IDS[-1]] = 11
-    coded = to_semantic_coding(labels, edge_width_px=width)
-    np.testing.assert_array_equal(from_semantic_coding(coded), labels)
-    np.testing.assert_array_equal(
-        np.minimum(coded, 2), edge_class(labels, width_px=width, contact="nucleus")
-    )
-
-
-def test_the_coding_by_hand():
-    labels = np.array([[[0, 0, 7, 7, 9, 9, 0, 0]]], np.uint16)
-    whole = to_semantic_coding(labels)
-    np.testing.assert_array_equal(whole, [[[0, 1, 8, 8, 10, 10, 1, 0]]])
-    apart = to_semantic_coding(labels, contact="edge")
-    np.testing.assert_array_equal(apart, [[[0, 1, 8, 1, 1, 10, 1, 0]]])
-    assert whole.dtype == apart.dtype == np.uint32
-    np.testing.assert_array_equal(from_semantic_coding(apart), [[[0, 0, 7, 0, 0, 9, 0, 0]]])
-    with pytest.raises(LabelImageError, match="under 4294967295"):
-        to_semantic_coding(np.full((1, 2, 2), 2**32 - 1, np.uint32))
+    coded = encode(labels)
+    np.testing.assert_array_equal(decode(coded), labels)
+    np.testing.assert_array_equal(np.minimum(coded, 2), edge_class(labels, contact="nucleus"))
 
 
 def in_pieces() -> Labels:

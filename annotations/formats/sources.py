@@ -1,84 +1,33 @@
-"""The seam between one file format and everything else."""
+"""Open images and labels, read by slabs of z, and the labels of a stack from a file."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from annotations.errors import AnnotationError, FormatError, LabelError, SpacingError
+from annotations.errors import AxesError, FormatError, LabelError, SpacingError
 from annotations.formats import checks
+from annotations.formats.format import Expected, Format, LabelsRead, RawStack
 from annotations.volume import ImageInfo
 from labels.spacing import Spacing
 
-
-@dataclass(frozen=True)
-class Header:
-    """What a file says of itself, unchecked.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        As stored.
-    dtype : numpy dtype
-        As stored.
-    axes : str, optional
-        One letter per dimension; None when the file does not say.
-    spacing_um : mapping of str to float
-        Voxel size in µm by axis letter, as far as the file states it.
-    channels : tuple of str
-        Channel names, as far as the file states them.
-    spacing_hint : str
-        What explains a missing voxel size.
-    """
-
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    axes: str | None
-    spacing_um: Mapping[str, float] = field(default_factory=dict)
-    channels: tuple[str, ...] = ()
-    spacing_hint: str = ""
-
-
-class RawStack(ABC):
-    """An open file of one format: the one contract that a new format fills."""
-
-    format: ClassVar[str]
-
-    def __init__(self, path: Path, header: Header) -> None:
-        self.path = path
-        self.header = header
-
-    @abstractmethod
-    def cut(self, index: tuple[slice, ...]) -> NDArray[Any]:
-        """Return the voxels of `index`, one slice per stored dimension, all dimensions kept."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Release the file; calling it again does nothing."""
+_LABEL_SLAB_BYTES = 64 * 2**20
 
 
 @contextmanager
-def translated(path: Path, advice: str) -> Iterator[None]:
-    """Turn whatever a third-party parser raises on a bad file into a FormatError."""
+def _closed_on_error(raw: RawStack) -> Iterator[None]:
+    """Release a file that cannot be used."""
     try:
         yield
-    except AnnotationError:
+    except BaseException:
+        raw.close()
         raise
-    except FileNotFoundError as exc:
-        raise FormatError(f"{path}: a part of it is missing ({exc}); {advice}") from exc
-    except PermissionError as exc:
-        raise FormatError(f"{path}: may not be read; change its permissions") from exc
-    except Exception as exc:
-        reason = " ".join(str(exc).split())[:200] or type(exc).__name__
-        raise FormatError(f"{path}: cannot be read ({reason}); {advice}") from exc
 
 
 class _Source:
@@ -131,6 +80,8 @@ class StackImage(_Source):
     Parameters
     ----------
     raw : RawStack
+    format : str
+        Name of its format.
     axes : str, optional
         The user's statement of the axes.
     spacing_um : (float, float, float), optional
@@ -143,21 +94,26 @@ class StackImage(_Source):
     """
 
     def __init__(
-        self, raw: RawStack, axes: str | None = None, spacing_um: Sequence[float] | None = None
+        self,
+        raw: RawStack,
+        format: str,
+        axes: str | None = None,
+        spacing_um: Sequence[float] | None = None,
     ) -> None:
-        super().__init__(raw, axes)
-        head = raw.header
-        checks.check_image_dtype(raw.path, head.dtype)
-        self._info = ImageInfo(
-            path=raw.path,
-            shape=self._czyx,
-            dtype=head.dtype.newbyteorder("="),
-            spacing_um=checks.choose_spacing(
-                raw.path, head.spacing_um, spacing_um, head.spacing_hint
-            ),
-            channels=_channel_names(head.channels, self._czyx[0]),
-            format=raw.format,
-        )
+        with _closed_on_error(raw):
+            super().__init__(raw, axes)
+            head = raw.header
+            checks.check_image_dtype(raw.path, head.dtype)
+            self._info = ImageInfo(
+                path=raw.path,
+                shape=self._czyx,
+                dtype=head.dtype.newbyteorder("="),
+                spacing_um=checks.choose_spacing(
+                    raw.path, head.spacing_um, spacing_um, head.spacing_hint
+                ),
+                channels=_channel_names(head.channels, self._czyx[0]),
+                format=format,
+            )
 
     @property
     def info(self) -> ImageInfo:
@@ -193,13 +149,15 @@ class LabelSource(_Source):
     """
 
     def __init__(self, raw: RawStack, axes: str | None = None) -> None:
-        super().__init__(raw, axes)
-        checks.check_label_dtype(raw.path, raw.header.dtype)
-        if self._czyx[0] > 1:
-            raise LabelError(
-                f"{raw.path}: expected labels of one channel, got {self._czyx[0]}; save one file "
-                "of labels per channel"
-            )
+        with _closed_on_error(raw):
+            _refuse_image_with_labels(raw.path)
+            super().__init__(raw, axes)
+            checks.check_label_dtype(raw.path, raw.header.dtype)
+            if self._czyx[0] > 1:
+                raise LabelError(
+                    f"{raw.path}: expected labels of one channel, got {self._czyx[0]}; save one "
+                    "file of labels per channel"
+                )
 
     @property
     def path(self) -> Path:
@@ -237,6 +195,25 @@ class LabelSource(_Source):
         """
         return checks.to_ids(self._read_czyx(z_start, z_stop)[0], z_start, self.path)
 
+    def read_all(self) -> NDArray[np.uint32]:
+        """Return all ids, shape (Z, Y, X); raises as `read`."""
+        depth, height, width = self.shape
+        labels = np.empty(self.shape, np.uint32)
+        step = max(1, _LABEL_SLAB_BYTES // (height * width * self.dtype.itemsize))
+        for z in range(0, depth, step):
+            labels[z : z + step] = self.read(z, min(z + step, depth))
+        return labels
+
+
+def _refuse_image_with_labels(path: Path) -> None:
+    """Integer intensities pass for ids; an OME-Zarr image that holds labels tells them apart."""
+    folder = path / "labels"
+    names = sorted(f"labels/{child.name}" for child in folder.glob("*") if child.is_dir())
+    if names:
+        raise LabelError(
+            f"{path}: is an image, not labels; give the labels inside it: {', '.join(names)}"
+        )
+
 
 def _channel_names(stated: tuple[str, ...], count: int) -> tuple[str, ...]:
     """One different name per channel."""
@@ -246,3 +223,60 @@ def _channel_names(stated: tuple[str, ...], count: int) -> tuple[str, ...]:
     if len(set(names)) < count:
         names = [f"{name} {i}" for i, name in enumerate(names)]
     return tuple(names)
+
+
+def read_stack_labels(fmt: Format, path: Path, expected: Expected) -> LabelsRead:
+    """Read labels that belong to a stack from a file of a format.
+
+    Raises
+    ------
+    LabelError
+        No labels, or of another shape.
+    AxesError
+        Axes that nothing states.
+    FormatError
+        A file that cannot be read.
+    """
+    if fmt.read is not None:
+        found = fmt.read(path, expected)
+    else:
+        assert fmt.open is not None, "a format that reads labels"
+        found = read_voxels(fmt.open, path, expected)
+    checks.check_labels_match(expected.shape, found.labels.shape, str(path))
+    return found
+
+
+def read_voxels(open_raw: Callable[[Path], RawStack], path: Path, expected: Expected) -> LabelsRead:
+    """Read the labels of a stack from a file of voxels that may not say what its axes are.
+
+    Raises
+    ------
+    LabelError
+        Not labels.
+    AxesError
+        Axes that nothing states.
+    FormatError
+        A file that cannot be read.
+    """
+    try:
+        notes: tuple[str, ...] = ()
+        source = LabelSource(open_raw(path))
+    except AxesError:
+        axes, notes = _unstated_axes(path, expected)
+        source = LabelSource(open_raw(path), axes)
+    with source:
+        return LabelsRead(source.read_all(), notes)
+
+
+def _unstated_axes(path: Path, expected: Expected) -> tuple[str, tuple[str, ...]]:
+    """Return the axes of a file that does not say, if only one answer is possible."""
+    if expected.axes is not None:
+        return expected.axes, ()
+    shape = expected.shape
+    if not expected.exported and len(set(shape)) < len(shape):
+        raise AxesError(
+            f"{path}: does not say what its axes are, and several orders fit the stack's shape "
+            f"{shape}; state them with --axes, for example --axes ZYX"
+        )
+    why = "as exported" if expected.exported else "the only order that fits the stack"
+    return "ZYX", (f"{path}: does not say what its axes are; taken as Z, Y, X ({why})",)

@@ -15,7 +15,9 @@ from roifile import ROI_OPTIONS, ROI_TYPE, ImagejRoi
 
 from annotations.errors import FormatError, LabelError
 from annotations.formats.outlines import fill, trace
-from annotations.formats.rois import read_rois, write_rois
+from annotations.formats.roi_sets import read_rois, write_rois
+from annotations.formats.rois import ROIS
+from tests.annotations.formats.contract import FormatContract
 from tests.annotations.formats.exchange_labels import FAST, blobs, small_labels
 
 
@@ -28,7 +30,7 @@ def test_roi_sets_lose_nothing(tmp_path: Path, labels: NDArray[np.uint32]) -> No
     assert count == sum(np.unique(plane[plane > 0]).size for plane in labels)
     found = read_rois(path, labels.shape)
     assert np.array_equal(found.labels, labels)
-    assert (found.contested, found.unnamed) == (0, 0)
+    assert found.notes == ()
 
 
 def test_outlines_of_holes_and_corners() -> None:
@@ -108,7 +110,8 @@ def test_rois_drawn_by_a_person_make_objects_where_they_overlap(tmp_path: Path) 
         square("object-5_z-1-1", 2),
     )
     found = read_rois(path, (4, 12, 15))
-    assert found.unnamed == 2
+    assert len(found.notes) == 1
+    assert "make 2 new objects" in found.notes[0]
     assert found.labels[0, 3, 2] == found.labels[1, 3, 2] == 5
     assert found.labels[1, 4, 9] == found.labels[2, 4, 9]
     assert len(set(found.labels[2, 4, [2, 9]].tolist())) == 2
@@ -118,7 +121,8 @@ def test_rois_drawn_by_a_person_make_objects_where_they_overlap(tmp_path: Path) 
 def test_of_two_rois_on_a_voxel_the_last_wins(tmp_path: Path) -> None:
     path = roi_set(tmp_path / "a.zip", square("object-1", 1), square("object-2", 1, x=4))
     found = read_rois(path, (2, 12, 15))
-    assert found.contested == 2 * 4
+    assert len(found.notes) == 1
+    assert f"{2 * 4} voxels lie in ROIs of several objects" in found.notes[0]
     assert (found.labels == 2).sum() == 16
 
 
@@ -203,3 +207,8 @@ def test_options_of_imagej_do_not_matter(tmp_path: Path) -> None:
     roi = square("object-1", 1)
     roi.options |= ROI_OPTIONS.SHOW_LABELS | ROI_OPTIONS.OVERLAY_NAMES
     assert (read_rois(roi_set(tmp_path / "a.zip", roi), (2, 12, 15)).labels == 1).sum() == 16
+
+
+class TestContract(FormatContract):
+    format = ROIS
+    spacing_um = None

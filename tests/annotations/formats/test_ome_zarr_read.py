@@ -218,5 +218,5 @@ def test_float_labels(tmp_path: Path) -> None:
 
 def test_a_zip_or_other_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "a.zarr").write_bytes(b"PK")
-    with pytest.raises(FormatError, match="expected an OME-Zarr folder, got a file; unpack"):
+    with pytest.raises(FormatError, match="expected a folder of OME-Zarr, got a file; unpack"):
         open_image(tmp_path / "a.zarr")

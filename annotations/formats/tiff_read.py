@@ -1,0 +1,177 @@
+"""TIFF in, page by page."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from annotations.errors import FormatError
+from annotations.formats.checks import colours_error
+from annotations.formats.format import Header, RawStack, translated
+from annotations.formats.tiff_metadata import OmeXml, calibration
+from annotations.formats.tiff_structure import check_data_extent, check_page_chain
+
+_ADVICE = "open it in Fiji and save it again as TIFF"
+_UNSTATED = {"uniform", "generic"}
+
+
+class TiffStack(RawStack):
+    """An open TIFF, read page by page.
+
+    Parameters
+    ----------
+    path : Path
+
+    Raises
+    ------
+    FormatError
+        Not a TIFF, truncated, of several images, or with pages that are missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        with translated(path, _ADVICE):
+            check_page_chain(path)
+            self._tif = tifffile.TiffFile(path)
+            try:
+                ome = OmeXml(path, self._tif.ome_metadata) if self._tif.is_ome else None
+                self._series = _only_series(path, self._tif)
+                self._pages = list(self._series.pages)
+                self._check_pages(path)
+                super().__init__(path, _header(self._tif, self._series, ome))
+            except BaseException:
+                self._tif.close()
+                raise
+
+    def _check_pages(self, path: Path) -> None:
+        """Refuse a file that lacks voxels, before any is read."""
+        shape = tuple(self._series.shape)
+        expected = math.prod(shape[:-2])
+        if any(page is None for page in self._pages):
+            raise FormatError(
+                f"{path}: planes named in its OME-XML are missing; put all files of the data set "
+                "in one folder, or export it again"
+            )
+        for name in {str(page.parent.filehandle.path) for page in self._pages} - {str(path)}:
+            check_page_chain(Path(name))
+        self._contiguous = len(self._pages) == 1 and expected > 1
+        if self._contiguous:
+            self._check_contiguous(path)
+            return
+        samples = dict(zip(self._series.axes, shape, strict=True)).get("S", 1)
+        if samples > 1 and self._pages[0].shape != shape[-2:]:
+            raise colours_error(path, samples)
+        if len(self._pages) != expected or self._pages[0].shape != shape[-2:]:
+            raise FormatError(
+                f"{path}: expected {expected} planes for its shape {shape}, got "
+                f"{len(self._pages)} of {self._pages[0].shape}; {_ADVICE}"
+            )
+        for i, page in enumerate(self._pages):
+            raw = page.keyframe.nbytes if page.keyframe.compression == 1 else None
+            bits = page.keyframe.bitspersample
+            check_data_extent(
+                path,
+                i,
+                tuple(page.dataoffsets),
+                tuple(page.databytecounts),
+                page.parent.filehandle.size,
+                raw if raw is not None and bits % 8 == 0 else None,
+            )
+
+    def _check_contiguous(self, path: Path) -> None:
+        """All planes behind the first page's offset, as ImageJ writes beyond 4 GB."""
+        start, needed = self._series.dataoffset, self._series.nbytes
+        if start is None:
+            raise FormatError(f"{path}: holds several planes in one page; {_ADVICE}")
+        size = self._tif.filehandle.size
+        check_data_extent(path, 0, (start,), (needed,), size, needed)
+
+    def cut(self, index: tuple[slice, ...]) -> NDArray[Any]:
+        """Decode the pages of `index`."""
+        with translated(self.path, _ADVICE):
+            if self._contiguous:
+                return self._cut_contiguous(index)
+            return self._cut_pages(index)
+
+    def _cut_contiguous(self, index: tuple[slice, ...]) -> NDArray[Any]:
+        mapped: NDArray[Any] = np.memmap(
+            self.path,
+            dtype=self._series.dtype.newbyteorder(self._tif.byteorder),
+            mode="r",
+            offset=self._series.dataoffset,
+            shape=self.header.shape,
+        )
+        return np.array(mapped[index])
+
+    def _cut_pages(self, index: tuple[slice, ...]) -> NDArray[Any]:
+        *leading, rows, columns = self.header.shape
+        ranges = [range(n)[cut] for n, cut in zip(leading, index, strict=False)]
+        planes = []
+        for position in itertools.product(*ranges):
+            page = self._pages[_flat(position, leading)]
+            planes.append(_plane(page).reshape(rows, columns)[index[-2:]])
+        return np.stack(planes).reshape(*map(len, ranges), *planes[0].shape)
+
+    def close(self) -> None:
+        """Close the file, and the others of a data set in several files."""
+        self._tif.close()
+
+
+def _plane(page: Any) -> NDArray[Any]:
+    """Decode a page, which may lie in another, closed, file of the same data set."""
+    handle = page.parent.filehandle
+    was_closed = handle.closed
+    if was_closed:
+        handle.open()
+    try:
+        return np.asarray(page.asarray())
+    finally:
+        if was_closed:
+            handle.close()
+
+
+def _flat(position: Sequence[int], shape: Sequence[int]) -> int:
+    flat = 0
+    for i, size in zip(position, shape, strict=True):
+        flat = flat * size + i
+    return flat
+
+
+def _only_series(path: Path, tif: tifffile.TiffFile) -> Any:
+    series = tif.series
+    if len(series) != 1:
+        raise FormatError(
+            f"{path}: expected one image, got {len(series)} of different kinds or positions; save "
+            "the one to use in a file of its own"
+        )
+    if tif.is_imagej and series[0].kind != "imagej":
+        raise FormatError(
+            f"{path}: is truncated or corrupt: it does not hold the planes that its ImageJ "
+            "metadata states; copy or export it again from the original"
+        )
+    return series[0]
+
+
+def _header(tif: tifffile.TiffFile, series: Any, ome: OmeXml | None) -> Header:
+    tags = {
+        name: tif.pages.first.tags[name].value
+        for name in ("XResolution", "YResolution", "ResolutionUnit")
+        if name in tif.pages.first.tags
+    }
+    spacing: dict[str, float] = {}
+    hint = "plain TIFF"
+    channels: tuple[str, ...] = ()
+    if ome is not None and series.kind == "ome":
+        spacing, channels, hint = ome.spacing_um, ome.channels, "its OME-XML has none"
+    elif series.kind == "imagej":
+        spacing, hint = calibration(tif.imagej_metadata or {}, tags)
+    elif series.kind == "shaped" and tif.shaped_metadata:
+        spacing, hint = calibration(tif.shaped_metadata[0], tags)
+    axes = None if series.kind in _UNSTATED and len(series.shape) > 2 else series.axes
+    return Header(tuple(series.shape), np.dtype(series.dtype), axes, spacing, channels, hint)

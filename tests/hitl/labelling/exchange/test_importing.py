@@ -1,0 +1,166 @@
+"""What an import makes of corrected labels, with and without the file beside them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from annotations.errors import AxesError, ConflictError
+from annotations.formats import (
+    write_image_tiff,
+    write_labels_tiff,
+)
+from annotations.formats.coded import encode
+from annotations.formats.labkit import names_file
+from annotations.objects import Status
+from annotations.store import AnnotationStore
+from hitl.labelling.add import add_stack
+from hitl.labelling.exchange import (
+    NothingChangedError,
+)
+from hitl.labelling.requests import AddRequest
+from hitl.project.config import ProjectConfig
+from hitl.project.folder import Project
+from hitl.project.reporter import Silent
+from tests.hitl.labelling.exchange.tools import (
+    SPACING_UM,
+    Labels,
+    balls,
+    by_id,
+    by_position,
+    fetch,
+    first_edit,
+    save_tiff,
+    second_edit,
+    send,
+    stored,
+)
+
+
+def save_labkit(file: Path, labels: Labels) -> None:
+    """An index image in an order of Labkit's own, without axes, and the list of names."""
+    ids = np.unique(labels[labels > 0])[::-1]
+    indices = np.zeros(labels.shape, np.int32)
+    for index, number in enumerate(ids, start=1):
+        indices[labels == number] = index
+    depth, height, width = labels.shape
+    described = (
+        f"SCIFIO=0.46.0\naxes=X,Y,Unknown\nlengths={width},{height},{depth}\n"
+        f"scales=1.0,1.0,1.0\nunits=null,null,null\nbitsPerPixel=32\nimages={depth}\n"
+        "channels=1\nslices=1\nframes=1\nhyperstack=true\nmode=composite\nunit=null\n"
+    )
+    with tifffile.TiffWriter(file) as tif:
+        for z, plane in enumerate(indices):
+            text = described if z == 0 else None
+            tif.write(
+                plane, photometric="minisblack", metadata=None, description=text, contiguous=False
+            )
+    names_file(file).write_text(json.dumps({"labelSets": [[], *([str(i)] for i in ids)]}))
+
+
+def test_the_same_file_lands_once(project: Project, tmp_path: Path) -> None:
+    sent = send(project, tmp_path / "a", "tiff")
+    save_tiff(Path(sent.labels), first_edit(stored(project)))
+    fetch(project, sent.labels)
+    with pytest.raises(NothingChangedError):
+        fetch(project, sent.labels)
+    assert len(project.store().rounds()) == 2
+
+
+def test_a_person_who_looked_at_all_verifies_all(project: Project, tmp_path: Path) -> None:
+    sent = send(project, tmp_path / "a", "tiff")
+    done = fetch(project, sent.labels, verified="all")
+    view = project.store().stack("cells")
+    assert view.verified_voxels == np.prod(view.info.zyx) == done.verified_voxels
+    assert done.counts.accepted == len(view.objects)
+    assert set(view.objects.status.tolist()) == {Status.ACCEPTED}
+    assert "accepted" in done.sentence()
+    assert done.to_dict()["round"] == 1
+    with pytest.raises(NothingChangedError):
+        fetch(project, sent.labels, verified="all")
+
+
+def test_two_people_on_different_objects_both_land(project: Project, tmp_path: Path) -> None:
+    labels = stored(project)
+    mine, theirs = (send(project, tmp_path / name, "tiff") for name in ("mine", "theirs"))
+    a, *_, z = by_position(labels)
+    save_tiff(Path(theirs.labels), np.where(labels == a, 0, labels))
+    fetch(project, theirs.labels, annotator="bob")
+    save_tiff(Path(mine.labels), np.where(labels == z, 0, labels))
+    done = fetch(project, mine.labels)
+    assert done.counts.deleted == 1
+    assert done.base_round == 0
+    assert by_id(stored(project)) == sorted(set(by_id(labels)) - {a, z})
+
+
+def test_labels_from_before_the_first_round_are_merged_too(tmp_path: Path) -> None:
+    image, labels = balls()
+    write_image_tiff(tmp_path / "cells.tif", image, SPACING_UM)
+    write_labels_tiff(tmp_path / "truth.tif", labels, SPACING_UM)
+    project = Project.create(tmp_path / "project", ProjectConfig())
+    request = AddRequest(image=tmp_path / "cells.tif", labels=tmp_path / "truth.tif")
+    add_stack(project, request, Silent())
+    sent = [send(project, tmp_path / name, "tiff") for name in ("a", "b", "c")]
+    assert [s.round for s in sent] == [None] * 3
+    save_tiff(Path(sent[0].labels), first_edit(labels))
+    assert fetch(project, sent[0].labels).base_round is None
+    save_tiff(Path(sent[1].labels), second_edit(labels))
+    assert fetch(project, sent[1].labels).counts.split == 1
+    assert np.array_equal(stored(project) > 0, second_edit(first_edit(labels)) > 0)
+    save_tiff(Path(sent[2].labels), np.where(labels == by_position(labels)[0], 0, labels))
+    with pytest.raises(ConflictError, match="export the labels as they are now"):
+        fetch(project, sent[2].labels)
+    assert len(project.store().rounds()) == 2
+
+
+def test_without_a_sidecar_the_last_round_is_the_base_and_that_is_said(
+    project: Project, tmp_path: Path
+) -> None:
+    write_labels_tiff(tmp_path / "mine.tif", first_edit(stored(project)), SPACING_UM)
+    reporter = Silent()
+    done = fetch(project, tmp_path / "mine.tif", reporter=reporter)
+    assert done.base_round == 0
+    assert "compared with round 0" in reporter.notes[0]
+
+
+def test_a_tools_new_name_in_the_same_folder_is_recognised(
+    project: Project, tmp_path: Path
+) -> None:
+    sent = send(project, tmp_path / "a", "tiff")
+    labels = first_edit(stored(project))
+    tifffile.imwrite(tmp_path / "a" / "saved by napari.tif", labels, metadata=None)
+    reporter = Silent()
+    done = fetch(project, tmp_path / "a" / "saved by napari.tif", reporter=reporter)
+    assert done.counts.merged == 1
+    assert reporter.notes == [reporter.notes[0]]
+    assert "as exported" in reporter.notes[0]
+    assert Path(sent.labels).is_file()
+
+
+def test_axes_are_not_guessed(project: Project, tmp_path: Path) -> None:
+    labels = first_edit(stored(project))
+    np.save(tmp_path / "a.npy", labels)
+    reporter = Silent()
+    assert fetch(project, tmp_path / "a.npy", reporter=reporter).counts.merged == 1
+    assert any("only order that fits" in note for note in reporter.notes)
+    image = np.random.default_rng(0).integers(0, 99, (4, 20, 20)).astype(np.uint16)
+    write_image_tiff(tmp_path / "square.tif", image, SPACING_UM)
+    square = np.zeros(image.shape, np.uint16)
+    square[1:3, 2:9, 3:7] = 1
+    add_stack(project, AddRequest(image=tmp_path / "square.tif"), Silent())
+    np.save(tmp_path / "square.npy", square)
+    with pytest.raises(AxesError, match="--axes"):
+        fetch(project, tmp_path / "square.npy", stack="square")
+    fetch(project, tmp_path / "square.npy", stack="square", axes="ZXY")
+    found = AnnotationStore.open(project.folder / "store", read_only=True).stack("square").labels
+    assert np.array_equal(np.asarray(found[...]), square.transpose(0, 2, 1))
+
+
+def test_coded_labels_of_other_makers(project: Project, tmp_path: Path) -> None:
+    coded = encode(first_edit(stored(project)))
+    write_labels_tiff(tmp_path / "coded.tif", coded, SPACING_UM)
+    assert fetch(project, tmp_path / "coded.tif", coded=True).counts.merged == 1
