@@ -16,8 +16,7 @@ from hitl.report.build import build
 from hitl.report.inputs import read_inputs
 from hitl.report.nuclei import SCORED_COLUMNS, Table
 from hitl.report.page import page as render
-from hitl.report.write import write_report
-from tests.hitl.report.report_project import full_project
+from hitl.report.write import Written
 
 MANY = 5000
 
@@ -44,15 +43,9 @@ def browser() -> Iterator[Any]:
         started.close()
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    with pytest.MonkeyPatch.context() as patch:
-        yield full_project(tmp_path_factory.mktemp("browser"), patch)
-
-
-@pytest.fixture(scope="module")
-def file(project: Project) -> Path:
-    return write_report(project, Silent()).file
+@pytest.fixture
+def file(written: Written) -> Path:
+    return written.file
 
 
 class Opened:

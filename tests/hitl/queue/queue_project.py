@@ -1,0 +1,46 @@
+"""A project with a stack to correct, one labelled by hand, and one of split test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from annotations.formats import write_image_tiff, write_labels_tiff
+from hitl.labelling.add import add_stack
+from hitl.labelling.requests import AddRequest
+from hitl.project.config import parse_config
+from hitl.project.folder import Project
+from hitl.project.reporter import Silent
+from hitl.simulate.spheroids import SpheroidGenerator
+
+STACK = SpheroidGenerator(shape=(16, 56, 56), nuclei=25).make(1)
+
+
+TRAINING = {
+    "features": [4, 8],
+    "epochs": 1,
+    "steps_per_epoch": 2,
+    "patch_size": [8, 32, 32],
+    "threads": 1,
+}
+
+
+def make_project(folder: Path) -> Project:
+    """A stack to correct, one labelled by hand, and one of split test."""
+    write_image_tiff(folder / "image.tif", STACK.image, STACK.spacing_um)
+    write_image_tiff(folder / "other.tif", STACK.image[:, ::-1], STACK.spacing_um)
+    write_labels_tiff(folder / "labels.tif", STACK.labels, STACK.spacing_um)
+    made = Project.create(
+        folder / "project",
+        parse_config(
+            {"bootstrap": {"segmenter": "classical"}, "training": {"models": {"unet3d": TRAINING}}}
+        ),
+    )
+    for image, name, split, labels in (
+        ("image.tif", "open", "train", None),
+        ("image.tif", "known", "train", folder / "labels.tif"),
+        ("other.tif", "held", "test", folder / "labels.tif"),
+    ):
+        add_stack(
+            made, AddRequest(image=folder / image, name=name, split=split, labels=labels), Silent()
+        )
+    return made
