@@ -29,7 +29,7 @@ def new_table(columns: int = COLUMNS) -> Table:
     )
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def find_slot(keys: Any, stats: Any, a: Any, b: Any) -> Any:
     """Return where the pair (a, b) is in the table, or the free slot where it belongs."""
     mask = np.uint64(keys.shape[0] - 1)
@@ -40,7 +40,7 @@ def find_slot(keys: Any, stats: Any, a: Any, b: Any) -> Any:
     return i
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def grown(keys: Any, stats: Any) -> Any:
     """Return a table of twice the capacity with the same pairs."""
     wide_keys = np.zeros((2 * keys.shape[0], 2), np.uint64)
@@ -56,7 +56,7 @@ def grown(keys: Any, stats: Any) -> Any:
     return wide_keys, wide_stats
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def find_ones(flags: Any, places: Any) -> Any:
     """Write the positions of the ones in `flags`, eight bytes at a time; return how many."""
     n = 0
@@ -69,7 +69,7 @@ def find_ones(flags: Any, places: Any) -> Any:
     return n
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _mark_changes(a: Any, b: Any, changed: Any) -> None:
     """Set changed[x] to 1 where a run starts at x; branch-free, so that it becomes SIMD."""
     a_here, a_before, b_here, b_before = a[1:], a[:-1], b[1:], b[:-1]
@@ -78,7 +78,7 @@ def _mark_changes(a: Any, b: Any, changed: Any) -> None:
         out[k] = ((a_here[k] ^ a_before[k]) | (b_here[k] ^ b_before[k])) != 0
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _add_run(s: Any, i: Any, z: Any, y: Any, start: Any, stop: Any) -> None:
     n = stop - start
     s[i, 0] += n
@@ -93,7 +93,7 @@ def _add_run(s: Any, i: Any, z: Any, y: Any, start: Any, stop: Any) -> None:
     s[i, 10] += n * (start + stop - 1) // 2
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _add_row(a: Any, b: Any, at: Any, starts: Any, n: Any, table: Any) -> Any:
     """Add the n runs of one row to a table with room for them; return how many pairs are new."""
     keys, stats = table

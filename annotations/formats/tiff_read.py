@@ -40,7 +40,8 @@ class TiffStack(RawStack):
             check_page_chain(path)
             self._tif = tifffile.TiffFile(path)
             try:
-                ome = OmeXml(path, self._tif.ome_metadata) if self._tif.is_ome else None
+                xml = self._tif.ome_metadata
+                ome = OmeXml(path, xml) if xml is not None else None
                 self._series = _only_series(path, self._tif)
                 self._pages = list(self._series.pages)
                 self._check_pages(path)

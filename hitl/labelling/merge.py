@@ -102,7 +102,9 @@ def merge_proposal(
     merged = ids[fresh]
     np.copyto(merged, labels, where=taken)
     rated = {
-        int(ids[new]): confidence.get(int(old), np.nan) for new, old in old_ids.items() if ids[new]
+        int(ids[int(new)]): confidence.get(int(old), np.nan)
+        for new, old in old_ids.items()
+        if ids[int(new)]
     }
     differs = merged != labels
     changed = np.union1d(fastremap.unique(labels[differs]), fastremap.unique(merged[differs]))

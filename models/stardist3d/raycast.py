@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def march(labels: Any, cells: Any, rays: Any, distances: Any) -> None:
     """Fill `distances` with the border distances of cells inside objects, 0 elsewhere.
 
@@ -55,7 +55,7 @@ def march(labels: Any, cells: Any, rays: Any, distances: Any) -> None:
                     break
 
 
-@numba.njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, inline="always")
 def _nearest(value: float) -> int:
     return int(np.floor(value + 0.5))
 

@@ -176,8 +176,7 @@ def _peaks(height: NDArray[np.float32], inside: NDArray[np.bool_]) -> NDArray[np
 
     highest = ndimage.maximum_filter(height, size=3)
     top = inside & (height >= highest) & (height > 0)
-    peaks: NDArray[np.uint32] = cc3d.connected_components(top, connectivity=26, out_dtype=np.uint32)
-    return peaks
+    return cc3d.connected_components(top, connectivity=26).astype(np.uint32, copy=False)
 
 
 def _saddles(
