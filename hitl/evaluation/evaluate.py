@@ -13,11 +13,11 @@ from annotations.stacks import StackInfo
 from annotations.store import AnnotationStore
 from hitl.evaluation.ceiling import ceiling, read_agreements
 from hitl.evaluation.metrics.averages import AverageScores, average
-from hitl.evaluation.metrics.items import ItemPairs, pair_items
 from hitl.evaluation.metrics.options import ScoreOptions
-from hitl.evaluation.metrics.resampling import Difference, Interval, bootstrap, compare_runs
+from hitl.evaluation.metrics.resampling import Difference, Interval, bootstrap
 from hitl.evaluation.metrics.scores import Scores
 from hitl.evaluation.metrics.summary import score
+from hitl.evaluation.paired import ItemPairs, compare_models, pair_items
 from hitl.evaluation.pictures import save_comparison
 from hitl.postprocess import edge_class
 from hitl.prediction.predict import BOOTSTRAP, Predictor, cached_prediction
@@ -371,7 +371,7 @@ def _compared(
                 images[other],
             )
             groups.setdefault(info.group, []).append(pairs)
-        compared.append(Comparison(first, other, compare_runs(groups)))
+        compared.append(Comparison(first, other, compare_models(groups)))
     return tuple(compared)
 
 

@@ -1,341 +1,194 @@
-"""Whether one model is worse than another on the same objects, by stratum, beyond noise.
+"""Whether two models differ on the same objects, by more than chance.
 
-Each truth object is an item: the evaluation score that the candidate gives it minus the one that
-the model in use gives it. So is each spurious object: -1 when only the candidate has it, +1 when
-only the other has it, 0 when both have. That the mean of a group of items is below zero by chance
-is tested by flipping the signs of its items at random (Fisher's paired randomisation test: if the
-models were equally good, either sign would be as likely).
+Of each object there are two results, one of each model. That their metrics differ by chance is
+tested by letting objects' results change sides at random (Fisher's paired randomisation test: if
+the models were equally good, either side would be as likely), in all ways where few differ.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hitl.evaluation.metrics.overlap_score import overlap_scores
+from hitl.evaluation.metrics.items import METRICS, Items, metrics_of
+from hitl.evaluation.metrics.matching import match
+from hitl.evaluation.metrics.resampling import (
+    LEVEL,
+    RESAMPLES,
+    Difference,
+    MetricsOf,
+    check_groups,
+    chunks,
+    draw,
+    mean_of_groups,
+    percentiles,
+    value_or_none,
+)
 from hitl.project.errors import MetricError
-from labels.overlaps import Contingency, count_overlaps
-from labels.spacing import Spacing
+from labels.blocks import LabelImage
+from labels.overlaps import Floats, count_overlaps
 
-ALPHA = 0.05
-"""Chance, at most, that a model that is as good is found worse: overall, and in any stratum."""
-
-TOLERANCE = 0.01
-"""A mean score lower by no more than this is no regression, however certain."""
-
-FLIPS = 9999
-"""Random sign flips of a test; all of them where there are fewer than 4096."""
-
-_ALL_FLIPS = 12
-_RESAMPLES = 2000
-
-Floats = NDArray[np.float64]
+EVERY_WAY = 12
+"""With no more objects that differ, they change sides in all 2**12 ways, not at random."""
 
 
 @dataclass(frozen=True, eq=False)
-class Paired:
-    """The items of one stack, or of several.
+class ItemPairs:
+    """Rows of two models on one stack; row n of one belongs to row n of the other.
 
     Parameters
     ----------
-    in_use, candidate : ndarray of float64, shape (N,)
-        Evaluation score of each truth object under both models.
-    volume_um3, depth_um : ndarray of float64, shape (N,)
-        Depth: z of the centre below the first slice.
-    neighbours : ndarray of float64, shape (N,)
-        Objects no further from it, surface to surface, than its own diameter (both taken as
-        spheres of their volume).
-    spurious : ndarray of float64, shape (M,)
-        Per spurious object -1 (only the candidate has it), 1 (only the other) or 0.
+    first, second : ndarray of float64, shape (n, columns)
+        Each truth object; then each predicted object without a match that both models have; then
+        those that only one has, with a row of zeros for the other.
     """
 
-    in_use: Floats
-    candidate: Floats
-    volume_um3: Floats
-    depth_um: Floats
-    neighbours: Floats
-    spurious: Floats
-
-    @classmethod
-    def joined(cls, parts: Sequence[Paired]) -> Paired:
-        """Return the items of several stacks as one."""
-        return cls(
-            **{
-                name: np.concatenate([getattr(part, name) for part in parts])
-                for name in cls.__dataclass_fields__
-            }
-        )
+    first: Floats
+    second: Floats
 
 
-@dataclass(frozen=True)
-class Stratum:
-    """One group of items.
+def pair_items(
+    first: Items, second: Items, first_pred: LabelImage, second_pred: LabelImage
+) -> ItemPairs:
+    """Put the rows of two models that were scored against the same truth side by side.
+
+    Predicted objects without a match are the same where their IoU with each other is at least
+    0.5; were they taken for different ones, two equal models would seem to differ by chance.
 
     Parameters
     ----------
-    name : str
-        As in "small objects".
-    objects : int
-        Items in it.
-    in_use, candidate : float
-        Mean scores; for spurious objects how many each model has.
-    difference, low, high : float
-        Mean difference, and its 95 % interval from resampling the items (percentiles).
-    p : float
-        One-sided, of the sign-flip test that the candidate is worse.
-    worse : bool
-        Worse beyond noise; strata after Holm's correction for their number.
-    """
-
-    name: str
-    objects: int
-    in_use: float
-    candidate: float
-    difference: float
-    low: float
-    high: float
-    p: float
-    worse: bool = False
-
-    def figures(self) -> str:
-        """Return what a message says of it."""
-        scores = f"{self.candidate:.3f} against {self.in_use:.3f}"
-        if self.name == SPURIOUS:
-            scores = f"{self.candidate:.0f} against {self.in_use:.0f}"
-        return (
-            f"{self.name}: {scores}, difference {self.difference:+.3f} "
-            f"[{self.low:+.3f}, {self.high:+.3f}] over {self.objects} items, p = {self.p:.4f}"
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain types for JSON."""
-        return asdict(self)
-
-
-EVERYTHING = "all objects"
-SPURIOUS = "spurious objects"
-
-
-def paired_objects(
-    truth: NDArray[np.integer[Any]],
-    counts: NDArray[np.bool_],
-    in_use: NDArray[np.integer[Any]],
-    candidate: NDArray[np.integer[Any]],
-    spacing_um: Spacing,
-) -> Paired:
-    """Score two predictions of one stack on the objects that count.
-
-    An object counts where more than half of its voxels do. Objects are compared whole, also
-    where they reach out of the voxels that count. A predicted object is spurious when it
-    counts and less than half of it lies on truth objects.
-
-    Parameters
-    ----------
-    truth, in_use, candidate : ndarray of integer, shape (Z, Y, X)
-        Instance labels, 0 for background.
-    counts : ndarray of bool, shape (Z, Y, X)
-        Voxels of which a person knows what is there.
-    spacing_um : (float, float, float)
-        Voxel size (z, y, x) in µm.
+    first, second : Items
+    first_pred, second_pred : ndarray, memmap or zarr array, integers
+        The label images that they are of.
 
     Raises
     ------
     MetricError
-        Shapes differ, or not labels.
+        The items are of different truth objects, or the images of different shapes.
     """
-    if counts.shape != truth.shape:
+    if len(first.truth) != len(second.truth):
         raise MetricError(
-            f"expected a mask of the truth's shape {truth.shape}, got {counts.shape}: "
-            "give both of one stack"
+            f"expected two models on the same truth objects, got {len(first.truth)} and "
+            f"{len(second.truth)}: score both against the same labels"
         )
-    mask = np.ascontiguousarray(counts, dtype=np.uint32)
-    tables = [count_overlaps(truth, labels) for labels in (in_use, candidate)]
-    scores = [
-        overlap_scores(table, labels).score
-        for table, labels in zip(tables, (in_use, candidate), strict=True)
-    ]
-    counted = _counted(count_overlaps(truth, mask))
-    spacing = np.asarray(spacing_um, np.float64)
-    centres: Floats = np.asarray(tables[0].truth.centroids * spacing, np.float64)
-    volumes: Floats = np.asarray(tables[0].truth.sizes * np.prod(spacing), np.float64)
-    neighbours = _neighbours(centres, volumes)
-    spurious = [
-        _spurious(table, labels, mask)
-        for table, labels in zip(tables, (in_use, candidate), strict=True)
-    ]
-    return Paired(
-        in_use=scores[0][counted],
-        candidate=scores[1][counted],
-        volume_um3=volumes[counted],
-        depth_um=centres[counted, 0],
-        neighbours=neighbours[counted],
-        spurious=_pair_spurious(in_use, candidate, *spurious),
+    table = count_overlaps(first_pred, second_pred)
+    same = match(table, 0.5)
+    a, b = table.truth.ids[same.truth_index], table.pred.ids[same.pred_index]
+    both = np.isin(a, first.spurious_ids) & np.isin(b, second.spurious_ids)
+    in_first = np.searchsorted(first.spurious_ids, a[both])
+    in_second = np.searchsorted(second.spurious_ids, b[both])
+    only_first = np.delete(first.spurious, in_first, axis=0)
+    only_second = np.delete(second.spurious, in_second, axis=0)
+    nothing = np.zeros_like
+    return ItemPairs(
+        np.concatenate([first.truth, first.spurious[in_first], only_first, nothing(only_second)]),
+        np.concatenate(
+            [second.truth, second.spurious[in_second], nothing(only_first), only_second]
+        ),
     )
 
 
-def compare(items: Paired) -> tuple[Stratum, ...]:
-    """Compare two models overall and by stratum; the first stratum is all items.
+def compare_models(
+    groups: Mapping[str, Sequence[ItemPairs]], *, resamples: int = RESAMPLES, seed: int = 0
+) -> dict[str, Difference]:
+    """Compare every metric of two models on the same truth objects; arguments as `compare_items`.
 
-    Strata: terciles of volume, of depth and of the number of neighbours (where values tie, a
-    tercile may be smaller or missing), and the spurious objects. A stratum is worse when its
-    mean is lower by more than `TOLERANCE` and p is below `ALPHA` (all items), or below it after
-    Holm's correction for the number of strata.
+    Returns
+    -------
+    dict of str to Difference
+        By the names in `hitl.evaluation.metrics.items.METRICS`.
     """
-    difference = items.candidate - items.in_use
-    whole = np.ones(difference.size, np.bool_)
-    first = _stratum(EVERYTHING, items, whole, np.concatenate([difference, items.spurious]))
-    strata = [_stratum(name, items, chosen, difference[chosen]) for name, chosen in _strata(items)]
-    if items.spurious.size:
-        strata.append(_spurious_stratum(items))
-    below = _holm([stratum.p for stratum in strata])
-    judged = [_judged(first, first.p < ALPHA)]
-    judged += [_judged(stratum, found) for stratum, found in zip(strata, below, strict=True)]
-    return tuple(judged)
+    found = compare_items(groups, metrics_of, resamples=resamples, flips=resamples, seed=seed)
+    return {
+        name: Difference(*map(value_or_none, row))
+        for name, row in zip(METRICS, found.tolist(), strict=True)
+    }
 
 
-def flip_p(values: Floats) -> float:
-    """Return the chance of so low a mean or a lower one if signs were random, one-sided.
-
-    Exact for up to 12 values that are not 0, otherwise from `FLIPS` random flips with a fixed
-    seed; 1 where all values are 0.
-    """
-    sizes = np.abs(values[values != 0])
-    if not sizes.size:
-        return 1.0
-    # Flips that give the same sum differ in their last bits.
-    found = values.sum() + 1e-9 * sizes.sum()
-    if sizes.size <= _ALL_FLIPS:
-        signs = np.array(list(product((-1.0, 1.0), repeat=sizes.size)))
-        return float(np.mean(signs @ sizes <= found))
-    random = np.random.default_rng(0)
-    lower = 0
-    for start in range(0, FLIPS, 500):
-        n = min(500, FLIPS - start)
-        flips = random.integers(0, 2, (n, sizes.size), dtype=np.int8) * 2 - 1
-        lower += int(np.count_nonzero(flips @ sizes <= found))
-    return (1 + lower) / (1 + FLIPS)
-
-
-def _strata(items: Paired) -> Iterator[tuple[str, NDArray[np.bool_]]]:
-    for values, names in (
-        (items.volume_um3, ("small objects", "objects of middle size", "large objects")),
-        (items.depth_um, ("shallow objects", "objects at middle depth", "deep objects")),
-        (items.neighbours, ("isolated objects", "objects with neighbours", "crowded objects")),
-    ):
-        if not values.size:
-            continue
-        third = np.searchsorted(np.quantile(values, [1 / 3, 2 / 3]), values)
-        for number, name in enumerate(names):
-            chosen = third == number
-            if 0 < chosen.sum() < values.size:
-                yield name, chosen
-
-
-def _stratum(name: str, items: Paired, chosen: NDArray[np.bool_], values: Floats) -> Stratum:
-    in_use, candidate = items.in_use[chosen], items.candidate[chosen]
-    return Stratum(
-        name,
-        int(values.size),
-        float(in_use.mean()) if in_use.size else 0.0,
-        float(candidate.mean()) if candidate.size else 0.0,
-        *_interval(values),
-        flip_p(values),
-    )
-
-
-def _spurious_stratum(items: Paired) -> Stratum:
-    values = items.spurious
-    return Stratum(
-        SPURIOUS,
-        int(values.size),
-        float(np.count_nonzero(values >= 0)),
-        float(np.count_nonzero(values <= 0)),
-        *_interval(values),
-        flip_p(values),
-    )
-
-
-def _interval(values: Floats) -> tuple[float, float, float]:
-    if not values.size:
-        return 0.0, 0.0, 0.0
-    random = np.random.default_rng(0)
-    means = np.array(
-        [values[random.integers(0, values.size, values.size)].mean() for _ in range(_RESAMPLES)]
-    )
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(values.mean()), float(low), float(high)
-
-
-def _judged(stratum: Stratum, unlikely: bool) -> Stratum:
-    worse = bool(unlikely and stratum.difference < -TOLERANCE)
-    return replace(stratum, worse=worse)
-
-
-def _holm(p: list[float]) -> list[bool]:
-    """Which of several tests are below `ALPHA` together (Holm, Scand. J. Stat. 1979)."""
-    below = [False] * len(p)
-    for rank, test in enumerate(np.argsort(p, kind="stable").tolist()):
-        if p[test] >= ALPHA / (len(p) - rank):
-            break
-        below[test] = True
-    return below
-
-
-def _counted(table: Contingency) -> NDArray[np.bool_]:
-    """Which truth objects of a table lie mostly on the other image's objects."""
-    inside = np.zeros(table.n_truth, np.int64)
-    np.add.at(inside, table.i, table.count)
-    return np.asarray(2 * inside > table.truth.sizes, np.bool_)
-
-
-def _neighbours(centres: Floats, volumes: Floats) -> Floats:
-    if not centres.size:
-        return np.zeros(0)
-    from scipy.spatial import cKDTree
-
-    radii = np.cbrt(volumes * 3 / (4 * np.pi))
-    tree = cKDTree(centres)
-    # The largest object's surface may be as near as its radius.
-    near = tree.query_ball_point(centres, 3 * radii + radii.max())
-    found = [
-        np.count_nonzero(
-            np.linalg.norm(centres[others] - centres[i], axis=1)
-            <= 3 * radii[i] + radii[np.asarray(others)]
-        )
-        - 1
-        for i, others in enumerate(near)
-    ]
-    return np.asarray(found, np.float64)
-
-
-def _spurious(
-    table: Contingency, labels: NDArray[np.integer[Any]], mask: NDArray[np.uint32]
-) -> NDArray[np.int64]:
-    """Ids of the predicted objects that count and lie mostly on no truth object."""
-    on_truth = np.zeros(table.n_pred, np.int64)
-    np.add.at(on_truth, table.j, table.count)
-    counted = _counted(count_overlaps(labels, mask))
-    return np.asarray(table.pred.ids[counted & (2 * on_truth < table.pred.sizes)])
-
-
-def _pair_spurious(
-    in_use: NDArray[np.integer[Any]],
-    candidate: NDArray[np.integer[Any]],
-    ids_in_use: NDArray[np.int64],
-    ids_candidate: NDArray[np.int64],
+def compare_items(
+    groups: Mapping[str, Sequence[ItemPairs]],
+    metrics: MetricsOf,
+    *,
+    one_sided: bool = False,
+    resamples: int = RESAMPLES,
+    flips: int = RESAMPLES,
+    seed: int = 0,
 ) -> Floats:
-    table = count_overlaps(in_use, candidate)
-    old, new = table.truth.ids[table.i], table.pred.ids[table.j]
-    smaller = np.minimum(table.truth.sizes[table.i], table.pred.sizes[table.j])
-    both = (2 * table.count > smaller) & np.isin(old, ids_in_use) & np.isin(new, ids_candidate)
-    common_old, common_new = np.unique(old[both]).size, np.unique(new[both]).size
-    common = min(common_old, common_new)
-    return np.repeat(
-        np.array([1.0, 0.0, -1.0]),
-        [ids_in_use.size - common, common, ids_candidate.size - common],
-    )
+    """Compare metrics of two models whose items are side by side.
+
+    Parameters
+    ----------
+    groups : mapping of str to sequence of ItemPairs
+        Per group and stack the items of the first and the second model.
+    metrics : callable
+        Takes sums of rows, shape (n, columns), and returns metrics, shape (n, metrics).
+    one_sided : bool
+        Test whether the second is worse, not whether it differs.
+    resamples, flips : int
+        Of the bootstrap, and of the randomisation test.
+    seed : int
+        The same one gives the same numbers.
+
+    Returns
+    -------
+    ndarray of float64, shape (metrics, 6)
+        The fields of `Difference`; NaN where a metric is not defined.
+
+    Raises
+    ------
+    MetricError
+        No group, a group without a stack, or no resamples.
+    """
+    check_groups(groups, resamples, LEVEL)
+    stacks = {name: [(pair.first, pair.second) for pair in pairs] for name, pairs in groups.items()}
+    sums = mean_of_groups(stacks, metrics, lambda rows: [r.sum(axis=0)[None] for r in rows])
+    first, second = (model[0] for model in sums)
+    drawn = draw(stacks, metrics, resamples, seed)
+    by_chance, in_every_way = _change_sides(stacks, metrics, flips, seed)
+    if one_sided:
+        as_far = (by_chance <= second - first + 1e-12).sum(axis=0)
+    else:
+        as_far = (np.abs(by_chance) >= np.abs(second - first) - 1e-12).sum(axis=0)
+    # Among ways that were drawn, the one that was seen counts as one more.
+    seen = not in_every_way
+    known = np.count_nonzero(~np.isnan(by_chance), axis=0)
+    p = (seen + as_far) / np.maximum(1, seen + known)
+    p[np.isnan(second - first)] = np.nan
+    low, high = percentiles(drawn[1] - drawn[0], LEVEL)
+    return np.stack([first, second, second - first, low, high, p], axis=1)
+
+
+def _change_sides(
+    stacks: Mapping[str, Sequence[tuple[Floats, Floats]]], metrics: MetricsOf, flips: int, seed: int
+) -> tuple[Floats, bool]:
+    """Differences of the metrics when items change sides, and whether in every way there is."""
+    random = np.random.default_rng(seed)
+    n = sum(len(_moves(*rows)) for parts in stacks.values() for rows in parts)
+    every = np.array(list(product((0.0, 1.0), repeat=n if n <= EVERY_WAY else 0)))
+    at = 0
+
+    def swap(rows: Sequence[Floats]) -> list[Floats]:
+        nonlocal at
+        moves = _moves(*rows)
+        if n <= EVERY_WAY:
+            sums = [every[:, at : at + len(moves)] @ moves]
+            at += len(moves)
+        else:
+            sums = [
+                random.integers(0, 2, (size, len(moves)), dtype=np.int8).astype(float) @ moves
+                for size in chunks(flips, len(moves))
+            ]
+        moved = np.concatenate(sums)
+        return [rows[0].sum(axis=0) + moved, rows[1].sum(axis=0) - moved]
+
+    first, second = mean_of_groups(stacks, metrics, swap)
+    return second - first, n <= EVERY_WAY
+
+
+def _moves(first: Floats, second: Floats) -> Floats:
+    """Return what changes where an item changes sides, of the items for which that is anything."""
+    moves = second - first
+    return moves[moves.any(axis=1)]

@@ -14,7 +14,7 @@ import numpy as np
 from annotations.stacks import StackInfo
 from annotations.store import AnnotationStore
 from hitl.cli.tables import plain_table
-from hitl.evaluation.paired import SPURIOUS, Paired, Stratum, compare, paired_objects
+from hitl.evaluation.strata import SPURIOUS, ObjectPairs, Stratum, compare_strata, pair_objects
 from hitl.prediction.predict import BOOTSTRAP, Predictor, cached_prediction
 from hitl.project.errors import HitlError, NothingToDoError, ProjectError
 from hitl.project.folder import Project, now, write_json
@@ -104,8 +104,8 @@ def promote(
     Both are compared on labelled stacks of split val, on what people verified there; without
     any, on what they verified in the slab at the far end in y of the training stacks that
     training held out. Test stacks are never looked at. The first run is compared with the
-    bootstrap's segmenter, since that is what it would replace. See `evaluation.paired.compare` for
-    when it counts as worse.
+    bootstrap's segmenter, since that is what it would replace. See
+    `evaluation.strata.compare_strata` for when it counts as worse.
 
     Parameters
     ----------
@@ -194,7 +194,7 @@ def _judge(project: Project, run: str, against: str, force: bool, reporter: Repo
             f"only {items.in_use.size} verified objects to compare on: no difference could be "
             "told from noise; verify more objects of a stack of split val"
         )
-    strata = compare(items)
+    strata = compare_strata(items)
     objections = [stratum.figures() for stratum in strata if stratum.worse]
     if not found:
         objections.insert(0, f"it finds no object in {', '.join(stacks)}")
@@ -203,7 +203,7 @@ def _judge(project: Project, run: str, against: str, force: bool, reporter: Repo
 
 def _items(
     project: Project, store: AnnotationStore, parts: Sequence[_Part], models: Sequence[Predictor]
-) -> tuple[Paired, bool]:
+) -> tuple[ObjectPairs, bool]:
     """Scores of both models, and whether the second finds anything at all."""
     items, found = [], False
     for part in parts:
@@ -215,8 +215,8 @@ def _items(
         counts[:, part.rows] = np.asarray(view.verified[:, part.rows]) > 0
         truth = np.asarray(view.labels[...], dtype=np.uint32)
         found = found or bool(candidate.any())
-        items.append(paired_objects(truth, counts, in_use, candidate, part.info.spacing_um))
-    return Paired.joined(items), found
+        items.append(pair_objects(truth, counts, in_use, candidate, part.info.spacing_um))
+    return ObjectPairs.joined(items), found
 
 
 def _parts(

@@ -13,13 +13,13 @@ from hitl.evaluation.metrics.detection import (
     count_overlapping,
     match_centroids,
 )
-from hitl.evaluation.metrics.items import METRICS, ItemPairs, Items, make_items, pair_items
+from hitl.evaluation.metrics.items import METRICS, Items, make_items
 from hitl.evaluation.metrics.jaccard import aji, aji_cellpose, aji_plus
 from hitl.evaluation.metrics.left_out import Kept, keep, touches_border
 from hitl.evaluation.metrics.matching import Matching, match, mean_ap, seg
 from hitl.evaluation.metrics.options import ScoreOptions
 from hitl.evaluation.metrics.overlap_score import OverlapScores, overlap_scores
-from hitl.evaluation.metrics.resampling import Difference, Interval, bootstrap, compare_runs
+from hitl.evaluation.metrics.resampling import Interval, bootstrap
 from hitl.evaluation.metrics.scores import LeftOut, ObjectScore, Scores, Summary
 from hitl.evaluation.metrics.summary import score
 from hitl.evaluation.metrics.taxonomy import Taxonomy, classify
@@ -34,9 +34,7 @@ __all__ = [
     "CentroidMatching",
     "ClassScores",
     "Convention",
-    "Difference",
     "Interval",
-    "ItemPairs",
     "Items",
     "Kept",
     "LeftOut",
@@ -55,7 +53,6 @@ __all__ = [
     "bootstrap",
     "boundary_scores",
     "classify",
-    "compare_runs",
     "confusion",
     "count_by_convention",
     "count_overlapping",
@@ -66,7 +63,6 @@ __all__ = [
     "match_centroids",
     "mean_ap",
     "overlap_scores",
-    "pair_items",
     "score",
     "seg",
     "touches_border",

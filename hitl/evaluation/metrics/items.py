@@ -8,11 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.evaluation.metrics.matching import MEAN_AP_THRESHOLDS, Matching, match
+from hitl.evaluation.metrics.matching import MEAN_AP_THRESHOLDS, Matching
 from hitl.evaluation.metrics.overlap_score import OverlapScores
-from hitl.project.errors import MetricError
-from labels.blocks import LabelImage
-from labels.overlaps import Contingency, Floats, Ints, count_overlaps
+from labels.overlaps import Contingency, Floats, Ints
 
 METRICS = (
     "evaluation_score",
@@ -84,62 +82,6 @@ def make_items(table: Contingency, matching: Matching, overlap: OverlapScores) -
     spurious[:, N_PRED] = 1
     spurious[:, UNION] = np.where(unused[alone], table.pred.sizes[alone], 0)
     return Items(truth, spurious, table.pred.ids[alone])
-
-
-@dataclass(frozen=True, eq=False)
-class ItemPairs:
-    """Rows of two models on one stack; row n of one belongs to row n of the other.
-
-    Parameters
-    ----------
-    first, second : ndarray of float64, shape (n, columns)
-        Each truth object; then each predicted object without a match that both models have; then
-        those that only one has, with a row of zeros for the other.
-    """
-
-    first: Floats
-    second: Floats
-
-
-def pair_items(
-    first: Items, second: Items, first_pred: LabelImage, second_pred: LabelImage
-) -> ItemPairs:
-    """Put the rows of two models that were scored against the same truth side by side.
-
-    Predicted objects without a match are the same where their IoU with each other is at least
-    0.5; were they taken for different ones, two equal models would seem to differ by chance.
-
-    Parameters
-    ----------
-    first, second : Items
-    first_pred, second_pred : ndarray, memmap or zarr array, integers
-        The label images that they are of.
-
-    Raises
-    ------
-    MetricError
-        The items are of different truth objects, or the images of different shapes.
-    """
-    if len(first.truth) != len(second.truth):
-        raise MetricError(
-            f"expected two models on the same truth objects, got {len(first.truth)} and "
-            f"{len(second.truth)}: score both against the same labels"
-        )
-    table = count_overlaps(first_pred, second_pred)
-    same = match(table, 0.5)
-    a, b = table.truth.ids[same.truth_index], table.pred.ids[same.pred_index]
-    both = np.isin(a, first.spurious_ids) & np.isin(b, second.spurious_ids)
-    in_first = np.searchsorted(first.spurious_ids, a[both])
-    in_second = np.searchsorted(second.spurious_ids, b[both])
-    only_first = np.delete(first.spurious, in_first, axis=0)
-    only_second = np.delete(second.spurious, in_second, axis=0)
-    nothing = np.zeros_like
-    return ItemPairs(
-        np.concatenate([first.truth, first.spurious[in_first], only_first, nothing(only_second)]),
-        np.concatenate(
-            [second.truth, second.spurious[in_second], nothing(only_first), only_second]
-        ),
-    )
 
 
 def _add_jaccard(table: Contingency, truth: Floats) -> NDArray[np.bool_]:

@@ -9,17 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hitl.evaluation.metrics import METRICS, bootstrap, compare_runs, pair_items, score
+from hitl.evaluation.metrics import METRICS, bootstrap, score
 from hitl.evaluation.metrics.items import (
     COLUMNS,
     N_PRED,
     N_TRUTH,
     SCORE,
     TP,
-    ItemPairs,
     Items,
     metrics_of,
 )
+from hitl.evaluation.paired import ItemPairs, compare_models, pair_items
 from hitl.project.errors import MetricError
 from tests.hitl.evaluation.label_pairs import blobs, box, label_pairs
 
@@ -97,13 +97,13 @@ def test_nothing_to_resample_is_undefined():
     nothing = made_up(np.zeros(0), np.zeros(0))
     found = bootstrap({"a": [nothing]}, resamples=FEW)
     assert all((i.low, i.high) == (None, None) for i in found.values())
-    same = compare_runs({"a": [ItemPairs(nothing.truth, nothing.truth)]}, resamples=FEW)["f1"]
+    same = compare_models({"a": [ItemPairs(nothing.truth, nothing.truth)]}, resamples=FEW)["f1"]
     assert (same.first, same.difference, same.low, same.p) == (None, None, None, None)
 
 
 def test_equal_models_do_not_differ():
     truth, pred = blobs(0)
-    found = compare_runs({"a": [paired(truth, pred, pred * 2)]}, resamples=FEW)
+    found = compare_models({"a": [paired(truth, pred, pred * 2)]}, resamples=FEW)
     for name, difference in found.items():
         assert (difference.difference, difference.low, difference.high) == (0, 0, 0), name
         assert difference.p == 1
@@ -112,8 +112,8 @@ def test_equal_models_do_not_differ():
 def test_a_better_model_is_found_better_and_the_other_way_round_worse():
     truth, worse = blobs(0)
     _, better = blobs(0, jitter=1)
-    found = compare_runs({"a": [paired(truth, worse, better)]}, resamples=FEW)
-    turned = compare_runs({"a": [paired(truth, better, worse)]}, resamples=FEW)
+    found = compare_models({"a": [paired(truth, worse, better)]}, resamples=FEW)
+    turned = compare_models({"a": [paired(truth, better, worse)]}, resamples=FEW)
     for name in ("evaluation_score", "f1", "pq", "aji"):
         difference = found[name]
         points = [score(truth, pred).flat()[name] for pred in (worse, better)]
@@ -130,7 +130,7 @@ def test_p_of_three_equal_differences_by_hand():
     # Of the eight ways to change sides two give a difference as large: all, and none.
     first, second = made_up([0.2, 0.3, 0.4], np.ones(3)), made_up([0.4, 0.5, 0.6], np.ones(3))
     pairs = ItemPairs(first.truth, second.truth)
-    found = compare_runs({"a": [pairs]})["evaluation_score"]
+    found = compare_models({"a": [pairs]})["evaluation_score"]
     assert found.difference == pytest.approx(0.2)
     assert found.p == pytest.approx(2 / 8, abs=0.03)
 
@@ -141,7 +141,7 @@ def test_p_is_rarely_small_when_models_are_as_good():
     for _ in range(100):
         first, second = (made_up(random.uniform(0, 1, 30), np.ones(30)) for _ in range(2))
         pairs = ItemPairs(first.truth, second.truth)
-        p.append(compare_runs({"a": [pairs]}, resamples=99)["evaluation_score"].p)
+        p.append(compare_models({"a": [pairs]}, resamples=99)["evaluation_score"].p)
     assert np.mean(np.array(p) <= 0.1) == pytest.approx(0.1, abs=0.08)
 
 
