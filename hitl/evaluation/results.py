@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from annotations.formats import read_labels
 from annotations.store import AnnotationStore
-from hitl.evaluation.metrics.unchanged import as_scored
 from hitl.project.errors import NothingToDoError, ProjectError
 from hitl.project.folder import Project
 from hitl.project.in_use import model_in_use
@@ -255,7 +254,7 @@ def read_scored(project: Project, found: EvaluatedModel, stack: str) -> ScoredLa
     if predicted.shape != truth.shape:
         return None
     table = count_overlaps(truth, predicted)
-    return ScoredLabels(truth, predicted, table) if as_scored(table, found.stacks[stack]) else None
+    return ScoredLabels(truth, predicted, table) if _as_scored(table, found.stacks[stack]) else None
 
 
 def _read_evaluation(file: Path) -> Evaluation:
@@ -283,6 +282,23 @@ def _case(case: Mapping[str, Any], nuclei: Mapping[int, Nucleus]) -> ScoredCase:
     z, y, x = map(float, case["centroid_zyx"])
     known = tuple(nuclei[i] for i in truth_ids if i in nuclei)
     return ScoredCase(kind, truth_ids, pred_ids, (z, y, x), known)
+
+
+def _as_scored(table: Contingency, scores: Mapping[str, Any]) -> bool:
+    """Tell whether every scored object has the size and the best IoU that it had."""
+    rows = scores.get("objects", ())
+    ids = np.asarray([row["id"] for row in rows], np.int64)
+    if not np.isin(ids, table.truth.ids).all():
+        return False
+    at = np.searchsorted(table.truth.ids, ids)
+    pairs = table.best_pair[at]
+    iou = np.where(pairs >= 0, table.iou[pairs] if len(table.iou) else 0.0, 0.0)
+    then = np.asarray([row["iou"] for row in rows], np.float64)
+    sizes = np.asarray([row["volume_voxels"] for row in rows], np.int64)
+    if not (np.allclose(iou, then, atol=1e-6) and np.array_equal(table.truth.sizes[at], sizes)):
+        return False
+    listed = {i for case in scores.get("cases", ()) for i in case["pred_ids"]}
+    return listed <= set(table.pred.ids.tolist())
 
 
 def _stacks(evaluation: Evaluation) -> set[str]:

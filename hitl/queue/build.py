@@ -39,7 +39,7 @@ class Queue:
     open : int
         Entries that there are in all, listed or not.
     rest : int
-        Those that expected error alone does not list: what `estimate_error` speaks of.
+        Those that expected error alone does not list: `estimate_error` is about these.
     compared_with : tuple of str
         The other segmentations.
     """

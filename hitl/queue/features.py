@@ -62,6 +62,11 @@ class ObjectFeatures:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def size_z(self) -> Floats:
+        """How unusual each volume is, shape (n,): see `robust_z`."""
+        return robust_z(np.log(np.maximum(self.volume_um3, 1e-12)))
+
 
 def measure(labels: NDArray[np.uint32], image: NDArray[Any], spacing_um: Spacing) -> ObjectFeatures:
     """Measure all objects of a label image.

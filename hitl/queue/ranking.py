@@ -88,30 +88,14 @@ class Signals:
         return np.clip(total, 0, 1)
 
 
-def signals(
+def _signals(
     labels: NDArray[np.uint32],
     image: NDArray[Any],
     spacing_um: Spacing,
     confidence: Mapping[int, float],
     others: Mapping[str, NDArray[np.uint32]],
 ) -> Signals:
-    """Measure what speaks against each object.
-
-    Parameters
-    ----------
-    labels : ndarray of uint32, shape (Z, Y, X)
-    image : ndarray of integer or float, shape (Z, Y, X)
-    spacing_um : (float, float, float)
-        Voxel size (z, y, x) in µm.
-    confidence : mapping of int to float
-        By id; NaN or absent where there is none.
-    others : mapping of str to ndarray of uint32, shape (Z, Y, X)
-        Other segmentations of the same image, by name.
-
-    Returns
-    -------
-    Signals
-    """
+    """Measure each object's signals of being wrong."""
     shape = measure(labels, image, spacing_um)
     seen = compare(labels, others)
     rated = np.array([confidence.get(int(i), np.nan) for i in shape.ids], np.float64)
@@ -121,7 +105,7 @@ def signals(
         "elongation": np.clip(robust_z(np.log(np.maximum(shape.elongation, 1))) / 3, 0, 1),
         "fall": 1 - shape.fall,
         "confidence": np.nan_to_num(1 - rated, nan=0.0),
-        "size": np.clip(np.abs(_size_z(shape)) / 3, 0, 1),
+        "size": np.clip(np.abs(shape.size_z) / 3, 0, 1),
         "border": (shape.border > 0).astype(np.float64),
         "pieces": (shape.pieces > 1).astype(np.float64),
     }
@@ -158,7 +142,7 @@ def rank(
         By id; NaN or absent where there is none.
     others : mapping of str to ndarray of uint32, shape (Z, Y, X)
         Other segmentations of the same image, by name. May be empty: then nothing is found
-        missing, and shape and outline alone speak.
+        missing, and shape and intensity alone decide.
     settled : collection of int
         Ids that people have judged; they serve as examples of what is usual, and are not listed.
     checked : ndarray of bool, shape (Z, Y, X), optional
@@ -176,7 +160,7 @@ def rank(
     LabelImageError
         A segmentation of another shape, or not integers.
     """
-    found = signals(labels, image, spacing_um, confidence, others)
+    found = _signals(labels, image, spacing_um, confidence, others)
     done = set(map(int, settled))
     entries = [
         _object_entry(found, row, stack)
@@ -193,10 +177,6 @@ def rank(
     return tuple(
         sorted(entries, key=lambda e: (-e.score, e.kind, e.id or 0, e.source, e.source_label))
     )
-
-
-def _size_z(shape: ObjectFeatures) -> Floats:
-    return robust_z(np.log(np.maximum(shape.volume_um3, 1e-12)))
 
 
 def _object_entry(found: Signals, row: int, stack: str) -> Entry:

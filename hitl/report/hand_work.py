@@ -59,10 +59,6 @@ class Point:
     score_low: float | None
     score_high: float | None
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain types for JSON."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class Gain:
@@ -95,10 +91,6 @@ class Gain:
     difference: float
     per_hour: float | None
     within_noise: bool
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain types for JSON."""
-        return asdict(self)
 
 
 def settled(entry: LogEntry) -> int:

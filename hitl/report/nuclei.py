@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotations.objects import NO_ROUND, Status
+from annotations.stacks import StackView
 from hitl.project.folder import Project
 from hitl.report.inputs import Inputs
 from labels.overlaps import count_overlaps
@@ -19,7 +20,8 @@ MAX_ROWS = 200_000
 
 BINS = 24
 
-Columns = dict[str, list[Any]]
+Column = tuple[str, str, str]
+"""Key, heading (with unit), kind: "text" or "number"."""
 
 
 @dataclass(frozen=True)
@@ -31,25 +33,23 @@ class Table:
     name : str
         What the rows are.
     columns : tuple of (str, str, str)
-        Key, heading (with unit), kind: "text" or "number".
     values : dict of str to list
         By key, all of one length.
     """
 
     name: str
-    columns: tuple[tuple[str, str, str], ...]
-    values: Columns
+    columns: tuple[Column, ...]
+    values: dict[str, list[Any]]
 
     def __len__(self) -> int:
         return len(self.values[self.columns[0][0]])
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain types for JSON."""
-        return {
-            "name": self.name,
-            "columns": [list(column) for column in self.columns],
-            "values": self.values,
-        }
+    @classmethod
+    def of(cls, name: str, columns: tuple[Column, ...], rows: Iterable[Sequence[Any]]) -> Table:
+        """Make a table of rows whose cells are in the order of the columns."""
+        cells = list(zip(*rows, strict=True)) or [()] * len(columns)
+        keys = (key for key, _, _ in columns)
+        return cls(name, columns, {key: list(v) for key, v in zip(keys, cells, strict=True)})
 
 
 SCORED_COLUMNS = (
@@ -96,11 +96,6 @@ class Sizes:
     counts: dict[str, list[int]]
     medians_um3: dict[str, float]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain types for JSON."""
-        edges = list(self.edges_um3)
-        return {"edges_um3": edges, "counts": self.counts, "medians_um3": self.medians_um3}
-
 
 def scored_tables(inputs: Inputs) -> tuple[list[Table], list[str]]:
     """Return one table per model of the evaluation, and the models that found no room.
@@ -123,71 +118,67 @@ def scored_tables(inputs: Inputs) -> tuple[list[Table], list[str]]:
 
 
 def _scored_table(model: str, stacks: dict[str, Any]) -> Table:
-    values: Columns = {key: [] for key, _, _ in SCORED_COLUMNS}
-    for stack, scores in stacks.items():
-        for row in scores.get("objects", ()):
-            _append(values, _scored_row(stack, row))
-        for case in scores.get("cases", ()):
-            if case["kind"] == "spurious":
-                _append(values, _spurious_row(stack, case))
-    return Table(f"scored: {model}", SCORED_COLUMNS, values)
+    rows = [
+        row
+        for stack, scores in stacks.items()
+        for row in (
+            *(_scored_row(stack, row) for row in scores.get("objects", ())),
+            *(_spurious_row(stack, c) for c in scores.get("cases", ()) if c["kind"] == "spurious"),
+        )
+    ]
+    return Table.of(f"scored: {model}", SCORED_COLUMNS, rows)
 
 
-def _scored_row(stack: str, row: dict[str, Any]) -> dict[str, Any]:
-    z, y, x = row["centroid_um"] or (None, None, None)
-    return {
-        "stack": stack,
-        "id": row["id"],
-        "kind": row["kind"],
-        "score": round(row["score"], 3),
-        "iou": round(row["iou"], 3),
-        "volume": _rounded(row["volume_um3"]),
-        "best": row["best_id"] or None,
-        "z": _um(z),
-        "y": _um(y),
-        "x": _um(x),
-        "border": "yes" if row["at_border"] else "no",
-    }
+def _scored_row(stack: str, row: dict[str, Any]) -> tuple[Any, ...]:
+    return (
+        stack,
+        row["id"],
+        row["kind"],
+        round(row["score"], 3),
+        round(row["iou"], 3),
+        _rounded(row["volume_um3"]),
+        row["best_id"] or None,
+        *_place(row),
+        "yes" if row["at_border"] else "no",
+    )
 
 
-def _spurious_row(stack: str, case: dict[str, Any]) -> dict[str, Any]:
-    z, y, x = case["centroid_um"] or (None, None, None)
-    row = dict.fromkeys((key for key, _, _ in SCORED_COLUMNS), None)
-    place = {"z": _um(z), "y": _um(y), "x": _um(x)}
-    return {**row, "stack": stack, "kind": "spurious", "best": case["pred_ids"][0], **place}
+def _spurious_row(stack: str, case: dict[str, Any]) -> tuple[Any, ...]:
+    return (stack, None, "spurious", None, None, None, case["pred_ids"][0], *_place(case), None)
+
+
+def _place(found: dict[str, Any]) -> list[float | None]:
+    """Return z, y and x in µm, None without a voxel size."""
+    return [um if um is None else round(um, 2) for um in found["centroid_um"] or [None] * 3]
 
 
 def label_table(project: Project) -> Table:
     """Return every object of the store's last commit, measured."""
-    values: Columns = {key: [] for key, _, _ in LABEL_COLUMNS}
     store = project.store()
-    for info in store.stacks():
-        view = store.stack(info.name)
-        objects = view.objects
-        if not len(objects.id):
-            continue
-        found = count_overlaps(view.labels, view.labels)
-        at = np.searchsorted(found.truth.ids, objects.id)
-        known = np.isin(objects.id, found.truth.ids)
-        spacing = np.asarray(info.spacing_um)
-        for n in np.flatnonzero(known).tolist():
-            z, y, x = (found.truth.centroids[at[n]] * spacing).tolist()
-            confidence = float(objects.confidence[n])
-            number = int(objects.round[n])
-            row = {
-                "stack": info.name,
-                "id": int(objects.id[n]),
-                "status": Status(int(objects.status[n])).name.lower(),
-                "origin": objects.origins[int(objects.origin[n])],
-                "confidence": None if np.isnan(confidence) else round(confidence, 3),
-                "round": None if number == NO_ROUND else number,
-                "volume": _rounded(float(found.truth.sizes[at[n]] * spacing.prod())),
-                "z": _um(z),
-                "y": _um(y),
-                "x": _um(x),
-            }
-            _append(values, row)
-    return Table("labels of the project", LABEL_COLUMNS, values)
+    rows = [row for info in store.stacks() for row in _label_rows(store.stack(info.name))]
+    return Table.of("labels of the project", LABEL_COLUMNS, rows)
+
+
+def _label_rows(view: StackView) -> Iterator[tuple[Any, ...]]:
+    objects = view.objects
+    if not len(objects.id):
+        return
+    found = count_overlaps(view.labels, view.labels)
+    spacing = np.asarray(view.info.spacing_um)
+    known = np.isin(objects.id, found.truth.ids)
+    at = np.searchsorted(found.truth.ids, objects.id)
+    for n in np.flatnonzero(known).tolist():
+        confidence, number = float(objects.confidence[n]), int(objects.round[n])
+        yield (
+            view.info.name,
+            int(objects.id[n]),
+            Status(int(objects.status[n])).name.lower(),
+            objects.origins[int(objects.origin[n])],
+            None if np.isnan(confidence) else round(confidence, 3),
+            None if number == NO_ROUND else number,
+            _rounded(float(found.truth.sizes[at[n]] * spacing.prod())),
+            *(round(um, 2) for um in (found.truth.centroids[at[n]] * spacing).tolist()),
+        )
 
 
 def sizes(groups: dict[str, Sequence[float]]) -> Sizes | None:
@@ -214,17 +205,8 @@ def _edges(volumes: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.geomspace(low, max(high, low * 2), BINS + 1)
 
 
-def _append(values: Columns, row: dict[str, Any]) -> None:
-    for key, value in row.items():
-        values[key].append(value)
-
-
 def _rounded(value: float | None) -> float | None:
     """Three digits are as many as a table needs; larger numbers keep their whole part."""
     if value is None:
         return None
     return round(value) if abs(value) >= 1000 else float(f"{value:.4g}")
-
-
-def _um(value: float | None) -> float | None:
-    return None if value is None else round(value, 2)

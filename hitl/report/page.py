@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from importlib import resources
 from typing import Any
 
@@ -89,7 +90,7 @@ def _context(report: Report) -> dict[str, Any]:
         },
         "glossary": sentences.GLOSSARY,
         "settings": dump_config(inputs.project.config),
-        "tables_json": embedded([table.to_dict() for table in report.tables]),
+        "tables_json": embedded([asdict(table) for table in report.tables]),
         "meshes_json": embedded([place["mesh"] for place in shown]),
     }
 

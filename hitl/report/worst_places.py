@@ -20,7 +20,7 @@ from hitl.evaluation.results import (
 )
 from hitl.project.reporter import Reporter
 from hitl.report.inputs import Inputs
-from labels.overlaps import Contingency
+from labels.overlaps import Objects
 from labels.spacing import Spacing
 
 MAX_SIDE_PX = 128
@@ -166,7 +166,9 @@ def _order(found: tuple[str, ScoredCase]) -> tuple[Any, ...]:
 
 def _cut(view: StackView, scored: ScoredLabels, case: ScoredCase) -> Place:
     spacing_um = view.info.spacing_um
-    box, cut = _box(scored.table, case)
+    table = scored.table
+    true, predicted = _named(table.truth, case.truth_ids), _named(table.pred, case.pred_ids)
+    box, cut = _box(table.shape, (true, predicted), case)
     window = tuple(slice(a, b) for a, b in box)
     z, y, x = (c * s for c, s in zip(case.centroid_zyx, spacing_um, strict=True))
     return Place(
@@ -176,7 +178,7 @@ def _cut(view: StackView, scored: ScoredLabels, case: ScoredCase) -> Place:
         pred_ids=case.pred_ids,
         score=case.score,
         iou=case.iou,
-        volume_um3=_volume(scored.table, case) * float(np.prod(spacing_um)),
+        volume_um3=int((true if len(true) else predicted).sizes.sum()) * float(np.prod(spacing_um)),
         centroid_um=(z, y, x),
         image=np.asarray(view.image[view.info.channel, window[0], window[1], window[2]]),
         truth=scored.truth[window],
@@ -187,24 +189,15 @@ def _cut(view: StackView, scored: ScoredLabels, case: ScoredCase) -> Place:
     )
 
 
-def _rows_of(ids: tuple[int, ...], of: NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.asarray(np.searchsorted(of, np.asarray(ids, np.int64)), np.int64)
+def _named(objects: Objects, ids: tuple[int, ...]) -> Objects:
+    return objects[np.isin(objects.ids, ids)]
 
 
-def _volume(table: Contingency, case: ScoredCase) -> int:
-    if case.truth_ids:
-        return int(table.truth.sizes[_rows_of(case.truth_ids, table.truth.ids)].sum())
-    return int(table.pred.sizes[_rows_of(case.pred_ids, table.pred.ids)].sum())
-
-
-def _box(table: Contingency, case: ScoredCase) -> tuple[list[tuple[int, int]], bool]:
+def _box(
+    shape: tuple[int, int, int], objects: tuple[Objects, Objects], case: ScoredCase
+) -> tuple[list[tuple[int, int]], bool]:
     """Bounds of the crop in z, y, x with a margin, and whether the nuclei reach beyond it."""
-    boxes = np.concatenate(
-        [
-            table.truth.boxes[_rows_of(case.truth_ids, table.truth.ids)],
-            table.pred.boxes[_rows_of(case.pred_ids, table.pred.ids)],
-        ]
-    )
+    boxes = np.concatenate([found.boxes for found in objects])
     low, high = boxes[:, :, 0].min(axis=0), boxes[:, :, 1].max(axis=0)
     bounds, cut = [], False
     limits = (MAX_DEPTH_PX, MAX_SIDE_PX, MAX_SIDE_PX)
@@ -216,5 +209,5 @@ def _box(table: Contingency, case: ScoredCase) -> tuple[list[tuple[int, int]], b
             cut = True
             a = max(a, min(round(case.centroid_zyx[axis]) - most // 2, b - most))
             b = a + most
-        bounds.append((max(a, 0), min(b, table.shape[axis])))
+        bounds.append((max(a, 0), min(b, shape[axis])))
     return bounds, cut

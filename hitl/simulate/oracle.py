@@ -69,7 +69,7 @@ class Target:
     case : int
         Which of the simulated stacks.
     kind : {"object", "missed", "truth"}
-        An object of the labels, one of another segmentation, or a true object that was come upon.
+        An object of the labels, one of another segmentation, or a true object that is shown itself.
     label : int
         Its id there.
     source : str
@@ -158,8 +158,8 @@ class Bench:
         ids = np.unique(self.labels).tolist()
         return [i for i in ids if i > 0 and i not in self.settled]
 
-    def stumbled_upon(self) -> list[int]:
-        """Return the true objects that the correction of no open object would draw, ascending."""
+    def hidden_truth(self) -> list[int]:
+        """Return the missed objects that no open object's correction would draw, ascending ids."""
         table = self.overlaps()
         seen = set()
         for column, label in enumerate(table.pred.ids.tolist()):

@@ -10,7 +10,7 @@ import numpy as np
 
 from hitl.queue.disagreement import compare
 from hitl.queue.entries import Entry, QueueOptions
-from hitl.queue.features import measure, robust_z
+from hitl.queue.features import measure
 from hitl.queue.ranking import rank
 from hitl.queue.sampling import select
 from hitl.simulate.oracle import Bench, Target
@@ -66,12 +66,12 @@ def _at_random(benches: Sequence[Bench], wanted: int, rng: np.random.Generator) 
 def _informed(benches: Sequence[Bench], wanted: int, rng: np.random.Generator) -> list[Target]:
     """Show objects in any order, and every missed nucleus as readily as an object.
 
-    It is told what nobody knows: where a nucleus is missed that nothing points at.
+    Unlike a person, it knows where nuclei are missed that no segmentation shows.
     """
     pool = []
     for number, bench in enumerate(benches):
         pool += [Target(number, "object", label) for label in bench.open_objects()]
-        pool += [Target(number, "truth", label) for label in bench.stumbled_upon()]
+        pool += [Target(number, "truth", label) for label in bench.hidden_truth()]
     return [pool[i] for i in rng.permutation(len(pool))[:wanted]]
 
 
@@ -84,7 +84,7 @@ def _by_truth(benches: Sequence[Bench], wanted: int, rng: np.random.Generator) -
         np.maximum.at(best, table.j, table.iou)
         iou = dict(zip(table.pred.ids.tolist(), best.tolist(), strict=True))
         pool += [(iou[label], Target(number, "object", label)) for label in bench.open_objects()]
-        pool += [(0.0, Target(number, "truth", label)) for label in bench.stumbled_upon()]
+        pool += [(0.0, Target(number, "truth", label)) for label in bench.hidden_truth()]
     return _best(pool, wanted, rng)
 
 
@@ -110,15 +110,14 @@ def _best(pool: list[tuple[float, Target]], wanted: int, rng: np.random.Generato
 
 
 def _confidence(bench: Bench) -> dict[int, float]:
-    # Without a confidence nothing speaks for an object, hence last.
+    # Objects without a confidence come last.
     rated = {i: bench.confidence.get(i, np.nan) for i in bench.open_objects()}
     return {i: 2.0 if np.isnan(value) else value for i, value in rated.items()}
 
 
 def _size(bench: Bench) -> dict[int, float]:
     found = measure(bench.labels, bench.case.image, bench.case.spacing_um)
-    away = -np.abs(robust_z(np.log(np.maximum(found.volume_um3, 1e-12))))
-    return dict(zip(found.ids.tolist(), away.tolist(), strict=True))
+    return dict(zip(found.ids.tolist(), (-np.abs(found.size_z)).tolist(), strict=True))
 
 
 def _disagreement(bench: Bench) -> dict[int, float]:

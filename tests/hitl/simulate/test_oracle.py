@@ -62,7 +62,7 @@ def test_spurious_goes_and_missed_comes() -> None:
     labels[1:5, 12:18, 12:18] = 4
     other = truth * 7
     bench = Bench(case_of(truth, labels, {"other": other}))
-    assert bench.stumbled_upon() == [1]
+    assert bench.hidden_truth() == [1]
     gone = bench.correct(Target(0, "object", 4))
     assert gone is not None and (gone.objects, gone.voxels) == (1, 4 * 36)
     assert bench.checked[labels == 4].all()
