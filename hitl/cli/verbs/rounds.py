@@ -103,16 +103,15 @@ def correct(
     from hitl.project.annotator import annotator_of
     from hitl.project.folder import Project
     from hitl.queue.build import build_queue
-    from hitl.review.session.model_errors import model_errors_on
-    from hitl.review.window.display import check_display
-    from hitl.review.window.review_window import open_window
+    from hitl.review.session.stack_errors import stack_errors
+    from hitl.review.window.opening import check_display, open_window
 
     with console(False) as out:
         opened = Project.open(project)
         check_display()
         model_errors = None
         try:
-            model_errors = model_errors_on(opened, stack, model)
+            model_errors = stack_errors(opened, stack, model)
         except (NothingToDoError, ProjectError) as error:
             # Asked for, it must be there; otherwise labels can be corrected all the same.
             if errors or model is not None:
@@ -126,7 +125,7 @@ def correct(
             stack,
             annotator=annotator_of(opened, annotator),
             queue=entries,
-            model_errors=model_errors,
+            errors=model_errors,
         )
         if errors:
             window.toggle_errors()

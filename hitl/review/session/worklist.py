@@ -17,22 +17,18 @@ class WorklistEntry(Protocol):
     @property
     def id(self) -> int | None:
         """Of the object; None for a place."""
-        ...
 
     @property
     def position_zyx(self) -> tuple[int, int, int]:
         """Voxel to look at."""
-        ...
 
     @property
     def why(self) -> str:
         """Why a person should look."""
-        ...
 
     @property
     def confidence(self) -> float | None:
         """Of the model, in [0, 1]; None or NaN where there is none."""
-        ...
 
 
 @dataclass(frozen=True)

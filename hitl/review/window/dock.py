@@ -33,25 +33,8 @@ _DONE, _ALERT = "#7a8290", "#ff8a65"
 _NO_FOCUS = Qt.FocusPolicy.NoFocus
 
 
-@dataclass(frozen=True)
-class Action:
-    """A thing that a key or a button does.
-
-    Parameters
-    ----------
-    name : str
-        On the button.
-    keys : tuple of str
-        As napari writes them; the first is shown.
-    hint : str
-        What the mouse tells.
-    run : callable
-    """
-
-    name: str
-    keys: tuple[str, ...]
-    hint: str
-    run: Callable[[], None]
+Key = tuple[str, str, str, Callable[[], None]]
+"""A button's name, its key as napari writes it, what the mouse tells, and what it does."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +71,7 @@ class ReviewDock(QWidget):
     Parameters
     ----------
     title : str
-    actions : sequence of Action
+    keys : sequence of Key
     on_row : callable
         A row of the queue was clicked.
     on_commit : callable
@@ -97,7 +80,7 @@ class ReviewDock(QWidget):
     def __init__(
         self,
         title: str,
-        actions: Sequence[Action],
+        keys: Sequence[Key],
         on_row: Callable[[int], None],
         on_commit: Callable[[], None],
     ) -> None:
@@ -126,12 +109,12 @@ class ReviewDock(QWidget):
         layout.addWidget(self.table, stretch=1)
         for part in (self.object_line, self.why_line):
             layout.addWidget(part)
-        layout.addLayout(_buttons(actions))
+        layout.addLayout(_buttons(keys))
         for part in (self.prompt, self.changes, self.saved):
             layout.addWidget(part)
         layout.addWidget(self.commit)
 
-    def show_queue(self, worklist: Worklist, listing: Listing | None = None) -> None:
+    def show_list(self, worklist: Worklist, listing: Listing | None = None) -> None:
         """Fill the table with a list; that of what to correct when no other is given."""
         self._listing = listing or QUEUE
         self.table.setHorizontalHeaderLabels(("", *self._listing.columns))
@@ -247,13 +230,13 @@ def _button(text: str, hint: str) -> QPushButton:
     return button
 
 
-def _buttons(actions: Sequence[Action]) -> QGridLayout:
+def _buttons(keys: Sequence[Key]) -> QGridLayout:
     grid = QGridLayout()
     grid.setSpacing(4)
-    for number, action in enumerate(actions):
-        key = action.keys[0].replace("Control", "Ctrl").replace("-", "+")
-        button = _button(f"{action.name}  [{key}]", action.hint)
-        button.clicked.connect(lambda _=False, run=action.run: run())
+    for number, (name, key, hint, run) in enumerate(keys):
+        shown = key.replace("Control", "Ctrl").replace("-", "+")
+        button = _button(f"{name}  [{shown}]", hint)
+        button.clicked.connect(lambda _=False, run=run: run())
         grid.addWidget(button, number // 2, number % 2)
     return grid
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from napari.utils.colormaps import DirectLabelColormap
 
-from hitl.review.session.model_errors import ModelErrors
+from hitl.review.session.stack_errors import StackErrors
+from hitl.review.session.worklist import ViewedWorklist
 from hitl.review.window.dock import Listing
 from labels.spacing import Spacing
 
@@ -40,34 +41,41 @@ class ErrorLayers:
     Parameters
     ----------
     viewer : napari viewer
-    found : ModelErrors
+    found : StackErrors
     spacing_um : (float, float, float)
-
-    Raises
-    ------
-    AnnotationError, OSError
-        What was predicted cannot be read.
     """
 
-    def __init__(self, viewer: Any, found: ModelErrors, spacing_um: Spacing) -> None:
-        labels = found.read_predicted()
-        self._viewer = viewer
-        self._found = found
-        self._shown = False
-        place: dict[str, Any] = {"scale": spacing_um, "units": ("um", "um", "um")}
+    def __init__(self, viewer: Any, found: StackErrors, spacing_um: Spacing) -> None:
+        self.found = found
+        self.worklist = ViewedWorklist(found.entries)
+        self.points: Any = None
         self.predicted: Any = None
+        self._viewer = viewer
+        self._place = {"scale": spacing_um, "units": ("um", "um", "um")}
+        self._size = _POINT_UM / spacing_um[1]
+        self._shown = False
+
+    def open(self) -> list[Any]:
+        """Add the layers, the first time, and return those that are new.
+
+        Raises
+        ------
+        AnnotationError, OSError
+            What was predicted cannot be read.
+        """
+        if self.points is not None:
+            return []
+        labels, entries = self.found.read_predicted(), self.found.entries
         if labels is not None:
-            self.predicted = viewer.add_labels(
-                labels, name=f"predicted by {found.model}", opacity=1.0, **place
-            )
+            name = f"predicted by {self.found.model}"
+            self.predicted = self._viewer.add_labels(labels, name=name, opacity=1.0, **self._place)
             self.predicted.contour = 1
             self.predicted.editable = False
-        kinds = [error.kind for error in found.entries]
-        self._size = _POINT_UM / spacing_um[1]
-        self.points = viewer.add_points(
-            np.reshape([m.position_zyx for m in found.entries], (-1, 3)),
+        kinds = [error.kind for error in entries]
+        self.points = self._viewer.add_points(
+            np.reshape([error.position_zyx for error in entries], (-1, 3)),
             name="errors",
-            **place,
+            **self._place,
             ndim=3,
             size=self._size,
             canvas_size_limits=_POINT_PX,
@@ -76,18 +84,31 @@ class ErrorLayers:
             border_color="black",
             # In the volume they are seen through the objects that they lie in.
             blending="translucent_no_depth",
-            features={"error": kinds, "why": [m.why for m in found.entries]},
+            features={"error": kinds, "why": [error.why for error in entries]},
         )
         self.points.editable = False
         # It is hidden in the volume, yet napari warns before it hears of that.
         warnings.filterwarnings("ignore", message="Contours are not displayed")
-        viewer.dims.events.ndisplay.connect(self._update)
+        self._viewer.dims.events.ndisplay.connect(self._update)
         self._update()
+        return [layer for layer in (self.predicted, self.points) if layer is not None]
 
     @property
-    def all(self) -> list[Any]:
-        """Every layer, to bind keys to."""
-        return [self.points] if self.predicted is None else [self.predicted, self.points]
+    def listing(self) -> Listing:
+        """How the dock's table shows the errors."""
+        model = self.found.model
+        return Listing(
+            columns=("error", "IoU", "why"),
+            cells=lambda error: (
+                f"{SIGNS[error.kind]} {error.kind}",
+                "–" if error.iou is None else f"{error.iou:.2f}",
+                error.why,
+            ),
+            colour=lambda error: COLOURS[error.kind],
+            title=f"errors of {model} looked at",
+            empty=f"{model} made no error here",
+            width=86,
+        )
 
     def show(self, shown: bool) -> None:
         """Show or hide them."""
@@ -96,8 +117,8 @@ class ErrorLayers:
 
     def point_out(self, row: int) -> None:
         """Make one error's point stand out, and its predicted objects."""
-        error = self._found.entries[row]
-        here = np.arange(len(self._found.entries)) == row
+        error = self.found.entries[row]
+        here = np.arange(len(self.found.entries)) == row
         self.points.size = np.where(here, _HERE, 1.0) * self._size
         self.points.border_color = np.where(here[:, None], [1.0, 1, 1, 1], [0.0, 0, 0, 1])
         if self.predicted is not None:
@@ -110,19 +131,3 @@ class ErrorLayers:
         if self.predicted is not None:
             # A contour is one only in a slice; in the volume it would be filled.
             self.predicted.visible = self._shown and self._viewer.dims.ndisplay == 2
-
-
-def listing_of(found: ModelErrors) -> Listing:
-    """Return how the dock's table shows a model's errors."""
-    return Listing(
-        columns=("error", "IoU", "why"),
-        cells=lambda error: (
-            f"{SIGNS[error.kind]} {error.kind}",
-            "–" if error.iou is None else f"{error.iou:.2f}",
-            error.why,
-        ),
-        colour=lambda error: COLOURS[error.kind],
-        title=f"errors of {found.model} looked at",
-        empty=f"{found.model} made no error here",
-        width=86,
-    )

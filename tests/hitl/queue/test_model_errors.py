@@ -17,7 +17,7 @@ from hitl.project.errors import NothingToDoError, ProjectError
 from hitl.project.folder import Project
 from hitl.project.reporter import Silent
 from hitl.queue.model_errors import KINDS, list_errors
-from hitl.review.session.model_errors import model_errors_on
+from hitl.review.session.stack_errors import stack_errors
 from tests.hitl.fake_model import make_bench
 from tests.hitl.queue.error_project import MODEL, error_project, evaluated, volumes
 from tests.hitl.review.volumes import SPACING
@@ -90,10 +90,10 @@ def test_the_newest_evaluation_of_the_stack_counts(project: Project) -> None:
     assert list_errors(project, ("held",), reporter=Silent()).found.number == "0001"
     named = list_errors(project, (), reporter=Silent(), evaluation=1)
     assert named.found.number == "0001"
-    assert not model_errors_on(project, "seen").read_only
-    assert model_errors_on(project, "held").read_only
-    assert np.array_equal(model_errors_on(project, "held").read_predicted(), predicted)
-    assert model_errors_on(project, "held", "other").entries == ()
+    assert not stack_errors(project, "seen").read_only
+    assert stack_errors(project, "held").read_only
+    assert np.array_equal(stack_errors(project, "held").read_predicted(), predicted)
+    assert stack_errors(project, "held", "other").entries == ()
 
 
 def test_what_is_not_there_is_said_with_the_command_that_makes_it(
@@ -157,7 +157,7 @@ def test_changed_labels_are_told(project: Project) -> None:
     found = list_errors(project, (), reporter=told)
     assert found.stale == ("held",)
     assert "run `hitl evaluate` again" in told.notes[0]
-    assert model_errors_on(project, "held").read_predicted() is None
+    assert stack_errors(project, "held").read_predicted() is None
 
 
 def test_a_prediction_that_is_gone_or_other_is_told(project: Project) -> None:
@@ -176,9 +176,9 @@ def test_a_damaged_prediction_is_named(
     assert run(["queue", str(project.folder), "--errors"]) == 1
     assert "held.tif" in capsys.readouterr().err.splitlines()[-1]
     # The window asks for it only when the errors are looked at.
-    assert len(model_errors_on(project, "held").entries) == 5
+    assert len(stack_errors(project, "held").entries) == 5
     with pytest.raises(AnnotationError, match=r"held\.tif"):
-        model_errors_on(project, "held").read_predicted()
+        stack_errors(project, "held").read_predicted()
 
 
 def test_the_command_lists_them(project: Project, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,6 @@
 """Runs `hitl correct --errors` under Xvfb with somebody who steps through a model's errors.
 
-Usage: python -m tests.hitl.review.window.error_layers_child PROJECT SCREENSHOTS STACK
+Usage: python -m tests.hitl.review.window.errors_child PROJECT SCREENSHOTS STACK
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from tests.hitl.review.window.person import Person
 def held(person: Person) -> None:
     """Look at all errors on a test stack; nothing can be edited until the queue is back."""
     window = person.window
-    entries, points = window.model_errors.entries, window.error_layers.points
+    entries, points = window.errors.found.entries, window.errors.points
     assert points.data.tolist() == [list(m.position_zyx) for m in entries]
     assert np.allclose(points.face_color, [transform_color(COLOURS[m.kind])[0] for m in entries])
-    assert points.visible and window.error_layers.predicted.visible
+    assert points.visible and window.errors.predicted.visible
     person.shot("held_opened")
     seen = [look(person, 0)]
     for row in range(1, len(entries)):
         person.press(Qt.Key.Key_Space)
         seen.append(look(person, row))
     assert set(seen) == set(COLOURS)
-    assert window.widget.left.text() == f"5 of 5 errors of {MODEL} looked at"
+    assert window.dock.left.text() == f"5 of 5 errors of {MODEL} looked at"
     person.press(Qt.Key.Key_Space, Qt.KeyboardModifier.ShiftModifier)
     look(person, len(entries) - 2)
     person.click_row([m.kind for m in entries].index("merged"))
@@ -41,14 +41,14 @@ def held(person: Person) -> None:
     person.shot("held_merged")
     refuses(person)
     person.window.viewer.dims.ndisplay = 3
-    assert not window.error_layers.predicted.visible and points.visible
+    assert not window.errors.predicted.visible and points.visible
     person.shot("held_volume")
     person.window.viewer.dims.ndisplay = 2
     person.press(Qt.Key.Key_E)
-    assert not points.visible and not window.error_layers.predicted.visible
+    assert not points.visible and not window.errors.predicted.visible
     assert window.layers.labels.editable and window.layers.checked.visible
-    assert window.widget.left.text() == "The queue is empty"
-    assert window.widget.table.rowCount() == 0
+    assert window.dock.left.text() == "The queue is empty"
+    assert window.dock.table.rowCount() == 0
 
 
 def refuses(person: Person) -> None:
@@ -69,22 +69,22 @@ def refuses(person: Person) -> None:
 def look(person: Person, row: int) -> str:
     """Check that an error is in view, in the table and among the predicted objects."""
     window = person.window
-    mistake = window.model_errors.entries[row]
+    error = window.errors.found.entries[row]
     assert window.worklist.row == row
-    assert window.layers.slice == mistake.position_zyx[0]
-    assert window.widget.why_line.text() == mistake.why
-    assert window.widget.table.item(row, 1).text() == f"{SIGNS[mistake.kind]} {mistake.kind}"
-    sizes = window.error_layers.points.size
+    assert window.layers.slice == error.position_zyx[0]
+    assert window.dock.why_line.text() == error.why
+    assert window.dock.table.item(row, 1).text() == f"{SIGNS[error.kind]} {error.kind}"
+    sizes = window.errors.points.size
     assert int(np.argmax(sizes)) == row
-    assert window.selected == (mistake.id or 0)
-    colours = window.error_layers.predicted.colormap.color_dict
-    for pred in mistake.pred_ids:
-        assert np.allclose(colours[pred], transform_color(COLOURS[mistake.kind])[0])
-    return mistake.kind
+    assert window.selected == (error.id or 0)
+    colours = window.errors.predicted.colormap.color_dict
+    for pred in error.pred_ids:
+        assert np.allclose(colours[pred], transform_color(COLOURS[error.kind])[0])
+    return error.kind
 
 
 def look_row(window: ReviewWindow, kind: str) -> int:
-    return [m.kind for m in window.model_errors.entries].index(kind)
+    return [m.kind for m in window.errors.found.entries].index(kind)
 
 
 def seen(person: Person) -> None:
@@ -97,17 +97,17 @@ def seen(person: Person) -> None:
     assert window.worklist.row != look_row(window, "missed")
     person.commit("6 was debris", "seen_dialog")
     assert person.said().startswith("Round "), person.said()
-    assert window.shows_errors
+    assert window.shown_errors is not None
     person.shot("seen_committed")
 
 
 def stale(person: Person) -> None:
     window = person.window
     assert person.said() == f"{CHANGED} 0002."
-    assert window.error_layers.predicted is None
+    assert window.errors.predicted is None
     # Nucleus 6 is no more; what is there now is selected, not what has that id.
     assert (window.worklist.current.id, window.selected) == (6, 0)
-    assert len(window.error_layers.points.data) == 5
+    assert len(window.errors.points.data) == 5
     person.shot("stale")
 
 

@@ -81,7 +81,7 @@ class Person:
 
     def click_row(self, row: int) -> None:
         """Click on a row of the queue."""
-        table = self.window.widget.table
+        table = self.window.dock.table
         item = table.item(row, 1)
         table.scrollToItem(item)
         self.wait(20)
@@ -102,7 +102,7 @@ class Person:
         assert self.main.grab().save(str(self.shots / f"{name}.png"))
 
     def said(self) -> str:
-        return self.window.widget.prompt.text()
+        return self.window.dock.prompt.text()
 
     def commit(self, message: str, shot: str = "dialog") -> None:
         def answer() -> None:
@@ -113,5 +113,5 @@ class Person:
             QTest.mouseClick(dialog.commit, LEFT)
 
         QTimer.singleShot(400, answer)
-        QTest.mouseClick(self.window.widget.commit, LEFT)
+        QTest.mouseClick(self.window.dock.commit, LEFT)
         self.wait()

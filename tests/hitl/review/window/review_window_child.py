@@ -15,7 +15,8 @@ from qtpy.QtCore import Qt, QTimer
 
 from hitl.project.folder import Project
 from hitl.review.window import review_window
-from hitl.review.window.review_window import ReviewWindow, open_window
+from hitl.review.window.opening import open_window
+from hitl.review.window.review_window import ReviewWindow
 from tests.hitl.review.window.person import CONTROL, Person
 
 

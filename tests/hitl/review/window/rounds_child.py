@@ -170,7 +170,7 @@ def look_at_missing(person: Person) -> None:
     entries = window.session.worklist.entries
     (row, entry), *_ = [(row, e) for row, e in enumerate(entries) if e.id is None]
     person.click_row(row)
-    assert window.widget.why_line.text() == entry.why
+    assert window.dock.why_line.text() == entry.why
     assert window.layers.points.data.tolist() == [list(entry.position_zyx)]
     assert window.layers.slice == entry.position_zyx[0]
     assert not window.session.worklist.is_done(row)

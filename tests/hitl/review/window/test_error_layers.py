@@ -61,7 +61,7 @@ def test_without_an_evaluation_the_command_says_what_to_run(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("hitl.review.window.display.check_display", lambda: None)
+    monkeypatch.setattr("hitl.review.window.opening.check_display", lambda: None)
     assert run(["correct", str(project.folder), "other", "--errors"]) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: no evaluation has scored other; run `hitl evaluate PROJECT")
@@ -76,12 +76,12 @@ def test_a_damaged_evaluation_does_not_keep_people_from_correcting(
 ) -> None:
     opened: list[object] = []
 
-    def pretend(*_args: object, model_errors: object, **_more: object) -> SimpleNamespace:
-        opened.append(model_errors)
+    def pretend(*_args: object, errors: object, **_more: object) -> SimpleNamespace:
+        opened.append(errors)
         return SimpleNamespace(run=lambda: None)
 
-    monkeypatch.setattr("hitl.review.window.display.check_display", lambda: None)
-    monkeypatch.setattr("hitl.review.window.review_window.open_window", pretend)
+    monkeypatch.setattr("hitl.review.window.opening.check_display", lambda: None)
+    monkeypatch.setattr("hitl.review.window.opening.open_window", pretend)
     (project.folder / "evaluations" / "0001" / "scores.json").write_text("{")
     begin = ["correct", str(project.folder), "held", "--annotator", "ann"]
     assert run([*begin, "--limit", "0"]) == 0
@@ -94,10 +94,10 @@ def test_a_damaged_evaluation_does_not_keep_people_from_correcting(
 def test_the_key_says_what_to_run_where_nothing_was_scored() -> None:
     said: list[tuple[str, bool]] = []
     controls = ReviewControls()
-    controls.widget = SimpleNamespace(  # type: ignore[assignment]
+    controls.dock = SimpleNamespace(  # type: ignore[assignment]
         say=lambda text, *, alert=False: said.append((text, alert))
     )
     controls.toggle_errors()
     assert said == [(NO_ERRORS, True)]
-    assert not controls.shows_errors
+    assert controls.shown_errors is None
     assert not controls.is_locked

@@ -8,8 +8,7 @@ import pytest
 
 from hitl.project.folder import Project
 from hitl.review.errors import WindowError
-from hitl.review.window.display import check_display
-from hitl.review.window.review_window import open_window
+from hitl.review.window.opening import check_display, open_window
 from tests.hitl.review.volumes import make_project
 
 

@@ -14,7 +14,7 @@ from hitl.queue.model_errors import ErrorEntry, in_order, of_stack
 
 
 @dataclass(frozen=True)
-class ModelErrors:
+class StackErrors:
     """The errors of one model on one stack.
 
     Parameters
@@ -38,7 +38,7 @@ class ModelErrors:
     read_predicted: Callable[[], NDArray[np.uint32] | None] = field(repr=False)
 
 
-def model_errors_on(project: Project, stack: str, model: str | None = None) -> ModelErrors:
+def stack_errors(project: Project, stack: str, model: str | None = None) -> StackErrors:
     """Return what a model got wrong on a stack, from the newest evaluation that scored it.
 
     Parameters
@@ -64,4 +64,4 @@ def model_errors_on(project: Project, stack: str, model: str | None = None) -> M
         scored = read_scored(project, found, stack)
         return None if scored is None else scored.predicted
 
-    return ModelErrors(found.model, found.number, entries, info.split == "test", read_predicted)
+    return StackErrors(found.model, found.number, entries, info.split == "test", read_predicted)

@@ -1,16 +1,64 @@
-"""Whether a window can be opened here; Qt would abort the process where it cannot."""
+"""Opening the window, where one can be opened; Qt would abort the process where it cannot."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+from hitl.project.folder import Project
 from hitl.review.errors import WindowError
+from hitl.review.session.project_session import ProjectSession
+from hitl.review.session.stack_errors import StackErrors
+from hitl.review.session.worklist import WorklistEntry
+
+if TYPE_CHECKING:
+    from hitl.review.window.review_window import ReviewWindow
 
 _PROBE = "from qtpy.QtGui import QGuiApplication; QGuiApplication([])"
 _PROBE_TIMEOUT_S = 30.0
 _BY_FILES = "or correct by files: hitl export, hitl import"
+
+
+def open_window(
+    project: Project,
+    stack: str,
+    *,
+    annotator: str,
+    queue: Sequence[WorklistEntry] | None = None,
+    errors: StackErrors | None = None,
+) -> ReviewWindow:
+    """Open the correction window at a stack; call `run` on it to wait until it is closed.
+
+    Parameters
+    ----------
+    project : Project
+    stack : str
+    annotator : str
+        The person.
+    queue : sequence of WorklistEntry, optional
+        What to look at; the proposed objects by confidence when not given.
+    errors : StackErrors, optional
+        A model's errors on the stack; a key changes between them and the queue.
+
+    Raises
+    ------
+    WindowError
+        No napari, or no display.
+    UnknownStackError, DraftError, DraftConflictError
+        As `ProjectSession.open`.
+    """
+    check_display()
+    from hitl.review.window.review_window import ReviewWindow
+
+    opened = ProjectSession.open(project, stack, annotator=annotator, queue=queue)
+    try:
+        return ReviewWindow(opened, errors)
+    except BaseException:
+        opened.close()
+        raise
 
 
 def check_display() -> None:
