@@ -16,7 +16,7 @@ from annotations.errors import FormatError
 from annotations.formats.checks import colours_error
 from annotations.formats.format import Header, RawStack, translated
 from annotations.formats.tiff_metadata import OmeXml, calibration
-from annotations.formats.tiff_structure import check_data_extent, check_page_chain
+from annotations.formats.tiff_structure import check_data_extent, open_whole
 
 _ADVICE = "open it in Fiji and save it again as TIFF"
 _UNSTATED = {"uniform", "generic"}
@@ -37,8 +37,7 @@ class TiffStack(RawStack):
 
     def __init__(self, path: Path) -> None:
         with translated(path, _ADVICE):
-            check_page_chain(path)
-            self._tif = tifffile.TiffFile(path)
+            self._tif = open_whole(path)
             try:
                 xml = self._tif.ome_metadata
                 ome = OmeXml(path, xml) if xml is not None else None
@@ -60,7 +59,7 @@ class TiffStack(RawStack):
                 "in one folder, or export it again"
             )
         for name in {str(page.parent.filehandle.path) for page in self._pages} - {str(path)}:
-            check_page_chain(Path(name))
+            open_whole(Path(name)).close()
         self._contiguous = len(self._pages) == 1 and expected > 1
         if self._contiguous:
             self._check_contiguous(path)
@@ -79,8 +78,8 @@ class TiffStack(RawStack):
             check_data_extent(
                 path,
                 i,
-                tuple(page.dataoffsets),
-                tuple(page.databytecounts),
+                page.dataoffsets,
+                page.databytecounts,
                 page.parent.filehandle.size,
                 raw if raw is not None and bits % 8 == 0 else None,
             )

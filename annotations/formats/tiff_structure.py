@@ -1,23 +1,21 @@
-"""Whether a TIFF file is whole: parsers read what is left of a cut one and say nothing."""
+"""Whether a TIFF file is whole: tifffile reads what is left of a cut one and only logs it."""
 
 from __future__ import annotations
 
-import os
 import struct
+from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
+
+from tifffile import TIFF, TiffFile, TiffFileError, TiffFormat
 
 from annotations.errors import FormatError
 
-_ORDERS = {b"II": "<", b"MM": ">"}
-_CLASSIC, _BIG = 42, 43
 _PRIVATE = 32768
-_TYPE_BYTES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _TRUNCATED = "copy or export it again from the original"
 
 
-def check_page_chain(path: Path) -> None:
-    """Follow the offsets from page to page to the end of the file.
+def open_whole(path: Path) -> TiffFile:
+    """Open a TIFF whose pages follow each other to the last one.
 
     Parameters
     ----------
@@ -28,75 +26,57 @@ def check_page_chain(path: Path) -> None:
     FormatError
         Not a TIFF, a page beyond the end of the file, or pages in a circle.
     """
-    with path.open("rb") as stream:
-        order, offset, count_format, next_format, entry = _first_page(path, stream)
-        size = path.stat().st_size
-        seen: set[int] = set()
-        while offset:
-            if offset in seen:
-                raise FormatError(f"{path}: is corrupt (its pages form a circle); {_TRUNCATED}")
-            seen.add(offset)
-            entries = _number(stream, offset, order + count_format)
-            table = offset + struct.calcsize(count_format)
-            after = table + (entries or 0) * entry
-            following = _number(stream, after, order + next_format)
-            if (
-                entries is None
-                or following is None
-                or _values_end(stream, order, table, after, next_format) > size
-            ):
-                raise FormatError(
-                    f"{path}: is truncated: page {len(seen) - 1} lies beyond the end of the file "
-                    f"({size} bytes); {_TRUNCATED}"
-                )
-            offset = following
-
-
-def _first_page(path: Path, stream: BinaryIO) -> tuple[str, int, str, str, int]:
-    """Byte order, offset of the first page, formats of count and offset, bytes per entry."""
-    head = stream.read(16)
-    order = _ORDERS.get(head[:2])
-    version = struct.unpack(order + "H", head[2:4])[0] if order and len(head) >= 4 else None
-    if order is None or version not in (_CLASSIC, _BIG):
+    try:
+        tif = TiffFile(path)
+    except TiffFileError as exc:
         raise FormatError(
-            f"{path}: is not a TIFF image (it begins with {head[:4]!r}); open it with the program "
-            "that wrote it and save it as TIFF"
-        )
-    count_format, next_format, entry, at = (
-        ("H", "I", 12, 4)
-        if version == _CLASSIC
-        else (
-            "Q",
-            "Q",
-            20,
-            8,
-        )
-    )
-    offset = _number(stream, at, order + next_format)
-    if not offset:
-        raise FormatError(f"{path}: is truncated: it holds no page; {_TRUNCATED}")
-    return order, offset, count_format, next_format, entry
+            f"{path}: is not a TIFF image, or truncated ({exc}); open it with the program that "
+            "wrote it and save it as TIFF again"
+        ) from exc
+    try:
+        _check_chain(path, tif)
+    except BaseException:
+        tif.close()
+        raise
+    return tif
 
 
-def _number(stream: BinaryIO, offset: int, layout: str) -> int | None:
-    """One unsigned integer at `offset`; None beyond the end of the file."""
-    if offset >= stream.seek(0, os.SEEK_END):
-        return None
-    stream.seek(offset)
-    data = stream.read(struct.calcsize(layout))
-    return int(struct.unpack(layout, data)[0]) if len(data) == struct.calcsize(layout) else None
+def _check_chain(path: Path, tif: TiffFile) -> None:
+    """Follow the offsets from page to page to the end of the file."""
+    handle, tiff, seen = tif.filehandle, tif.tiff, set[int]()
+    try:
+        offset = tif.pages.first.offset
+    except IndexError as exc:
+        raise FormatError(f"{path}: is truncated: it holds no page; {_TRUNCATED}") from exc
+    while offset:
+        if offset in seen:
+            raise FormatError(f"{path}: is corrupt (its pages form a circle); {_TRUNCATED}")
+        seen.add(offset)
+        values_end = 0
+        try:
+            handle.seek(min(offset, handle.size))
+            (count,) = struct.unpack(tiff.tagnoformat, handle.read(tiff.tagnosize))
+            tags = handle.read(count * tiff.tagsize)
+            (offset,) = struct.unpack(tiff.offsetformat, handle.read(tiff.offsetsize))
+            values_end = _values_end(tags, tiff)
+        except struct.error:
+            values_end = handle.size + 1
+        if values_end > handle.size:
+            raise FormatError(
+                f"{path}: is truncated: page {len(seen) - 1} lies beyond the end of the file "
+                f"({handle.size} bytes); {_TRUNCATED}"
+            )
 
 
-def _values_end(stream: BinaryIO, order: str, table: int, after: int, next_format: str) -> int:
+def _values_end(tags: bytes, tiff: TiffFormat) -> int:
     """Where the values of a page's tags end, of those that TIFF itself defines."""
-    stream.seek(table)
-    data = stream.read(after - table)
-    layout = struct.Struct(f"{order}HH{next_format}{next_format}")
+    size_format = tiff.offsetformat
+    layout = struct.Struct(f"{size_format[0]}HH{2 * size_format[1]}")
     ends = [0]
-    for tag, kind, count, value in layout.iter_unpack(data):
-        size = count * _TYPE_BYTES.get(kind, 1)
+    for tag, kind, count, value in layout.iter_unpack(tags):
+        size = count * struct.calcsize(TIFF.DATA_FORMATS.get(kind, "1s"))
         # Private tags are often damaged in files that are otherwise whole.
-        if tag < _PRIVATE and size > struct.calcsize(next_format):
+        if tag < _PRIVATE and size > tiff.offsetsize:
             ends.append(value + size)
     return max(ends)
 
@@ -104,8 +84,8 @@ def _values_end(stream: BinaryIO, order: str, table: int, after: int, next_forma
 def check_data_extent(
     path: Path,
     page: int,
-    offsets: tuple[int, ...],
-    byte_counts: tuple[int, ...],
+    offsets: Sequence[int],
+    byte_counts: Sequence[int],
     file_size: int,
     raw_bytes: int | None,
 ) -> None:
@@ -116,7 +96,7 @@ def check_data_extent(
     path : Path
     page : int
         Index, for the message.
-    offsets, byte_counts : tuple of int
+    offsets, byte_counts : sequence of int
         Of the strips or tiles.
     file_size : int
         Bytes.

@@ -40,12 +40,14 @@ def test_truncated_before_anything_is_read(tmp_path: Path, kind: str, keep: floa
         open_image(path, axes="ZYX", spacing_um=SPACING)
 
 
-def test_pages_in_a_circle(tmp_path: Path) -> None:
-    path = imagej(tmp_path / "a.tif")
+@pytest.mark.parametrize("pages", [4, 150])
+def test_pages_in_a_circle(tmp_path: Path, pages: int) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((pages, 6, 5)), photometric="minisblack", metadata=None)
+    with tifffile.TiffFile(path) as tif:
+        last, back = tif.pages.next_page_offset, tif.pages[pages - 2].offset
     data = bytearray(path.read_bytes())
-    (first,) = struct.unpack_from("<I", data, 4)
-    (entries,) = struct.unpack_from("<H", data, first)
-    struct.pack_into("<I", data, first + 2 + 12 * entries, first)
+    struct.pack_into("<I", data, last, back)
     path.write_bytes(data)
     with pytest.raises(FormatError, match="circle"):
         open_image(path)
