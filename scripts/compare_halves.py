@@ -24,6 +24,7 @@ import numpy as np
 from annotations.formats import read_labels
 from hitl.evaluation.metrics import score
 from hitl.project.config import ProjectConfig, load_config, parse_settings, trainer_options
+from hitl.project.plain import plain
 from hitl.project.presets import find_preset
 from hitl.training.samples import split_sample
 from labels.spacing import Spacing
@@ -72,7 +73,7 @@ class Halves:
 
 def scored(test: TrainingSample, found: np.ndarray) -> dict[str, Any]:
     """Return the figures of one prediction."""
-    result = score(test.labels, found, spacing_um=test.spacing_um).to_dict()
+    result = plain(score(test.labels, found, spacing_um=test.spacing_um))
     return {
         "truth": len(np.unique(test.labels)) - 1,
         "found": len(np.unique(found)) - 1,

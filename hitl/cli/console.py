@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
-from pathlib import Path
 from typing import Any
+
+from hitl.project.plain import plain
 
 QUIET_SECONDS = 2.0
 
@@ -127,19 +126,6 @@ def console(as_json: bool) -> Iterator[Console]:
         raise Interrupted from exc
     finally:
         made._clear()
-
-
-def plain(data: Any) -> Any:
-    """Return data as JSON has it: dataclasses as objects, paths and times as text."""
-    if dataclasses.is_dataclass(data) and not isinstance(data, type):
-        return {f.name: plain(getattr(data, f.name)) for f in dataclasses.fields(data)}
-    if isinstance(data, Mapping):
-        return {str(key): plain(value) for key, value in data.items()}
-    if isinstance(data, list | tuple | set | frozenset):
-        return [plain(value) for value in data]
-    if isinstance(data, datetime):
-        return data.isoformat()
-    return str(data) if isinstance(data, Path) else data
 
 
 def print_error(message: str) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from annotations.formats import open_image, read_labels, write_image_tiff, write_labels_tiff
 from annotations.splits import Split
 from hitl.evaluation.evaluate import Evaluated, evaluate
+from hitl.evaluation.requests import EvaluateRequest
 from hitl.labelling.add import add_stack, default_name
 from hitl.labelling.bootstrap import bootstrap
 from hitl.labelling.requests import AddRequest, BootstrapRequest
@@ -21,6 +22,7 @@ from hitl.prediction.predict import BOOTSTRAP, predict
 from hitl.project.config import ProjectConfig
 from hitl.project.errors import NothingToDoError
 from hitl.project.folder import Project
+from hitl.project.plain import plain
 from hitl.project.presets import find_preset
 from hitl.project.reporter import Reporter
 from hitl.report.write import write_report
@@ -56,12 +58,14 @@ class Demonstrated:
         return {
             "project": str(self.project.folder),
             "report": str(self.report),
-            **self.evaluated.to_dict(),
+            **plain(self.evaluated),
         }
 
     def tables(self) -> Any:
         """Return what is printed for people."""
         from rich.console import Group
+
+        from hitl.cli.printing.evaluation import score_table
 
         folder = self.project.folder
         pictures = "\n".join(f"  {picture}" for picture in self.evaluated.pictures)
@@ -70,7 +74,7 @@ class Demonstrated:
             f"all of it on one page, to open in a browser: {self.report}\n"
             f"look around: hitl status {folder}; hitl log {folder}"
         )
-        return Group(self.evaluated.score_table(), closing)
+        return Group(score_table(self.evaluated), closing)
 
 
 def run_demo(
@@ -125,7 +129,7 @@ def run_demo(
         tests = tuple(name for name, split in names if split == "test")
         predict(project, run, tests, None, reporter)
     reporter.step(f"hitl evaluate {folder}")
-    evaluated = evaluate(project, (BOOTSTRAP, *runs), None, "test", reporter)
+    evaluated = evaluate(project, EvaluateRequest(models=(BOOTSTRAP, *runs)), reporter)
     reporter.step(f"hitl report {folder}")
     return Demonstrated(project, evaluated, write_report(project, reporter).file)
 

@@ -56,7 +56,6 @@ def verb(panel: str, name: str | None = None) -> Callable[[Callable[..., Any]], 
 
         def run(**given: Any) -> None:
             as_json = given.pop("as_json", False)
-            folder = given.pop("project", None)
             try:
                 call = {key: _built(hint, key, given) for key, hint in hints.items()}
             except UsageError as exc:
@@ -65,7 +64,7 @@ def verb(panel: str, name: str | None = None) -> Callable[[Callable[..., Any]], 
                 if "project" in wanted:
                     from hitl.project.folder import Project
 
-                    call["project"] = Project.open(folder)
+                    call["project"] = Project.open(given["project"])
                 if "out" in wanted:
                     call["out"] = out
                 done = function(**call)

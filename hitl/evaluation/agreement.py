@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.evaluation.ceiling import new_file, write_agreement
-from hitl.evaluation.files import common_spacing, note_what_is_missing, read_label_file
-from hitl.evaluation.metrics.options import ScoreOptions
+from hitl.evaluation.ceiling import new_file
+from hitl.evaluation.files import note_what_is_missing, read_label_pair
+from hitl.evaluation.metrics.cases import Case
 from hitl.evaluation.metrics.resampling import Interval, bootstrap
 from hitl.evaluation.metrics.scores import Scores
 from hitl.evaluation.metrics.summary import score
+from hitl.evaluation.options import ScoreOptions
+from hitl.evaluation.requests import AgreementRequest
 from hitl.postprocess import edge_class
 from hitl.project.errors import NothingToDoError, ProjectError
-from hitl.project.folder import Project
+from hitl.project.folder import Project, now, write_json
+from hitl.project.plain import plain
 from hitl.project.reporter import Reporter
 from labels.spacing import Spacing
 
 Kind = Literal["annotators", "self"]
 
-_KEYS = (
+KEYS = (
     "evaluation_score",
     "full",
     "sub",
@@ -39,6 +42,7 @@ _KEYS = (
     "centroids.f1",
     "overlapping.f1",
 )
+"""What is told of agreement, as in `Scores.flat`."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ class Agreement:
         From resampling the objects: the mean of both directions' ends.
     errors : dict of str to int
         What became of the first's objects in the second's labels.
-    cases : tuple of mapping
+    cases : tuple of Case
         The same as a list of places; "truth" is the first.
     spacing_um : (float, float, float) or None
     options : ScoreOptions
@@ -94,40 +98,11 @@ class Agreement:
     values: dict[str, float | None]
     intervals: dict[str, Interval]
     errors: dict[str, int]
-    cases: tuple[dict[str, Any], ...]
+    cases: tuple[Case, ...]
     spacing_um: Spacing | None
     options: ScoreOptions
     reasons: dict[str, str] = field(default_factory=dict)
     file: Path | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return what `--json` prints, and what the project keeps."""
-        return {
-            **asdict(self),
-            "intervals": {key: asdict(found) for key, found in self.intervals.items()},
-            "cases": list(self.cases),
-            "spacing_um": self.spacing_um and list(self.spacing_um),
-            "file": None if self.file is None else str(self.file),
-        }
-
-    def tables(self) -> Any:
-        """Return what is printed for people."""
-        from rich.console import Group
-
-        from hitl.cli.tables import plain_table
-
-        rows = []
-        for key in _KEYS:
-            value, between = self.values[key], self.intervals.get(key)
-            known = between is not None and between.low is not None and between.high is not None
-            span = f"{between.low:.3f} to {between.high:.3f}" if between and known else ""
-            rows.append((key, "–" if value is None else f"{value:.3f}", span))
-        raters = f"{self.first.name} ({self.first.source}), {self.second.name}"
-        title = f"{self.stack}: {raters} ({self.second.source})"
-        counts = f"{self.first.objects} and {self.second.objects} objects"
-        kept = [] if self.file is None else [f"kept in {self.file}"]
-        table = plain_table(("agreement", "value", "95 %"), rows, title=title, right=("value",))
-        return Group(table, counts, *kept)
 
 
 def agree(
@@ -183,7 +158,7 @@ def agree(
         values=values,
         intervals={key: _middle(ends[0][key], ends[1][key]) for key in ends[0] if key in values},
         errors=forward.errors,
-        cases=tuple(case.to_dict() for case in forward.cases),
+        cases=forward.cases,
         spacing_um=spacing_um,
         options=forward.options,
         reasons={
@@ -195,35 +170,8 @@ def agree(
     return agreement, forward
 
 
-def agree_files(
-    first: Path,
-    second: Path,
-    reporter: Reporter,
-    *,
-    kind: Kind = "annotators",
-    names: tuple[str, str] | None = None,
-    axes: str | None = None,
-    spacing_um: Spacing | None = None,
-    options: ScoreOptions | None = None,
-    project: Project | None = None,
-    stack: str | None = None,
-) -> Agreement:
-    """Compare two label files; kept in the project where one is given.
-
-    Parameters
-    ----------
-    first, second : Path
-    reporter : Reporter
-    kind : {'annotators', 'self'}
-    names : (str, str), optional
-        Who; the file names when not given.
-    axes : str, optional
-    spacing_um : (float, float, float), optional
-        Voxel size (z, y, x) in µm; of the stack or the files when not given.
-    options : ScoreOptions, optional
-    project : Project, optional
-    stack : str, optional
-        The stack that both label; needed with a project.
+def agreement(request: AgreementRequest, reporter: Reporter) -> Agreement:
+    """Compare two label files, or two rounds of a project's stack; kept in a project.
 
     Raises
     ------
@@ -233,30 +181,51 @@ def agree_files(
         Label images of different shapes, or no spacing for an option in µm.
     ProjectError
         A project without a stack, or the reverse, or labels of another shape than the stack.
+    NothingToDoError
+        Nothing is verified in both rounds.
     """
+    project = None if request.project is None else Project.open(request.project)
+    if request.rounds and project is not None and request.stack is not None:
+        found = agree_rounds(
+            project, request.stack, request.rounds, reporter, options=request.options
+        )
+    else:
+        found = _agree_files(request, project, reporter)
+    if project is None:
+        return found
+    file = new_file(project)
+    kept = replace(found, file=file)
+    write_json(file, {"made": now(), **plain(kept)})
+    return kept
+
+
+def _agree_files(
+    request: AgreementRequest, project: Project | None, reporter: Reporter
+) -> Agreement:
+    stack, spacing_um, shape = request.stack, request.spacing_um, None
     if (project is None) != (stack is None):
         raise ProjectError("--project and --stack: expected both or neither, got one")
-    a, b = (read_label_file(path, axes, reporter) for path in (first, second))
     if project is not None and stack is not None:
         info = project.store().stack(stack).info
-        if a.labels.shape != info.zyx:
-            raise ProjectError(
-                f"{first}: expected labels of {stack}'s shape {info.zyx}, got {a.labels.shape}"
-            )
-        spacing_um = spacing_um or info.spacing_um
-    spacing_um = common_spacing(a, b, spacing_um, reporter)
-    who = names or (first.name, second.name)
+        spacing_um, shape = spacing_um or info.spacing_um, info.zyx
+    first, second = Path(request.first), Path(request.second)
+    pair = read_label_pair(first, second, request.axes, spacing_um, reporter)
+    if shape is not None and pair.first.shape != shape:
+        raise ProjectError(
+            f"{first}: expected labels of {stack}'s shape {shape}, got {pair.first.shape}"
+        )
+    who = request.names or (first.name, second.name)
     found, forward = agree(
-        a.labels,
-        b.labels,
-        kind=kind,
+        pair.first,
+        pair.second,
+        kind="self" if request.same_person else "annotators",
         stack=stack or first.stem,
         raters=(Rater(who[0], first.name), Rater(who[1], second.name)),
-        spacing_um=spacing_um,
-        options=options,
+        spacing_um=pair.spacing_um,
+        options=request.options,
     )
     note_what_is_missing(forward, reporter)
-    return found if project is None else _keep(project, found)
+    return found
 
 
 def agree_rounds(
@@ -267,7 +236,7 @@ def agree_rounds(
     *,
     options: ScoreOptions | None = None,
 ) -> Agreement:
-    """Compare a stack's labels in two rounds, where both are verified, and keep the result.
+    """Compare a stack's labels in two rounds, where both are verified.
 
     Objects of which no more than half is verified in both rounds do not count.
 
@@ -295,13 +264,13 @@ def agree_rounds(
         )
     labels = [_within(np.asarray(view.labels[...], np.uint32), verified) for view in views]
     authors = {entry.round: entry.author for entry in store.rounds()}
-    who = [authors.get(number) or "unknown" for number in rounds]
+    who = [Rater(authors.get(number) or "unknown", f"round {number}") for number in rounds]
     found, forward = agree(
         labels[0],
         labels[1],
-        kind="self" if who[0] == who[1] else "annotators",
+        kind="self" if who[0].name == who[1].name else "annotators",
         stack=stack,
-        raters=(Rater(who[0], f"round {rounds[0]}"), Rater(who[1], f"round {rounds[1]}")),
+        raters=(who[0], who[1]),
         spacing_um=views[0].info.spacing_um,
         options=options,
         classes=bool(verified.all()),
@@ -313,7 +282,7 @@ def agree_rounds(
             f"{equal} of {forward.n_truth} objects are the same to the voxel: where the later "
             "round was drawn upon the earlier one, this is no second opinion"
         )
-    return _keep(project, found)
+    return found
 
 
 def _both_ways(
@@ -322,11 +291,11 @@ def _both_ways(
     keys = [key for key in forward if _is_symmetric(key)]
     both = {key: (forward[key], backward.get(key)) for key in keys}
     values = {key: None if a is None or b is None else (a + b) / 2 for key, (a, b) in both.items()}
-    return {**dict.fromkeys(_KEYS), **values}
+    return {**dict.fromkeys(KEYS), **values}
 
 
 def _is_symmetric(key: str) -> bool:
-    if key in _KEYS:
+    if key in KEYS:
         return True
     return key.startswith(("thresholds.", "voxels.")) and key.endswith((".f1", ".ap", ".iou"))
 
@@ -347,10 +316,3 @@ def _within(labels: NDArray[np.uint32], verified: NDArray[np.bool_]) -> NDArray[
     wanted = np.where(2 * inside > np.bincount(inverse), ids, 0).astype(np.uint32)
     kept = wanted[inverse].reshape(labels.shape)
     return np.where(verified, kept, np.uint32(0))
-
-
-def _keep(project: Project, found: Agreement) -> Agreement:
-    file = new_file(project)
-    kept = replace(found, file=file)
-    write_agreement(file, kept.to_dict())
-    return kept

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from hitl.project.errors import ProjectError
-from hitl.project.folder import Project, now, write_json
+from hitl.project.folder import Project
 
 FOLDER = "agreement"
 """In the project's folder: one JSON file per pair of label images that were compared."""
@@ -24,13 +24,8 @@ def new_file(project: Project) -> Path:
     return folder / f"{number:04d}.json"
 
 
-def write_agreement(file: Path, found: Mapping[str, Any]) -> None:
-    """Write `hitl.evaluation.agreement.Agreement.to_dict`, and when."""
-    write_json(file, {"made": now(), **found})
-
-
 def read_agreements(project: Project) -> list[dict[str, Any]]:
-    """Return what the project keeps, oldest first, as `Agreement.to_dict` has it, and ``made``.
+    """Return what the project keeps, oldest first, as JSON has `Agreement`, and ``made``.
 
     Raises
     ------

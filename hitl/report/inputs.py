@@ -29,7 +29,7 @@ class Scored:
         Number of the evaluation, such as "0002".
     made : str
     found : dict
-        As `hitl.evaluation.evaluate.Evaluated.to_dict` has it under the model's name.
+        `hitl.evaluation.evaluate.ModelScores` as JSON has it.
     comparable : bool
         Scored on the same objects, with the same options, as those of the newest evaluation.
     """

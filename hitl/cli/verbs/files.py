@@ -10,15 +10,6 @@ import typer
 from hitl.cli.app import app
 from hitl.cli.console import console
 from hitl.cli.options import AxesOption, JsonOption, SpacingOption
-from hitl.cli.score_options import (
-    AllOption,
-    BorderOption,
-    CentroidPxOption,
-    CentroidUmOption,
-    MinVolumeOption,
-    MinVoxelsOption,
-    ToleranceOption,
-)
 
 PANEL = "Without a project"
 
@@ -69,38 +60,6 @@ def segment(
         )
         done = segment_file(request, out)
         out.result(done.to_dict(), done.sentence())
-
-
-@app.command(rich_help_panel=PANEL)
-def score(
-    truth: Annotated[Path, typer.Argument(metavar="TRUTH", help="Label image.")],
-    predicted: Annotated[Path, typer.Argument(metavar="PREDICTED", help="Label image.")],
-    axes: AxesOption = None,
-    spacing_um: SpacingOption = None,
-    border: BorderOption = "keep",
-    min_voxels: MinVoxelsOption = 0,
-    min_volume_um3: MinVolumeOption = 0.0,
-    tolerance_um: ToleranceOption = None,
-    centroid_px: CentroidPxOption = 15.0,
-    centroid_um: CentroidUmOption = None,
-    everything: AllOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """All metrics of one label image against another."""
-    from hitl.evaluation.files import score_files
-    from hitl.evaluation.metrics.options import ScoreOptions
-
-    with console(as_json) as out:
-        options = ScoreOptions(
-            border=border,  # type: ignore[arg-type]  # it says what it takes itself
-            min_voxels=min_voxels,
-            min_volume_um3=min_volume_um3,
-            tolerance_um=tolerance_um,
-            centroid_px=centroid_px,
-            centroid_um=centroid_um,
-        )
-        done = score_files(truth, predicted, axes, out, spacing_um=spacing_um, options=options)
-        out.result(done.to_dict(), done.tables(everything))
 
 
 @app.command(rich_help_panel=PANEL)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -33,10 +32,6 @@ class AverageScores:
     mean: dict[str, float | None]
     n_stacks: dict[str, int]
     left_out: dict[str, int]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain types for JSON; the keys are the field names."""
-        return asdict(self)
 
 
 def average(groups: Mapping[str, Sequence[Scores]]) -> AverageScores:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hitl.evaluation.metrics.ratios import ratios_of_hits
 from hitl.project.errors import MetricError
 from labels import blocks
 from labels.blocks import LabelImage, Region
@@ -17,8 +18,6 @@ from labels.spacing import Spacing
 Ints = NDArray[np.int64]
 
 BLOCK_VOXELS = 4 << 20
-IN_PLANE_VOXELS = 2
-"""The default tolerance, in voxels along x."""
 
 
 @dataclass(frozen=True)
@@ -43,23 +42,12 @@ class BoundaryScores:
 
     def to_dict(self) -> dict[str, float | int | None]:
         """Return precision, recall, their harmonic mean, and what they are made of."""
-        empty = self.truth_voxels + self.pred_voxels == 0
-        precision = self.pred_near / max(1, self.pred_voxels)
-        recall = self.truth_near / max(1, self.truth_voxels)
-        f1 = 2 * precision * recall / (precision + recall) if precision and recall else 0.0
         return {
             "tolerance_um": self.tolerance_um,
-            "precision": None if empty else precision,
-            "recall": None if empty else recall,
-            "f1": None if empty else f1,
+            **ratios_of_hits(self.truth_near, self.truth_voxels, self.pred_near, self.pred_voxels),
             "truth_voxels": self.truth_voxels,
             "pred_voxels": self.pred_voxels,
         }
-
-
-def default_tolerance_um(spacing_um: Spacing) -> float:
-    """Return the tolerance when none is asked for: two voxels along x."""
-    return IN_PLANE_VOXELS * spacing_um[2]
 
 
 def boundary_scores(

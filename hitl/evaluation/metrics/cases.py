@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -41,16 +40,6 @@ class Case:
     pred_ids: tuple[int, ...]
     centroid_zyx: Triple
     centroid_um: Triple | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain types for JSON."""
-        return {
-            "kind": self.kind,
-            "truth_ids": list(self.truth_ids),
-            "pred_ids": list(self.pred_ids),
-            "centroid_zyx": list(self.centroid_zyx),
-            "centroid_um": self.centroid_um and list(self.centroid_um),
-        }
 
 
 def list_cases(

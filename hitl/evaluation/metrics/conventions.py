@@ -42,8 +42,13 @@ class Convention:
         return {
             "rule": CONVENTIONS[self.name][1],
             "mean_ap_50_95": self.mean_ap,
-            "thresholds": {f"{m.threshold:g}": m.to_dict() for m in self.matchings},
+            "thresholds": by_threshold(self.matchings),
         }
+
+
+def by_threshold(matchings: Sequence[Matching]) -> dict[str, Matching]:
+    """Return matchings as JSON has them: by their threshold, such as "0.5"."""
+    return {f"{found.threshold:g}": found for found in matchings}
 
 
 def count_by_convention(table: Contingency, thresholds: Sequence[float]) -> tuple[Convention, ...]:

@@ -8,18 +8,17 @@ from typing import Literal
 import numpy as np
 
 from hitl.evaluation.metrics.assignment import best_assignment
+from hitl.evaluation.metrics.ratios import Ratios, ratios_of_hits
+from hitl.evaluation.options import CENTROID_PX
 from hitl.project.errors import MetricError
 from labels.overlaps import Contingency, Floats, Ints
 from labels.spacing import Spacing
-
-CENTROID_PX = 15.0
-"""Distance within which CellHunter, for bone stromal cells, takes two centroids for one cell."""
 
 Unit = Literal["px", "um"]
 
 
 @dataclass(frozen=True, eq=False)
-class CentroidMatching:
+class CentroidMatching(Ratios):
     """Objects matched one to one by the distance of their centroids.
 
     Where neither image holds an object the ratios are None, otherwise 0 without a match.
@@ -35,6 +34,10 @@ class CentroidMatching:
     distance : ndarray of float64, shape (tp,)
     """
 
+    KEYS = (
+        "within", "unit", "tp", "fp", "fn", "precision", "recall", "f1", "mean_distance",
+    )  # fmt: skip
+
     within: float
     unit: Unit
     n_truth: int
@@ -48,20 +51,20 @@ class CentroidMatching:
         """Matched objects."""
         return len(self.distance)
 
-    def to_dict(self) -> dict[str, float | int | str | None]:
-        """Return counts, ratios and the mean distance of the matches."""
-        empty = self.n_truth + self.n_pred == 0
-        return {
-            "within": self.within,
-            "unit": self.unit,
-            "tp": self.tp,
-            "fp": self.n_pred - self.tp,
-            "fn": self.n_truth - self.tp,
-            "precision": None if empty else self.tp / max(1, self.n_pred),
-            "recall": None if empty else self.tp / max(1, self.n_truth),
-            "f1": None if empty else 2 * self.tp / (self.n_truth + self.n_pred),
-            "mean_distance": float(self.distance.mean()) if self.tp else None,
-        }
+    @property
+    def fp(self) -> int:
+        """Predicted objects without a match."""
+        return self.n_pred - self.tp
+
+    @property
+    def fn(self) -> int:
+        """Truth objects without a match."""
+        return self.n_truth - self.tp
+
+    @property
+    def mean_distance(self) -> float | None:
+        """Of the matches."""
+        return float(self.distance.mean()) if self.tp else None
 
 
 def match_centroids(
@@ -139,18 +142,12 @@ class OverlapCounts:
 
     def to_dict(self) -> dict[str, float | int | None]:
         """Return counts and ratios: None where neither image holds an object, else 0 for none."""
-        empty = self.n_truth + self.n_pred == 0
-        precision = self.pred_hit / max(1, self.n_pred)
-        recall = self.truth_hit / max(1, self.n_truth)
-        f1 = 2 * precision * recall / (precision + recall) if precision and recall else 0.0
         return {
             "truth_hit": self.truth_hit,
             "truth_not_hit": self.n_truth - self.truth_hit,
             "pred_hit": self.pred_hit,
             "pred_not_hit": self.n_pred - self.pred_hit,
-            "precision": None if empty else precision,
-            "recall": None if empty else recall,
-            "f1": None if empty else f1,
+            **ratios_of_hits(self.truth_hit, self.n_truth, self.pred_hit, self.n_pred),
         }
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hitl.evaluation.metrics.assignment import best_assignment, is_contested
+from hitl.evaluation.metrics.ratios import Ratios, share
 from hitl.project.errors import MetricError
 from labels.overlaps import Contingency
 
@@ -21,7 +22,7 @@ MEAN_AP_THRESHOLDS = tuple(round(0.5 + 0.05 * k, 2) for k in range(10))
 
 
 @dataclass(frozen=True, eq=False)
-class Matching:
+class Matching(Ratios):
     """Objects matched one to one at an IoU threshold.
 
     Where neither image holds an object the ratios are None; otherwise a ratio without a match
@@ -39,6 +40,8 @@ class Matching:
     iou : ndarray of float64, shape (tp,)
         Their IoU.
     """
+
+    KEYS = ("tp", "fp", "fn", "precision", "recall", "f1", "ap", "pq", "sq", "rq")
 
     threshold: float
     n_truth: int
@@ -62,55 +65,25 @@ class Matching:
         """Truth objects without a match."""
         return self.n_truth - self.tp
 
-    def _share(self, value: float, of: float) -> float | None:
-        if self.n_truth + self.n_pred == 0:
-            return None
-        return float(value / of) if of > 0 else 0.0
-
-    @property
-    def precision(self) -> float | None:
-        """TP / (TP + FP)."""
-        return self._share(self.tp, self.n_pred)
-
-    @property
-    def recall(self) -> float | None:
-        """TP / (TP + FN)."""
-        return self._share(self.tp, self.n_truth)
-
-    @property
-    def f1(self) -> float | None:
-        """2 TP / (2 TP + FP + FN); the recognition quality RQ of panoptic quality."""
-        return self._share(2 * self.tp, self.n_truth + self.n_pred)
-
     @property
     def ap(self) -> float | None:
         """TP / (TP + FP + FN): "AP" of Cellpose, "accuracy" of StarDist."""
-        return self._share(self.tp, self.tp + self.fp + self.fn)
+        return share(self, self.tp, self.tp + self.fp + self.fn)
 
     @property
     def sq(self) -> float | None:
         """Mean IoU of the matches (segmentation quality; StarDist's mean matched score)."""
-        return self._share(float(self.iou.sum()), self.tp)
+        return share(self, float(self.iou.sum()), self.tp)
 
     @property
     def pq(self) -> float | None:
         """Panoptic quality SQ · RQ (Kirillov et al., Panoptic Segmentation, CVPR 2019, eq. 1)."""
-        return self._share(2 * float(self.iou.sum()), self.n_truth + self.n_pred)
+        return share(self, 2 * float(self.iou.sum()), self.n_truth + self.n_pred)
 
-    def to_dict(self) -> dict[str, float | int | None]:
-        """Return counts and ratios as plain numbers."""
-        return {
-            "tp": self.tp,
-            "fp": self.fp,
-            "fn": self.fn,
-            "precision": self.precision,
-            "recall": self.recall,
-            "f1": self.f1,
-            "ap": self.ap,
-            "pq": self.pq,
-            "sq": self.sq,
-            "rq": self.f1,
-        }
+    @property
+    def rq(self) -> float | None:
+        """Recognition quality, the F1."""
+        return self.f1
 
 
 def match(table: Contingency, threshold: float = 0.5, *, method: Method = "optimal") -> Matching:

@@ -10,8 +10,7 @@ about other fields of view.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -62,10 +61,6 @@ class Difference:
     low: float | None
     high: float | None
     p: float | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain types for JSON."""
-        return asdict(self)
 
 
 def bootstrap(

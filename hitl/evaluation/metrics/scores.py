@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from hitl.evaluation.metrics.boundary import BoundaryScores
 from hitl.evaluation.metrics.cases import Case
-from hitl.evaluation.metrics.conventions import Convention
+from hitl.evaluation.metrics.conventions import Convention, by_threshold
 from hitl.evaluation.metrics.detection import CentroidMatching, OverlapCounts
 from hitl.evaluation.metrics.items import Items
 from hitl.evaluation.metrics.matching import Matching
-from hitl.evaluation.metrics.options import ScoreOptions
 from hitl.evaluation.metrics.voxel import ClassScores
+from hitl.evaluation.options import ScoreOptions
+from hitl.project.plain import plain
 
 NO_OBJECTS = "neither the truth nor the prediction holds an object"
 EMPTY_TRUTH = "the truth holds no object"
@@ -21,7 +22,10 @@ NO_CLASSES = "no class images were given"
 NO_SPACING = "no spacing was given, so that nothing can be measured in µm"
 NO_BOUNDARY = "neither image holds an object with a boundary"
 NO_CENTROIDS = "no two centroids lie within the distance"
-NOT_NUMBERS = ("spacing_um", "reasons", "options", "conventions", "left_out")
+NOT_NUMBERS = (
+    "spacing_um", "reasons", "options", "conventions", "left_out", "objects", "cases",
+    "spurious_ids",
+)  # fmt: skip
 
 Triple = tuple[float, float, float]
 
@@ -66,11 +70,6 @@ class ObjectScore:
     score: float
     kind: str
     at_border: bool
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain types for JSON."""
-        um = self.centroid_um and list(self.centroid_um)
-        return {**asdict(self), "centroid_zyx": list(self.centroid_zyx), "centroid_um": um}
 
 
 @dataclass(frozen=True)
@@ -138,10 +137,6 @@ class LeftOut:
     truth_at_border: int
     pred_at_border: int
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain types for JSON."""
-        return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
-
 
 @dataclass(frozen=True)
 class Scores(Summary):
@@ -197,8 +192,8 @@ class Scores(Summary):
     items: Items
     reasons: dict[str, str] = field(default_factory=dict)
 
-    def to_dict(self, *, objects: bool = True) -> dict[str, Any]:
-        """Return plain types for JSON, None for what is undefined.
+    def to_dict(self) -> dict[str, Any]:
+        """Return what stands in JSON, None for what is undefined; see `hitl.project.plain.plain`.
 
         Keys: ``evaluation_score``, ``full``, ``sub``, ``n_truth``, ``n_pred``, ``count_error``,
         ``count_error_relative``; at IoU 0.5 ``tp``, ``fp``, ``fn``, ``precision``, ``recall``,
@@ -209,38 +204,28 @@ class Scores(Summary):
         fragments among the predicted; ``centroids``, ``overlapping``, ``boundary`` (None without
         a spacing): counts and ratios; ``border``: the keys up to ``aji_cellpose`` under ``with``
         and ``without``; ``voxels``: per class precision, recall, f1, iou, truth_voxels,
-        pred_voxels, or None; ``left_out``, ``options``, ``spacing_um``, ``reasons``; with
-        `objects` also ``objects`` (the fields of `ObjectScore`), ``cases`` (of `Case`) and
-        ``spurious_ids``.
+        pred_voxels, or None; then fields as they are, ``objects`` and ``cases`` among them.
         """
-        out: dict[str, Any] = {
+        same = (
+            "left_out", "options", "spacing_um", "reasons", "objects", "cases", "spurious_ids",
+        )  # fmt: skip
+        return {
             **super().to_dict(),
-            "thresholds": {f"{m.threshold:g}": m.to_dict() for m in self.matchings},
-            "conventions": {found.name: found.to_dict() for found in self.conventions},
-            "errors": dict(self.errors),
-            "centroids": self.centroids.to_dict(),
-            "overlapping": self.overlapping.to_dict(),
-            "boundary": self.boundary and self.boundary.to_dict(),
-            "border": {
-                "with": self.with_border.to_dict(),
-                "without": self.without_border.to_dict(),
-            },
-            "voxels": self.voxels and {k: v.to_dict() for k, v in self.voxels.items()},
-            "left_out": self.left_out.to_dict(),
-            "options": self.options.to_dict(),
-            "spacing_um": self.spacing_um and list(self.spacing_um),
-            "reasons": dict(self.reasons),
+            "thresholds": by_threshold(self.matchings),
+            "conventions": {found.name: found for found in self.conventions},
+            "errors": self.errors,
+            "centroids": self.centroids,
+            "overlapping": self.overlapping,
+            "boundary": self.boundary,
+            "border": {"with": self.with_border, "without": self.without_border},
+            "voxels": self.voxels,
+            **{key: getattr(self, key) for key in same},
         }
-        if objects:
-            out["objects"] = [row.to_dict() for row in self.objects]
-            out["cases"] = [case.to_dict() for case in self.cases]
-            out["spurious_ids"] = list(self.spurious_ids)
-        return out
 
     def flat(self) -> dict[str, float | None]:
         """Every number that can be averaged, by dotted key, such as ``voxels.edge.f1``."""
-        nested = self.to_dict(objects=False)
-        return _flatten({key: v for key, v in nested.items() if key not in NOT_NUMBERS})
+        told = self.to_dict()
+        return _flatten({key: plain(told[key]) for key in told if key not in NOT_NUMBERS})
 
 
 def find_reasons(scores: Scores) -> dict[str, str]:

@@ -16,11 +16,11 @@ from hitl.evaluation.metrics.items import make_items
 from hitl.evaluation.metrics.jaccard import aji, aji_cellpose, aji_plus
 from hitl.evaluation.metrics.left_out import Bools, Kept, keep, touches_border
 from hitl.evaluation.metrics.matching import Matching, match, mean_ap, seg
-from hitl.evaluation.metrics.options import ScoreOptions
 from hitl.evaluation.metrics.overlap_score import OverlapScores, overlap_scores
 from hitl.evaluation.metrics.scores import LeftOut, ObjectScore, Scores, Summary, find_reasons
 from hitl.evaluation.metrics.taxonomy import Taxonomy, classify
 from hitl.evaluation.metrics.voxel import voxel_scores
+from hitl.evaluation.options import ScoreOptions
 from hitl.project.errors import MetricError
 from labels.blocks import LabelImage
 from labels.overlaps import Contingency, Floats, Ints, count_overlaps

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hitl.evaluation.metrics.ratios import Ratios, share
 from hitl.project.errors import MetricError
 from labels.blocks import LabelImage
 from labels.overlaps import count_overlaps
@@ -15,7 +16,7 @@ CLASS_NAMES = ("background", "edge", "nucleus")
 
 
 @dataclass(frozen=True)
-class ClassScores:
+class ClassScores(Ratios):
     """Voxel metrics of one class.
 
     The ratios are None where neither image holds the class; otherwise 0 where no voxel agrees.
@@ -26,45 +27,26 @@ class ClassScores:
         Voxels of the class in both images, in the prediction only, in the truth only.
     """
 
+    KEYS = ("precision", "recall", "f1", "iou", "truth_voxels", "pred_voxels")
+
     tp: int
     fp: int
     fn: int
 
-    def _share(self, value: int, of: int) -> float | None:
-        if self.tp + self.fp + self.fn == 0:
-            return None
-        return value / of if of else 0.0
-
-    @property
-    def precision(self) -> float | None:
-        """TP / (TP + FP)."""
-        return self._share(self.tp, self.tp + self.fp)
-
-    @property
-    def recall(self) -> float | None:
-        """TP / (TP + FN)."""
-        return self._share(self.tp, self.tp + self.fn)
-
-    @property
-    def f1(self) -> float | None:
-        """2 TP / (2 TP + FP + FN), the Dice coefficient."""
-        return self._share(2 * self.tp, 2 * self.tp + self.fp + self.fn)
-
     @property
     def iou(self) -> float | None:
         """TP / (TP + FP + FN)."""
-        return self._share(self.tp, self.tp + self.fp + self.fn)
+        return share(self, self.tp, self.tp + self.fp + self.fn)
 
-    def to_dict(self) -> dict[str, float | int | None]:
-        """Return counts and ratios as plain numbers."""
-        return {
-            "precision": self.precision,
-            "recall": self.recall,
-            "f1": self.f1,
-            "iou": self.iou,
-            "truth_voxels": self.tp + self.fn,
-            "pred_voxels": self.tp + self.fp,
-        }
+    @property
+    def truth_voxels(self) -> int:
+        """Voxels of the class in the truth."""
+        return self.tp + self.fn
+
+    @property
+    def pred_voxels(self) -> int:
+        """Voxels of the class in the prediction."""
+        return self.tp + self.fp
 
 
 def confusion(truth: LabelImage, pred: LabelImage) -> NDArray[np.int64]:

@@ -12,6 +12,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from hitl.evaluation.evaluate import evaluate
+from hitl.evaluation.requests import EvaluateRequest
 from hitl.project.config import SweepConfig, load_config, parse_config
 from hitl.project.errors import ConfigError, NothingToDoError
 from hitl.project.folder import Project
@@ -284,9 +285,9 @@ class _Work:
             self._project, config=self._project.config.model_copy(update={"evaluation": quiet})
         )
         runs = {key: run.folder.name for key, run in self._runs.items() if run.state == "done"}
-        found = evaluate(project, tuple(runs.values()), None, "test", self._reporter)
+        found = evaluate(project, EvaluateRequest(models=tuple(runs.values())), self._reporter)
         for key, name in runs.items():
-            mean = found.averages[name].mean
+            mean = found.models[name].mean
             self._test[key] = {column: mean.get(column) for column in TEST_COLUMNS}
 
     def _result(self) -> Sweep:

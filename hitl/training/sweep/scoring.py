@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.evaluation.metrics import Scores, average, score
-from hitl.postprocess import edge_class
+from hitl.evaluation.metrics import Scores, average
+from hitl.evaluation.scoring import score_labels
 from hitl.project.folder import Project
 from hitl.project.reporter import Reporter
 from hitl.training.samples import TrainingSet
@@ -64,10 +64,4 @@ def _score(sample: TrainingSample, labels: NDArray[np.uint32], edge_width_px: in
     whole = np.bincount(labels.ravel(), minlength=inside.size)
     judged = np.where((2 * inside > whole)[labels] & known, labels, 0).astype(np.uint32)
     truth = np.where(known, sample.labels, 0).astype(np.uint32)
-    return score(
-        truth,
-        judged,
-        spacing_um=sample.spacing_um,
-        truth_classes=edge_class(truth, width_px=edge_width_px),
-        pred_classes=edge_class(judged, width_px=edge_width_px),
-    )
+    return score_labels(truth, judged, spacing_um=sample.spacing_um, edge_width_px=edge_width_px)

@@ -16,6 +16,7 @@ from hitl.evaluation.ceiling import ceiling, read_agreements
 from hitl.evaluation.metrics import METRICS, score
 from hitl.project.errors import HitlError, NothingToDoError, ProjectError
 from hitl.project.folder import Project
+from hitl.project.plain import plain
 from hitl.project.reporter import Silent
 from tests.hitl.evaluation.label_pairs import blobs
 
@@ -79,7 +80,7 @@ def bare(path, array):
 def test_score_takes_the_voxel_size_of_the_files(files, command):
     found = command("score", files["ann"], files["bob"])
     truth, other = blobs(0, jitter=1)
-    expected = score(truth, other, spacing_um=SPACING).to_dict()
+    expected = plain(score(truth, other, spacing_um=SPACING))
     assert found["boundary"] == expected["boundary"]
     assert found["boundary"]["tolerance_um"] == 1.0
     assert found["objects"][0]["centroid_um"] == expected["objects"][0]["centroid_um"]

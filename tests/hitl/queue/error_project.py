@@ -12,6 +12,7 @@ from annotations.formats import write_labels_tiff
 from hitl.evaluation.metrics import score
 from hitl.project.config import ProjectConfig
 from hitl.project.folder import Project, write_json
+from hitl.project.plain import plain
 from tests.annotations.store_sources import ArraySource
 from tests.hitl.review.volumes import SPACING
 
@@ -70,7 +71,7 @@ def evaluated(
     view = project.store().stack(stack)
     models = {}
     for model, predicted in predictions.items():
-        found = score(np.asarray(view.labels[...]), predicted, spacing_um=SPACING).to_dict()
+        found = plain(score(np.asarray(view.labels[...]), predicted, spacing_um=SPACING))
         # So that the best in score is the one that makes the errors.
         mean = {"evaluation_score": 0.9 if model == MODEL else 0.1}
         models[model] = {"mean": mean, "stacks": {stack: found}}

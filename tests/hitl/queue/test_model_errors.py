@@ -13,6 +13,7 @@ from annotations.rounds import RoundInfo
 from hitl.cli import run
 from hitl.evaluation.evaluate import evaluate
 from hitl.evaluation.metrics.taxonomy import PRED_KINDS, TRUTH_KINDS
+from hitl.evaluation.requests import EvaluateRequest
 from hitl.project.errors import NothingToDoError, ProjectError
 from hitl.project.folder import Project
 from hitl.project.reporter import Silent
@@ -211,7 +212,7 @@ def test_what_evaluate_writes_is_read(tmp_path: Path, monkeypatch: pytest.Monkey
     bench = make_bench(tmp_path, monkeypatch)
     bench.add("tested", "test", labelled=True, seed=1)
     bench.run("fake-0001", missing="small", spurious=3)
-    done = evaluate(bench.project, ("bright", "fake-0001"), None, "test", Silent())
+    done = evaluate(bench.project, EvaluateRequest(models=("bright", "fake-0001")), Silent())
     errors = done.scores["fake-0001"]["tested"].errors
     told = Silent()
     found = list_errors(bench.project, (), reporter=told, model="fake-0001")

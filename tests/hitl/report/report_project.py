@@ -11,6 +11,7 @@ import pytest
 from annotations.formats import write_labels_tiff
 from hitl.cli import run
 from hitl.evaluation.evaluate import evaluate
+from hitl.evaluation.requests import EvaluateRequest
 from hitl.labelling.bootstrap import bootstrap
 from hitl.labelling.requests import BootstrapRequest
 from hitl.project.folder import Project
@@ -38,7 +39,7 @@ def full_project(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
         arguments = ["import", project.folder, "learn", file, "--annotator", name]
         assert run([*map(str, arguments), "--minutes", str(minutes), "--verified", "all"]) == 0
     _trained(bench, "fake-0002", 2, shrink=1)
-    evaluate(project, ("bright", "fake-0001", "fake-0002"), None, "test", Silent())
+    evaluate(project, EvaluateRequest(models=("bright", "fake-0001", "fake-0002")), Silent())
     other = np.roll(scene(1)[1], 1, axis=2)
     for name, labels in (("a", scene(1)[1]), ("b", other)):
         write_labels_tiff(folder / f"{name}.tif", labels, (1.0, 1.0, 1.0))

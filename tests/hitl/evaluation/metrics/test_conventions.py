@@ -27,6 +27,7 @@ from hitl.evaluation.metrics import (
     score,
 )
 from hitl.project.errors import MetricError
+from hitl.project.plain import plain
 from labels.overlaps import count_overlaps
 from tests.conftest import real_data_folder
 from tests.hitl.evaluation.label_pairs import blobs, box, label_pairs
@@ -210,7 +211,7 @@ def test_centroids_within_15_pixels_by_hand():
     assert match_centroids(table, 14.9).distance.tolist() == [2]
     # Two slices are 20 pixels of x.
     assert match_centroids(table, spacing_um=(5, 0.5, 0.5)).distance.tolist() == [15]
-    found = match_centroids(table, 8, unit="um", spacing_um=(5, 0.5, 0.5)).to_dict()
+    found = plain(match_centroids(table, 8, unit="um", spacing_um=(5, 0.5, 0.5)))
     assert (found["tp"], found["fp"], found["fn"], found["mean_distance"]) == (1, 1, 1, 7.5)
     assert (found["precision"], found["recall"], found["f1"]) == (0.5, 0.5, 0.5)
     with pytest.raises(MetricError, match="spacing for a centroid distance in µm"):
@@ -273,9 +274,9 @@ def test_boundary_by_hand():
     truth = box((1, 8, 8), (0, 1, 2, 6, 2, 6))
     pred = np.roll(truth, 1, axis=2)
     # 12 outline voxels each, 6 of them in the same place: two rows of three.
-    exact = boundary_scores(truth, pred, (1, 0.5, 0.5), 0).to_dict()
+    exact = plain(boundary_scores(truth, pred, (1, 0.5, 0.5), 0))
     assert (exact["precision"], exact["recall"], exact["f1"]) == (0.5, 0.5, 0.5)
-    assert boundary_scores(truth, pred, (1, 0.5, 0.5), 0.5).to_dict()["f1"] == 1
+    assert plain(boundary_scores(truth, pred, (1, 0.5, 0.5), 0.5))["f1"] == 1
     with pytest.raises(MetricError, match="expected a spacing"):
         boundary_scores(truth, pred, None, 1)
     with pytest.raises(MetricError, match="at least 0, got -1"):
@@ -307,8 +308,8 @@ def test_predictions_of_border_objects_are_neither_right_nor_wrong():
     assert [row.id for row in result.objects] == [2, 3]
     everything = score(truth, pred, spacing_um=(1, 1, 1))
     assert everything.with_border.at_half.tp == everything.at_half.tp == 2
-    assert everything.without_border.to_dict() == result.without_border.to_dict()
-    assert result.to_dict()["f1"] == everything.to_dict()["border"]["without"]["f1"]
+    assert plain(everything.without_border) == plain(result.without_border)
+    assert plain(result)["f1"] == plain(everything)["border"]["without"]["f1"]
     assert [row.at_border for row in everything.objects] == [True, False, False]
 
 
@@ -417,7 +418,7 @@ def test_every_object_is_in_a_case_of_its_kind(images):
     assert in_pred == set(np.unique(pred[pred > 0]).tolist())
     spurious = [c.pred_ids[0] for c in result.cases if c.kind == "spurious"]
     assert tuple(spurious) == result.spurious_ids
-    json.dumps(result.to_dict(), allow_nan=False)
+    json.dumps(plain(result), allow_nan=False)
 
 
 def test_one_object_only():

@@ -21,6 +21,7 @@ from hitl.evaluation.metrics.items import (
 )
 from hitl.evaluation.paired import ItemPairs, compare_models, pair_items
 from hitl.project.errors import MetricError
+from hitl.project.plain import plain
 from tests.hitl.evaluation.label_pairs import blobs, box, label_pairs
 
 FEW = 300
@@ -123,7 +124,7 @@ def test_a_better_model_is_found_better_and_the_other_way_round_worse():
         assert difference.p < 0.02
         assert turned[name].difference == pytest.approx(-difference.difference)
         assert turned[name].high < 0
-    json.dumps({name: row.to_dict() for name, row in found.items()}, allow_nan=False)
+    json.dumps({name: plain(row) for name, row in found.items()}, allow_nan=False)
 
 
 def test_p_of_three_equal_differences_by_hand():

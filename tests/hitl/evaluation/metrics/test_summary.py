@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import subprocess
 import sys
@@ -12,7 +11,6 @@ import numpy as np
 import pytest
 import tifffile
 from hypothesis import given, settings
-from rich.console import Console
 
 from hitl.evaluation.metrics import (
     average,
@@ -23,11 +21,11 @@ from hitl.evaluation.metrics import (
     overlap_scores,
     score,
     seg,
-    table,
     voxel_scores,
 )
 from hitl.evaluation.metrics.matching import MEAN_AP_THRESHOLDS
 from hitl.project.errors import MetricError
+from hitl.project.plain import plain
 from labels.overlaps import count_overlaps
 from tests.conftest import real_data_folder
 from tests.hitl.evaluation.label_pairs import blobs, box, label_pairs
@@ -301,7 +299,7 @@ def test_a_perfect_prediction_scores_one_everywhere():
 def test_empty_images_are_defined(truth_filled, pred_filled, f1, value, reason):
     truth, pred = blobs(0)
     result = score(truth * truth_filled, pred * pred_filled)
-    text = json.dumps(result.to_dict(), allow_nan=False)
+    text = json.dumps(plain(result), allow_nan=False)
     flat = json.loads(text)
     for key in ("f1", "precision", "recall", "ap", "pq", "mean_ap_50_95"):
         assert flat[key] == f1, key
@@ -342,27 +340,9 @@ def test_average_counts_each_group_once():
     assert averages.mean["evaluation_score"] == pytest.approx((first + other.evaluation_score) / 2)
     assert averages.left_out["evaluation_score"] == 1
     assert averages.n_stacks == {"Cy3": 3, "GFP": 2}
-    json.dumps(averages.to_dict(), allow_nan=False)
+    json.dumps(plain(averages), allow_nan=False)
     with pytest.raises(MetricError, match="GFP"):
         average({"Cy3": [perfect], "GFP": []})
-
-
-def test_tables_fit_a_terminal():
-    truth, pred = blobs(0)
-    classes = (truth > 0) * np.uint8(2)
-    rows = {
-        "stardist-1": score(truth, pred, truth_classes=classes, pred_classes=classes),
-        "mean": average({"a": [score(truth, pred)], "b": [score(truth, truth)]}),
-    }
-    console = Console(width=80, record=True, file=io.StringIO())
-    for build in (table.score_table, table.error_table, table.threshold_table, table.voxel_table):
-        console.print(build(rows))
-    console.print(table.group_table(rows["mean"]))
-    text = console.export_text()
-    assert "…" not in text
-    assert max(map(len, text.splitlines())) <= 80
-    assert f"{rows['stardist-1'].evaluation_score:.3f}" in text
-    assert f"{rows['stardist-1'].flat()['thresholds.0.3.f1']:.3f}" in text
 
 
 @pytest.mark.real
@@ -409,7 +389,7 @@ def test_platynereis_keeps_its_numbers():
 
 def test_importing_the_metrics_loads_nothing_heavy():
     code = (
-        "import sys, hitl.evaluation.metrics, hitl.evaluation.metrics.table; "
+        "import sys, hitl.evaluation.metrics; "
         "print([m for m in ('numba', 'scipy', 'torch', 'tensorflow', 'skimage') "
         "if m in sys.modules])"
     )

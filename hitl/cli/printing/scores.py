@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from rich import box
 from rich.table import Table
 
-from hitl.evaluation.metrics.averages import AverageScores
 from hitl.evaluation.metrics.resampling import Difference, Interval
 from hitl.evaluation.metrics.scores import Scores
 from hitl.evaluation.metrics.voxel import CLASS_NAMES
 
 Row = Mapping[str, float | None]
+"""Values of a model or stack by their key in `Scores.flat`."""
+Rows = Mapping[str, Row]
+"""By model or stack."""
 
 SUMMARY_COLUMNS = {
     "score": "evaluation_score",
@@ -55,23 +57,20 @@ ERROR_COLUMNS = {
 }
 
 
-def score_table(rows: Mapping[str, Scores | AverageScores], *, title: str = "Scores") -> Table:
+def score_table(rows: Rows, *, title: str = "Scores") -> Table:
     """One row per model or stack: evaluation score, F1 … at IoU 0.5, mean AP, PQ, SEG, counts."""
     return _table(rows, SUMMARY_COLUMNS, title)
 
 
-def metric_table(
-    scores: Scores | AverageScores, intervals: Mapping[str, Interval], *, title: str = "Scores"
-) -> Table:
+def metric_table(values: Row, intervals: Mapping[str, Interval], *, title: str = "Scores") -> Table:
     """One row per metric, with its interval where there is one."""
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     table.add_column("metric")
     table.add_column("value", justify="right")
     table.add_column("95 %", justify="right")
-    values = _values(scores)
     for name, key in METRIC_ROWS.items():
         between = intervals.get(key)
-        table.add_row(name, _cell(key, values.get(key)), "" if between is None else _span(between))
+        table.add_row(name, _cell(key, values.get(key)), "" if between is None else span(between))
     return table
 
 
@@ -81,7 +80,7 @@ def interval_table(
     """One row per model: between what the main metrics lie, by resampling fields and objects."""
     table = _empty_table(tuple(INTERVAL_COLUMNS), title)
     for name, row in rows.items():
-        table.add_row(name, *(_span(row[key]) for key in INTERVAL_COLUMNS.values()))
+        table.add_row(name, *(span(row[key]) for key in INTERVAL_COLUMNS.values()))
     return table
 
 
@@ -91,7 +90,7 @@ def difference_table(differences: Mapping[str, Difference], first: str, second: 
     table = _empty_table(("first", "second", "difference", "95 %", "p"), title)
     for name, found in differences.items():
         sign = "–" if found.difference is None else f"{found.difference:+.3f}"
-        between = _span(Interval(found.low, found.high), "+.3f")
+        between = span(Interval(found.low, found.high), "+.3f")
         p = "–" if found.p is None else f"{found.p:.4f}"
         table.add_row(name, _cell(name, found.first), _cell(name, found.second), sign, between, p)
     return table
@@ -108,35 +107,31 @@ def convention_table(scores: Scores, *, title: str = "AP as others count it") ->
     return table
 
 
-def border_table(
-    rows: Mapping[str, Scores | AverageScores], *, title: str = "Objects that touch the border"
-) -> Table:
+def border_table(rows: Rows, *, title: str = "Objects that touch the border") -> Table:
     """Two rows per model or stack: with the objects that touch the border, and without."""
     table = _empty_table(("border", *SUMMARY_COLUMNS), title)
     for name, row in rows.items():
         for kind in ("with", "without"):
             keys = [f"border.{kind}.{key}" for key in SUMMARY_COLUMNS.values()]
-            table.add_row(name, kind, *_cells(_values(row), keys))
+            table.add_row(name, kind, *_cells(row, keys))
     return table
 
 
-def error_table(rows: Mapping[str, Scores | AverageScores], *, title: str = "Errors") -> Table:
+def error_table(rows: Rows, *, title: str = "Errors") -> Table:
     """One row per model or stack: how many objects are split, merged, shifted, missed, …."""
     return _table(rows, ERROR_COLUMNS, title)
 
 
-def threshold_table(
-    rows: Mapping[str, Scores | AverageScores], *, metric: str = "f1", title: str | None = None
-) -> Table:
+def threshold_table(rows: Rows, *, metric: str = "f1", title: str | None = None) -> Table:
     """One row per model or stack, one column per IoU threshold (tenths, where they are many).
 
     Parameters
     ----------
-    rows : mapping of str to Scores or AverageScores
+    rows : mapping of str to mapping
     metric : {"precision", "recall", "f1", "ap", "pq", "sq", "tp", "fp", "fn"}
     title : str, optional
     """
-    keys = [key for row in rows.values() for key in _values(row)]
+    keys = [key for row in rows.values() for key in row]
     columns = {
         key.removeprefix("thresholds.").removesuffix(f".{metric}"): key
         for key in dict.fromkeys(keys)
@@ -147,38 +142,26 @@ def threshold_table(
     return _table(rows, columns, title or f"{metric.upper()} by IoU threshold")
 
 
-def voxel_table(
-    rows: Mapping[str, Scores | AverageScores], *, title: str = "Voxels per class"
-) -> Table:
+def voxel_table(rows: Rows, *, title: str = "Voxels per class") -> Table:
     """One row per model or stack and class: precision, recall, F1 and IoU."""
     table = _empty_table(("class", *VOXEL_COLUMNS), title)
     for name, row in rows.items():
         for kind in CLASS_NAMES:
             keys = [f"voxels.{kind}.{metric}" for metric in VOXEL_COLUMNS.values()]
-            table.add_row(name, kind, *_cells(_values(row), keys))
+            table.add_row(name, kind, *_cells(row, keys))
         table.add_section()
     return table
 
 
-def group_table(averages: AverageScores, *, title: str = "Mean per group") -> Table:
+def group_table(groups: Rows, mean: Row, *, title: str = "Mean per group") -> Table:
     """One row per group of stacks, and a last one for the mean over groups."""
-    table = _table_of(averages.groups, SUMMARY_COLUMNS, title)
+    table = _table(groups, SUMMARY_COLUMNS, title)
     table.add_section()
-    table.add_row("mean", *_cells(averages.mean, list(SUMMARY_COLUMNS.values())))
+    table.add_row("mean", *_cells(mean, list(SUMMARY_COLUMNS.values())))
     return table
 
 
-def _values(scores: Scores | AverageScores) -> Row:
-    return scores.mean if isinstance(scores, AverageScores) else scores.flat()
-
-
-def _table(
-    rows: Mapping[str, Scores | AverageScores], columns: Mapping[str, str], title: str
-) -> Table:
-    return _table_of({name: _values(row) for name, row in rows.items()}, columns, title)
-
-
-def _table_of(rows: Mapping[str, Row], columns: Mapping[str, str], title: str) -> Table:
+def _table(rows: Rows, columns: Mapping[str, str], title: str) -> Table:
     table = _empty_table(tuple(columns), title)
     for name, row in rows.items():
         table.add_row(name, *_cells(row, list(columns.values())))
@@ -208,7 +191,8 @@ def _cell(key: str, value: float | None) -> str:
     return f"{value:.3f}"
 
 
-def _span(between: Interval, pattern: str = ".3f") -> str:
+def span(between: Interval, pattern: str = ".3f", unknown: str = "–") -> str:
+    """Return an interval in words."""
     if between.low is None or between.high is None:
-        return "–"
+        return unknown
     return f"{between.low:{pattern}} to {between.high:{pattern}}"

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass
+from typing import Annotated
 
-from annotated_types import Ge, Gt
-
-from hitl.evaluation.metrics.boundary import default_tolerance_um
-from hitl.evaluation.metrics.detection import CENTROID_PX
 from hitl.project.errors import MetricError
+from hitl.project.options import Flag
 from labels.spacing import Spacing
+
+CENTROID_PX = 15.0
+"""Distance within which CellHunter, for bone stromal cells, takes two centroids for one cell."""
+
+IN_PLANE_VOXELS = 2
+"""The tolerance of the boundary F-score when none is asked for, in voxels along x."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,18 +23,18 @@ class ScoreOptions:
     Parameters
     ----------
     border : {'keep', 'drop'}
-        Whether objects that touch a face of the volume count; see `left_out.Kept`
-        for what happens to predictions of those that do not.
+        Whether objects that touch the border count; a prediction of one that does not is neither
+        right nor wrong.
     min_voxels : int
         Smaller objects do not count.
     min_volume_um3 : float
-        Likewise, in µm³; needs a spacing. The larger of the two holds.
+        Smaller objects do not count, in µm³. The larger of the two holds.
     tolerance_um : float, optional
-        Of the boundary F-score, in µm; two voxels along x when not given. Needs a spacing.
+        Of the boundary F-score, in µm; two voxels along x if not given.
     centroid_px : float
         Greatest distance of centroids that match, in voxels along x.
     centroid_um : float, optional
-        The same in µm, in its place; needs a spacing.
+        The same in µm, instead.
 
     Raises
     ------
@@ -39,12 +42,14 @@ class ScoreOptions:
         A value out of its range.
     """
 
-    border: Literal["keep", "drop"] = "keep"
-    min_voxels: Annotated[int, Ge(0)] = 0
-    min_volume_um3: Annotated[float, Ge(0)] = 0.0
-    tolerance_um: Annotated[float, Ge(0)] | None = None
-    centroid_px: Annotated[float, Gt(0)] = CENTROID_PX
-    centroid_um: Annotated[float, Gt(0)] | None = None
+    border: Annotated[str, Flag(metavar="keep|drop")] = "keep"
+    min_voxels: Annotated[int, Flag(metavar="N")] = 0
+    min_volume_um3: Annotated[
+        float, Flag(metavar="V", help="Smaller objects do not count, in µm³.")
+    ] = 0.0
+    tolerance_um: Annotated[float | None, Flag(metavar="D")] = None
+    centroid_px: Annotated[float, Flag(metavar="D")] = CENTROID_PX
+    centroid_um: Annotated[float | None, Flag(metavar="D")] = None
 
     def __post_init__(self) -> None:
         if self.border not in ("keep", "drop"):
@@ -84,13 +89,7 @@ class ScoreOptions:
 
     def boundary_tolerance_um(self, spacing_um: Spacing) -> float:
         """Return the tolerance of the boundary F-score in µm."""
-        if self.tolerance_um is None:
-            return default_tolerance_um(spacing_um)
-        return self.tolerance_um
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain types for JSON."""
-        return asdict(self)
+        return IN_PLANE_VOXELS * spacing_um[2] if self.tolerance_um is None else self.tolerance_um
 
 
 def _flag(name: str) -> str:
