@@ -213,7 +213,7 @@ def test_what_evaluate_writes_is_read(tmp_path: Path, monkeypatch: pytest.Monkey
     bench.add("tested", "test", labelled=True, seed=1)
     bench.run("fake-0001", missing="small", spurious=3)
     done = evaluate(bench.project, EvaluateRequest(models=("bright", "fake-0001")), Silent())
-    errors = done.scores["fake-0001"]["tested"].errors
+    errors = done.models["fake-0001"].stacks["tested"].errors
     told = Silent()
     found = list_errors(bench.project, (), reporter=told, model="fake-0001")
     assert {kind: places for kind, (places, _) in found.kinds.items()} == {
