@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict
 from importlib import resources
 from typing import Any
@@ -13,7 +14,7 @@ from markupsafe import Markup
 
 from hitl import __version__
 from hitl.project.config import dump_config
-from hitl.report import figures, meshes, pictures, sentences
+from hitl.report import figures, meshes, pictures
 from hitl.report.build import METRICS, Report, model_dict, round_dict
 from hitl.report.worst_places import Place
 
@@ -39,7 +40,9 @@ def page(report: Report, json_name: str) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=_number, percent=_percent, sha=_sha, count=_count)
+    environment.filters.update(
+        number=_number, percent=_percent, sha=_sha, count=_count, numeric=_numeric
+    )
     return environment.get_template("report.html.j2").render(
         **_context(report),
         generator=Markup(GENERATOR),  # noqa: S704
@@ -88,7 +91,6 @@ def _context(report: Report) -> dict[str, Any]:
             "prediction": _css(pictures.PREDICTION_ONLY),
             "truth": _css(pictures.TRUTH_ONLY),
         },
-        "glossary": sentences.GLOSSARY,
         "settings": dump_config(inputs.project.config),
         "tables_json": embedded([asdict(table) for table in report.tables]),
         "meshes_json": embedded([place["mesh"] for place in shown]),
@@ -157,6 +159,11 @@ def _css(rgb: tuple[int, int, int]) -> str:
 def _number(value: Any, digits: int = 3) -> str:
     """Return a score, or a dash where it is not defined."""
     return "–" if value is None else f"{value:.{digits}f}"
+
+
+def _numeric(names: Iterable[str]) -> list[str]:
+    """Mark columns of numbers for the macro that writes tables."""
+    return [f"#{name}" for name in names]
 
 
 def _count(value: Any) -> str:
