@@ -4,7 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test check bench starter lock format clean
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report=
+
+.PHONY: setup demo test slow coverage check bench starter lock format clean
 
 setup: $(STAMP)
 
@@ -19,8 +21,15 @@ $(STAMP): requirements.lock pyproject.toml
 demo: setup
 	$(BIN)/hitl demo
 
+# The quick tests, then those marked slow; both count towards the coverage that must be kept.
 test: setup
-	$(BIN)/python -m pytest
+	$(PYTEST) -m "not slow"
+
+slow: setup
+	$(PYTEST) -m slow --cov-append
+
+coverage: setup
+	$(BIN)/coverage report
 
 check: setup
 	$(BIN)/ruff check .
@@ -45,4 +54,4 @@ format: setup
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

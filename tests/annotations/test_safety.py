@@ -274,6 +274,7 @@ def test_processes_that_commit_at_once_all_land_in_order(tmp_path: Path) -> None
     assert tags(folder) == {tag_name(n) for n in range(20)}
 
 
+@pytest.mark.slow
 def test_a_writer_killed_at_any_instant_leaves_the_last_round(tmp_path: Path) -> None:
     folder = tmp_path / "store"
     labels = np.zeros(SHAPE, np.uint32)

@@ -206,6 +206,7 @@ SILENT = Silent()
 # Kills -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_kills_at_any_instant_lose_nothing(tmp_path: Path) -> None:
     world = World(make_project(tmp_path / "project"), tmp_path)
     random.seed(0)
@@ -272,6 +273,7 @@ def test_rounds_of_many_processes_all_land_in_order(tmp_path: Path) -> None:
     assert store.stack("a").labels[0, 0, 0] == PROCESSES * COMMITS
 
 
+@pytest.mark.slow
 def test_many_people_at_one_stack_all_land(tmp_path: Path) -> None:
     project = make_project(tmp_path / "project")
     before = stored(project)

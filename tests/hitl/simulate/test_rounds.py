@@ -48,6 +48,7 @@ def test_the_points_are_scored_as_everywhere_else() -> None:
     assert found.curves["random"][0].points[-1].objects == 4
 
 
+@pytest.mark.slow
 def test_the_queue_needs_at_most_half_of_what_random_choice_needs() -> None:
     case = spheroid(0, SpheroidGenerator())
     done = simulate([case], strategies=["queue", "random", "informed", "oracle"], repeats=2)
@@ -61,6 +62,7 @@ def test_the_queue_needs_at_most_half_of_what_random_choice_needs() -> None:
         assert queue.objects <= 0.5 * informed.objects
 
 
+@pytest.mark.slow
 @pytest.mark.real
 @pytest.mark.parametrize("name", ["gonuclear_1136", "qcanet_16cell"])
 def test_the_queue_never_needs_more_than_random_choice_on_real_stacks(

@@ -27,8 +27,6 @@ from models.cellpose import engine, weights
 from models.errors import CheckpointError, ImageError, ModelError
 from tests.models.cellpose.checkpoint_file import write_checkpoint
 
-pytestmark = pytest.mark.slow
-
 SPACING = (1.0, 0.5, 0.5)
 CellposeSegmenter = partial(AnySegmenter, forward="stock")
 Stack = NDArray[Any]
@@ -90,6 +88,7 @@ def three_slices() -> Stack:
     return blobs((3, 64, 80), centres, (1.5, 6.0, 6.0))
 
 
+@pytest.mark.slow
 def test_stitched_equals_cellpose(
     weights_file: Path,
     stock: Any,
@@ -155,6 +154,7 @@ def test_one_slice(weights_file: Path, shallow: Any, three_slices: Stack) -> Non
     np.testing.assert_array_equal(found.labels[0], masks)
 
 
+@pytest.mark.slow
 def test_three_views_equal_cellpose(weights_file: Path, shallow: Any) -> None:
     image = blobs((4, 20, 22), [(1.5, 9.0, 11.0)], (2.0, 4.5, 4.5))
     seen: list[tuple[int, int]] = []
@@ -172,6 +172,7 @@ def test_three_views_equal_cellpose(weights_file: Path, shallow: Any) -> None:
     assert seen[1:] == [(done, 8) for done in (*range(7), 8)]
 
 
+@pytest.mark.slow
 def test_three_views_at_full_depth(weights_file: Path, stock: Any) -> None:
     image = np.array([[[1, 9], [3, 4]], [[2, 8], [5, 7]]], np.uint16)
     found = CellposeSegmenter(model=str(weights_file), mode="do_3D").segment(image, (1, 1, 1))

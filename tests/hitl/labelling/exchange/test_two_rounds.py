@@ -89,6 +89,7 @@ def test_every_tool_gives_the_same_provenance(
 
 
 @pytest.mark.real
+@pytest.mark.slow
 def test_two_rounds_of_every_tool_on_a_real_stack(
     real_stack: Callable[[str], RealStack], tmp_path: Path
 ) -> None:
