@@ -1,0 +1,58 @@
+"""How the cells of a sweep are scored and sorted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hitl.cli import run
+from models.base import TrainingSample
+from tests.hitl.fake_model import Bench
+from tests.hitl.training.sweep.fake_trainer import GRID, FakeTrainer, Sweeper, add
+
+
+def test_only_known_voxels_count(bench: Bench) -> None:
+    from hitl.training.sweep.scoring import _score
+
+    truth = np.zeros((4, 20, 20), np.uint32)
+    truth[:, 2:8, 2:8] = 1
+    mask = np.zeros(truth.shape, bool)
+    mask[:, :, :10] = True
+    found = truth.copy()
+    found[:, 12:18, 12:18] = 2
+    sample = TrainingSample("s", truth.astype(float), truth, mask, (1.0, 1.0, 1.0))
+    assert _score(sample, found, 1).at_half.f1 == 1.0
+    found[:, 12:18, 2:8] = 3
+    assert _score(sample, found, 1).at_half.f1 == pytest.approx(2 / 3)
+
+
+def test_seeds_are_averaged(
+    sweep: Sweeper, bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = sweep("--grid", "shrink=0,1", "--seeds", "0,3")
+    assert [(c["options"]["shrink"], c["seed"]) for c in done["cells"]] == [
+        (0, 0), (0, 3), (1, 0), (1, 3),
+    ]  # fmt: skip
+    assert len(done["best"]["runs"]) == 2
+    f1 = [cell["f1"] for cell in done["cells"][:2]]
+    assert f1[0] > f1[1]
+    run(["sweep", str(bench.project.folder), "fake", "--grid", "shrink=0,1", "--seeds", "0,3"])
+    assert f"{np.mean(f1):.3f} ± {np.std(f1, ddof=1):.3f}" in capsys.readouterr().out
+    assert sweep("--seeds", "0,3")["done"] == 2
+
+
+def test_the_test_stacks_are_scored_but_not_sorted_by(sweep: Sweeper, bench: Bench) -> None:
+    assert "no stack of split test" in sweep(*GRID, "--evaluate", code=1)["said"]
+    assert not FakeTrainer.trained, "refused before anything is trained"
+    add(bench, "unseen", "test", seed=5)
+    done = sweep(*GRID, "--evaluate")
+    assert done["cells"][0]["test"] == {"f1": 1.0, "evaluation_score": 1.0}
+    assert "test_f1" in Path(done["table"]).read_text().splitlines()[0]
+    assert not list(bench.project.folder.glob("evaluations/*/*.png"))
+
+
+def test_sorting_by_another_column(sweep: Sweeper) -> None:
+    done = sweep("--grid", "rate=2,1,3", "--sort", "val_loss")
+    assert [cell["val_loss"] for cell in done["cells"]] == [0.5, 1.0, 1.5]
