@@ -23,8 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.base import TrainingSample
+from models.base_runs import SHIPPED
 from models.files import write_json
-from models.starter.scale import (
+from models.object_size import (
     NOMINAL_DIAMETER,
     NOMINAL_KEY,
     NOMINAL_SPACING,
@@ -152,13 +153,6 @@ def draw_all(
         return [d.sample for d in pool.map(one, range(first, first + count), chunksize=4)]
 
 
-def starter_home() -> Path:
-    """Folder of the package that the models ship in."""
-    import models.starter
-
-    return Path(models.starter.__file__).parent
-
-
 def show(done: int, total: int, what: str) -> None:
     """Print progress every hundredth step."""
     if done % 100 == 0:
@@ -268,7 +262,7 @@ def main() -> int:
     parser.add_argument("model", choices=("unet3d", "stardist3d"))
     parser.add_argument("folder", type=Path, help="where the run is kept, interrupted or not")
     arguments = parser.parse_args()
-    shipped = starter_home() / arguments.model
+    shipped = SHIPPED / arguments.model
     if arguments.model == "unet3d":
         ship_unet(train_unet(arguments.folder), shipped, ABOUT_UNET)
     else:

@@ -24,7 +24,14 @@ from hitl.project.models import Options, type_name
 from hitl.project.reporter import Reporter
 from hitl.project.schema import options_model, validate
 from labels.spacing import Spacing
-from models.synthetic import NucleiGenerator, Ranges, SyntheticStack, like, random_generator
+from models.synthetic import (
+    NucleiGenerator,
+    NucleiOptions,
+    Ranges,
+    SyntheticStack,
+    like,
+    random_generator,
+)
 from models.synthetic.preview import preview_png
 
 DEFAULT_SHAPE = (32, 128, 128)
@@ -50,7 +57,7 @@ class SynthRequest:
     diameter_um : float, optional
         Of a typical nucleus; drawn, or measured in the stack to be like.
     settings : mapping
-        Options of `models.synthetic.NucleiGenerator` that are to hold whatever was drawn.
+        Options of `models.synthetic.NucleiOptions` that are to hold whatever was drawn.
     like, labels : Path, optional
         Image that the stacks are to be like, and its labels.
     axes, channel : str, optional
@@ -161,8 +168,8 @@ def synthesise(request: SynthRequest, reporter: Reporter) -> Synthesised:
 def generator_options() -> Options:
     """List what `--set` takes, and from where it is drawn if it is not said."""
     spans = dataclasses.asdict(Ranges())
-    hints = typing.get_type_hints(NucleiGenerator)
-    meanings = parameter_descriptions(NucleiGenerator.__doc__ or "")
+    hints = typing.get_type_hints(NucleiOptions)
+    meanings = parameter_descriptions(NucleiOptions.__doc__ or "")
     return Options(
         "synth",
         tuple(
@@ -172,7 +179,7 @@ def generator_options() -> Options:
                 "drawn, {:g} to {:g}".format(*spans[item.name]) if item.name in spans else "drawn",
                 meanings[item.name],
             )
-            for item in dataclasses.fields(NucleiGenerator)
+            for item in dataclasses.fields(NucleiOptions)
             if item.name not in _RESERVED
         ),
     )
@@ -183,7 +190,7 @@ def _checked_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     for name, option in _RESERVED.items():
         if name in settings:
             raise ConfigError(f"--set {name}: say {option} instead")
-    checked = validate(options_model(NucleiGenerator), dict(settings), "--set")
+    checked = validate(options_model(NucleiOptions), dict(settings), "--set")
     return {name: getattr(checked, name) for name in settings}
 
 

@@ -16,6 +16,7 @@ from labels.hashing import values_sha256
 from labels.progress import Progress, no_progress
 from labels.spacing import Spacing
 from models.base import TrainingResult, TrainingSample
+from models.base_runs import base_folder
 from models.errors import TrainingDataError
 from models.stardist3d import build, plan
 from models.stardist3d.batches import PatchCutter, PatchSampler, Targets, validation_views
@@ -33,7 +34,6 @@ from models.stardist3d.runfolder import (
 from models.stardist3d.runtime import import_stardist
 from models.stardist3d.samples import PreparedStack, hide_unverified, prepare, rescaling
 from models.stardist3d.thresholds import choose_thresholds
-from models.starter.folders import base_folder
 
 MODEL = "stardist3d"
 """Name in the registry."""

@@ -1,6 +1,5 @@
 """Models that the project trained itself, on synthetic nuclei, and ships."""
 
-from models.starter.folders import starter_folder
 from models.starter.segmenter import StarterSegmenter
 
-__all__ = ["StarterSegmenter", "starter_folder"]
+__all__ = ["StarterSegmenter"]

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from labels.progress import Progress, no_progress
 from labels.spacing import Spacing
 from models.base import Segmentation, check_image
-from models.starter.folders import starter_folder
-from models.starter.scale import relative_spacing
+from models.base_runs import starter_folder
+from models.object_size import relative_spacing
 
 if TYPE_CHECKING:
     from models.unet3d.predict import UNet3DSegmenter

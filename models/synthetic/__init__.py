@@ -2,11 +2,13 @@
 
 from models.synthetic.fitting import like
 from models.synthetic.generator import NucleiGenerator
+from models.synthetic.options import NucleiOptions
 from models.synthetic.ranges import Ranges, random_generator
 from models.synthetic.stack import SyntheticError, SyntheticStack
 
 __all__ = [
     "NucleiGenerator",
+    "NucleiOptions",
     "Ranges",
     "SyntheticError",
     "SyntheticStack",

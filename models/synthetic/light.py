@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.synthetic.fields import smooth_noise
-from models.synthetic.generator import NucleiGenerator
+from models.synthetic.options import NucleiOptions
 from models.synthetic.shapes import Bodies, box_around
 
 Floats = NDArray[np.float32]
@@ -15,7 +15,7 @@ _MITOTIC_GRANULARITY = 0.35
 
 
 def nuclei_light(
-    options: NucleiGenerator,
+    options: NucleiOptions,
     rng: np.random.Generator,
     labels: NDArray[np.uint32],
     depth: Floats,
@@ -26,7 +26,7 @@ def nuclei_light(
 
     Parameters
     ----------
-    options : NucleiGenerator
+    options : NucleiOptions
     rng : numpy Generator
     labels : ndarray of uint32, shape (Z, Y, X)
     depth : ndarray of float32, shape (Z, Y, X)
@@ -55,7 +55,7 @@ def nuclei_light(
 
 
 def _chromatin(
-    options: NucleiGenerator,
+    options: NucleiOptions,
     rng: np.random.Generator,
     labels: NDArray[np.uint32],
     mitotic: NDArray[np.bool_],
@@ -74,7 +74,7 @@ def _chromatin(
 
 
 def _draw_nucleoli(
-    options: NucleiGenerator,
+    options: NucleiOptions,
     rng: np.random.Generator,
     out: Floats,
     bodies: Bodies,

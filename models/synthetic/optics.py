@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from labels.spacing import Spacing
 from models.synthetic.fields import blur, smooth_noise, wide_blur
-from models.synthetic.generator import NucleiGenerator
+from models.synthetic.options import NucleiOptions
 from models.synthetic.shapes import box_around
 
 Floats = NDArray[np.float32]
@@ -18,7 +18,7 @@ _AXES = {"z": 0, "y": 1, "x": 2}
 
 
 def through_microscope(
-    options: NucleiGenerator,
+    options: NucleiOptions,
     rng: np.random.Generator,
     labels: NDArray[np.uint32],
     sharp: Floats,
@@ -27,7 +27,7 @@ def through_microscope(
 
     Parameters
     ----------
-    options : NucleiGenerator
+    options : NucleiOptions
     rng : numpy Generator
     labels : ndarray of uint32, shape (Z, Y, X)
     sharp : ndarray of float32, shape (Z, Y, X)
@@ -51,7 +51,7 @@ def through_microscope(
     return seen, rest
 
 
-def _transmission(options: NucleiGenerator, rng: np.random.Generator) -> Floats:
+def _transmission(options: NucleiOptions, rng: np.random.Generator) -> Floats:
     """Return the share of light that is left at each voxel, uneven illumination included."""
     axis = _AXES[options.light_from]
     step = options.spacing_um[axis]
@@ -68,7 +68,7 @@ def _transmission(options: NucleiGenerator, rng: np.random.Generator) -> Floats:
     return np.asarray(np.exp(field, out=field) * line)
 
 
-def _point_spread(options: NucleiGenerator, volume: Floats) -> Floats:
+def _point_spread(options: NucleiOptions, volume: Floats) -> Floats:
     """Blur, more at the far end than at the near one."""
     near = blur(volume, options.blur_um, options.spacing_um)
     if options.blur_growth == 1 or max(options.blur_um) == 0:
@@ -85,9 +85,7 @@ def _point_spread(options: NucleiGenerator, volume: Floats) -> Floats:
     return near
 
 
-def _others(
-    options: NucleiGenerator, rng: np.random.Generator, labels: NDArray[np.uint32]
-) -> Floats:
+def _others(options: NucleiOptions, rng: np.random.Generator, labels: NDArray[np.uint32]) -> Floats:
     """Return the light of what is no nucleus but in focus: debris, walls and fibres."""
     out = np.zeros(options.shape, np.float32)
     if options.sheets:
@@ -100,7 +98,7 @@ def _others(
     return out
 
 
-def _sheets(options: NucleiGenerator, rng: np.random.Generator) -> Floats:
+def _sheets(options: NucleiOptions, rng: np.random.Generator) -> Floats:
     """Return thin curved walls: where a smooth random field passes through 0, in patches."""
     d, shape, spacing = options.diameter_um, options.shape, options.spacing_um
     walls = smooth_noise(rng, shape, spacing, rng.uniform(1.5, 4) * d)
@@ -115,9 +113,7 @@ def _sheets(options: NucleiGenerator, rng: np.random.Generator) -> Floats:
     return walls
 
 
-def _add_debris(
-    options: NucleiGenerator, rng: np.random.Generator, nuclei: int, out: Floats
-) -> None:
+def _add_debris(options: NucleiOptions, rng: np.random.Generator, nuclei: int, out: Floats) -> None:
     """Add specks and fragments, in place."""
     count = int(rng.poisson(options.debris * nuclei))
     extent = np.multiply(options.shape, options.spacing_um)
@@ -137,7 +133,7 @@ def _add_debris(
 
 
 def _background(
-    options: NucleiGenerator, rng: np.random.Generator, labels: NDArray[np.uint32]
+    options: NucleiOptions, rng: np.random.Generator, labels: NDArray[np.uint32]
 ) -> Floats:
     """Return autofluorescence and the light of cytoplasm."""
     d, shape, spacing = options.diameter_um, options.shape, options.spacing_um
@@ -161,7 +157,7 @@ def _background(
 
 
 def contrast_to_noise(
-    options: NucleiGenerator, labels: NDArray[np.uint32], nuclei: Floats, rest: Floats
+    options: NucleiOptions, labels: NDArray[np.uint32], nuclei: Floats, rest: Floats
 ) -> Floats:
     """Return each nucleus's mean signal over the noise of one voxel; entry 0 is 0."""
     flat = labels.ravel()
@@ -174,12 +170,12 @@ def contrast_to_noise(
     return np.asarray(ratio, np.float32)
 
 
-def camera(options: NucleiGenerator, rng: np.random.Generator, seen: Floats) -> NDArray[Any]:
+def camera(options: NucleiOptions, rng: np.random.Generator, seen: Floats) -> NDArray[Any]:
     """Count photons: Poisson and read noise, gain, offset, saturation.
 
     Parameters
     ----------
-    options : NucleiGenerator
+    options : NucleiOptions
     rng : numpy Generator
     seen : ndarray of float32, shape (Z, Y, X)
         Light; changed in place.

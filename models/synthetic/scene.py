@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from models.synthetic import light, optics
 from models.synthetic.fields import smooth_noise
-from models.synthetic.generator import NucleiGenerator
+from models.synthetic.options import NucleiOptions
 from models.synthetic.placing import place
 from models.synthetic.shapes import Bodies, draw_bodies, keep_whole, make_bodies
 from models.synthetic.stack import SyntheticError, SyntheticStack
@@ -19,12 +19,12 @@ _TRIES = 20
 _MITOTIC_AXES = (0.35, 0.85, 0.75)
 
 
-def draw_scene(options: NucleiGenerator, rng: np.random.Generator) -> SyntheticStack:
+def draw_scene(options: NucleiOptions, rng: np.random.Generator) -> SyntheticStack:
     """Draw one stack.
 
     Parameters
     ----------
-    options : NucleiGenerator
+    options : NucleiOptions
     rng : numpy Generator
 
     Raises
@@ -55,7 +55,7 @@ def draw_scene(options: NucleiGenerator, rng: np.random.Generator) -> SyntheticS
     return SyntheticStack(optics.camera(options, rng, seen), labels, options.spacing_um, noise)
 
 
-def _bodies(options: NucleiGenerator, rng: np.random.Generator) -> tuple[Bodies, NDArray[np.bool_]]:
+def _bodies(options: NucleiOptions, rng: np.random.Generator) -> tuple[Bodies, NDArray[np.bool_]]:
     """Place and shape the nuclei; tells which are mitotic."""
     count = options.nuclei
     radii = 0.5 * options.diameter_um * np.exp(rng.normal(0, options.size_spread, count))
@@ -70,7 +70,7 @@ def _bodies(options: NucleiGenerator, rng: np.random.Generator) -> tuple[Bodies,
     return make_bodies(rng, centres, axes, options.bend), mitotic
 
 
-def _unevenness(options: NucleiGenerator, rng: np.random.Generator) -> Floats:
+def _unevenness(options: NucleiOptions, rng: np.random.Generator) -> Floats:
     """Return the factor on squared distances that makes outlines uneven."""
     if options.irregularity == 0:
         return np.ones(options.shape, np.float32)

@@ -15,8 +15,8 @@ from labels.spacing import Spacing
 from models.base import Segmentation, check_image
 from models.devices import Compute, Precision, choose_compute, reused_memory
 from models.errors import CheckpointError
+from models.object_size import NOMINAL_KEY
 from models.scarce_memory import predict_within_memory
-from models.starter.scale import NOMINAL_KEY
 from models.tiling import Size, Tiling, fitted_tile, thrifty_tile
 from models.unet3d.architecture import CLASS_NAMES, Architecture
 from models.unet3d.checkpoint import RunFile, load_network, read_run

@@ -16,7 +16,7 @@ from labels.spacing import Spacing
 from models.base import TrainingResult, TrainingSample, check_image
 from models.curves import LoggerName
 from models.devices import Compute, choose_compute, set_threads
-from models.starter.scale import whole_sizes
+from models.object_size import whole_sizes
 from models.unet3d import checkpoint as files
 from models.unet3d.architecture import Architecture, Norm
 from models.unet3d.augment import Augmentation

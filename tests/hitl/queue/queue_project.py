@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from annotations.formats import write_image_tiff, write_labels_tiff
@@ -10,9 +11,9 @@ from hitl.labelling.requests import AddRequest
 from hitl.project.config import parse_config
 from hitl.project.folder import Project
 from hitl.project.reporter import Silent
-from hitl.simulate.spheroids import SpheroidGenerator
+from scripts.simulate_budget import SPHEROID
 
-STACK = SpheroidGenerator(shape=(16, 56, 56), nuclei=25).make(1)
+STACK = replace(SPHEROID, shape=(16, 56, 56), nuclei=25).make(1)
 
 
 TRAINING = {

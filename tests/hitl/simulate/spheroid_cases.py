@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 from hitl.queue.alternatives import classical_segmentations
 from hitl.simulate import Case
-from hitl.simulate.spheroids import SpheroidGenerator
+from models.synthetic import NucleiGenerator
+from scripts.simulate_budget import SPHEROID
 
-SMALL = SpheroidGenerator(shape=(20, 72, 72), nuclei=45)
+SMALL = replace(SPHEROID, shape=(20, 72, 72), nuclei=45)
 
 
 @cache
-def spheroid(seed: int, maker: SpheroidGenerator = SMALL) -> Case:
+def spheroid(seed: int, maker: NucleiGenerator = SMALL) -> Case:
     drawn = maker.make(seed)
     first, others = classical_segmentations(drawn.image, drawn.spacing_um)
     return Case(

@@ -14,7 +14,7 @@ from hitl.evaluation.metrics.summary import score
 from hitl.project.errors import ConfigError, MetricError, NothingToDoError
 from hitl.queue.alternatives import classical_segmentations
 from hitl.simulate import STRATEGIES, Bench, Case, simulate
-from hitl.simulate.spheroids import SpheroidGenerator
+from scripts.simulate_budget import SPHEROID
 from tests.conftest import RealStack
 from tests.hitl.simulate.box_cases import boxes, case_of, stacks
 from tests.hitl.simulate.spheroid_cases import spheroid
@@ -50,7 +50,7 @@ def test_the_points_are_scored_as_everywhere_else() -> None:
 
 @pytest.mark.slow
 def test_the_queue_needs_at_most_half_of_what_random_choice_needs() -> None:
-    case = spheroid(0, SpheroidGenerator())
+    case = spheroid(31, SPHEROID)
     done = simulate([case], strategies=["queue", "random", "informed", "oracle"], repeats=2)
     costs = done.costs()
     assert done.curves["queue"][0].points[0].f1 < 0.95

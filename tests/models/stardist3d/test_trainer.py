@@ -12,6 +12,7 @@ import typing
 import numpy as np
 import pytest
 
+from models import base_runs
 from models.base import Segmenter, Trainer, TrainingSample
 from models.errors import (
     CheckpointError,
@@ -19,6 +20,7 @@ from models.errors import (
     TrainingDataError,
     TrainingDivergedError,
 )
+from models.object_size import NOMINAL_DIAMETER, NOMINAL_SPACING, spacing_for
 from models.registry import load_run, trainer_class
 from models.stardist3d import StarDist3DTrainer, objects, plan, segmenter, thresholds
 from models.stardist3d.fitting import COLUMNS, Fit
@@ -33,8 +35,6 @@ from models.stardist3d.runfolder import (
 )
 from models.stardist3d.runtime import import_stardist
 from models.stardist3d.samples import Normalisation, prepare
-from models.starter import folders
-from models.starter.scale import NOMINAL_DIAMETER, NOMINAL_SPACING, spacing_for
 from tests.models.stardist3d.test_samples import SPACING, balls, cutter, prepared, sample
 
 TINY = {
@@ -389,7 +389,7 @@ def starter(run, tmp_path, monkeypatch):
     export_run(run[0], folder)
     nominal = (NOMINAL_SPACING, "random", NOMINAL_SPACING, NOMINAL_DIAMETER)
     write_settings(folder, RunSettings(Normalisation(), *nominal))
-    monkeypatch.setattr(folders, "__file__", str(tmp_path / "folders.py"))
+    monkeypatch.setattr(base_runs, "SHIPPED", tmp_path)
     return folder
 
 
@@ -434,7 +434,7 @@ def test_a_twin_of_the_starter_keeps_the_nominal_size():
 
 
 def test_lacking_starter_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(folders, "__file__", str(tmp_path / "folders.py"))
+    monkeypatch.setattr(base_runs, "SHIPPED", tmp_path)
     with pytest.raises(CheckpointError, match="starter weights of stardist3d"):
         StarDist3DTrainer(**ONE_STEP, base_run="starter").train([sample()], [], tmp_path / "run")
 

@@ -1,4 +1,4 @@
-"""The size at which the starter models see nuclei, and the size of a person's nuclei."""
+"""The size at which the starter models see nuclei, and the size of nuclei in a stack."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the shipped runs are."""
+"""The runs that trainings start from: one that ships with the package, or a person's."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from models.errors import CheckpointError
 
 STARTER = "starter"
 """The name by which `base_run` asks for the shipped run of a model."""
+
+SHIPPED = Path(__file__).resolve().parent / STARTER
+"""Folder of the shipped runs."""
 
 
 def starter_folder(model: str) -> Path:
@@ -22,7 +25,7 @@ def starter_folder(model: str) -> Path:
     CheckpointError
         None ships, or the installation is incomplete.
     """
-    folder = Path(__file__).resolve().parent / model
+    folder = SHIPPED / model
     if not (folder / "model.json").is_file():
         raise CheckpointError(
             f"expected the starter weights of {model} in {folder}, got none; "

@@ -1,0 +1,141 @@
+"""What a synthetic stack is drawn from: nuclei, their surroundings, the microscope."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Le, Lt
+
+from labels.spacing import Spacing
+from models.synthetic.checks import check_bounds, check_room
+from models.synthetic.placing import Arrangement
+
+Share = Annotated[float, Ge(0), Le(1)]
+Positive = Annotated[float, Gt(0)]
+NotNegative = Annotated[float, Ge(0)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NucleiOptions:
+    """Looks of nuclei; lengths are in µm, light in units of a typical nucleus.
+
+    Parameters
+    ----------
+    shape : (int, int, int)
+        Stack (z, y, x) in voxels.
+    spacing_um : (float, float, float)
+        Voxel size (z, y, x) in µm.
+    nuclei : int
+        As many are tried; fewer fit when there is no room.
+    diameter_um : float
+        Of a typical nucleus.
+    size_spread : float
+        Standard deviation of the logarithm of the diameter.
+    elongation : float
+        Standard deviation of the logarithm of each axis.
+    irregularity : float
+        How uneven outlines are; 0 leaves ellipsoids.
+    bend : float
+        How bent nuclei are, in units of their radius.
+    mitotic : float
+        Share of nuclei that are condensed chromosomes: flat, granular and bright.
+    arrangement : {'scattered', 'ball', 'sheet', 'clusters'}
+        Where nuclei lie.
+    clearance : float
+        Least distance of two centres over the sum of their radii; below 1 they press each other.
+    brightness_spread : float
+        Standard deviation of the logarithm of a nucleus's brightness.
+    dimmest : float
+        No nucleus is dimmer than this times the typical one, before the loss in depth.
+    granularity : float
+        Standard deviation of the logarithm of chromatin density within a nucleus.
+    granule : float
+        Size of its granules in diameters.
+    nucleoli : float
+        Mean number of nucleoli of a nucleus.
+    nucleolus : float
+        Diameter of a nucleolus in diameters of the nucleus.
+    nucleolus_light : float
+        Light in a nucleolus over that around it; above 1 these are bright chromocentres.
+    rim : float
+        Light at the outline over that in the centre, minus 1; negative for soft outlines.
+    cytoplasm : float
+        Light around nuclei.
+    haze : float
+        Share of the light that is out of focus, spread widely.
+    background : float
+        Light everywhere.
+    unevenness : float
+        How much the background varies over several nuclei, relative to it.
+    sheets : float
+        Light of thin walls and fibres between nuclei, which are no nuclei.
+    debris : float
+        Specks per nucleus, which are no nuclei.
+    debris_light : float
+        Median light of a speck.
+    illumination : float
+        Standard deviation of the illumination over the stack.
+    attenuation_um : float
+        Depth at which the light has fallen to 1/e.
+    light_from : {'z', 'y', 'x'}
+        Axis along which light is lost: z, or the side of a light sheet.
+    blur_um : (float, float, float)
+        Standard deviation of the microscope's blur along z, y, x.
+    blur_growth : float
+        The blur at the far end of `light_from` over that at the near end.
+    photons : float
+        Photons that a voxel of a typical nucleus gives.
+    read_noise : float
+        Standard deviation of the camera's noise, in photons.
+    smoothing_px : float
+        Standard deviation in voxels of a blur after the noise, as scaling and denoising leave.
+    gain : float
+        Counts per photon.
+    offset : float
+        Counts without light; below 0 the image's blacks are cut off.
+    bits : {8, 16}
+        Of the image; brighter voxels saturate.
+    """
+
+    shape: tuple[int, int, int] = (32, 128, 128)
+    spacing_um: Spacing = (2.0, 1.0, 1.0)
+    nuclei: Annotated[int, Ge(1), Le(100_000)] = 100
+    diameter_um: Positive = 12.0
+    size_spread: Annotated[float, Ge(0), Le(1)] = 0.15
+    elongation: Annotated[float, Ge(0), Le(0.6)] = 0.15
+    irregularity: Annotated[float, Ge(0), Le(0.6)] = 0.15
+    bend: Annotated[float, Ge(0), Le(0.6)] = 0.1
+    mitotic: Share = 0.02
+    arrangement: Arrangement = "scattered"
+    clearance: Annotated[float, Ge(0.5), Le(4)] = 0.85
+    brightness_spread: Annotated[float, Ge(0), Le(2)] = 0.4
+    dimmest: Share = 0.1
+    granularity: Annotated[float, Ge(0), Le(1.5)] = 0.25
+    granule: Annotated[float, Gt(0), Le(1)] = 0.15
+    nucleoli: Annotated[float, Ge(0), Le(8)] = 1.0
+    nucleolus: Annotated[float, Gt(0), Lt(0.8)] = 0.25
+    nucleolus_light: Annotated[float, Ge(0), Le(5)] = 0.4
+    rim: Annotated[float, Ge(-0.9), Le(2)] = 0.0
+    cytoplasm: NotNegative = 0.05
+    haze: Share = 0.15
+    background: NotNegative = 0.08
+    unevenness: Annotated[float, Ge(0), Le(2)] = 0.3
+    sheets: NotNegative = 0.0
+    debris: Annotated[float, Ge(0), Le(20)] = 0.3
+    debris_light: NotNegative = 0.6
+    illumination: Annotated[float, Ge(0), Le(1)] = 0.1
+    attenuation_um: Positive = 200.0
+    light_from: Literal["z", "y", "x"] = "z"
+    blur_um: tuple[NotNegative, NotNegative, NotNegative] = (1.6, 0.5, 0.5)
+    blur_growth: Annotated[float, Ge(1), Le(5)] = 1.3
+    photons: Positive = 60.0
+    read_noise: NotNegative = 1.5
+    smoothing_px: Annotated[float, Ge(0), Le(3)] = 0.0
+    gain: Positive = 20.0
+    offset: float = 100.0
+    bits: Literal[8, 16] = 16
+
+    def __post_init__(self) -> None:
+        check_bounds(self)
+        check_room(self.shape, self.spacing_um, self.diameter_um)
