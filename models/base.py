@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,6 +78,29 @@ class Segmenter(Protocol):
             When the image is not 3D, holds NaN or infinite voxels, or is constant.
         """
         ...
+
+
+class CheckedSegmenter(ABC):
+    """What the segmenters of this package share: an image that none can take is refused."""
+
+    name: ClassVar[str]
+    """Name in the registry."""
+
+    image_name: ClassVar[str] = "image"
+    """What the image is called in the error's message."""
+
+    def segment(
+        self, image: NDArray[Any], spacing_um: Spacing, *, progress: Progress = no_progress
+    ) -> Segmentation:
+        """Segment one channel of one stack, as `Segmenter.segment` says."""
+        check_image(image, self.image_name)
+        return self._segment(image, spacing_um, progress)
+
+    @abstractmethod
+    def _segment(
+        self, image: NDArray[Any], spacing_um: Spacing, progress: Progress
+    ) -> Segmentation:
+        """Segment an image that was checked."""
 
 
 class BlockSource(Protocol):
@@ -247,19 +272,28 @@ def check_image(image: NDArray[Any], what: str = "image") -> None:
     ImageError
         Not three dimensions, empty, NaN or infinite voxels, or one single value everywhere.
     """
-    if image.ndim != 3 or 0 in image.shape:
+    check_shape(image.shape, what)
+    check_range(float(image.min()), float(image.max()), what)
+
+
+def check_shape(shape: tuple[int, ...], what: str = "image") -> None:
+    """Refuse an image that is not three-dimensional, or empty."""
+    if len(shape) != 3 or 0 in shape:
         raise ImageError(
-            f"{what}: expected a 3D stack (Z, Y, X), got shape {image.shape}; "
+            f"{what}: expected a 3D stack (Z, Y, X), got shape {shape}; "
             "give one channel of one time point"
         )
-    low, high = image.min(), image.max()
-    if not (np.isfinite(low) and np.isfinite(high)):
+
+
+def check_range(low: float, high: float, what: str = "image") -> None:
+    """Refuse an image by its lowest and highest intensity: not finite, or all the same."""
+    if not (math.isfinite(low) and math.isfinite(high)):
         raise ImageError(
             f"{what}: expected finite intensities, got NaN or infinite voxels; "
             "replace them (for example with 0) and save the image again"
         )
     if low == high:
         raise ImageError(
-            f"{what}: every voxel has the value {low}; there is nothing to segment, "
+            f"{what}: every voxel has the value {low:g}; there is nothing to segment, "
             "check that the right channel and file were given"
         )

@@ -31,6 +31,7 @@ from models.object_size import (
     NOMINAL_SPACING,
     SMALLEST_SHARE,
 )
+from models.runfolder import MODEL_FILE
 from models.synthetic import NucleiGenerator, Ranges, SyntheticError, random_generator
 from models.unet3d.volumes import resize
 
@@ -251,7 +252,7 @@ def ship_unet(run_folder: Path, folder: Path, about: dict[str, Any]) -> None:
         "foreground": FOREGROUND,
     }
     write_json(
-        folder / checkpoint.MODEL_FILE,
+        folder / MODEL_FILE,
         {**kept, "weights_sha256": sha, NOMINAL_KEY: NOMINAL_DIAMETER, "about": about},
     )
 

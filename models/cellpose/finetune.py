@@ -11,8 +11,8 @@ from __future__ import annotations
 import math
 import pickle
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,10 @@ from models.cellpose import runfolder as files
 from models.cellpose.batches import Tiles, TileSampler, counted, masked_loss
 from models.cellpose.fast import FastTransformer
 from models.curves import CurveLog
-from models.devices import Compute
+from models.devices import Compute, is_out_of_memory
 from models.errors import CheckpointError, ModelError, TrainingDivergedError
 from models.files import write_json
+from models.runfolder import MODEL_FILE, check_continues, read_model_file
 from models.schedules import cosine
 
 WARM_UP = 0.05
@@ -207,7 +208,7 @@ class FineTuning:
             group["lr"] = rate
         tiles = self._train.training(step, self._schedule.batch_size)
         self._optimiser.zero_grad(set_to_none=True)
-        with self._seeded(step):
+        with _torch_seed((self._schedule.seed << 20) + step):
             value = float(self._smaller_when_full(lambda: self._gradient(tiles)))
         norm = torch.nn.utils.clip_grad_norm_(self._tunable.trainable.values(), math.inf)
         for found in (value, float(norm)):
@@ -246,7 +247,7 @@ class FineTuning:
             try:
                 return work()
             except RuntimeError as error:
-                if not _is_out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
                 if self._together == 1 or not divide:
                     raise ModelError(
@@ -259,9 +260,6 @@ class FineTuning:
                     f"memory was full: {self._together} tiles at a time, "
                     f"{self._schedule.batch_size} per step as before"
                 )
-
-    def _seeded(self, step: int) -> AbstractContextManager[Any]:
-        return _TorchSeed((self._schedule.seed << 20) + step)
 
     def _diverged(self, step: int, value: float) -> str:
         kept = self._folder / files.WEIGHTS_FILE
@@ -280,7 +278,7 @@ class FineTuning:
             "epoch": self.history.best_epoch,
             "validation": {"loss": self.history.best_loss},
         }
-        write_json(self._folder / files.MODEL_FILE, self._model_file)
+        write_json(self._folder / MODEL_FILE, self._model_file)
 
     def _save_last(self) -> None:
         content = {
@@ -309,32 +307,22 @@ class FineTuning:
                 f"{path}: expected an interrupted training, got a damaged file ({error}); "
                 "train into a new folder"
             ) from error
-        if found["fingerprint"] != self._model_file["fingerprint"]:
-            raise CheckpointError(
-                f"{self._folder}: expected an interrupted training of the same data and options, "
-                "got another; train into a new folder"
-            )
+        check_continues(self._folder, found["fingerprint"], self._model_file["fingerprint"])
         with torch.no_grad():
             for name, value in found["tensors"].items():
                 self._tunable.trainable[name].copy_(value)
         self._optimiser.load_state_dict(found["optimiser"])
         self.history = History(**found["history"])
-        self._model_file |= files.read_model_file(self._folder)
+        self._model_file |= read_model_file(self._folder, "cellpose", files.REQUIRED)
         return True
 
 
-class _TorchSeed:
-    """Seeds torch's generators and puts their states back."""
-
-    def __init__(self, seed: int) -> None:
-        self._seed, self._fork = seed, torch.random.fork_rng()
-
-    def __enter__(self) -> None:
-        self._fork.__enter__()
-        torch.manual_seed(self._seed)
-
-    def __exit__(self, *error: object) -> None:
-        self._fork.__exit__(*error)
+@contextmanager
+def _torch_seed(seed: int) -> Iterator[None]:
+    """Seed torch's generators, and put their states back."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield
 
 
 def _network(state: dict[str, Tensor], kind: torch.dtype, device: str) -> Any:
@@ -349,7 +337,3 @@ def _network(state: dict[str, Tensor], kind: torch.dtype, device: str) -> Any:
 
 def _on(tiles: Tiles, device: str) -> Tiles:
     return Tiles(*(getattr(tiles, k).to(device) for k in ("image", "target", "known", "sure")))
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -6,17 +6,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from annotated_types import Ge, Gt, Le
 from numpy.typing import NDArray
 
-from labels.progress import Progress, no_progress
+from labels.progress import Progress
 from labels.spacing import Spacing
-from models.base import Segmentation, check_image
+from models.base import CheckedSegmenter, Segmentation
 from models.cellpose import engine, weights
-from models.devices import Compute, choose_compute
+from models.devices import Compute, Precision, choose_compute
 from models.errors import ImageError, ModelError
 
 MIN_DIAMETER_PX = 2.0
@@ -27,7 +27,7 @@ NATIVE_DIAMETER_PX = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class CellposeSegmenter:
+class CellposeSegmenter(CheckedSegmenter):
     """Pretrained Cellpose-SAM (Pachitariu et al. 2025, https://doi.org/10.1101/2025.04.28.651001).
 
     Loading, tiling, flows and masks are those of the package ``cellpose``; the result equals
@@ -74,6 +74,9 @@ class CellposeSegmenter:
         times as fast on a CPU; they differ by rounding.
     """
 
+    name: ClassVar[str] = "cellpose"
+    image_name: ClassVar[str] = "image for Cellpose"
+
     model: str = weights.PRETRAINED[0]
     mode: Literal["stitch", "do_3D"] = "stitch"
     diameter_um: Annotated[float, Gt(0)] | None = None
@@ -88,7 +91,7 @@ class CellposeSegmenter:
     tile_overlap: Annotated[float, Ge(0.05), Le(0.5)] = 0.1
     augment: bool = False
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    precision: Precision = "auto"
     forward: engine.Forward = "fast"
 
     def __post_init__(self) -> None:
@@ -98,11 +101,6 @@ class CellposeSegmenter:
                 f"percentiles: expected 0 <= low < high <= 100, got {self.percentiles}; "
                 "Cellpose's own are (1, 99)"
             )
-
-    @property
-    def name(self) -> str:
-        """Name in the registry."""
-        return "cellpose"
 
     def describe(self) -> dict[str, Any]:
         """Return settings, versions, and the weights' SHA-256 and licence.
@@ -120,14 +118,10 @@ class CellposeSegmenter:
             "weights_licence": weights.licence(self.model),
         }
 
-    def segment(
-        self,
-        image: NDArray[Any],
-        spacing_um: Spacing,
-        *,
-        progress: Progress = no_progress,
+    def _segment(
+        self, image: NDArray[Any], spacing_um: Spacing, progress: Progress
     ) -> Segmentation:
-        """Segment one channel of one stack.
+        """Find the objects.
 
         Parameters
         ----------
@@ -135,7 +129,7 @@ class CellposeSegmenter:
             Left as it is.
         spacing_um : (float, float, float)
             Voxel size (z, y, x) in µm; gives the diameter in pixels and the anisotropy.
-        progress : callable, optional
+        progress : callable
             Called before each batch of tiles; raising in it cancels.
 
         Returns
@@ -147,7 +141,7 @@ class CellposeSegmenter:
         Raises
         ------
         ImageError
-            Not 3D, not finite, constant, too small, or at odds with `diameter_um`.
+            Too small, or at odds with `diameter_um`.
         WeightsUnavailableError
             The weights are neither here nor to be had from the network.
         CheckpointError
@@ -155,7 +149,6 @@ class CellposeSegmenter:
         """
         from scipy.special import expit
 
-        check_image(image, "image for Cellpose")
         diameter_px = self._diameter_px(image, spacing_um)
         path = weights.ensure_weights(self.model, progress)
         with engine.BUSY, engine.quiet():

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from annotated_types import Ge, Gt, MinLen
 
-from labels.hashing import values_sha256
 from labels.progress import Progress, no_progress
 from models.base import TrainingResult, TrainingSample, check_image
 from models.cellpose import runfolder as files
 from models.cellpose import weights
 from models.cellpose.segmenter import NATIVE_DIAMETER_PX
 from models.cellpose.slices import View
-from models.devices import Compute, choose_compute, set_threads
+from models.curves import LoggerName
+from models.devices import Compute, Precision, choose_compute, set_threads
 from models.errors import ModelError, TrainingDataError
+from models.runfolder import FORMAT, fingerprint, options_but, read_model_file, settings_from
 
 if TYPE_CHECKING:
     from models.cellpose.batches import TileSampler
@@ -92,9 +93,9 @@ class CellposeTrainer:
     weight_decay: Annotated[float, Ge(0)] = 0.1
     validation_tiles: Count = 16
     percentiles: tuple[float, float] = (1.0, 99.0)
-    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    precision: Precision = "auto"
     threads: Count | None = None
-    logger: Literal["tensorboard", "wandb", "csv"] = "tensorboard"
+    logger: LoggerName = "tensorboard"
     seed: Annotated[int, Ge(0)] = 0
 
     def __post_init__(self) -> None:
@@ -210,7 +211,7 @@ class CellposeTrainer:
 
         if self.base_run is not None:
             folder = Path(self.base_run)
-            data = files.read_model_file(folder)
+            data = read_model_file(folder, "cellpose", files.REQUIRED)
             path = files.checked_weights(folder, data)
             name, licence = folder.name, str(data["licence"])
         else:
@@ -224,7 +225,7 @@ class CellposeTrainer:
     ) -> dict[str, Any]:
         return {
             "model": "cellpose",
-            "format": files.FORMAT,
+            "format": FORMAT,
             "base": base,
             "licence": licence,
             "percentiles": list(self.percentiles),
@@ -237,11 +238,7 @@ class CellposeTrainer:
     def _fingerprint(self, base: str, samples: Sequence[TrainingSample]) -> str:
         # What may change between an interrupted training and its continuation is left out.
         free = ("epochs", "max_minutes", "threads", "logger", "model", "base_run")
-        options = {k: v for k, v in asdict(self).items() if k not in free}
-        parts: list[object] = [(base, sorted(options.items()))]
-        for sample in samples:
-            parts += [(sample.name, sample.spacing_um), sample.image, sample.labels, sample.mask]
-        return values_sha256(*parts)
+        return fingerprint((base, options_but(self, free)), samples)
 
     def _tuning(
         self,
@@ -259,14 +256,11 @@ class CellposeTrainer:
             self.trainable == "auto" and compute.device == "cpu"
         )
         notes.append("tuned: " + ("neck and readout" if neck_only else "all weights"))
-        schedule = Schedule(
-            self.epochs,
-            -(-self.tiles_per_epoch // self.batch_size),
-            self.batch_size,
-            self.learning_rate,
-            self.weight_decay,
-            None if self.max_minutes is None else 60 * self.max_minutes,
-            self.seed,
+        schedule = settings_from(
+            Schedule,
+            self,
+            steps_per_epoch=-(-self.tiles_per_epoch // self.batch_size),
+            max_seconds=None if self.max_minutes is None else 60 * self.max_minutes,
         )
         tunable = Tunable(files.read_state(base), compute, neck_only)
         tiles = judge.fixed(self.validation_tiles)

@@ -11,9 +11,9 @@ from annotated_types import Ge, Gt, Le, Lt
 from numpy.typing import NDArray
 from scipy import ndimage as ndi
 
-from labels.progress import Progress, no_progress
+from labels.progress import Progress
 from labels.spacing import Spacing, is_spacing
-from models.base import Segmentation, check_image
+from models.base import CheckedSegmenter, Segmentation
 from models.classical.objects import (
     Floats,
     Labels,
@@ -58,7 +58,7 @@ class _Contrast(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassicalSegmenter:
+class ClassicalSegmenter(CheckedSegmenter):
     """Segment nuclei without weights: local contrast, blob seeds, watershed, steepest outline.
 
     Seeds are maxima of a difference of Gaussians at the nuclei's scale (Lindeberg, IJCV 1998)
@@ -124,22 +124,10 @@ class ClassicalSegmenter:
         """Return the settings; there are no weights."""
         return {"segmenter": self.name, "weights": None, **asdict(self)}
 
-    def segment(
-        self,
-        image: NDArray[Any],
-        spacing_um: Spacing,
-        *,
-        progress: Progress = no_progress,
+    def _segment(
+        self, image: NDArray[Any], spacing_um: Spacing, progress: Progress
     ) -> Segmentation:
-        """Segment one channel of one stack.
-
-        Parameters
-        ----------
-        image : ndarray of integer or float, shape (Z, Y, X)
-        spacing_um : (float, float, float)
-            Voxel size (z, y, x) in µm.
-        progress : callable, optional
-            Called before each stage, and at the end.
+        """Find the nuclei.
 
         Returns
         -------
@@ -152,10 +140,8 @@ class ClassicalSegmenter:
         Raises
         ------
         ImageError
-            When the image is not 3D, holds NaN or infinite voxels, or is constant, or the voxel
-            size is not three positive numbers.
+            The voxel size is not three positive numbers.
         """
-        check_image(image)
         spacing_um = _checked_spacing(spacing_um)
         total = len(_STAGES) - 1
         stages = iter(enumerate(_STAGES))

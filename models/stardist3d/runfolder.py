@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,11 @@ from numpy.typing import NDArray
 from labels.hashing import file_sha256
 from labels.spacing import Spacing
 from models.errors import CheckpointError
-from models.files import write_atomically
+from models.files import write_atomically, write_json
+from models.runfolder import FORMAT, MODEL_FILE, read_json, read_model_file
 from models.stardist3d.runtime import import_stardist, quiet
 from models.stardist3d.samples import SAME_SPACING, Normalisation
 
-SETTINGS = "model.json"
 CONFIG = "config.json"
 THRESHOLDS = "thresholds.json"
 BEST_WEIGHTS = "weights_best.h5"
@@ -69,8 +68,8 @@ class RunSettings:
 
 def write_settings(folder: Path, settings: RunSettings) -> None:
     """Write `model.json`, so that the folder can be loaded."""
-    content = {"model": "stardist3d", "format": 1, **asdict(settings)}
-    (folder / SETTINGS).write_text(json.dumps(content, indent=2) + "\n")
+    head = {"model": "stardist3d", "format": FORMAT}
+    write_json(folder / MODEL_FILE, {**head, **asdict(settings)})
 
 
 def read_settings(folder: Path) -> RunSettings:
@@ -81,15 +80,10 @@ def read_settings(folder: Path) -> RunSettings:
     CheckpointError
         When the file is damaged or another model's.
     """
-    path = folder / SETTINGS
+    path = folder / MODEL_FILE
     if not path.exists():
         return RunSettings()
-    content = _read_json(path)
-    if content.get("model") != "stardist3d":
-        raise CheckpointError(
-            f"{path}: expected a run of stardist3d, got one of {content.get('model')!r}; "
-            "load it with that model"
-        )
+    content = read_model_file(folder, "stardist3d")
     try:
         return RunSettings(
             Normalisation(**content["normalisation"]),
@@ -124,7 +118,7 @@ def load_network(folder: Path) -> Any:
     """
     folder = folder.resolve()
     weights = weights_file(folder)
-    config = _read_json(folder / CONFIG)
+    config = read_json(folder / CONFIG, "stardist3d")
     rays = config.get("rays_json")
     # StarDist evaluates this name as Python.
     if not isinstance(rays, dict) or rays.get("name") not in _SAFE_RAYS:
@@ -133,7 +127,7 @@ def load_network(folder: Path) -> Any:
             "not to be trusted, train again"
         )
     if (folder / THRESHOLDS).exists():
-        _read_json(folder / THRESHOLDS)
+        read_json(folder / THRESHOLDS, "stardist3d")
     stardist = import_stardist()
     try:
         with quiet():
@@ -206,7 +200,7 @@ def export_run(run_folder: Path, dest: Path, half: bool = True) -> None:
         )
     tensors = {f"{i:04d}": array.astype(kind) for i, array in enumerate(weights)}
     dest.mkdir(parents=True, exist_ok=True)
-    (dest / CONFIG).write_text(json.dumps(vars(network.config), indent=2) + "\n")
+    write_json(dest / CONFIG, vars(network.config))
     write_thresholds(dest, network, float(network.thresholds.prob), float(network.thresholds.nms))
     write_settings(dest, settings)
     write_atomically(dest / SLIM_WEIGHTS, save(tensors))
@@ -226,14 +220,14 @@ def new_network(folder: Path, config: Any) -> Any:
     folder.mkdir(parents=True, exist_ok=True)
     with quiet():
         network = stardist.models.StarDist3D(config, basedir=None)
-    (folder / CONFIG).write_text(json.dumps(vars(network.config), indent=2) + "\n")
+    write_json(folder / CONFIG, vars(network.config))
     return network
 
 
 def write_thresholds(folder: Path, network: Any, prob: float, nms: float) -> None:
     """Set the thresholds of a network and write them where StarDist looks for them."""
     network.thresholds = {"prob": prob, "nms": nms}
-    (folder / THRESHOLDS).write_text(json.dumps({"prob": prob, "nms": nms}) + "\n")
+    write_json(folder / THRESHOLDS, network.thresholds._asdict())
 
 
 def save_weights(keras_model: Any, path: Path) -> None:
@@ -246,17 +240,5 @@ def save_weights(keras_model: Any, path: Path) -> None:
 def _read_thresholds(network: Any, folder: Path) -> None:
     path = folder / THRESHOLDS
     if path.exists():
-        stored = _read_json(path)
+        stored = read_json(path, "stardist3d")
         network.thresholds = {"prob": float(stored["prob"]), "nms": float(stored["nms"])}
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError) as exc:
-        raise CheckpointError(
-            f"{path}: expected JSON, got: {exc}; the folder is damaged, train again"
-        ) from exc
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path}: expected a JSON object, got {type(content).__name__}")
-    return content

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
 from labels.progress import Progress, no_progress
 from labels.spacing import Spacing
-from models.base import BlockSegmentation, BlockSource, LabelSink, Segmentation, check_image
+from models.base import (
+    BlockSegmentation,
+    BlockSource,
+    CheckedSegmenter,
+    LabelSink,
+    Segmentation,
+)
 from models.errors import ImageError
 from models.stardist3d.blocks import segment_into
 from models.stardist3d.objects import (
@@ -33,7 +39,7 @@ from models.stardist3d.source import NetworkView
 
 
 @dataclass(frozen=True, kw_only=True)
-class StarDist3DSegmenter:
+class StarDist3DSegmenter(CheckedSegmenter):
     """A trained StarDist 3D network with its thresholds.
 
     Parameters
@@ -50,10 +56,7 @@ class StarDist3DSegmenter:
     folder: Path
     weights_sha256: str
 
-    @property
-    def name(self) -> str:
-        """Name in the registry."""
-        return "stardist3d"
+    name: ClassVar[str] = "stardist3d"
 
     def describe(self) -> dict[str, Any]:
         """Return architecture, thresholds, normalisation and the weights' sha256."""
@@ -76,29 +79,19 @@ class StarDist3DSegmenter:
             else list(self.settings.spacing_um),
         }
 
-    def segment(
-        self, image: NDArray[Any], spacing_um: Spacing, *, progress: Progress = no_progress
+    def _segment(
+        self, image: NDArray[Any], spacing_um: Spacing, progress: Progress
     ) -> Segmentation:
-        """Segment one channel of one stack, tile by tile.
+        """Find the objects, tile by tile.
 
         Where the voxel size differs from the training's by more than a tenth, the image is
         resampled for the network, and the polyhedra are drawn at the image's own voxel size.
 
-        Parameters
-        ----------
-        image : ndarray of integer or float, shape (Z, Y, X)
-        spacing_um : (float, float, float)
-            Voxel size (z, y, x) in µm.
-        progress : callable, optional
-
         Raises
         ------
-        ImageError
-            When the image is not 3D, holds NaN or infinite voxels, or is constant.
         ModelError
             When StarDist or TensorFlow fails.
         """
-        check_image(image)
         scale, notes = self._scale(spacing_um)
         normalised = self.settings.normalisation.apply(image)
         if scale is not None:

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from labels.progress import Progress, no_progress
-from models.base import BlockSource
-from models.errors import ImageError
+from models.base import BlockSource, check_range, check_shape
 from models.stardist3d.plan import Factors, Triple
 from models.stardist3d.samples import Normalisation
 
@@ -46,11 +45,7 @@ class NetworkView:
         scale: Factors | None = None,
         progress: Progress = no_progress,
     ) -> None:
-        if len(source.shape) != 3 or 0 in source.shape:
-            raise ImageError(
-                f"image: expected a 3D stack (Z, Y, X), got shape {source.shape}; "
-                "give one channel of one time point"
-            )
+        check_shape(source.shape)
         z, y, x = (int(size) for size in source.shape)
         self.image_shape: Triple = (z, y, x)
         self.scale = scale
@@ -100,17 +95,9 @@ class NetworkView:
                 for a, s, n in zip(corner, CHECKED_BOX, self.image_shape, strict=True)
             )
             part = np.asarray(self._source[box])
-            low, high = float(part.min()), float(part.max())
-            if not (np.isfinite(low) and np.isfinite(high)):
-                raise ImageError(
-                    "image: expected finite intensities, got NaN or infinite voxels; "
-                    "replace them (for example with 0) and save the image again"
-                )
-            lowest, highest = min(lowest, low), max(highest, high)
-        if lowest == highest:
-            raise ImageError(
-                f"image: every voxel has the value {lowest:g}; there is nothing to segment, "
-                "check that the right channel and file were given"
-            )
+            # NaN is neither less nor more, and must stay once it was met.
+            lowest, highest = np.minimum(lowest, part.min()), np.maximum(highest, part.max())
+        lowest, highest = float(lowest), float(highest)
+        check_range(lowest, highest)
         if self._limits[1] <= self._limits[0]:
             self._limits = (lowest, highest)

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from models.errors import CheckpointError
 from models.files import write_atomically
+from models.runfolder import FORMAT, check_continues
 from models.stardist3d.losses import Stepper
 
 STATE = "last.safetensors"
-FORMAT = 1
 
 
 @dataclass
@@ -80,11 +80,7 @@ def load_state(folder: Path, fingerprint: str, stepper: Stepper) -> History:
     """
     path = folder / STATE
     about, tensors = _read(path)
-    if about.get("fingerprint") != fingerprint:
-        raise CheckpointError(
-            f"{folder}: expected an interrupted training of the same data and options, "
-            "got another; train into a new folder"
-        )
+    check_continues(folder, about.get("fingerprint"), fingerprint)
     for part, variables in _parts(stepper).items():
         for index, variable in enumerate(variables):
             stored = tensors.get(f"{part}.{index:04d}")

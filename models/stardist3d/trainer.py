@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,12 +12,13 @@ import numpy as np
 from annotated_types import Ge, Gt, Interval, Le
 from scipy import ndimage
 
-from labels.hashing import values_sha256
 from labels.progress import Progress, no_progress
 from labels.spacing import Spacing
 from models.base import TrainingResult, TrainingSample
 from models.base_runs import base_folder
+from models.curves import LoggerName
 from models.errors import TrainingDataError
+from models.runfolder import fingerprint, options_but, settings_from
 from models.stardist3d import build, plan
 from models.stardist3d.batches import PatchCutter, PatchSampler, Targets, validation_views
 from models.stardist3d.fitting import Fit, FitResult, FitSettings, Schedule
@@ -124,7 +125,7 @@ class StarDist3DTrainer:
     base_run: str | None = None
     diameter_um: Annotated[float, Gt(0)] | None = None
     precision: Precision = "auto"
-    logger: Literal["tensorboard", "wandb", "csv"] = "tensorboard"
+    logger: LoggerName = "tensorboard"
     seed: Annotated[int, Ge(0)] = 0
 
     def train(
@@ -252,16 +253,7 @@ class StarDist3DTrainer:
     def _fingerprint(self, samples: Sequence[TrainingSample], settings: RunSettings) -> str:
         # What may change between an interrupted training and its continuation is left out.
         free = ("epochs", "max_minutes", "patience", "logger")
-        options = {key: value for key, value in asdict(self).items() if key not in free}
-        parts: list[object] = [(sorted(options.items()), settings)]
-        for sample in samples:
-            parts += [
-                (sample.name, sample.spacing_um, sample.image.dtype),
-                sample.image,
-                sample.labels,
-                sample.mask,
-            ]
-        return values_sha256(*parts)
+        return fingerprint((options_but(self, free), settings), samples)
 
     def _patch(
         self,
@@ -321,16 +313,7 @@ class StarDist3DTrainer:
         return fit.run(sampler, batches)
 
     def _fit_settings(self, steps: int) -> FitSettings:
-        return FitSettings(
-            self.epochs,
-            steps,
-            self._rate,
-            self.schedule,
-            self.ema_decay,
-            self.patience,
-            self.max_minutes,
-            self.logger,
-        )
+        return settings_from(FitSettings, self, steps_per_epoch=steps, learning_rate=self._rate)
 
 
 def _prepared(samples: Sequence[TrainingSample], settings: RunSettings) -> list[PreparedStack]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from annotated_types import Ge, Gt, Lt
 from numpy.typing import NDArray
 
-from labels.progress import Progress, no_progress
+from labels.progress import Progress
 from labels.spacing import Spacing
-from models.base import Segmentation, check_image
+from models.base import CheckedSegmenter, Segmentation
 from models.base_runs import starter_folder
 from models.object_size import relative_spacing
 
@@ -27,7 +27,7 @@ LEAST_PX = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class StarterSegmenter:
+class StarterSegmenter(CheckedSegmenter):
     """The starter model: a small 3D U-Net that learned from synthetic nuclei only.
 
     Nuclei of every size are resampled to the one size that it knows.
@@ -47,10 +47,7 @@ class StarterSegmenter:
     foreground: Annotated[float, Gt(0), Lt(1)] | None = None
     depth: Annotated[float, Ge(0), Lt(1)] | None = None
 
-    @property
-    def name(self) -> str:
-        """Name in the registry."""
-        return "starter"
+    name: ClassVar[str] = "starter"
 
     @cached_property
     def _network(self) -> UNet3DSegmenter:
@@ -65,32 +62,9 @@ class StarterSegmenter:
         network = self._network.describe()
         return {**network, "name": self.name, "diameter_um": self.diameter_um}
 
-    def segment(
-        self,
-        image: NDArray[Any],
-        spacing_um: Spacing,
-        *,
-        progress: Progress = no_progress,
+    def _segment(
+        self, image: NDArray[Any], spacing_um: Spacing, progress: Progress
     ) -> Segmentation:
-        """Segment one channel of one stack.
-
-        Parameters
-        ----------
-        image : ndarray of integer or float, shape (Z, Y, X)
-        spacing_um : (float, float, float)
-            Voxel size (z, y, x) in µm.
-        progress : callable, optional
-
-        Returns
-        -------
-        Segmentation
-
-        Raises
-        ------
-        ImageError
-            When the image is not 3D, holds NaN or infinite voxels, or is constant.
-        """
-        check_image(image)
         notes = []
         diameter = self.diameter_um
         if diameter is None:

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models.errors import CheckpointError
 from models.files import write_atomically
+from models.runfolder import check_weights, read_model_file
 from models.unet3d.architecture import Architecture
 
 if TYPE_CHECKING:
     import torch
 
-MODEL_FILE = "model.json"
 WEIGHTS_FILE = "weights.safetensors"
 LAST_WEIGHTS_FILE = "last.safetensors"
 LAST_STATE_FILE = "last.json"
-FORMAT = 1
 
 Tensors = dict[str, "torch.Tensor"]
 
@@ -51,11 +49,8 @@ def read_tensors(path: Path, sha256: str | None = None) -> Tensors:
             f"{path}: expected weights, got none ({error.strerror}); "
             "give the folder of a finished run, or train again"
         ) from error
-    if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
-        raise CheckpointError(
-            f"{path}: expected the weights with sha256 {sha256[:12]}…, got another or a damaged "
-            "file; copy the whole run folder again, or train again"
-        )
+    if sha256 is not None:
+        check_weights(path, hashlib.sha256(data).hexdigest(), sha256)
     try:
         tensors: Tensors = load(data)
     except SafetensorError as error:
@@ -64,33 +59,6 @@ def read_tensors(path: Path, sha256: str | None = None) -> Tensors:
             "copy the whole run folder again, or train again"
         ) from error
     return tensors
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises
-    ------
-    CheckpointError
-        The file is missing or not a JSON object.
-    """
-    try:
-        data = json.loads(path.read_text())
-    except OSError as error:
-        raise CheckpointError(
-            f"{path}: expected the description of a U-Net run, got none ({error.strerror}); "
-            "give the folder that training filled"
-        ) from error
-    except ValueError as error:
-        raise CheckpointError(
-            f"{path}: expected JSON, got a damaged file ({error}); copy the run folder again"
-        ) from error
-    if not isinstance(data, dict) or data.get("model") != "unet3d" or data.get("format") != FORMAT:
-        raise CheckpointError(
-            f"{path}: expected a unet3d run of format {FORMAT}, got another kind of run; "
-            "load it with the model that it was trained as"
-        )
-    return data
 
 
 @dataclass(frozen=True)
@@ -139,13 +107,7 @@ def read_run(folder: Path) -> RunFile:
     CheckpointError
         The file is missing, damaged or incomplete.
     """
-    data = read_json(Path(folder) / MODEL_FILE)
-    missing = [key for key in REQUIRED if key not in data]
-    if missing:
-        raise CheckpointError(
-            f"{folder}: expected {', '.join(REQUIRED)} in {MODEL_FILE}, got none of "
-            f"{', '.join(missing)}; train again"
-        )
+    data = read_model_file(Path(folder), "unet3d", REQUIRED)
     return RunFile(Path(folder), Architecture.from_json(data["architecture"]), data)
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from labels.progress import Progress, no_progress
 from labels.spacing import Spacing
-from models.base import Segmentation, check_image
+from models.base import CheckedSegmenter, Segmentation
 from models.devices import Compute, Precision, choose_compute, reused_memory
 from models.errors import CheckpointError
 from models.object_size import NOMINAL_KEY
@@ -212,7 +212,7 @@ class NetworkPredictor:
 
 
 @dataclass(frozen=True)
-class UNet3DSegmenter:
+class UNet3DSegmenter(CheckedSegmenter):
     """A trained U-Net.
 
     Parameters
@@ -228,10 +228,7 @@ class UNet3DSegmenter:
     instances: InstanceSettings
     compute: Compute
 
-    @property
-    def name(self) -> str:
-        """Name in the registry."""
-        return "unet3d"
+    name: ClassVar[str] = "unet3d"
 
     def describe(self) -> dict[str, Any]:
         """Return settings and the weights' sha256."""
@@ -274,34 +271,16 @@ class UNet3DSegmenter:
         z, y, x = image.shape
         return np.stack([resize(m, (z, y, x), linear=True) for m in small])
 
-    def segment(
-        self,
-        image: NDArray[Any],
-        spacing_um: Spacing,
-        *,
-        progress: Progress = no_progress,
+    def _segment(
+        self, image: NDArray[Any], spacing_um: Spacing, progress: Progress
     ) -> Segmentation:
-        """Segment one channel of one stack.
-
-        Parameters
-        ----------
-        image : ndarray of integer or float, shape (Z, Y, X)
-        spacing_um : (float, float, float)
-            Voxel size (z, y, x) in µm; the image is resampled to the run's where they differ.
-        progress : callable, optional
-
-        Returns
-        -------
-        Segmentation
+        """Find the objects; the image is resampled to the run's voxel size where they differ.
 
         Raises
         ------
-        ImageError
-            When the image is not 3D, holds NaN or infinite voxels, or is constant.
         TileMemoryError
             Not even the smallest tile fits in memory.
         """
-        check_image(image)
         notes = [f"{self.compute.note}, {self.predictor.engine}"]
         maps = self.maps(image, spacing_um, notes=notes, progress=progress)
         labels = label_objects(maps, spacing_um, self.instances)

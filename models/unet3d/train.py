@@ -16,8 +16,9 @@ import torch
 from labels.progress import Progress
 from models.curves import CurveLog, LoggerName
 from models.devices import Compute, is_out_of_memory, reused_memory
-from models.errors import CheckpointError, TrainingDivergedError, TrainingMemoryError
+from models.errors import TrainingDivergedError, TrainingMemoryError
 from models.files import write_json
+from models.runfolder import FORMAT, MODEL_FILE, check_continues, read_model_file
 from models.schedules import cosine
 from models.unet3d import checkpoint as files
 from models.unet3d.architecture import Architecture
@@ -310,7 +311,7 @@ class Training:
     def write_model_file(self, more: dict[str, Any]) -> None:
         """Write `model.json`; `more` is kept for later writes too."""
         self.model_file.update(more, epoch=self.history.best_epoch, validation=self.history.best)
-        write_json(self._folder / files.MODEL_FILE, self.model_file)
+        write_json(self._folder / MODEL_FILE, self.model_file)
 
     def best_network(self) -> Any:
         """Return the network of the best epoch."""
@@ -328,7 +329,7 @@ class Training:
         sha = files.write_tensors(self._folder / files.LAST_WEIGHTS_FILE, tensors)
         data = {
             "model": "unet3d",
-            "format": files.FORMAT,
+            "format": FORMAT,
             "tensors_sha256": sha,
             "history": vars(self.history),
             "model_file": self.model_file,
@@ -350,12 +351,9 @@ class Training:
         """
         if not (self._folder / files.LAST_STATE_FILE).exists():
             return False
-        data = files.read_json(self._folder / files.LAST_STATE_FILE)
-        if data["model_file"]["fingerprint"] != self.model_file["fingerprint"]:
-            raise CheckpointError(
-                f"{self._folder}: expected an interrupted training of the same data and options, "
-                "got another; train into a new folder"
-            )
+        data = read_model_file(self._folder, "unet3d", name=files.LAST_STATE_FILE)
+        found = data["model_file"]["fingerprint"]
+        check_continues(self._folder, found, self.model_file["fingerprint"])
         path = self._folder / files.LAST_WEIGHTS_FILE
         tensors = files.read_tensors(path, data["tensors_sha256"])
         parts: dict[str, Any] = {"network": {}, "averaged": {}, "adam": {}}

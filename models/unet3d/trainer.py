@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from annotated_types import Ge, Gt, Interval, Le, MinLen
 
-from labels.hashing import values_sha256
 from labels.progress import Progress, no_progress
 from labels.spacing import Spacing
 from models.base import TrainingResult, TrainingSample, check_image
 from models.curves import LoggerName
-from models.devices import Compute, choose_compute, set_threads
+from models.devices import Compute, Precision, choose_compute, set_threads
 from models.object_size import whole_sizes
+from models.runfolder import FORMAT, fingerprint, options_but, settings_from
 from models.unet3d import checkpoint as files
 from models.unet3d.architecture import Architecture, Norm
 from models.unet3d.augment import Augmentation
@@ -157,7 +157,7 @@ class UNet3DTrainer:
     instances: Method = "watershed"
     min_volume_share: Share = 0.3
     validation_voxels: Size = 600_000
-    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    precision: Precision = "auto"
     threads: Size | None = None
     base_run: str | None = None
     logger: LoggerName = "tensorboard"
@@ -212,7 +212,7 @@ class UNet3DTrainer:
         method = self._usual_instances(base, self._min_volume(stacks, spacing))
         model_file = {
             "model": "unet3d",
-            "format": files.FORMAT,
+            "format": FORMAT,
             "architecture": architecture.to_json(),
             "spacing_um": spacing,
             "percentiles": self.percentiles,
@@ -328,28 +328,13 @@ class UNet3DTrainer:
     def _schedule(self) -> Schedule:
         from models.unet3d.train import Schedule
 
-        return Schedule(
-            self.epochs,
-            self.steps_per_epoch,
-            self.learning_rate,
-            self.weight_decay,
-            self.ema_decay,
-            self.clip_norm,
-            self.head_weight,
-            self.freeze_at,
-            self.patience,
-            None if self.max_minutes is None else 60 * self.max_minutes,
-            self.seed,
-        )
+        seconds = None if self.max_minutes is None else 60 * self.max_minutes
+        return settings_from(Schedule, self, max_seconds=seconds)
 
     def _fingerprint(self, samples: Sequence[TrainingSample]) -> str:
         # What may change between an interrupted training and its continuation is left out.
         free = ("epochs", "max_minutes", "patience", "threads", "logger")
-        options = {k: v for k, v in asdict(self).items() if k not in free}
-        parts: list[object] = [sorted(options.items())]
-        for sample in samples:
-            parts += [(sample.name, sample.spacing_um), sample.image, sample.labels, sample.mask]
-        return values_sha256(*parts)
+        return fingerprint(options_but(self, free), samples)
 
     def _training(
         self,
@@ -368,12 +353,7 @@ class UNet3DTrainer:
             patch,
             batch_size=self.batch_size,
             object_share=self.object_share,
-            augmentation=Augmentation(
-                flip=self.flip,
-                rotate=self.rotate,
-                elastic_px=self.elastic_px,
-                intensity=self.intensity,
-            ),
+            augmentation=settings_from(Augmentation, self),
             seed=self.seed,
         )
         training = Training(

@@ -15,7 +15,7 @@ import torch
 
 from labels.progress import no_progress
 from models.base import Trainer, TrainingSample
-from models.cellpose import CellposeSegmenter, CellposeTrainer, finetune, load_run, runfolder
+from models.cellpose import CellposeSegmenter, CellposeTrainer, finetune, load_run
 from models.errors import (
     CheckpointError,
     ModelError,
@@ -216,7 +216,7 @@ def test_damaged_runs_are_refused(run: Any, tmp_path: Path) -> None:
         load_run(tmp_path)
     (tmp_path / "model.json").write_text('{"model": "unet3d"}')
     with pytest.raises(CheckpointError, match="another kind of run"):
-        runfolder.read_model_file(tmp_path)
+        load_run(tmp_path)
 
 
 def test_percentiles_are_checked() -> None:

@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch")
 from models.devices import Compute, cpu_has_bf16, reused_memory  # noqa: E402
 from models.errors import CheckpointError, TileMemoryError  # noqa: E402
 from models.files import write_json  # noqa: E402
+from models.runfolder import FORMAT, MODEL_FILE  # noqa: E402
 from models.tiling import Tiling  # noqa: E402
 from models.unet3d import checkpoint as files  # noqa: E402
 from models.unet3d.architecture import Architecture  # noqa: E402
@@ -255,7 +256,7 @@ def finished_run(folder, **more):
     sha = files.write_tensors(folder / files.WEIGHTS_FILE, trained().state_dict())
     data = {
         "model": "unet3d",
-        "format": files.FORMAT,
+        "format": FORMAT,
         "architecture": ARCHITECTURE.to_json(),
         "patch_size": (4, 16, 16),
         "spacing_um": (1.0, 1.0, 1.0),
@@ -264,7 +265,7 @@ def finished_run(folder, **more):
         "weights_sha256": sha,
         **more,
     }
-    write_json(folder / files.MODEL_FILE, data)
+    write_json(folder / MODEL_FILE, data)
     return folder
 
 

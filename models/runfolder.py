@@ -1,0 +1,116 @@
+"""What the run folders of all trainable models have in common."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from labels.hashing import values_sha256
+from models.base import TrainingSample
+from models.errors import CheckpointError
+
+MODEL_FILE = "model.json"
+FORMAT = 1
+
+Settings = TypeVar("Settings")
+
+
+def settings_from(kind: type[Settings], options: object, **others: Any) -> Settings:
+    """Return a dataclass filled from the options of the same names, and from `others`."""
+    names = {field.name for field in fields(kind) if hasattr(options, field.name)}  # type: ignore[arg-type]
+    return kind(**{name: getattr(options, name) for name in names} | others)
+
+
+def options_but(trainer: Any, free: Iterable[str]) -> list[tuple[str, Any]]:
+    """Return a trainer's options, sorted, without those that may change in a continuation."""
+    return sorted((key, value) for key, value in asdict(trainer).items() if key not in free)
+
+
+def fingerprint(settings: object, samples: Sequence[TrainingSample]) -> str:
+    """Return the digest by which an interrupted training knows its settings and data again."""
+    parts = [settings]
+    for sample in samples:
+        parts += [(sample.name, sample.spacing_um), sample.image, sample.labels, sample.mask]
+    return values_sha256(*parts)
+
+
+def check_continues(folder: Path, found: object, own: object) -> None:
+    """Refuse to continue a training whose fingerprint is another.
+
+    Raises
+    ------
+    CheckpointError
+    """
+    if found != own:
+        raise CheckpointError(
+            f"{folder}: expected an interrupted training of the same data and options, "
+            "got another; train into a new folder"
+        )
+
+
+def read_json(path: Path, model: str) -> dict[str, Any]:
+    """Read a JSON object of a run.
+
+    Raises
+    ------
+    CheckpointError
+        The file is missing or not a JSON object.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(data, dict):
+            raise ValueError(f"a {type(data).__name__} in place of an object")
+    except OSError as error:
+        raise CheckpointError(
+            f"{path}: expected the description of a {model} run, got none ({error.strerror}); "
+            "give the folder that training filled"
+        ) from error
+    except ValueError as error:
+        raise CheckpointError(
+            f"{path}: expected JSON, got a damaged file ({error}); copy the run folder again, or "
+            "train again"
+        ) from error
+    return data
+
+
+def read_model_file(
+    folder: Path, model: str, required: Sequence[str] = (), name: str = MODEL_FILE
+) -> dict[str, Any]:
+    """Read `model.json`, or another file with the same head.
+
+    Raises
+    ------
+    CheckpointError
+        The file is missing, damaged, incomplete, or of another model or format.
+    """
+    path = folder / name
+    data = read_json(path, model)
+    if data.get("model") != model:
+        raise CheckpointError(
+            f"{path}: expected a {model} run, got another kind of run "
+            f"({data.get('model')!r}); load it with the model that it was trained as"
+        )
+    missing = [key for key in required if key not in data]
+    if data.get("format") != FORMAT or missing:
+        raise CheckpointError(
+            f"{path}: expected format {FORMAT} with {', '.join(required)}, got format "
+            f"{data.get('format')} without {', '.join(missing) or 'a known meaning'}; train again"
+        )
+    return data
+
+
+def check_weights(path: Path, found: str, recorded: str) -> None:
+    """Refuse weights whose sha256 is not the one that was written down.
+
+    Raises
+    ------
+    CheckpointError
+    """
+    if found != recorded:
+        raise CheckpointError(
+            f"{path}: expected the weights with sha256 {recorded[:12]}…, got another or a damaged "
+            "file; copy the whole run folder again, or train again"
+        )
