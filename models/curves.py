@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
 import os
 import secrets
-import struct
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -171,7 +171,7 @@ def _values(row: Row) -> dict[str, float]:
 
 
 class _TensorBoard:
-    """One event file, written without TensorFlow.
+    """One event file, of TensorBoard's own records; its `EventFileWriter` loads TensorFlow.
 
     A continued training starts a file of its own that repeats the epochs before it, with the times
     they were written at, and takes the place of the earlier one: no epoch is there twice, and an
@@ -252,18 +252,16 @@ def _record(event: Any) -> bytes:
 def _events(path: Path) -> Iterator[Any]:
     """Yield the events of a file that hold values, up to where a killed process stopped writing."""
     from tensorboard.compat.proto.event_pb2 import Event
-    from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
+    from tensorboard.compat.tensorflow_stub.errors import DataLossError, OutOfRangeError
+    from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import PyRecordReader_New
 
-    data, at = path.read_bytes(), 0
-    while at + 12 <= len(data):
-        (length,) = struct.unpack_from("<Q", data, at)
-        content, end = data[at + 12 : at + 12 + length], at + 16 + length
-        if data[at + 12 + length : end] != struct.pack("<I", masked_crc32c(content)):
-            return
-        event = Event.FromString(content)
-        if event.HasField("summary"):
-            yield event
-        at = end
+    reader = PyRecordReader_New(str(path))
+    with contextlib.suppress(OutOfRangeError, DataLossError):
+        while True:
+            reader.GetNext()
+            event = Event.FromString(reader.record())
+            if event.HasField("summary"):
+                yield event
 
 
 class _WeightsAndBiases:

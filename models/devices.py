@@ -98,14 +98,11 @@ def set_threads(threads: int | None) -> None:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether an error of torch, numpy or Python says that an allocation failed."""
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or (
-        # torch.OutOfMemoryError is a RuntimeError; its CPU allocator raises plain ones.
-        isinstance(error, RuntimeError)
-        and any(
-            reason in text for reason in ("out of memory", "not enough memory", "allocate memory")
-        )
-    )
+    # torch.OutOfMemoryError is a RuntimeError; its CPU allocator raises plain ones.
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    reasons = ("out of memory", "not enough memory", "allocate memory")
+    return isinstance(error, RuntimeError) and any(r in str(error).lower() for r in reasons)
 
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
