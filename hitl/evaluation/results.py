@@ -95,6 +95,7 @@ class ScoredCase:
 
     Parameters
     ----------
+    stack : str
     kind : str
         One of `ERROR_KINDS`, or "matched".
     truth_ids, pred_ids : tuple of int
@@ -104,6 +105,7 @@ class ScoredCase:
         Those of `truth_ids` that count; none for a spurious object.
     """
 
+    stack: str
     kind: str
     truth_ids: tuple[int, ...]
     pred_ids: tuple[int, ...]
@@ -232,7 +234,7 @@ def read_cases(found: EvaluatedModel, stack: str) -> tuple[dict[int, Nucleus], l
     scores = found.stacks[stack]
     try:
         nuclei = {row["id"]: Nucleus.of(row) for row in scores["objects"]}
-        cases = [_case(case, nuclei) for case in scores["cases"]]
+        cases = [_case(stack, case, nuclei) for case in scores["cases"]]
     except (KeyError, TypeError, ValueError) as error:
         raise ProjectError(
             f"evaluations/{found.number}/scores.json: expected the errors of {found.model} on "
@@ -274,14 +276,14 @@ def _read_evaluation(file: Path) -> Evaluation:
     return read
 
 
-def _case(case: Mapping[str, Any], nuclei: Mapping[int, Nucleus]) -> ScoredCase:
+def _case(stack: str, case: Mapping[str, Any], nuclei: Mapping[int, Nucleus]) -> ScoredCase:
     kind = str(case["kind"])
     if kind not in (*ERROR_KINDS, "matched"):
         raise ValueError(f"kind {kind}")
     truth_ids, pred_ids = (tuple(map(int, case[key])) for key in ("truth_ids", "pred_ids"))
     z, y, x = map(float, case["centroid_zyx"])
     known = tuple(nuclei[i] for i in truth_ids if i in nuclei)
-    return ScoredCase(kind, truth_ids, pred_ids, (z, y, x), known)
+    return ScoredCase(stack, kind, truth_ids, pred_ids, (z, y, x), known)
 
 
 def _as_scored(table: Contingency, scores: Mapping[str, Any]) -> bool:

@@ -195,8 +195,9 @@ def _without_cases(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _place_dict(place: Place) -> dict[str, Any]:
-    keys = ("stack", "kind", "truth_ids", "pred_ids", "score", "iou", "volume_um3", "centroid_um")
-    return {key: getattr(place, key) for key in keys}
+    keys = ("stack", "kind", "truth_ids", "pred_ids", "score", "iou")
+    found = {key: getattr(place.case, key) for key in keys}
+    return {**found, "volume_um3": place.volume_um3, "centroid_um": place.centroid_um}
 
 
 def _finite(rows: Sequence[dict[str, float]]) -> list[dict[str, float | None]]:

@@ -139,15 +139,15 @@ def _card(card: dict[str, Any]) -> dict[str, Any]:
 
 
 def _place_context(place: Place, number: int) -> dict[str, Any]:
-    who = ", ".join(map(str, place.truth_ids)) or "none"
-    name = f"{number}: {place.kind}, {place.stack}, true {who}"
+    who = ", ".join(map(str, place.case.truth_ids)) or "none"
+    name = f"{number}: {place.case.kind}, {place.case.stack}, true {who}"
     mesh = {"name": name, **meshes.place_meshes(place)}
     return {
         "number": number,
         "place": place,
         "views": pictures.draw(place),
         "true": who,
-        "predicted": ", ".join(map(str, place.pred_ids)) or "none",
+        "predicted": ", ".join(map(str, place.case.pred_ids)) or "none",
         "mesh": mesh,
     }
 

@@ -96,11 +96,11 @@ def _view(
     height_um, width_um = (n * s for n, s in zip(grey.shape, pixel_um, strict=True))
     side = max(height_um, width_um)
     shape = tuple(max(8, round(TARGET_PX * um / side)) for um in (height_um, width_um))
-    names = f"{place.kind} in {place.stack}, {plane} slice at {where}"
+    names = f"{place.case.kind} in {place.case.stack}, {plane} slice at {where}"
     panels = {
         "image": (_enlarged(np.repeat(grey[..., None], 3, axis=2), shape), f"image of {names}"),
         "truth": (
-            _truth_panel(grey, truth, place.truth_ids, shape),
+            _truth_panel(grey, truth, place.case.truth_ids, shape),
             f"true nuclei outlined on the image: {names}",
         ),
         "prediction": (
@@ -138,7 +138,7 @@ def _prediction_panel(
     truth: NDArray[np.uint32], pred: NDArray[np.uint32], place: Place, shape: tuple[int, ...]
 ) -> Rgb:
     t, p = _enlarged(truth, shape), _enlarged(pred, shape)
-    true, predicted = np.isin(t, place.truth_ids), np.isin(p, place.pred_ids)
+    true, predicted = np.isin(t, place.case.truth_ids), np.isin(p, place.case.pred_ids)
     panel = np.full((*t.shape, 3), OUTLINE, np.uint8)
     panel[_outline(np.where(predicted, 0, p), 1)] = OTHER
     panel[true & predicted] = BOTH

@@ -40,12 +40,7 @@ class Place:
 
     Parameters
     ----------
-    stack, kind : str
-    truth_ids, pred_ids : tuple of int
-    score : float or None
-        Lowest score of the true nuclei; None for a spurious one.
-    iou : float or None
-        Likewise.
+    case : ScoredCase
     volume_um3 : float
         Of the true nuclei, else of the predicted one.
     centroid_um : (float, float, float)
@@ -60,12 +55,7 @@ class Place:
         The nuclei reach beyond the crop.
     """
 
-    stack: str
-    kind: str
-    truth_ids: tuple[int, ...]
-    pred_ids: tuple[int, ...]
-    score: float | None
-    iou: float | None
+    case: ScoredCase
     volume_um3: float
     centroid_um: tuple[float, float, float]
     image: NDArray[Any]
@@ -78,12 +68,12 @@ class Place:
     @property
     def true_voxels(self) -> NDArray[np.bool_]:
         """Where the nuclei of this place are in truth."""
-        return np.isin(self.truth, self.truth_ids)
+        return np.isin(self.truth, self.case.truth_ids)
 
     @property
     def predicted_voxels(self) -> NDArray[np.bool_]:
         """Where the model has the objects of this place."""
-        return np.isin(self.pred, self.pred_ids)
+        return np.isin(self.pred, self.case.pred_ids)
 
 
 @dataclass
@@ -142,26 +132,24 @@ def find_places(inputs: Inputs, limit: int, reporter: Reporter) -> Places:
         view = inputs.project.store().stack(stack)
         voxel_um3 = float(np.prod(view.info.spacing_um))
         found.pred_volumes_um3 += (scored.table.pred.sizes * voxel_um3).tolist()
-        found.shown += [_cut(view, scored, case) for name, case in chosen if name == stack]
-    order = {(name, case.truth_ids, case.pred_ids): n for n, (name, case) in enumerate(chosen)}
-    found.shown.sort(key=lambda place: order[place.stack, place.truth_ids, place.pred_ids])
+        found.shown += [_cut(view, scored, case) for case in chosen if case.stack == stack]
+    found.shown.sort(key=lambda place: chosen.index(place.case))
     return found
 
 
-def _choose(found: EvaluatedModel, limit: int) -> tuple[list[tuple[str, ScoredCase]], int]:
-    """Return cases with their stacks, each kind of error in its turn, and all errors' number."""
-    cases = [(stack, case) for stack in found.stacks for case in read_cases(found, stack)[1]]
+def _choose(found: EvaluatedModel, limit: int) -> tuple[list[ScoredCase], int]:
+    """Return cases, each kind of error in its turn, and how many errors there are in all."""
+    cases = [case for stack in found.stacks for case in read_cases(found, stack)[1]]
     cases.sort(key=_order)
-    by_kind = {kind: [c for c in cases if c[1].kind == kind] for kind in (*ERROR_KINDS, "matched")}
-    well_segmented = by_kind.pop("matched")[:FILL]
-    in_turn = [case for turn in zip_longest(*by_kind.values()) for case in turn if case is not None]
+    errors = ([case for case in cases if case.kind == kind] for kind in ERROR_KINDS)
+    in_turn = [case for turn in zip_longest(*errors) for case in turn if case is not None]
+    well_segmented = [case for case in cases if case.kind == "matched"][:FILL]
     return [*in_turn, *well_segmented][:limit], len(in_turn)
 
 
-def _order(found: tuple[str, ScoredCase]) -> tuple[Any, ...]:
+def _order(case: ScoredCase) -> tuple[Any, ...]:
     """Sort the most wrong first; of the many that are wrong by one nucleus, the larger."""
-    stack, case = found
-    return (-case.wrong, -case.volume_voxels, stack, case.truth_ids, case.pred_ids)
+    return (-case.wrong, -case.volume_voxels, case.stack, case.truth_ids, case.pred_ids)
 
 
 def _cut(view: StackView, scored: ScoredLabels, case: ScoredCase) -> Place:
@@ -172,12 +160,7 @@ def _cut(view: StackView, scored: ScoredLabels, case: ScoredCase) -> Place:
     window = tuple(slice(a, b) for a, b in box)
     z, y, x = (c * s for c, s in zip(case.centroid_zyx, spacing_um, strict=True))
     return Place(
-        stack=view.info.name,
-        kind=case.kind,
-        truth_ids=case.truth_ids,
-        pred_ids=case.pred_ids,
-        score=case.score,
-        iou=case.iou,
+        case=case,
         volume_um3=int((true if len(true) else predicted).sizes.sum()) * float(np.prod(spacing_um)),
         centroid_um=(z, y, x),
         image=np.asarray(view.image[view.info.channel, window[0], window[1], window[2]]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hitl.evaluation.results import ScoredCase
 from hitl.report.pictures import BOTH, PREDICTION_ONLY, TRUTH_ONLY, draw
 from hitl.report.worst_places import Place
 
@@ -14,10 +15,16 @@ def test_pictures_show_what_is_wrong_in_its_colour() -> None:
     truth[1:5, 5:15, 5:10] = 7
     pred[1:5, 5:15, 8:14] = 3
     place = Place(
-        stack="s", kind="shifted", truth_ids=(7,), pred_ids=(3,), score=0.3, iou=0.2,
-        volume_um3=1.0, centroid_um=(1.0, 1.0, 1.0), image=truth.astype("u2"), truth=truth,
-        pred=pred, start=(0, 0, 0), spacing_um=(2.0, 1.0, 1.0), cut=False,
-    )  # fmt: skip
+        case=ScoredCase("s", "shifted", (7,), (3,), (2.5, 9.5, 7.0), ()),
+        volume_um3=1.0,
+        centroid_um=(1.0, 1.0, 1.0),
+        image=truth.astype("u2"),
+        truth=truth,
+        pred=pred,
+        start=(0, 0, 0),
+        spacing_um=(2.0, 1.0, 1.0),
+        cut=False,
+    )
     for view, height in zip(draw(place), (220, 132), strict=True):
         assert [picture.name for picture in view.pictures] == ["image", "truth", "prediction"]
         assert (view.pictures[2].width, view.pictures[2].height) == (220, height)

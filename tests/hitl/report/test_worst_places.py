@@ -15,11 +15,11 @@ def test_each_kind_of_error_takes_its_turn(project: Project) -> None:
     found = find_places(inputs, 3, Silent())
     assert len(found.shown) == 3
     everything = find_places(inputs, 1000, Silent())
-    kinds = [place.kind for place in everything.shown]
+    kinds = [place.case.kind for place in everything.shown]
     assert sum(kind != "matched" for kind in kinds) == everything.total
     for place in everything.shown:
-        assert place.true_voxels.any() == bool(place.truth_ids)
-        assert place.predicted_voxels.any() == bool(place.pred_ids)
+        assert place.true_voxels.any() == bool(place.case.truth_ids)
+        assert place.predicted_voxels.any() == bool(place.case.pred_ids)
 
 
 def test_pictures_of_another_prediction_are_not_shown(project: Project) -> None:
