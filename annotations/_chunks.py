@@ -106,10 +106,6 @@ def write_chunks(
     One call per chunk: when a disk is full, Zarr's own many-chunk write would return while its
     other tasks go on writing and failing.
     """
-    if len(tiles) == 1:
-        selection, values = tiles[0]
-        array[selection] = values
-        return
 
     def put(tile: tuple[tuple[slice, ...], NDArray[Any]]) -> None:
         array[tile[0]] = tile[1]
@@ -179,24 +175,24 @@ class Change:
     differs: NDArray[np.bool_]
 
 
-def rewrite(
+Guard = Callable[[Change], None]
+"""Sees every change before it is written, maybe from several threads; raises to refuse it."""
+
+
+def rewrite_slabs(
     array: zarr.Array[Any],
-    region: Region,
     read: Callable[[int, int], NDArray[Any]],
-    guard: Callable[[Change], None],
+    guard: Guard,
     location: Location,
 ) -> int:
-    """Put new values into a region, writing only the chunks in which something differs.
+    """Put new values into a whole array, writing only the chunks in which something differs.
 
     Parameters
     ----------
     array : zarr array, shape (Z, Y, X)
-    region : (slice, slice, slice)
-        With explicit ends.
     read : callable
-        From (z_start, z_stop) of the array to the new values, shape (dz, dy, dx).
-    guard : callable
-        Sees every slab before it is written; raises to refuse it.
+        From (z_start, z_stop) to the new values, shape (z_stop - z_start, Y, X).
+    guard : Guard
     location : Location
         Named when the storage fails.
 
@@ -210,42 +206,80 @@ def rewrite(
     StoreError
         The storage failed.
     """
-    z, y, x = region
     changed = 0
-    for z_start, z_stop in z_slabs(z.start, z.stop, array.chunks[0]):
+    _, y, x = whole(array.shape)
+    for z_start, z_stop in z_slabs(0, array.shape[0], array.chunks[0]):
         place = (slice(z_start, z_stop), y, x)
-        outer = _to_chunk_borders(place, array)
-        start = tuple(part.start for part in outer)
-        inner = tuple(slice(p.start - s, p.stop - s) for p, s in zip(place, start, strict=True))
         after = read(z_start, z_stop)
-        # Whole chunks: to write a part of one, Zarr would read and decode it a second time.
         with translated("read", location):
-            chunks = cast("NDArray[Any]", array[outer])
-        before = chunks[inner]
+            before = cast("NDArray[Any]", array[place])
         differs = before != after
         guard(Change(place, before, after, differs))
         count = int(np.count_nonzero(differs))
-        if not count:
-            continue
-        changed += count
-        touched = np.zeros(chunks.shape, np.bool_) if chunks.shape != differs.shape else differs
-        touched[inner] = differs
-        chunks[inner] = after
-        tiles = [
-            (there, chunks[here])
-            for there, here in tile_slab(array, chunks, start)
-            if touched[here].any()
-        ]
-        with translated("write to", location):
-            write_chunks(array, tiles)
+        if count:
+            changed += count
+            tiles = [
+                (there, after[here])
+                for there, here in tile_slab(array, after, (z_start, 0, 0))
+                if differs[here].any()
+            ]
+            with translated("write to", location):
+                write_chunks(array, tiles)
     return changed
+
+
+def rewrite_patches(
+    array: zarr.Array[Any],
+    patches: Iterable[tuple[Region, NDArray[Any]]],
+    put: Callable[[NDArray[Any], NDArray[Any]], object],
+    guard: Guard,
+    location: Location,
+    known: Reader | None = None,
+) -> int:
+    """Put values into parts of an array, each chunk once; equal ones are not written.
+
+    Parameters
+    ----------
+    array : zarr array, shape (Z, Y, X)
+    patches : iterable of (region, values)
+        They may overlap; the last one comes last.
+    put : callable
+        Puts values into a part of a chunk, in place.
+    guard : Guard
+    location : Location
+    known : callable, optional
+        As for `rewrite_chunks`.
+
+    Returns
+    -------
+    int
+        Voxels that differed.
+
+    Raises
+    ------
+    StoreError
+        The storage failed.
+    """
+    parts: dict[tuple[int, ...], list[tuple[tuple[slice, ...], NDArray[Any]]]] = {}
+    for region, values in patches:
+        for there, here in tile_slab(array, values, tuple(part.start for part in region)):
+            parts.setdefault(chunk_index(array, there), []).append((there, values[here]))
+
+    def renew(place: Region, before: NDArray[Any]) -> NDArray[Any]:
+        after = before.copy()
+        for there, values in parts[chunk_index(array, place)]:
+            put(after[within(there, place)], values)
+        return after
+
+    chunks = [chunk_place(array, index) for index in sorted(parts)]
+    return rewrite_chunks(array, chunks, renew, guard, location, known)
 
 
 def rewrite_chunks(
     array: zarr.Array[Any],
     chunks: Iterable[Region],
     renew: Callable[[Region, NDArray[Any]], NDArray[Any]],
-    guard: Callable[[Change], None],
+    guard: Guard,
     location: Location,
     known: Reader | None = None,
 ) -> int:
@@ -258,8 +292,7 @@ def rewrite_chunks(
         Each once, as `chunks_meeting` returns them.
     renew : callable
         From a chunk's place and its values to the new values. Called from several threads.
-    guard : callable
-        As for `rewrite`; called from several threads.
+    guard : Guard
     location : Location
     known : callable, optional
         Returns what the array holds in a place, for who has it already; it is read otherwise.
@@ -314,10 +347,15 @@ def chunk_place(array: zarr.Array[Any], index: tuple[int, ...]) -> Region:
     return z, y, x
 
 
-def _to_chunk_borders(place: Region, array: zarr.Array[Any]) -> tuple[slice, ...]:
+def chunk_index(array: zarr.Array[Any], place: tuple[slice, ...]) -> tuple[int, ...]:
+    """Return the index of the chunk that a place begins in."""
+    return tuple(part.start // chunk for part, chunk in zip(place, array.chunks, strict=True))
+
+
+def within(inner: tuple[slice, ...], outer: tuple[slice, ...]) -> tuple[slice, ...]:
+    """Return a place as positions in a block that begins where `outer` does."""
     return tuple(
-        slice(part.start // chunk * chunk, min(-(-part.stop // chunk) * chunk, size))
-        for part, chunk, size in zip(place, array.chunks, array.shape, strict=True)
+        slice(i.start - o.start, i.stop - o.start) for i, o in zip(inner, outer, strict=True)
     )
 
 

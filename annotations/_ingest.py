@@ -12,7 +12,7 @@ import zarr
 from numpy.typing import NDArray
 
 from annotations import ngff
-from annotations._chunks import Voxels, as_labels, read_slab, write_slab, z_slabs
+from annotations._chunks import Voxels, label_slab, write_slab, z_slabs
 from annotations._storage import Location, translated
 from annotations.errors import AxesError, LabelError, VoxelValueError
 from annotations.objects import ObjectTable, Status
@@ -133,7 +133,7 @@ def ingest(
         with translated("write to", location):
             write_slab(child_array(group, IMAGE), block, (0, z_start, 0, 0))
         if labels is not None:
-            _add_labels(group, labels, z_start, z_stop, seen, location)
+            _add_labels(group, info.name, labels, z_start, z_stop, seen, location)
     _check_contrast(info, seen)
     with translated("write to", location):
         child_array(group, HASHES)[...] = hashes
@@ -173,20 +173,18 @@ def _check_contrast(info: StackInfo, seen: _Seen) -> None:
 
 def _add_labels(
     group: zarr.Group,
+    name: str,
     labels: Voxels,
     z_start: int,
     z_stop: int,
     seen: _Seen,
     location: Location,
 ) -> None:
-    block = as_labels(read_slab(labels, z_start, z_stop), "labels")
-    expected = (z_stop - z_start, *labels.shape[1:])
-    if block.shape != expected:
-        raise LabelError(f"labels: expected a slab of shape {expected}, got {block.shape}")
+    block = label_slab(labels, z_start, z_stop, name)
     seen.ids = np.union1d(seen.ids, fastremap.unique(block)).astype(np.uint32)
     with translated("write to", location):
         write_slab(child_array(group, LABELS), block, (z_start, 0, 0))
-        write_slab(child_array(group, VERIFIED), np.ones(expected, np.uint8), (z_start, 0, 0))
+        write_slab(child_array(group, VERIFIED), np.ones_like(block, np.uint8), (z_start, 0, 0))
 
 
 def _finish(

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from annotations._chunks import Region
+from annotations._chunks import Region, chunk_place, chunks_meeting, whole
+from annotations._graph import components
 from annotations._reader import StoreReader
 from annotations.edits.compare import MAJORITY
-from annotations.edits.records import kind_of
+from annotations.edits.records import counts_of, kind_of
 from annotations.objects import ObjectTable, Status
 from annotations.rounds import EditCounts
 from annotations.stacks import LABELS, StackView
@@ -80,21 +81,12 @@ class StackDiff:
 
     def counts(self) -> EditCounts:
         """Count changes by kind; one that regroups is a split and a merge."""
-        kinds = [change.kind for change in self.changes]
-        both = kinds.count("regrouped")
         accepted = sum(
             status == ("proposed", "accepted")
             for change in self.changes
             for status in change.statuses.values()
         )
-        return EditCounts(
-            added=kinds.count("added"),
-            deleted=kinds.count("deleted"),
-            split=kinds.count("split") + both,
-            merged=kinds.count("merged") + both,
-            reshaped=kinds.count("reshaped"),
-            accepted=accepted,
-        )
+        return replace(counts_of(change.kind for change in self.changes), accepted=accepted)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,22 +217,12 @@ def changed_regions(
     chunks = store.changed_chunks(name, array, older, newer)
     if chunks is None:
         return every_chunk(view)
-    return [_place(view, chunk) for chunk in sorted(chunks)]
+    return [chunk_place(view.labels, chunk) for chunk in sorted(chunks)]
 
 
 def every_chunk(view: StackView) -> list[Region]:
     """Return the regions of all chunks of a stack's labels."""
-    labels = view.labels
-    grid = (-(-n // size) for n, size in zip(labels.shape, labels.chunks, strict=True))
-    return [_place(view, chunk) for chunk in np.ndindex(*grid)]
-
-
-def _place(view: StackView, chunk: tuple[int, ...]) -> Region:
-    z, y, x = (
-        slice(i * size, min((i + 1) * size, n))
-        for i, size, n in zip(chunk, view.labels.chunks, view.labels.shape, strict=True)
-    )
-    return z, y, x
+    return chunks_meeting(view.labels, [whole(view.labels.shape)])
 
 
 def _moved(one: StackView, other: StackView, regions: Iterable[Region]) -> _Moved:
@@ -279,7 +261,8 @@ def _changes(found: _Moved, old: ObjectTable, new: ObjectTable) -> list[ObjectCh
         (np.isin(other, came) & (shared > MAJORITY * _totals(other, shared)))
         | (np.isin(one, went) & (shared > MAJORITY * _totals(one, shared)))
     )
-    group = _components(changed, one[joins], other[joins])
+    ends = (np.searchsorted(changed, side[joins]) for side in (one, other))
+    group = components(changed.size, *ends)
     measured = _measured(changed, group, (one, other), shared, found.boxes)
     members = _members(changed, group)
     return [
@@ -311,22 +294,6 @@ def _totals(ids: Ints, count: Ints) -> Ints:
     total = np.zeros(names.size, np.int64)
     np.add.at(total, rows, count)
     return np.asarray(total[rows])
-
-
-def _components(ids: Ints, one: Ints, other: Ints) -> Ints:
-    """Return the group of each id, from 0 on, where pairs of ids are in one group."""
-    parent = {i: i for i in ids.tolist()}
-
-    def root(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
-
-    for i, j in zip(one.tolist(), other.tolist(), strict=True):
-        parent[root(i)] = root(j)
-    roots = np.array([root(i) for i in ids.tolist()], np.int64)
-    return np.asarray(np.unique(roots, return_inverse=True)[1], np.int64)
 
 
 def _members(ids: Ints, group: Ints) -> list[Ints]:

@@ -17,9 +17,7 @@ METADATA_FORMAT = 1
 RoundKind = Literal["bootstrap", "propose", "correct", "import", "rollback", "simulate"]
 """What a round can be, named after the command that makes it."""
 
-EntryKind = Literal[
-    "create", "add", "remove", "bootstrap", "propose", "correct", "import", "rollback", "simulate"
-]
+EntryKind = RoundKind | Literal["create", "add", "remove"]
 """What a commit can be: a round, or a stack that came or went."""
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, cast, get_args
+from typing import Any, TypeVar, cast, get_args
 
 import numpy as np
 import zarr
@@ -28,6 +28,7 @@ OBJECTS, HASHES = "objects", "slice_hashes"
 VERIFIED_VOXELS = "verified_voxels"
 HIGHEST_ID = "highest_id"
 
+_Node = TypeVar("_Node", zarr.Array[Any], zarr.Group)
 _OBJECT_CHUNK = 16384
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -181,21 +182,19 @@ def unknown_stack(name: str, known: Iterable[str]) -> UnknownStackError:
 
 def child_array(group: zarr.Group, name: str) -> zarr.Array[Any]:
     """Return an array that every stack has; its absence means damage (StoreError)."""
-    found = group.get(name)
-    if not isinstance(found, zarr.Array):
-        raise StoreError(
-            f"{group.path}: expected an array {name!r}, got none; the store is damaged, "
-            "restore it from a copy"
-        )
-    return found
+    return _child(group, name, zarr.Array, "an array")
 
 
 def child_group(group: zarr.Group, name: str) -> zarr.Group:
     """Return a group that must be there; its absence means damage (StoreError)."""
+    return _child(group, name, zarr.Group, "a group")
+
+
+def _child(group: zarr.Group, name: str, kind: type[_Node], what: str) -> _Node:
     found = group.get(name)
-    if not isinstance(found, zarr.Group):
+    if not isinstance(found, kind):
         raise StoreError(
-            f"{group.path or '/'}: expected a group {name!r}, got none; the store is damaged, "
+            f"{group.path or '/'}: expected {what} {name!r}, got none; the store is damaged, "
             "restore it from a copy"
         )
     return found

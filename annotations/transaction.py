@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from annotations._chunks import (
     Change,
+    Guard,
     Reader,
     Region,
     Voxels,
@@ -20,9 +21,9 @@ from annotations._chunks import (
     explicit,
     label_slab,
     read_slab,
-    rewrite,
     rewrite_chunks,
-    whole,
+    rewrite_patches,
+    rewrite_slabs,
 )
 from annotations._guards import (
     VerifiedError,
@@ -35,7 +36,7 @@ from annotations._guards import (
     unknown_ids,
 )
 from annotations._storage import Location, translated
-from annotations._verified import mark_verified, rewrite_verified
+from annotations._verified import counted, either, put_flags
 from annotations.edits._reading import read_region
 from annotations.errors import StoreError
 from annotations.objects import ObjectTable
@@ -145,7 +146,7 @@ class RoundTransaction:
 
         self.set_objects(name, objects)
         with self._all_or_nothing():
-            changed = rewrite(array, whole(array.shape), read, guard, self._location)
+            changed = rewrite_slabs(array, read, guard, self._location)
         self._written_ids.pop(name, None)
         return changed
 
@@ -177,17 +178,8 @@ class RoundTransaction:
         place = explicit(region, array.shape, f"stack {name!r}")
         block = as_labels(np.asarray(values), f"stack {name!r}")
         check_shape(block, place, name)
-        protect = protector(group, name, self._info)
-
-        def guard(change: Change) -> None:
-            protect(change)
-            self._note_ids(name, [np.unique(change.after[change.differs])])
-
-        def read(z_start: int, z_stop: int) -> NDArray[np.uint32]:
-            return block[z_start - place[0].start : z_stop - place[0].start]
-
-        with self._all_or_nothing():
-            return rewrite(array, place, read, guard, self._location)
+        with self._noting_ids(group, name) as guard:
+            return rewrite_patches(array, [(place, block)], np.copyto, guard, self._location)
 
     def copy_labels(
         self, name: str, labels: Voxels, regions: Iterable[Region], known: Reader | None = None
@@ -218,20 +210,12 @@ class RoundTransaction:
         check_whole(name, "labels", labels, array)
         places = [explicit(region, array.shape, f"stack {name!r}") for region in regions]
         chunks = chunks_meeting(array, places)
-        protect = protector(group, name, self._info)
-        ids: list[NDArray[np.uint32]] = []
-
-        def guard(change: Change) -> None:
-            protect(change)
-            ids.append(np.unique(change.after[change.differs]))
 
         def copied(place: Region, before: NDArray[Any]) -> NDArray[np.uint32]:
             return read_region(labels, place)
 
-        with self._all_or_nothing():
-            changed = rewrite_chunks(array, chunks, copied, guard, self._location, known)
-        self._note_ids(name, ids)
-        return changed
+        with self._noting_ids(group, name) as guard:
+            return rewrite_chunks(array, chunks, copied, guard, self._location, known)
 
     def set_objects(self, name: str, objects: ObjectTable) -> None:
         """Replace the objects of a stack.
@@ -275,7 +259,11 @@ class RoundTransaction:
             return as_flags(read_slab(verified, z_start, z_stop), name)
 
         with self._all_or_nothing():
-            return rewrite_verified(array, whole(array.shape), read, self._location)
+            return counted(
+                array,
+                lambda guard: rewrite_slabs(array, read, guard, self._location),
+                self._location,
+            )
 
     def write_verified(self, name: str, region: Region, values: ArrayLike = 1) -> int:
         """Say for a part of a stack whether a person has verified it.
@@ -299,18 +287,12 @@ class RoundTransaction:
         VerifiedError
             The round is a model's.
         """
-        array = self._verifiable(name)
-        place = explicit(region, array.shape, f"stack {name!r}")
-        block = as_flags(np.asarray(values), name)
+        array, block = self._verifiable(name), np.asarray(values)
         if block.ndim == 0:
+            place = explicit(region, array.shape, f"stack {name!r}")
             block = np.broadcast_to(block, tuple(s.stop - s.start for s in place))
-        check_shape(block, place, name)
-
-        def read(z_start: int, z_stop: int) -> NDArray[np.uint8]:
-            return block[z_start - place[0].start : z_stop - place[0].start]
-
         with self._all_or_nothing():
-            return rewrite_verified(array, place, read, self._location)
+            return put_flags(array, [(region, block)], np.copyto, name, self._location)
 
     def verify(
         self, name: str, patches: Iterable[tuple[Region, NDArray[Any]]], known: Reader | None = None
@@ -337,7 +319,7 @@ class RoundTransaction:
         """
         array = self._verifiable(name)
         with self._all_or_nothing():
-            return mark_verified(array, patches, name, self._location, known)
+            return put_flags(array, patches, either, name, self._location, known)
 
     def finish(self) -> None:
         """Check what only the whole round shows, and refuse further writes.
@@ -369,10 +351,19 @@ class RoundTransaction:
             self._broken = True
             raise
 
-    def _note_ids(self, name: str, ids: Iterable[NDArray[np.uint32]]) -> None:
-        """Remember ids that were written, for `finish` to look for their rows."""
-        known = self._written_ids.get(name, np.zeros(0, np.uint32))
-        self._written_ids[name] = np.unique(np.concatenate([known, *ids]))
+    @contextmanager
+    def _noting_ids(self, group: zarr.Group, name: str) -> Iterator[Guard]:
+        """Give the guard of a write of labels, and remember their ids for `finish` to look up."""
+        protect = protector(group, name, self._info)
+        ids = [self._written_ids.get(name, np.zeros(0, np.uint32))]
+
+        def guard(change: Change) -> None:
+            protect(change)
+            ids.append(np.unique(change.after[change.differs]))
+
+        with self._all_or_nothing():
+            yield guard
+        self._written_ids[name] = np.unique(np.concatenate(ids))
 
     def _group(self, name: str) -> zarr.Group:
         if not self._open:

@@ -10,7 +10,16 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from annotations._chunks import Region, SlabSource, Voxels, as_labels, tile_slab
+from annotations._chunks import (
+    Region,
+    SlabSource,
+    Voxels,
+    as_labels,
+    chunk_index,
+    chunk_place,
+    tile_slab,
+    within,
+)
 
 Ids = NDArray[np.uint32]
 
@@ -54,10 +63,7 @@ def box_reader(source: Voxels) -> Callable[[Region], Ids]:
 
     def chunk(index: tuple[int, ...]) -> Ids:
         if index not in chunks:
-            place = tuple(
-                slice(i * c, min((i + 1) * c, n))
-                for i, c, n in zip(index, array.chunks, array.shape, strict=True)
-            )
+            place = chunk_place(array, index)
             chunks[index] = as_labels(np.asarray(array[place]), "labels")
             if len(chunks) > room:
                 chunks.popitem(last=False)
@@ -67,12 +73,8 @@ def box_reader(source: Voxels) -> Callable[[Region], Ids]:
     def read(region: Region) -> Ids:
         out = np.empty([part.stop - part.start for part in region], np.uint32)
         for there, here in tile_slab(array, out, tuple(part.start for part in region)):
-            index = tuple(part.start // c for part, c in zip(there, array.chunks, strict=True))
-            inner = tuple(
-                slice(part.start - i * c, part.stop - i * c)
-                for part, i, c in zip(there, index, array.chunks, strict=True)
-            )
-            out[here] = chunk(index)[inner]
+            index = chunk_index(array, there)
+            out[here] = chunk(index)[within(there, chunk_place(array, index))]
         return out
 
     return read

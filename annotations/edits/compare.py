@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from annotations._chunks import Voxels
+from annotations._graph import components
 from annotations.edits._overlaps import blocks_of, check_pair, count_pairs
 from annotations.edits._reading import Ids
 from annotations.edits.records import Edit, Edits, kind_of
@@ -95,19 +96,12 @@ class _Groups:
 
 
 def _group(found: Contingency) -> _Groups:
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     n_before, n_after = found.n_truth, found.n_pred
     size_before, size_after = found.truth.sizes[found.i], found.pred.sizes[found.j]
     edge = np.flatnonzero(found.count > MAJORITY * np.minimum(size_before, size_after))
-    i, j = found.i[edge], found.j[edge]
-    n = n_before + n_after
-    links = coo_array((np.ones(edge.size, np.int8), (i, n_before + j)), shape=(n, n))
-    _, label = connected_components(links, directed=False)
+    label = components(n_before + n_after, found.i[edge], n_before + found.j[edge])
     same = (found.count == size_before) & (found.count == size_after)
-    changed = np.setdiff1d(label, label[found.i[same]]).astype(np.int64)
-    label = label.astype(np.int64)
+    changed = np.setdiff1d(label, label[found.i[same]])
     return _Groups(label[:n_before], label[n_before:], edge, changed)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -92,19 +93,9 @@ class Edits:
         """Whether the labels after have stable ids already."""
         return np.array_equal(self.after.ids, self.stable_ids)
 
-    def of_kind(self, kind: Kind) -> tuple[Edit, ...]:
-        """Return the changes of one kind."""
-        return tuple(change for change in self.changes if change.kind == kind)
-
     def counts(self) -> EditCounts:
         """Count changes by kind; one that regroups is a split and a merge."""
-        found = {kind: len(self.of_kind(kind)) for kind in ("added", "deleted", "reshaped")}
-        both = len(self.of_kind("regrouped"))
-        return EditCounts(
-            **found,
-            split=len(self.of_kind("split")) + both,
-            merged=len(self.of_kind("merged")) + both,
-        )
+        return counts_of(change.kind for change in self.changes)
 
     def stable_id(self, ids: Iterable[int]) -> list[int]:
         """Return the stable id of each id after.
@@ -197,3 +188,16 @@ def kind_of(n_before: int, n_after: int) -> Kind:
         case _, 1:
             return "merged"
     return "regrouped"
+
+
+def counts_of(kinds: Iterable[str]) -> EditCounts:
+    """Count changes by kind; one that regroups is a split and a merge."""
+    found = Counter(kinds)
+    both = found["regrouped"]
+    return EditCounts(
+        added=found["added"],
+        deleted=found["deleted"],
+        split=found["split"] + both,
+        merged=found["merged"] + both,
+        reshaped=found["reshaped"],
+    )

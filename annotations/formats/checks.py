@@ -292,22 +292,14 @@ def to_ids(slab: NDArray[Any], z0: int, path: Path | str) -> NDArray[np.uint32]:
     LabelError
         Ids that are negative or above 2**32 - 1, naming the slice.
     """
-    for bad, what in _bad_extremes(slab):
-        z, _, _ = np.unravel_index(int(bad), slab.shape)
+    if slab.min() < 0 or slab.max() > MAX_LABEL:
+        z, y, x = (int(i) for i in np.argwhere((slab < 0) | (slab > MAX_LABEL))[0])
+        what = "the negative id" if slab[z, y, x] < 0 else "the id"
         raise LabelError(
-            f"{path}: expected ids from 0 to {MAX_LABEL}, got {what} {slab.flat[bad]} in slice "
-            f"z = {z0 + int(z)}; renumber the objects from 1, with 0 as background"
+            f"{path}: expected ids from 0 to {MAX_LABEL}, got {what} {slab[z, y, x]} in slice "
+            f"z = {z0 + z}; renumber the objects from 1, with 0 as background"
         )
     return slab.astype(np.uint32, order="C")
-
-
-def _bad_extremes(slab: NDArray[Any]) -> list[tuple[int, str]]:
-    """Flat index of the first id that does not fit, if there is one."""
-    if slab.dtype.kind == "i" and slab.min() < 0:
-        return [(int(np.flatnonzero(slab.ravel() < 0)[0]), "the negative id")]
-    if slab.dtype.itemsize > 4 and slab.max() > MAX_LABEL:
-        return [(int(np.flatnonzero(slab.ravel() > MAX_LABEL)[0]), "the id")]
-    return []
 
 
 def check_labels_match(

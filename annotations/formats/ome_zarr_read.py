@@ -89,7 +89,7 @@ def _multiscale(path: Path, attributes: Mapping[str, Any]) -> Mapping[str, Any]:
         groups = sorted(
             str(folder.relative_to(path))
             for folder in (*path.glob("*"), *path.glob("labels/*"))
-            if folder.is_dir() and _attributes_or_none(folder)
+            if folder.is_dir() and _is_image(folder)
         )
         inside = f"; give one of the images inside: {', '.join(groups)}" if groups else ""
         raise FormatError(
@@ -105,15 +105,11 @@ def _multiscale(path: Path, attributes: Mapping[str, Any]) -> Mapping[str, Any]:
     return multiscale
 
 
-def _attributes_or_none(folder: Path) -> bool:
-    """Whether a folder is an image group."""
-    has_group = any((folder / name).exists() for name in ("zarr.json", ".zattrs"))
-    if not has_group or (folder / ".zarray").exists():
+def _is_image(folder: Path) -> bool:
+    try:
+        return "multiscales" in _attributes(folder)
+    except FormatError:
         return False
-    v3 = folder / "zarr.json"
-    if v3.exists() and json.loads(v3.read_text()).get("node_type") == "array":
-        return False
-    return "multiscales" in _attributes(folder)
 
 
 def _check_inside(path: Path, inner: str) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from annotations._graph import components
 from annotations.errors import FormatError, LabelError
 from annotations.formats import checks
 from annotations.formats.format import MAX_LABEL, LabelsRead, translated
@@ -334,9 +335,6 @@ def _join_overlapping(
     masks: list[tuple[int, tuple[slice, slice], NDArray[np.bool_]]],
 ) -> list[int]:
     """Return, for each mask, the number of the object that it is part of, from 0."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     by_slice: dict[int, list[int]] = {}
     for i, (z, _, _) in enumerate(masks):
         by_slice.setdefault(z, []).append(i)
@@ -347,10 +345,7 @@ def _join_overlapping(
         if i != j and _overlap(place, inside, masks[j][1], masks[j][2])
     ]
     rows, columns = np.array(pairs, np.int64).reshape(-1, 2).T
-    links = coo_array((np.ones(rows.size), (rows, columns)), shape=(len(masks), len(masks)))
-    if not masks:
-        return []
-    return [int(group) for group in connected_components(links, directed=False)[1]]
+    return components(len(masks), rows, columns).tolist() if masks else []
 
 
 def _overlap(
