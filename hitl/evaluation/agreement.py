@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hitl.evaluation.ceiling import new_file
-from hitl.evaluation.files import note_what_is_missing, read_label_pair
+from hitl.evaluation.metrics.all_metrics import score
 from hitl.evaluation.metrics.cases import Case
 from hitl.evaluation.metrics.resampling import Interval, bootstrap
 from hitl.evaluation.metrics.scores import Scores
-from hitl.evaluation.metrics.summary import score
 from hitl.evaluation.options import ScoreOptions
 from hitl.evaluation.requests import AgreementRequest
+from hitl.evaluation.score_files import note_what_is_missing, read_label_pair
 from hitl.postprocess import edge_class
 from hitl.project.errors import NothingToDoError, ProjectError
 from hitl.project.folder import Project, now, write_json

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hitl.evaluation.metrics.all_metrics import score
 from hitl.evaluation.metrics.scores import Scores
-from hitl.evaluation.metrics.summary import score
 from hitl.evaluation.options import ScoreOptions
 from hitl.postprocess import edge_class
 from labels.spacing import Spacing

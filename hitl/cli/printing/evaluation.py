@@ -8,7 +8,7 @@ from hitl.cli.printing import scores as tables
 from hitl.cli.tables import plain_table
 from hitl.evaluation.agreement import KEYS, Agreement
 from hitl.evaluation.evaluate import Evaluated
-from hitl.evaluation.files import Scored
+from hitl.evaluation.score_files import Scored
 from hitl.project.plain import plain
 
 _UNITS = {"px": "voxels along x", "um": "µm"}

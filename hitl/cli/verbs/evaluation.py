@@ -41,7 +41,7 @@ def evaluate(
 def score(request: ScoreRequest, out: Console, everything: All = False) -> Result:
     """All metrics of one label image against another."""
     from hitl.cli.printing.evaluation import scored
-    from hitl.evaluation.files import score_files
+    from hitl.evaluation.score_files import score_files
 
     return scored(score_files(request, out), everything)
 

@@ -1,5 +1,6 @@
 """Metrics of label images: one pass over truth and prediction serves all of them."""
 
+from hitl.evaluation.metrics.all_metrics import score
 from hitl.evaluation.metrics.averages import AverageScores, average
 from hitl.evaluation.metrics.boundary import BoundaryScores, boundary_scores
 from hitl.evaluation.metrics.cases import Case, list_cases
@@ -10,14 +11,13 @@ from hitl.evaluation.metrics.detection import (
     count_overlapping,
     match_centroids,
 )
+from hitl.evaluation.metrics.exclusion import Kept, keep, touches_border
 from hitl.evaluation.metrics.items import METRICS, Items, make_items
 from hitl.evaluation.metrics.jaccard import aji, aji_cellpose, aji_plus
-from hitl.evaluation.metrics.left_out import Kept, keep, touches_border
 from hitl.evaluation.metrics.matching import Matching, match, mean_ap, seg
 from hitl.evaluation.metrics.overlap_score import OverlapScores, overlap_scores
 from hitl.evaluation.metrics.resampling import Interval, bootstrap
 from hitl.evaluation.metrics.scores import LeftOut, ObjectScore, Scores, Summary
-from hitl.evaluation.metrics.summary import score
 from hitl.evaluation.metrics.taxonomy import Taxonomy, classify
 from hitl.evaluation.metrics.voxel import ClassScores, confusion, voxel_scores
 from hitl.evaluation.options import ScoreOptions

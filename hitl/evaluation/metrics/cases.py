@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hitl.evaluation.metrics.left_out import Kept
+from hitl.evaluation.metrics.exclusion import Kept
 from hitl.evaluation.metrics.matching import Matching
 from hitl.evaluation.metrics.taxonomy import LOCATED_IOU, Taxonomy
 from labels.overlaps import Contingency, Ints

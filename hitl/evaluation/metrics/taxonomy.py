@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.evaluation.metrics.left_out import Kept
+from hitl.evaluation.metrics.exclusion import Kept
 from hitl.evaluation.metrics.matching import Matching
 from labels.overlaps import Contingency
 

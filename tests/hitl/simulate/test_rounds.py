@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hitl.evaluation.metrics.summary import score
+from hitl.evaluation.metrics.all_metrics import score
 from hitl.project.errors import ConfigError, MetricError, NothingToDoError
 from hitl.queue.alternatives import classical_segmentations
 from hitl.simulate import STRATEGIES, Bench, Case, simulate

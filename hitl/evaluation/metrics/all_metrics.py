@@ -12,9 +12,9 @@ from hitl.evaluation.metrics.boundary import BoundaryScores, boundary_scores
 from hitl.evaluation.metrics.cases import list_cases
 from hitl.evaluation.metrics.conventions import count_by_convention
 from hitl.evaluation.metrics.detection import CentroidMatching, count_overlapping, match_centroids
+from hitl.evaluation.metrics.exclusion import Bools, Kept, keep, touches_border
 from hitl.evaluation.metrics.items import make_items
 from hitl.evaluation.metrics.jaccard import aji, aji_cellpose, aji_plus
-from hitl.evaluation.metrics.left_out import Bools, Kept, keep, touches_border
 from hitl.evaluation.metrics.matching import Matching, match, mean_ap, seg
 from hitl.evaluation.metrics.overlap_score import OverlapScores, overlap_scores
 from hitl.evaluation.metrics.scores import LeftOut, ObjectScore, Scores, Summary, find_reasons
