@@ -7,12 +7,13 @@ import json
 import os
 import platform
 import shutil
-import statistics
 import subprocess
 import sys
-import time
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from scripts.timing import row, timed
 
 HELP_LIMIT_S = 0.5
 
@@ -20,21 +21,8 @@ HELP_LIMIT_S = 0.5
 def bench_help(repeats: int = 7) -> list[dict[str, Any]]:
     """Time `hitl --help` as a person starts it."""
     command = shutil.which("hitl", path=str(Path(sys.executable).parent)) or "hitl"
-    seconds = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        subprocess.run([command, "--help"], check=True, capture_output=True)
-        seconds.append(time.perf_counter() - started)
-    return [
-        {
-            "name": "hitl --help",
-            "seconds": statistics.median(seconds),
-            "peer": "",
-            "peer_seconds": None,
-            "ratio": None,
-            "limit": f"< {HELP_LIMIT_S} s",
-        }
-    ]
+    run = partial(subprocess.run, [command, "--help"], check=True, capture_output=True)
+    return [row("hitl --help", timed(run, repeats)[0], limit=f"< {HELP_LIMIT_S} s")]
 
 
 def all_rows(repeats: int) -> list[dict[str, Any]]:
@@ -49,12 +37,15 @@ def all_rows(repeats: int) -> list[dict[str, Any]]:
     )
 
     rows = bench_help(repeats)
-    rows += bench_postprocess.bench(repeats)
-    rows += bench_metrics.bench(repeats)
-    rows += bench_measure.bench(repeats)
-    rows += bench_rounds.bench(repeats)
-    rows += bench_unet.bench(repeats)
-    rows += bench_cellpose.bench(repeats)
+    for script in (
+        bench_postprocess,
+        bench_metrics,
+        bench_measure,
+        bench_rounds,
+        bench_unet,
+        bench_cellpose,
+    ):
+        rows += script.bench(repeats)
     return rows
 
 
@@ -64,22 +55,22 @@ def print_table(rows: list[dict[str, Any]]) -> None:
 
     from hitl.cli.tables import plain_table
 
-    def number(row: dict[str, Any], key: str, digits: int) -> str:
-        return "" if row.get(key) is None else f"{row[key]:.{digits}f}"
+    def number(found: dict[str, Any], key: str, digits: int) -> str:
+        return "" if found.get(key) is None else f"{found[key]:.{digits}f}"
 
     table = plain_table(
         ("what", "seconds", "peer", "peer's seconds", "times faster", "MB more", "to reach"),
         [
             (
-                row["name"],
-                number(row, "seconds", 3),
-                row["peer"] or "",
-                number(row, "peer_seconds", 2),
-                number(row, "ratio", 1),
-                number(row, "memory_mb", 0),
-                row["limit"] or "",
+                found["name"],
+                number(found, "seconds", 3),
+                found["peer"] or "",
+                number(found, "peer_seconds", 2),
+                number(found, "ratio", 1),
+                number(found, "memory_mb", 0),
+                found["limit"] or "",
             )
-            for row in rows
+            for found in rows
         ],
         title=f"medians on {os.cpu_count()} cores, {platform.machine()}",
         right=("seconds", "peer's seconds", "times faster", "MB more"),

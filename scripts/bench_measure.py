@@ -6,10 +6,8 @@ Run it from the repository's root: ``python -m scripts.bench_measure``.
 from __future__ import annotations
 
 import argparse
-import statistics
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hitl.measure import ArraySource, measure_nuclei
-from scripts.bench_metrics import _extra_mb, synthetic_labels
+from scripts.bench_metrics import synthetic_labels
+from scripts.timing import extra_mb, timed
 
 SHAPE = (160, 512, 512)
 GRID = (10, 20, 25)
@@ -128,9 +127,9 @@ def bench(
     source = ArraySource(labels, image, spacing_um=SPACING_UM)
     small = ArraySource(labels[:4, :32], image[:4, :32], spacing_um=SPACING_UM)
     measure_nuclei(small)  # compiles, or loads what was compiled before
-    seconds, ours = _timed(lambda: measure_nuclei(source).columns, repeats)
-    memory = _extra_mb(lambda: measure_nuclei(source))
-    peer_seconds, theirs = _timed(lambda: peer(labels, image), 1)
+    seconds, ours = timed(lambda: measure_nuclei(source).columns, repeats)
+    memory = extra_mb(lambda: measure_nuclei(source))
+    peer_seconds, theirs = timed(lambda: peer(labels, image), 1)
     for name, column in SAME.items():
         if not np.allclose(theirs[name], ours[column], rtol=1e-5, atol=1e-9):
             raise RuntimeError(f"scikit-image has another {name} than our {column}")
@@ -164,7 +163,7 @@ def _from_zarr(
         source = ArraySource(*stored, spacing_um=SPACING_UM)
         found: dict[str, NDArray[Any]] = {}
         begin = time.perf_counter()
-        memory = _extra_mb(lambda: found.update(measure_nuclei(source).columns))
+        memory = extra_mb(lambda: found.update(measure_nuclei(source).columns))
         seconds = time.perf_counter() - begin
     if any(not np.array_equal(found[k], expected[k], equal_nan=True) for k in expected):
         raise RuntimeError("labels from zarr gave other numbers than those in memory")
@@ -177,17 +176,6 @@ def _from_zarr(
         "limit": "",
         "memory_mb": memory,
     }
-
-
-def _timed(work: Callable[[], Any], repeats: int) -> tuple[float, Any]:
-    """Return the median seconds of `repeats` calls, and the last result."""
-    seconds = []
-    result = None
-    for _ in range(repeats):
-        begin = time.perf_counter()
-        result = work()
-        seconds.append(time.perf_counter() - begin)
-    return statistics.median(seconds), result
 
 
 def main() -> None:

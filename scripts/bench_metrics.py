@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import argparse
 import os
-import statistics
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +24,7 @@ from hitl.evaluation.metrics import (
     score,
 )
 from labels.overlaps import count_overlaps
+from scripts.timing import extra_mb, row, timed
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
@@ -90,10 +89,10 @@ def bench(
     truth, pred = (synthetic_labels(shape, grid, seed) for seed in (0, 1))
     size = "×".join(map(str, shape))
     all_thresholds(truth[:1], pred[:1])  # compiles, or loads what was compiled before
-    seconds, ours = _timed(lambda: all_thresholds(truth, pred), repeats)
-    memory = _extra_mb(lambda: all_thresholds(truth, pred))
+    seconds, ours = timed(lambda: all_thresholds(truth, pred), repeats)
+    memory = extra_mb(lambda: all_thresholds(truth, pred))
     rows = [
-        _row(
+        row(
             f"IoU 0.1 … 0.95, {size}",
             seconds,
             limit=f"≤ {MEMORY_SHARE:g} × one array's {truth.nbytes / 1e6:.0f} MB",
@@ -105,11 +104,11 @@ def bench(
         ("cellpose average_precision", _cellpose, CELLPOSE_RATIO),
     ):
         run(truth[:1], pred[:1])  # imports and compiles
-        peer_seconds, theirs = _timed(lambda run=run: run(truth, pred), 1)
+        peer_seconds, theirs = timed(lambda run=run: run(truth, pred), 1)
         if theirs != ours:
             raise RuntimeError(f"{peer} counts other matches: {theirs}, ours: {ours}")
         rows.append(
-            _row(
+            row(
                 f"IoU 0.1 … 0.95, {size}",
                 seconds,
                 peer=peer,
@@ -118,8 +117,8 @@ def bench(
             )
         )
     table = count_overlaps(truth, pred)
-    rows.append(_row("evaluation score", _timed(lambda: overlap_scores(table, pred), repeats)[0]))
-    rows.append(_row("centroids in 15 px", _timed(lambda: match_centroids(table), repeats)[0]))
+    rows.append(row("evaluation score", timed(lambda: overlap_scores(table, pred), repeats)[0]))
+    rows.append(row("centroids in 15 px", timed(lambda: match_centroids(table), repeats)[0]))
     rows.append(_from_zarr(truth, pred, ours))
     return rows + _everything(truth, pred)
 
@@ -128,13 +127,13 @@ def _everything(truth: NDArray[Any], pred: NDArray[Any]) -> list[dict[str, Any]]
     """Rows for what takes longer, timed once."""
     tolerance_um = 2 * SPACING_UM[2]
     boundary_scores(truth[:4], pred[:4], SPACING_UM, tolerance_um)  # compiles, or loads
-    memory = _extra_mb(lambda: boundary_scores(truth, pred, SPACING_UM, tolerance_um))
-    seconds, _ = _timed(lambda: boundary_scores(truth, pred, SPACING_UM, tolerance_um), 1)
-    rows = [_row(f"boundary F at {tolerance_um:g} µm", seconds, memory_mb=memory)]
-    seconds, scores = _timed(lambda: score(truth, pred), 1)
-    rows.append(_row("score(): all but boundaries", seconds))
-    seconds, _ = _timed(lambda: bootstrap({"": [scores.items]}), 1)
-    rows.append(_row("intervals, 2000 resamples", seconds))
+    memory = extra_mb(lambda: boundary_scores(truth, pred, SPACING_UM, tolerance_um))
+    seconds, _ = timed(lambda: boundary_scores(truth, pred, SPACING_UM, tolerance_um), 1)
+    rows = [row(f"boundary F at {tolerance_um:g} µm", seconds, memory_mb=memory)]
+    seconds, scores = timed(lambda: score(truth, pred), 1)
+    rows.append(row("score(): all but boundaries", seconds))
+    seconds, _ = timed(lambda: bootstrap({"": [scores.items]}), 1)
+    rows.append(row("intervals, 2000 resamples", seconds))
     return rows
 
 
@@ -154,31 +153,11 @@ def _from_zarr(truth: NDArray[Any], pred: NDArray[Any], expected: list[int]) -> 
             stored.append(array)
         found: list[int] = []
         begin = time.perf_counter()
-        memory = _extra_mb(lambda: found.extend(all_thresholds(*stored)))
+        memory = extra_mb(lambda: found.extend(all_thresholds(*stored)))
         seconds = time.perf_counter() - begin
     if found != expected:
         raise RuntimeError("labels from zarr gave other matches than those in memory")
-    return _row("IoU 0.1 … 0.95 from zarr", seconds, limit=f"< {ZARR_MB} MB", memory_mb=memory)
-
-
-def _row(
-    name: str,
-    seconds: float,
-    *,
-    peer: str = "",
-    peer_seconds: float | None = None,
-    limit: str = "",
-    memory_mb: float | None = None,
-) -> dict[str, Any]:
-    return {
-        "name": name,
-        "seconds": seconds,
-        "peer": peer,
-        "peer_seconds": peer_seconds,
-        "ratio": None if peer_seconds is None else peer_seconds / seconds,
-        "limit": limit,
-        "memory_mb": memory_mb,
-    }
+    return row("IoU 0.1 … 0.95 from zarr", seconds, limit=f"< {ZARR_MB} MB", memory_mb=memory)
 
 
 def _stardist(truth: NDArray[Any], pred: NDArray[Any]) -> list[int]:
@@ -193,34 +172,6 @@ def _cellpose(truth: NDArray[Any], pred: NDArray[Any]) -> list[int]:
     return [int(tp) for tp in average_precision(truth, pred, threshold=THRESHOLDS)[1]]
 
 
-def _extra_mb(work: Callable[[], Any]) -> float | None:
-    """Peak of the process's memory above where it began; None where the kernel does not say."""
-    reset = Path("/proc/self/clear_refs")
-    if not reset.exists():
-        work()
-        return None
-    reset.write_text("5")
-    before = _status_kb("VmRSS")
-    work()
-    return (_status_kb("VmHWM") - before) * 1024 / 1e6
-
-
-def _status_kb(key: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith(key + ":")).split()[1])
-
-
-def _timed(work: Callable[[], Any], repeats: int) -> tuple[float, Any]:
-    """Return the median seconds of `repeats` calls, and the last result."""
-    seconds = []
-    result = None
-    for _ in range(repeats):
-        begin = time.perf_counter()
-        result = work()
-        seconds.append(time.perf_counter() - begin)
-    return statistics.median(seconds), result
-
-
 def _cell(value: float | None, pattern: str) -> str:
     return "–" if value is None else pattern.format(value)
 
@@ -233,11 +184,11 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     given = parser.parse_args()
     print(f"{'what':<36}{'seconds':>8}{'MB':>7}  {'peer':<28}{'seconds':>8}{'ratio':>7}  limit")
-    for row in bench(given.repeats, shape=tuple(given.shape), grid=tuple(given.grid)):
+    for found in bench(given.repeats, shape=tuple(given.shape), grid=tuple(given.grid)):
         print(
-            f"{row['name']:<36}{row['seconds']:>8.3f}{_cell(row['memory_mb'], '{:.0f}'):>7}  "
-            f"{row['peer']:<28}{_cell(row['peer_seconds'], '{:.2f}'):>8}"
-            f"{_cell(row['ratio'], '{:.0f}×'):>7}  {row['limit']}"
+            f"{found['name']:<36}{found['seconds']:>8.3f}{_cell(found['memory_mb'], '{:.0f}'):>7}  "
+            f"{found['peer']:<28}{_cell(found['peer_seconds'], '{:.2f}'):>8}"
+            f"{_cell(found['ratio'], '{:.0f}×'):>7}  {found['limit']}"
         )
 
 

@@ -6,18 +6,16 @@ Run it from the repository's root: ``python -m scripts.bench_postprocess``.
 from __future__ import annotations
 
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hitl.postprocess import clean_masks, edge_class
+from scripts.timing import timed
 from tests.hitl.postprocess.reference_postprocess import clean_masks_reference, edge_class_reference
 
 SHAPE = (21, 512, 512)
@@ -78,8 +76,8 @@ def bench(repeats: int = 5) -> list[dict[str, Any]]:
     """
     labels = synthetic_nuclei()
     edge_class(clean_masks(labels))  # compiles, or loads what was compiled before
-    seconds, ours = _timed(lambda: _fast(labels), repeats)
-    peer_seconds, theirs = _timed(lambda: _loop(labels), 1)
+    seconds, ours = timed(lambda: _fast(labels), repeats)
+    peer_seconds, theirs = timed(lambda: _loop(labels), 1)
     if not all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True)):
         raise RuntimeError("the array code and the reference loop gave different results")
     return [
@@ -132,16 +130,6 @@ def _fast(labels: NDArray[np.uint32]) -> tuple[NDArray[np.uint32], NDArray[np.ui
 def _loop(labels: NDArray[np.uint32]) -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
     cleaned = clean_masks_reference(labels)
     return cleaned, edge_class_reference(cleaned)
-
-
-def _timed(work: Callable[[], Any], repeats: int) -> tuple[float, Any]:
-    """Return the median seconds of `repeats` calls, and the last result."""
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        result = work()
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds), result
 
 
 if __name__ == "__main__":

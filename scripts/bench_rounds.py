@@ -9,7 +9,6 @@ import argparse
 import multiprocessing
 import statistics
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from typing import Any, Self
 import numpy as np
 import zarr
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from annotations.formats.tiff_write import write_labels_tiff
 from annotations.objects import ObjectTable, Status
@@ -35,7 +35,9 @@ from hitl.project.reporter import Silent
 from hitl.review.session.commit import commit_session
 from hitl.review.session.project_session import ProjectSession
 from hitl.review.session.review_session import ReviewSession
+from scripts.bench import print_table
 from scripts.bench_metrics import GRID, SHAPE, synthetic_labels
+from scripts.timing import extra_mb, row, timed
 
 SPACING_UM = (1.0, 0.5, 0.5)
 EDITED = 100
@@ -117,10 +119,10 @@ def bench(repeats: int = 5, *, shape: Size = SHAPE, grid: Size = GRID) -> list[d
         _row(f"{what}: diff", large.diff, limit, large.memory_mb["diff"]),
         _row(f"{what}: window goes on", large.reload),
         _row(f"{what}: import of a TIFF", large.imports),
-        _row(
+        row(
             f"{what}: store grows by {written:.2f} MB",
             None,
-            f"{statistics.median(large.chunks):.0f} changed chunks of {least:.2f} MB",
+            limit=f"{statistics.median(large.chunks):.0f} changed chunks of {least:.2f} MB",
         ),
     ]
     for key in ("commit", "diff"):
@@ -192,9 +194,9 @@ def edit(session: ReviewSession, ids: list[int]) -> None:
 def edit_array(labels: Labels, ids: list[int]) -> None:
     """Delete, split, merge and reshape a quarter of the objects each, as another tool would."""
     new = int(labels.max())
-    index = _boxes(labels, ids)
-    for number, (object_id, box) in enumerate(zip(ids, index, strict=True)):
-        block = labels[box]
+    boxes = ndimage.find_objects(labels)
+    for number, object_id in enumerate(ids):
+        block = labels[boxes[object_id - 1]]
         own = block == object_id
         middle = block.shape[2] // 2
         match number % 4:
@@ -207,13 +209,6 @@ def edit_array(labels: Labels, ids: list[int]) -> None:
                 block[own] = object_id + 1
             case 3:
                 block[:, :, -2:][own[:, :, -2:]] = 0
-
-
-def _boxes(labels: Labels, ids: list[int]) -> list[tuple[slice, ...]]:
-    from scipy.ndimage import find_objects
-
-    found = find_objects(labels)
-    return [found[i - 1] for i in ids]
 
 
 def _turns(objects: int) -> Iterator[list[int]]:
@@ -250,8 +245,7 @@ def _check(project: Project, number: int) -> None:
     """Compare a round with the one before."""
     (stack,) = diff(project, number - 1, number).found.stacks
     counts = stack.counts()
-    fifth = EDITED // 5
-    expected = (fifth,) * 5
+    expected = (EDITED // 5,) * 5
     found = (counts.accepted, counts.deleted, counts.split, counts.merged, counts.reshaped)
     if found != expected:
         raise RuntimeError(f"round {number}: expected {expected} edits of each kind, got {found}")
@@ -304,21 +298,9 @@ def _size(folder: Path) -> int:
 
 def _timed(work: Callable[[], Any]) -> tuple[float, float | None]:
     """Return seconds, and the peak of the process's memory above where it began, in MB."""
-    reset = Path("/proc/self/clear_refs")
-    known = reset.exists()
-    before = 0
-    if known:
-        reset.write_text("5")
-        before = _status_kb("VmRSS")
-    begin = time.perf_counter()
-    work()
-    seconds = time.perf_counter() - begin
-    return seconds, (_status_kb("VmHWM") - before) * 1024 / 1e6 if known else None
-
-
-def _status_kb(key: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith(key + ":")).split()[1])
+    seconds: list[float] = []
+    memory = extra_mb(lambda: seconds.append(timed(work)[0]))
+    return seconds[0], memory
 
 
 def _apart(shape: Size, grid: Size, repeats: int) -> Figures:
@@ -328,17 +310,10 @@ def _apart(shape: Size, grid: Size, repeats: int) -> Figures:
 
 
 def _row(
-    name: str, seconds: list[float] | None, limit: str = "", memory_mb: float | None = None
+    name: str, seconds: list[float], limit: str = "", memory_mb: float | None = None
 ) -> dict[str, Any]:
-    return {
-        "name": name,
-        "seconds": statistics.median(seconds) if seconds else None,
-        "peer": "",
-        "peer_seconds": None,
-        "ratio": None,
-        "limit": limit,
-        "memory_mb": memory_mb,
-    }
+    median = statistics.median(seconds) if seconds else None
+    return row(name, median, limit=limit, memory_mb=memory_mb)
 
 
 def _times(shape: Size) -> str:
@@ -352,13 +327,7 @@ def main() -> None:
     parser.add_argument("--grid", type=int, nargs=3, default=GRID, help="objects along z, y, x")
     parser.add_argument("--repeats", type=int, default=5)
     given = parser.parse_args()
-    print(f"{'what':<62}{'seconds':>8}{'MB':>7}  limit")
-    for row in bench(given.repeats, shape=tuple(given.shape), grid=tuple(given.grid)):
-        seconds, memory = (
-            "–" if row[key] is None else f"{row[key]:{pattern}}"
-            for key, pattern in (("seconds", ".3f"), ("memory_mb", ".0f"))
-        )
-        print(f"{row['name']:<62}{seconds:>8}{memory:>7}  {row['limit']}")
+    print_table(bench(given.repeats, shape=tuple(given.shape), grid=tuple(given.grid)))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ import copy
 import importlib.util
 import math
 import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +20,7 @@ from models.devices import Compute, choose_compute, reused_memory
 from models.tiling import Tiling, tile_starts
 from models.unet3d.architecture import Architecture
 from models.unet3d.predict import NetworkPredictor
+from scripts.timing import timed
 
 SHAPE = (21, 512, 512)
 FEATURES = (64, 128, 256)
@@ -103,7 +103,7 @@ def bench(
         runs["monai"] = _monai(copy.deepcopy(network), image, compute, tiling)
     predictor.maps(image[:, : shape[1] // 2, : shape[2] // 2])
     seconds = _interleaved(runs, repeats)
-    plain_seconds, _ = _timed(lambda: plain_window(network, image, tiling), PLAIN_REPEATS)
+    plain_seconds, _ = timed(lambda: plain_window(network, image, tiling), PLAIN_REPEATS)
     name = f"U-Net {list(features)} on {'×'.join(map(str, shape))}, {compute.note[9:]}"
     rows = [
         _row(name, seconds["ours"], "plain float32 window", plain_seconds, f"≥ {PLAIN_RATIO} ×"),
@@ -127,7 +127,7 @@ def _matrix_product(compute: Compute) -> Callable[[], Any]:
     a, b = (torch.randn(PRODUCT, PRODUCT).to(kind) for _ in range(2))
 
     def best_of_ten() -> float:
-        return min(_timed(lambda: a @ b, 1)[0] for _ in range(10))
+        return min(timed(lambda: a @ b, 1)[0] for _ in range(10))
 
     return best_of_ten
 
@@ -310,18 +310,9 @@ def _interleaved(runs: dict[str, Callable[[], Any]], repeats: int) -> dict[str, 
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(repeats):
         for name, run in runs.items():
-            took, result = _timed(run, 1)
+            took, result = timed(run, 1)
             seconds[name].append(result if name == "product" else took)
     return {name: statistics.median(values) for name, values in seconds.items()}
-
-
-def _timed(work: Callable[[], Any], repeats: int) -> tuple[float, Any]:
-    seconds, result = [], None
-    for _ in range(repeats):
-        begin = time.perf_counter()
-        result = work()
-        seconds.append(time.perf_counter() - begin)
-    return statistics.median(seconds), result
 
 
 def _row(

@@ -1,6 +1,6 @@
-"""Runs `hitl correct --errors` under Xvfb with somebody who steps through a model's errors.
+"""Runs `hitl correct --errors` under Xvfb with somebody who steps through a model's errors, thrice.
 
-Usage: python -m tests.hitl.review.window.errors_child PROJECT SCREENSHOTS STACK
+Usage: python -m tests.hitl.review.window.errors_child PROJECT SCREENSHOTS
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 from napari.utils.colormaps.standardize_color import transform_color
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import Qt
 
 from hitl.cli import run
 from hitl.review.window.controls import CHANGED, LOCKED
 from hitl.review.window.error_layers import COLOURS, SIGNS
 from hitl.review.window.review_window import ReviewWindow
 from tests.hitl.queue.error_project import MODEL
-from tests.hitl.review.window.person import Person
+from tests.hitl.review.window.person import Person, send
 
 
 def held(person: Person) -> None:
@@ -112,19 +112,12 @@ def stale(person: Person) -> None:
 
 
 def main() -> None:
-    project, shots, what = sys.argv[1:]
-    wait_until_closed = ReviewWindow.run
-
-    def correct(window: ReviewWindow) -> None:
-        steps = {"held": held, "seen": seen, "stale": stale}
-        steps[what](Person(window, Path(shots)))
-        QTimer.singleShot(0, window.viewer.close)
-        wait_until_closed(window)
-        print("closed", flush=True)
-
-    ReviewWindow.run = correct  # type: ignore[method-assign]
-    stack = {"stale": "seen"}.get(what, what)
-    sys.exit(run(["correct", project, stack, "--annotator", "ann", "--errors"]))
+    project, shots = sys.argv[1:]
+    for act, stack in ((held, "held"), (seen, "seen"), (stale, "seen")):
+        send(act, Path(shots))
+        if code := run(["correct", project, stack, "--annotator", "ann", "--errors"]):
+            sys.exit(code)
+        print(act.__name__, flush=True)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from qtpy.QtCore import QPoint, Qt, QTimer
@@ -13,6 +14,7 @@ from hitl.review.window.review_window import ReviewWindow
 LEFT = Qt.MouseButton.LeftButton
 CONTROL = Qt.KeyboardModifier.ControlModifier
 MARGIN_PX = 20
+_run = ReviewWindow.run
 
 
 class Person:
@@ -24,9 +26,11 @@ class Person:
         self.main = window.viewer.window._qt_window
         self.canvas = window.viewer.window._qt_viewer.canvas.native
         self.main.resize(1280, 820)
-        self.wait(800)
+        assert QTest.qWaitForWindowExposed(self.main)
+        self.wait(100)
 
-    def wait(self, ms: int = 60) -> None:
+    def wait(self, ms: int = 5) -> None:
+        """Let the window do what it has to."""
         QTest.qWait(ms)
 
     def press(self, key: Qt.Key, modifier=Qt.KeyboardModifier.NoModifier) -> None:
@@ -47,14 +51,14 @@ class Person:
 
     def move(self, y: float, x: float) -> None:
         QTest.mouseMove(self.canvas, self.at(y, x))
-        self.wait(20)
+        self.wait()
 
     def drag(self, start: QPoint, stop: QPoint) -> None:
         QTest.mouseMove(self.canvas, start)
         QTest.mousePress(self.canvas, LEFT, pos=start)
         for step in range(1, 6):
             QTest.mouseMove(self.canvas, start + (stop - start) * step / 5)
-            self.wait(20)
+            self.wait()
         QTest.mouseRelease(self.canvas, LEFT, pos=stop)
         self.wait()
 
@@ -84,7 +88,7 @@ class Person:
         table = self.window.dock.table
         item = table.item(row, 1)
         table.scrollToItem(item)
-        self.wait(20)
+        self.wait()
         QTest.mouseClick(table.viewport(), LEFT, pos=table.visualItemRect(item).center())
         self.wait()
 
@@ -98,7 +102,7 @@ class Person:
         self.wait()
 
     def shot(self, name: str) -> None:
-        self.wait(250)
+        self.wait(50)
         assert self.main.grab().save(str(self.shots / f"{name}.png"))
 
     def said(self) -> str:
@@ -107,11 +111,24 @@ class Person:
     def commit(self, message: str, shot: str = "dialog") -> None:
         def answer() -> None:
             dialog = QApplication.activeModalWidget()
-            assert dialog is not None
+            if dialog is None:
+                QTimer.singleShot(20, answer)
+                return
             QTest.keyClicks(dialog.message, message)
             assert dialog.grab().save(str(self.shots / f"{shot}.png"))
             QTest.mouseClick(dialog.commit, LEFT)
 
-        QTimer.singleShot(400, answer)
+        QTimer.singleShot(20, answer)
         QTest.mouseClick(self.window.dock.commit, LEFT)
         self.wait()
+
+
+def send(act: Callable[[Person], None], shots: Path) -> None:
+    """Let somebody work in the windows that `hitl correct` opens from now on, and close them."""
+
+    def work_until_closed(window: ReviewWindow) -> None:
+        act(Person(window, shots))
+        QTimer.singleShot(0, window.viewer.close)
+        _run(window)
+
+    ReviewWindow.run = work_until_closed  # type: ignore[method-assign]

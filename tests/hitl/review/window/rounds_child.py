@@ -15,15 +15,14 @@ from pathlib import Path
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import Qt
 from scipy import ndimage
 
 from annotations.objects import Status
 from hitl.cli import run
 from hitl.review.window import review_window
-from hitl.review.window.review_window import ReviewWindow
 from labels.overlaps import Contingency, count_overlaps
-from tests.hitl.review.window.person import CONTROL, Person
+from tests.hitl.review.window.person import CONTROL, Person, send
 
 RIGHT_IOU = 0.7
 NEAR, BRUSH = 4, 3
@@ -209,16 +208,13 @@ def second(reviewer: Reviewer) -> None:
 def main() -> None:
     project, stack, truth, shots, what = sys.argv[1:]
     review_window.AUTOSAVE_S = 0.3
-    wait_until_closed = ReviewWindow.run
 
-    def correct(window: ReviewWindow) -> None:
-        reviewer = Reviewer(Person(window, Path(shots)), tifffile.imread(truth))
+    def correct(person: Person) -> None:
+        reviewer = Reviewer(person, tifffile.imread(truth))
         {"first": first, "second": second}[what](reviewer)
-        QTimer.singleShot(0, window.viewer.close)
-        wait_until_closed(window)
         print(json.dumps(reviewer.done), flush=True)
 
-    ReviewWindow.run = correct
+    send(correct, Path(shots))
     # The second time without the ranking, which takes its time.
     limit = {"first": "20", "second": "0"}[what]
     sys.exit(run(["correct", project, stack, "--annotator", "ann", "--limit", limit]))

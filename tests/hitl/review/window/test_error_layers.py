@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,7 +11,7 @@ from hitl.cli import run
 from hitl.project.folder import Project
 from hitl.review.window.controls import NO_ERRORS, ReviewControls
 from tests.hitl.queue.error_project import MODEL, error_project, evaluated, volumes
-from tests.hitl.review.window.display import start_child, virtual_display
+from tests.hitl.review.window.conftest import Start
 
 
 @pytest.fixture
@@ -24,31 +22,11 @@ def project(tmp_path: Path) -> Project:
     return made
 
 
-@pytest.fixture
-def display() -> Iterator[str]:
-    with virtual_display() as name:
-        yield name
-
-
 @pytest.mark.slow
-def test_errors_are_stepped_through(project: Project, tmp_path: Path, display: str) -> None:
-    shots = Path(os.environ.get("HITL_TEST_SCREENSHOTS", tmp_path / "shots"))
-    shots.mkdir(parents=True, exist_ok=True)
-    for what in ("held", "seen", "stale"):
-        log = shots / f"mistakes_{what}.log"
-        child = start_child(
-            "error_layers_child",
-            [str(project.folder), str(shots), what],
-            display=display,
-            shots=shots,
-            log=log,
-        )
-        try:
-            out, _ = child.communicate(timeout=300)
-        finally:
-            child.kill()
-        assert out == "closed\n", (what, log.read_text())
-        assert "Warning" not in log.read_text()
+def test_errors_are_stepped_through(project: Project, shots: Path, start: Start) -> None:
+    child = start("error_layers_child", project.folder, shots)
+    assert child.printed() == "held\nseen\nstale\n"
+    assert "Warning" not in child.log
     rounds = project.store().rounds()
     assert [entry.message for entry in rounds] == ["6 was debris"]
     assert not (project.store().stack("seen").labels[...] == 6).any()

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +10,6 @@ import pytest
 from hitl.project.folder import Project
 from hitl.review.session.draft import read_draft
 from tests.hitl.review.volumes import make_project, stack
-from tests.hitl.review.window.display import start_child, virtual_display
 
 
 @pytest.fixture
@@ -22,35 +17,13 @@ def project(tmp_path) -> Project:
     return make_project(tmp_path / "p")
 
 
-@pytest.fixture
-def display() -> Iterator[str]:
-    with virtual_display() as name:
-        yield name
-
-
-def start(project: Project, shots: Path, what: str, display: str) -> subprocess.Popen[str]:
-    shots.mkdir(parents=True, exist_ok=True)
-    arguments = [str(project.folder), str(shots), what]
-    log = shots / f"{what}.log"
-    return start_child("review_window_child", arguments, display=display, shots=shots, log=log)
-
-
 @pytest.mark.slow
-def test_a_person_corrects_commits_is_killed_and_goes_on(project, tmp_path, display):
-    shots = Path(os.environ.get("HITL_TEST_SCREENSHOTS", tmp_path / "shots"))
-    child = start(project, shots, "first", display)
-    assert child.stdout is not None
-    try:
-        line = child.stdout.readline()
-        # On a failed assertion the child ends by itself: its traceback is the message.
-        assert line == "drafted\n", (shots / "first.log").read_text()
-    finally:
-        child.kill()
-        child.communicate()
+def test_a_person_corrects_commits_is_killed_and_goes_on(project, shots, start):
+    child = start("review_window_child", project.folder, shots, "first")
+    assert child.line() == "drafted\n", child.log
+    child.kill()
     check_round(project)
-    again = start(project, shots, "second", display)
-    out, _ = again.communicate(timeout=120)
-    assert out == "closed\n", (shots / "second.log").read_text()
+    assert start("review_window_child", project.folder, shots, "second").printed() == "closed\n"
     draft = read_draft(project.folder / "drafts" / "s" / "ann.zip")
     assert draft is not None
     assert draft.header.counts == {"deleted": 2}

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,16 +20,10 @@ from hitl.cli import run
 from hitl.evaluation.metrics import score
 from hitl.project.folder import Project
 from tests.conftest import RealStack
-from tests.hitl.review.window.display import start_child, virtual_display
+from tests.hitl.review.window.conftest import Start
 
 LIMIT_S = 240
 """Nobody waits that long; the whole test takes less than a minute."""
-
-
-@pytest.fixture
-def display() -> Iterator[str]:
-    with virtual_display() as name:
-        yield name
 
 
 @pytest.fixture
@@ -51,14 +44,15 @@ def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., dict[str, Any]]
 class Rounds:
     """A project with half of a real stack in it."""
 
-    def __init__(self, stack: RealStack, folder: Path, command: Callable, display: str) -> None:
+    def __init__(
+        self, stack: RealStack, folder: Path, command: Callable, shots: Path, start: Start
+    ) -> None:
         image, labels, spacing_um = stack
         half = image.shape[1] // 2
         self.truth = labels[:, :half]
-        self.display = display
         self.folder = folder / "project"
-        self.shots = Path(os.environ.get("HITL_TEST_SCREENSHOTS", folder / "shots"))
-        self.shots.mkdir(parents=True, exist_ok=True)
+        self.shots = shots
+        self.start = start
         self.truth_file = folder / "truth.tif"
         write_image_tiff(folder / "ovule.tif", image[:, :half], spacing_um)
         write_labels_tiff(self.truth_file, self.truth, spacing_um)
@@ -68,18 +62,8 @@ class Rounds:
 
     def correct(self, what: str) -> dict[str, int]:
         """Work in the window; returns how many objects were handled, by kind."""
-        log = self.shots / f"{what}_rounds.log"
-        arguments = [str(self.folder), "ovule", str(self.truth_file), str(self.shots), what]
-        child = start_child(
-            "rounds_child", arguments, display=self.display, shots=self.shots, log=log
-        )
-        try:
-            out, _ = child.communicate(timeout=LIMIT_S)
-        finally:
-            child.kill()
-            child.wait()
-        assert child.returncode == 0, log.read_text()
-        done: dict[str, int] = json.loads(out)
+        child = self.start("rounds_child", self.folder, "ovule", self.truth_file, self.shots, what)
+        done: dict[str, int] = json.loads(child.printed())
         return done
 
     def state(self, number: int | None = None) -> tuple[NDArray, NDArray, dict[int, Status]]:
@@ -99,9 +83,13 @@ class Rounds:
 @pytest.mark.real
 @pytest.mark.slow
 def test_two_rounds_of_hand_work_in_the_window(
-    real_stack: Callable[[str], RealStack], tmp_path: Path, command: Callable, display: str
+    real_stack: Callable[[str], RealStack],
+    tmp_path: Path,
+    command: Callable,
+    shots: Path,
+    start: Start,
 ) -> None:
-    rounds = Rounds(real_stack("gonuclear_1136"), tmp_path, command, display)
+    rounds = Rounds(real_stack("gonuclear_1136"), tmp_path, command, shots, start)
     done = rounds.correct("first")
     assert done == {"accepted": 3, "deleted": 3, "merged": 1, "split": 1, "added": 1}
     check_round(rounds, 1, "first look", done)
