@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from labels.overlaps import count_overlaps
+from labels.overlaps import Objects, count_overlaps
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -67,16 +67,6 @@ class MissedCandidate:
     inside_zyx: tuple[int, int, int]
     places: Ints
     names: tuple[str, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class _Free:
-    """An object of another segmentation that lies where the labels have none."""
-
-    source: str
-    label: int
-    inside_zyx: tuple[int, int, int]
-    voxels: Ints
 
 
 def compare(labels: NDArray[np.uint32], others: Mapping[str, NDArray[np.uint32]]) -> Disagreement:
@@ -142,21 +132,23 @@ def find_missed(
         table = count_overlaps(other, taken.astype(np.uint8))
         covered = np.zeros(table.n_truth)
         np.add.at(covered, table.i, table.count)
-        for row in np.flatnonzero(covered <= (1 - FREE_SHARE) * table.truth.sizes):
-            label = int(table.truth.ids[row])
-            centre = table.truth.centroids[row]
-            found.append(_free(name, other, label, table.truth.boxes[row], centre))
+        free = table.truth[covered <= (1 - FREE_SHARE) * table.truth.sizes]
+        found += [_candidate(name, other, free, row) for row in range(len(free))]
     return _grouped(found)
 
 
-def _free(name: str, labels: NDArray[np.uint32], label: int, box: Ints, centre: Floats) -> _Free:
-    window = tuple(slice(a, b) for a, b in box)
-    places = np.argwhere(labels[window] == label) + box[:, 0]
-    z, y, x = places[np.square(places - centre).sum(axis=1).argmin()].tolist()
-    return _Free(name, label, (z, y, x), np.ravel_multi_index(tuple(places.T), labels.shape))
+def _candidate(
+    name: str, labels: NDArray[np.uint32], objects: Objects, row: int
+) -> MissedCandidate:
+    label, box = int(objects.ids[row]), objects.boxes[row]
+    places = np.argwhere(labels[tuple(slice(a, b) for a, b in box)] == label) + box[:, 0]
+    away = np.square(places - objects.centroids[row]).sum(axis=1)
+    z, y, x = places[away.argmin()].tolist()
+    flat = np.ravel_multi_index(tuple(places.T), labels.shape)
+    return MissedCandidate(name, label, (z, y, x), flat, (name,))
 
 
-def _grouped(found: list[_Free]) -> list[MissedCandidate]:
+def _grouped(found: list[MissedCandidate]) -> list[MissedCandidate]:
     """Join candidates of several segmentations that overlap, best supported first."""
     near = _overlaps(found)
     left = set(range(len(found)))
@@ -168,22 +160,22 @@ def _grouped(found: list[_Free]) -> list[MissedCandidate]:
         group = [a, *(b for b, iou in near[a].items() if b in left and iou >= SAME_PLACE_IOU)]
         left.difference_update(group)
         names = tuple(dict.fromkeys(found[b].source for b in sorted(group)))
-        one = found[a]
-        out.append(MissedCandidate(one.source, one.label, one.inside_zyx, one.voxels, names))
+        out.append(replace(found[a], names=names))
     return sorted(out, key=lambda c: (-len(c.names), -len(c.places), c.source, c.label))
 
 
-def _overlaps(found: list[_Free]) -> list[dict[int, float]]:
+def _overlaps(found: list[MissedCandidate]) -> list[dict[int, float]]:
     """Return, for each candidate, those of other segmentations that overlap it and their IoU."""
     near: list[dict[int, float]] = [{} for _ in found]
     if not found:
         return near
-    owner = np.repeat(np.arange(len(found)), [len(f.voxels) for f in found])
-    order = np.argsort(np.concatenate([f.voxels for f in found]), kind="stable")
-    place, owner = np.concatenate([f.voxels for f in found])[order], owner[order]
+    sizes = [len(candidate.places) for candidate in found]
+    place = np.concatenate([candidate.places for candidate in found])
+    order = np.argsort(place, kind="stable")
+    place, owner = place[order], np.repeat(np.arange(len(found)), sizes)[order]
     shared: dict[tuple[int, int], int] = {}
     # A voxel has at most one owner per segmentation: sorted, owners of one voxel are neighbours.
-    for step in range(1, len({f.source for f in found})):
+    for step in range(1, len({candidate.source for candidate in found})):
         same = place[step:] == place[:-step]
         pairs, counts = np.unique(
             np.stack([owner[:-step][same], owner[step:][same]]), axis=1, return_counts=True
@@ -191,6 +183,6 @@ def _overlaps(found: list[_Free]) -> list[dict[int, float]]:
         for a, b, count in zip(*pairs.tolist(), counts.tolist(), strict=True):
             shared[a, b] = shared.get((a, b), 0) + count
     for (a, b), count in shared.items():
-        iou = count / (len(found[a].voxels) + len(found[b].voxels) - count)
+        iou = count / (sizes[a] + sizes[b] - count)
         near[a][b] = near[b][a] = iou
     return near

@@ -7,7 +7,7 @@ script: printed, or read without one, the charts are the same.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -122,9 +122,8 @@ def dot_chart(
     title: str,
     x_label: str,
     references: Sequence[Reference] = (),
-    x_range: Span = (0.0, 1.0),
 ) -> Markup:
-    """Draw one row per name: a dot at its value, a whisker over its interval, the value beside.
+    """Draw one row per name: a dot from 0 to 1, a whisker over its interval, the value beside.
 
     Parameters
     ----------
@@ -133,11 +132,10 @@ def dot_chart(
     title, x_label : str
     references : sequence of Reference
         Vertical lines.
-    x_range : (float, float)
     """
     top = 8 + LINE * len(references)
-    plot = Plot(ROW_NAMES, top, WIDTH - 64, top + ROW * len(rows), x_range, (0.0, 1.0))
-    plot.axes(x_label, "", named(ticks(*x_range)), [])
+    plot = Plot(ROW_NAMES, top, WIDTH - 64, top + ROW * len(rows), (0.0, 1.0), (0.0, 1.0))
+    plot.axes(x_label, "", named(ticks(0.0, 1.0)), [])
     for number, level in enumerate(references):
         x, y = plot.x(level.value), 12 + LINE * number
         left_of = x > plot.left + 0.6 * (plot.right - plot.left)
@@ -192,12 +190,11 @@ def stacked_bars(
 
 def histogram(
     edges: Sequence[float],
-    series: Sequence[tuple[str, Sequence[int], int]],
+    series: Mapping[str, Sequence[int]],
     *,
     title: str,
     x_label: str,
     y_label: str,
-    height: int = 260,
 ) -> Markup:
     """Draw counts in bins that are equally wide on a logarithmic axis, as outlined steps.
 
@@ -205,29 +202,28 @@ def histogram(
     ----------
     edges : sequence of float, length n + 1
         Above 0.
-    series : sequence of (str, sequence of int of length n, int)
-        Name, counts, colour.
+    series : mapping of str to sequence of int, length n
+        Counts by name.
     title, x_label, y_label : str
-    height : int
     """
     logs = [math.log10(edge) for edge in edges]
-    most = max((max(counts, default=0) for _, counts, _ in series), default=1) or 1
-    plot = Plot(64, 14, WIDTH - NAMES, height - 48, (logs[0], logs[-1]), (0.0, float(most)))
+    most = max((max(counts, default=0) for counts in series.values()), default=1) or 1
+    plot = Plot(64, 14, WIDTH - NAMES, 212, (logs[0], logs[-1]), (0.0, float(most)))
     marks = [(math.log10(v), f"{v:g}") for v in log_ticks(edges[0], edges[-1])]
     plot.axes(x_label, y_label, marks, named(ticks(0.0, float(most), whole=True)))
     at = [plot.x(log) for log in logs]
     labels = []
-    for number, (name, counts, colour) in enumerate(series):
+    for number, (name, counts) in enumerate(series.items()):
         heights = [plot.y(float(count)) for count in counts]
         steps = [(x, y) for k, y in enumerate(heights) for x in at[k : k + 2]]
         ends = (at[0], plot.bottom), (at[-1], plot.bottom)
-        plot.lines([ends[0], *steps, ends[1]], colour, number)
+        plot.lines([ends[0], *steps, ends[1]], number, number)
         for k, (count, y) in enumerate(zip(counts, heights, strict=True)):
             tip = f"{name}: {count} between {edges[k]:.3g} and {edges[k + 1]:.3g}"
             wide = at[k + 1] - at[k]
             plot.draw("rect", "hover", tip=tip, x=at[k], y=y - 3, width=wide, height=7)
         # Beside the plot, at the height of the tallest step.
-        labels.append((min(heights), name, f"c{colour % COLOURS}"))
+        labels.append((min(heights), name, f"c{number % COLOURS}"))
     plot.end_labels(labels)
     return plot.svg(title)
 

@@ -152,9 +152,12 @@ def size_chart(found: Sizes | None, title: str) -> Markup | None:
     """Draw a histogram of volumes."""
     if found is None:
         return None
-    series = [(name, counts, number) for number, (name, counts) in enumerate(found.counts.items())]
     return charts.histogram(
-        found.edges_um3, series, title=title, x_label="volume, µm³ (log scale)", y_label="nuclei"
+        found.edges_um3,
+        found.counts,
+        title=title,
+        x_label="volume, µm³ (log scale)",
+        y_label="nuclei",
     )
 
 
