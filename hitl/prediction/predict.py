@@ -26,10 +26,10 @@ from hitl.prediction.blockwise import (
     segment_view,
     why_whole,
 )
-from hitl.preprocess import PreprocessStep
 from hitl.project.config import load_yaml, parse_config
 from hitl.project.errors import NothingToDoError, ProjectError
 from hitl.project.folder import Project, write_json
+from hitl.project.processing import PreprocessStep
 from hitl.project.reporter import Reporter
 from labels.hashing import values_sha256
 from labels.progress import Progress

@@ -1,6 +1,6 @@
 """Make images easier to segment: pure steps, and the config's list of them."""
 
-from hitl.preprocess.config import STEPS, PreprocessStep, apply
+from hitl.preprocess.pipeline import STEPS, apply
 from hitl.preprocess.steps import (
     PreprocessError,
     clahe,
@@ -17,7 +17,6 @@ from hitl.preprocess.steps import (
 __all__ = [
     "STEPS",
     "PreprocessError",
-    "PreprocessStep",
     "apply",
     "clahe",
     "gamma",

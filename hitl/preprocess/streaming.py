@@ -13,13 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.preprocess.config import (
-    STEPS,
-    HistogramStretch,
-    PercentileStretch,
-    PreprocessStep,
-    ToUint8,
-)
+from hitl.preprocess.pipeline import STEPS
 from hitl.preprocess.steps import (
     COUNTED,
     STRETCHED,
@@ -30,6 +24,7 @@ from hitl.preprocess.steps import (
     stretch_between,
     stretched_dtype,
 )
+from hitl.project.processing import HistogramStretch, PercentileStretch, PreprocessStep, ToUint8
 from labels.progress import Progress
 
 SLICES = 16

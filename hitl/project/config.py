@@ -10,9 +10,8 @@ import yaml
 from annotated_types import Ge, Gt, Lt
 from pydantic import Field
 
-from hitl.postprocess import PostprocessConfig
-from hitl.preprocess import PreprocessStep
 from hitl.project.errors import ConfigError
+from hitl.project.processing import PostprocessConfig, PreprocessStep
 from hitl.project.schema import Frozen, options_model, resolve_options, validate
 from models.registry import SEGMENTERS, TRAINERS, resolve
 

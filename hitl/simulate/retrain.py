@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from annotations.objects import ObjectTable, Status
 from hitl import preprocess
 from hitl.labelling.merge import merge_proposal
-from hitl.preprocess import PreprocessStep
 from hitl.project.config import trainer_options
 from hitl.project.folder import Project
+from hitl.project.processing import PreprocessStep
 from hitl.project.reporter import Reporter
 from hitl.simulate.oracle import Bench
 from models.base import TrainingSample

@@ -13,12 +13,12 @@ from scipy import ndimage
 
 from annotations.formats.coded import decode, encode
 from hitl.postprocess import (
-    PostprocessConfig,
     clean_masks,
     clean_objects,
     edge_class,
     postprocess,
 )
+from hitl.project.processing import PostprocessConfig
 from labels.errors import LabelImageError
 from scripts.bench_postprocess import synthetic_nuclei
 from tests.hitl.postprocess.reference_postprocess import clean_masks_reference, edge_class_reference

@@ -14,7 +14,6 @@ from skimage import morphology
 from hitl.preprocess import (
     STEPS,
     PreprocessError,
-    PreprocessStep,
     apply,
     clahe,
     gamma,
@@ -27,6 +26,7 @@ from hitl.preprocess import (
     to_uint8,
 )
 from hitl.project.errors import HitlError
+from hitl.project.processing import PreprocessStep
 
 ADAPTER = TypeAdapter(tuple[PreprocessStep, ...])
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from hitl.preprocess import PreprocessError, PreprocessStep, apply
+from hitl.preprocess import PreprocessError, apply
 from hitl.preprocess.streaming import (
     SLICES,
     apply_streamed,
@@ -19,6 +19,7 @@ from hitl.preprocess.streaming import (
     why_not_streamed,
 )
 from hitl.project.config import parse_config
+from hitl.project.processing import PreprocessStep
 
 ENDS = ((0, 100), (2.5, 97), (0, 99.9))
 STEPS: list[dict[str, Any]] = [

@@ -1,0 +1,145 @@
+"""How images are preprocessed and masks cleaned, as a project's config says it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from annotated_types import Ge, Gt, Le
+from pydantic import Field, field_validator, model_validator
+
+from hitl.project.schema import Frozen
+
+Percentile = Annotated[float, Ge(0), Le(100)]
+
+
+class _Percentiles(Frozen):
+    step: str
+    low: Percentile
+    high: Percentile
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.low >= self.high:
+            raise ValueError("expected low under high")
+        return self
+
+
+class ToUint8(_Percentiles):
+    """Config entry of `hitl.preprocess.to_uint8`."""
+
+    step: Literal["to_uint8"] = "to_uint8"
+    low: Percentile = 0.0
+    high: Percentile = 100.0
+
+
+class SuppressBackground(Frozen):
+    """Config entry of `hitl.preprocess.suppress_background`."""
+
+    step: Literal["suppress_background"] = "suppress_background"
+    below: Annotated[int, Ge(1), Le(255)] = 7
+
+
+class Gamma(Frozen):
+    """Config entry of `hitl.preprocess.gamma`."""
+
+    step: Literal["gamma"] = "gamma"
+    gamma: Annotated[float, Gt(0)]
+
+
+class Clahe(Frozen):
+    """Config entry of `hitl.preprocess.clahe`."""
+
+    step: Literal["clahe"] = "clahe"
+    grid: Annotated[int, Ge(1)] = 8
+    clip_limit: Annotated[float, Gt(0)] = 2.0
+
+
+class Median(Frozen):
+    """Config entry of `hitl.preprocess.median`."""
+
+    step: Literal["median"] = "median"
+    size: Annotated[int, Ge(3)] = 3
+
+    @field_validator("size")
+    @classmethod
+    def _odd(cls, value: int) -> int:
+        if value % 2 == 0:
+            raise ValueError("expected an odd size (3, 5, 7, …)")
+        return value
+
+
+class SubtractTophat(Frozen):
+    """Config entry of `hitl.preprocess.subtract_tophat`."""
+
+    step: Literal["subtract_tophat"] = "subtract_tophat"
+    radius: Annotated[int, Ge(1)] = 2
+
+
+class PercentileStretch(_Percentiles):
+    """Config entry of `hitl.preprocess.percentile_stretch`."""
+
+    step: Literal["percentile_stretch"] = "percentile_stretch"
+    low: Percentile = 5.0
+    high: Percentile = 98.0
+
+
+class HistogramStretch(Frozen):
+    """Config entry of `hitl.preprocess.histogram_stretch`."""
+
+    step: Literal["histogram_stretch"] = "histogram_stretch"
+    min_count: Annotated[int, Ge(0)] = 0
+
+
+PreprocessStep = Annotated[
+    ToUint8
+    | SuppressBackground
+    | Gamma
+    | Clahe
+    | Median
+    | SubtractTophat
+    | PercentileStretch
+    | HistogramStretch,
+    Field(discriminator="step"),
+]
+"""One entry of the config's `preprocess` list."""
+
+
+class PostprocessConfig(Frozen):
+    """How masks are cleaned and how wide their edges are.
+
+    Parameters
+    ----------
+    min_area_px : int
+        In each slice, an object of fewer pixels is dropped, and so are pieces of one.
+    smooth_kernel_px : int
+        Odd width of the window that smooths outlines; 1: none.
+    close_radius_px, open_radius_px : int
+        Radius of the disks that join fragments and remove thin artefacts; 0: none.
+    fill_holes : bool
+        Fill holes within a slice.
+    pieces : {"keep", "largest", "split"}
+        What becomes of an object that is in several pieces in 3D.
+    fill_voids : bool
+        Fill holes that an object encloses in 3D.
+    min_volume_um3 : float
+        Objects of less volume are removed.
+    edge_width_px : int
+        Width of the edge class around each object.
+    """
+
+    min_area_px: Annotated[int, Ge(0)] = 20
+    smooth_kernel_px: Annotated[int, Ge(1)] = 3
+    close_radius_px: Annotated[int, Ge(0)] = 1
+    fill_holes: bool = True
+    open_radius_px: Annotated[int, Ge(0)] = 1
+    pieces: Literal["keep", "largest", "split"] = "keep"
+    fill_voids: bool = False
+    min_volume_um3: Annotated[float, Ge(0)] = 0.0
+    edge_width_px: Annotated[int, Ge(1)] = 1
+
+    @field_validator("smooth_kernel_px")
+    @classmethod
+    def _odd(cls, value: int) -> int:
+        if value % 2 == 0:
+            raise ValueError("expected an odd width (1, 3, 5, …)")
+        return value
