@@ -78,14 +78,9 @@ def _nearest_point(
 ) -> NDArray[np.int32]:
     scale = np.asarray(spacing_um)
     voxels = np.argwhere(mask)
-    best = np.full(len(voxels), np.inf)
-    owner = np.zeros(len(voxels), np.int32)
-    for number, point in enumerate(points, start=1):
-        distance = (((voxels - point) * scale) ** 2).sum(axis=1)
-        closer = distance < best
-        best[closer], owner[closer] = distance[closer], number
+    distances = [(((voxels - point) * scale) ** 2).sum(axis=1) for point in points]
     nearest = np.zeros(mask.shape, np.int32)
-    nearest[mask] = owner
+    nearest[mask] = np.argmin(distances, axis=0) + 1
     return nearest
 
 

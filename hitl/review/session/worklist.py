@@ -1,4 +1,4 @@
-"""The order in which objects are looked at."""
+"""The list of what a person looks at: its order, where they are in it, what is done."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class ProposedObject:
 
 
 class Worklist:
-    """A cursor on the queue, which knows what has been seen to.
+    """What to look at, where the person is in it, and what has been seen to.
 
     Parameters
     ----------
