@@ -16,8 +16,10 @@ import numpy as np
 
 from annotations.formats import read_labels
 from hitl.queue.alternatives import classical_segmentations
-from hitl.simulate import STRATEGIES, Case, SimulationResult, simulate
+from hitl.simulate.oracle import Case
 from hitl.simulate.report import markdown_table, save_plot
+from hitl.simulate.rounds import SimulationResult, simulate
+from hitl.simulate.strategies import STRATEGIES
 from models.synthetic import NucleiGenerator
 
 SPHEROID = NucleiGenerator(

@@ -25,6 +25,7 @@ from hitl.project.folder import Project
 from hitl.project.plain import plain
 from hitl.project.presets import find_preset
 from hitl.project.reporter import Reporter
+from hitl.report.requests import ReportRequest
 from hitl.report.write import write_report
 from hitl.training.train import train
 from labels.spacing import Spacing
@@ -131,7 +132,7 @@ def run_demo(
     reporter.step(f"hitl evaluate {folder}")
     evaluated = evaluate(project, EvaluateRequest(models=(BOOTSTRAP, *runs)), reporter)
     reporter.step(f"hitl report {folder}")
-    return Demonstrated(project, evaluated, write_report(project, reporter).file)
+    return Demonstrated(project, evaluated, write_report(project, ReportRequest(), reporter).file)
 
 
 def free_folder() -> Path:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from hitl.project.errors import HitlError
 from hitl.project.folder import Project, write_json, write_text
@@ -13,9 +12,9 @@ from hitl.project.reporter import Reporter
 from hitl.report.build import FORMAT, Report, build
 from hitl.report.inputs import read_inputs
 from hitl.report.page import GENERATOR, page
+from hitl.report.requests import ReportRequest
 
 NAME = "report.html"
-PLACES = 24
 
 
 class ReportError(HitlError):
@@ -36,53 +35,9 @@ class Written:
     json: Path
     report: Report
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return what `--json` prints: where everything is, and the headline."""
-        report, inputs = self.report, self.report.inputs
-        return {
-            "file": str(self.file),
-            "json": str(self.json),
-            "bytes": self.file.stat().st_size,
-            "in_use": inputs.overview.in_use,
-            "best": inputs.best_model,
-            "models": [one.model for one in inputs.scored],
-            "rounds": len(inputs.rounds),
-            "objects": {table.name: len(table) for table in report.tables},
-            "places": len(report.places.shown),
-            "places_in_all": report.places.total,
-            "sentences": report.sentences(),
-            "next": inputs.overview.next,
-        }
 
-    def sentence(self) -> str:
-        """Return what is printed for people."""
-        size = self.file.stat().st_size / 1e6
-        said = self.report.sentences()
-        lines = [said["scores"], said["errors"]]
-        where = f"report: {self.file} ({size:.1f} MB; its figures: {self.json})"
-        return "\n".join([where, *(line for line in lines if line)])
-
-
-def write_report(
-    project: Project,
-    reporter: Reporter,
-    *,
-    output: Path | None = None,
-    overwrite: bool = False,
-    places: int = PLACES,
-) -> Written:
+def write_report(project: Project, request: ReportRequest, reporter: Reporter) -> Written:
     """Write the report of a project.
-
-    Parameters
-    ----------
-    project : Project
-    reporter : Reporter
-    output : Path, optional
-        HTML file; `report.html` in the project's folder when not given.
-    overwrite : bool
-        Replace files that are not an earlier report, too.
-    places : int
-        Places with pictures and surfaces, at most.
 
     Raises
     ------
@@ -92,12 +47,12 @@ def write_report(
     ProjectError
         A damaged file of the project.
     """
-    file = output or project.folder / NAME
+    file = request.output or project.folder / NAME
     beside = file.with_suffix(".json")
-    if places < 0:
-        raise ReportError(f"--places {places}: expected a number of at least 0")
-    _check(file, beside, overwrite)
-    report = build(read_inputs(project), places, reporter)
+    if request.places < 0:
+        raise ReportError(f"--places {request.places}: expected a number of at least 0")
+    _check(file, beside, request.overwrite)
+    report = build(read_inputs(project), request.places, reporter)
     text = page(report, beside.name)
     write_json(beside, report.to_dict())
     write_text(file, text)

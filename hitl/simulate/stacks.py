@@ -7,7 +7,7 @@ import dataclasses
 import tempfile
 import typing
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from hitl.project.folder import Project, write_json
 from hitl.project.models import Options, type_name
 from hitl.project.reporter import Reporter
 from hitl.project.schema import options_model, validate
+from hitl.simulate.requests import SynthRequest
 from labels.spacing import Spacing
 from models.synthetic import (
     NucleiGenerator,
@@ -36,56 +37,6 @@ from models.synthetic.preview import preview_png
 
 DEFAULT_SHAPE = (32, 128, 128)
 _RESERVED = {"shape": "--shape", "spacing_um": "--spacing-um", "diameter_um": "--diameter-um"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class SynthRequest:
-    """What `hitl synth` was asked for.
-
-    Parameters
-    ----------
-    folder : Path
-        Where the files go; made if it is not there.
-    count : int
-        Number of stacks.
-    seed : int
-        Of the first; each further one has the next.
-    shape : (int, int, int), optional
-        (z, y, x) in voxels; (32, 128, 128), or that of the stack to be like.
-    spacing_um : (float, float, float), optional
-        Voxel size (z, y, x) in µm; drawn, or that of the stack to be like.
-    diameter_um : float, optional
-        Of a typical nucleus; drawn, or measured in the stack to be like.
-    settings : mapping
-        Options of `models.synthetic.NucleiOptions` that are to hold whatever was drawn.
-    like, labels : Path, optional
-        Image that the stacks are to be like, and its labels.
-    axes, channel : str, optional
-        Of that image, where it does not say.
-    project : Path, optional
-        Project whose stack `stack` they are to be like, instead of a file.
-    stack : str, optional
-    into : Path, optional
-        Project that gets them as training stacks, verified everywhere.
-    overwrite : bool
-        Replace files of the same names.
-    """
-
-    folder: Path
-    count: int = 1
-    seed: int = 0
-    shape: tuple[int, int, int] | None = None
-    spacing_um: Spacing | None = None
-    diameter_um: float | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    like: Path | None = None
-    labels: Path | None = None
-    axes: str | None = None
-    channel: str | None = None
-    project: Path | None = None
-    stack: str | None = None
-    into: Path | None = None
-    overwrite: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,29 +60,19 @@ class Pair:
 
 @dataclass(frozen=True)
 class Synthesised:
-    """What was drawn."""
+    """What was drawn.
+
+    Parameters
+    ----------
+    folder : Path
+    stacks : tuple of Pair
+    into : Path or None
+        Project that got them.
+    """
 
     folder: Path
-    pairs: tuple[Pair, ...]
+    stacks: tuple[Pair, ...]
     into: Path | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return what `--json` prints."""
-        return {
-            "folder": str(self.folder),
-            "stacks": [
-                {k: str(v) if isinstance(v, Path) else v for k, v in vars(pair).items()}
-                for pair in self.pairs
-            ],
-            "into": None if self.into is None else str(self.into),
-        }
-
-    def sentence(self) -> str:
-        """Return what is printed for people."""
-        nuclei = sum(pair.nuclei for pair in self.pairs)
-        stacks = "stack" if len(self.pairs) == 1 else "stacks"
-        added = f", added to {self.into}" if self.into is not None else ""
-        return f"{len(self.pairs)} {stacks} with {nuclei} nuclei in {self.folder}{added}"
 
 
 def synthesise(request: SynthRequest, reporter: Reporter) -> Synthesised:
@@ -147,22 +88,24 @@ def synthesise(request: SynthRequest, reporter: Reporter) -> Synthesised:
         Options that no stack can be drawn with.
     """
     settings = _checked_settings(request.settings)
+    folder = request.folder
+    assert folder is not None  # the request says so
     names = [f"synthetic_{request.seed + n:04d}" for n in range(request.count)]
-    project = _check_targets(request, names)
+    project = _check_targets(request, folder, names)
     fitted = _fitted(request)
     pairs = []
     for number, name in enumerate(names):
         reporter.progress(number, len(names), "drawing stacks")
         seed = request.seed + number
         options = dataclasses.replace(fitted or _drawn(request, seed), **settings)
-        pairs.append(_write(request, name, seed, options))
+        pairs.append(_write(folder, name, seed, options))
         if project is not None:
             pair = pairs[-1]
             add_stack(
                 project, AddRequest(image=pair.image, name=name, labels=pair.labels), reporter
             )
     reporter.progress(len(names), len(names), "drawing stacks")
-    return Synthesised(request.folder, tuple(pairs), request.into)
+    return Synthesised(folder, tuple(pairs), request.into)
 
 
 def generator_options() -> Options:
@@ -194,9 +137,8 @@ def _checked_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: getattr(checked, name) for name in settings}
 
 
-def _check_targets(request: SynthRequest, names: list[str]) -> Project | None:
+def _check_targets(request: SynthRequest, folder: Path, names: list[str]) -> Project | None:
     """Refuse before anything is drawn what would fail after it."""
-    folder = request.folder
     if folder.exists() and not folder.is_dir():
         raise ProjectError(f"{folder} is a file; name a folder")
     taken = [path for name in names for path in _files(folder, name) if path.exists()]
@@ -272,11 +214,10 @@ def _read_stack(
     return view.read_channel(), labels if labels.any() else None, view.info.spacing_um
 
 
-def _write(request: SynthRequest, name: str, seed: int, options: NucleiGenerator) -> Pair:
+def _write(folder: Path, name: str, seed: int, options: NucleiGenerator) -> Pair:
     """Draw a stack and move its finished files into place, the image last."""
     stack = options.make(seed)
     nuclei = int(stack.labels.max())
-    folder = request.folder
     with _workplace(folder) as inside:
         image, labels, record, preview = _files(inside, name)
         write_labels_tiff(labels, stack.labels, stack.spacing_um)

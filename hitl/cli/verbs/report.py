@@ -2,45 +2,35 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hitl.cli.app import app
-from hitl.cli.console import console
-from hitl.cli.options import JsonOption, ProjectArgument
+from hitl.cli.console import Console
+from hitl.cli.verb import Result, verb
+from hitl.report.requests import ReportRequest
 
-
-@app.command(rich_help_panel="Project")
-def report(
-    project: ProjectArgument,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", metavar="FILE", help="HTML file; PROJECT/report.html if not given."
-        ),
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a file that is no earlier report.")
-    ] = False,
-    places: Annotated[
-        int, typer.Option("--places", metavar="N", help="Show the N worst places at most.")
-    ] = 24,
-    open_it: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Scores, errors, progress and provenance in one HTML file that needs no network."""
+if TYPE_CHECKING:
     from hitl.project.folder import Project
+
+Open = Annotated[bool, typer.Option("--open", help="Open it in the browser.")]
+
+
+@verb("Project")
+def report(
+    project: Project, request: ReportRequest, out: Console, open_it: Open = False
+) -> Result | None:
+    """Scores, errors, progress and provenance in one HTML file that needs no network."""
+    from hitl.cli.printing.report import written
     from hitl.report.write import write_report
 
-    with console(as_json) as out:
-        done = write_report(
-            Project.open(project), out, output=output, overwrite=overwrite, places=places
-        )
-        out.result(done.to_dict(), done.sentence())
-        if open_it:
-            import webbrowser
+    done = write_report(project, request, out)
+    if not open_it:
+        return written(done)
+    import webbrowser
 
-            if not webbrowser.open(done.file.resolve().as_uri()):
-                out.note(f"no browser could be started; open {done.file.resolve()} yourself")
+    # A browser in the terminal covers what is printed later.
+    out.result(*written(done))
+    if not webbrowser.open(done.file.resolve().as_uri()):
+        out.note(f"no browser could be started; open {done.file.resolve()} yourself")
+    return None

@@ -335,8 +335,8 @@ def simulate(
 ) -> None:
     """Plan an annotation budget: an oracle corrects from known labels."""
     from hitl.project.folder import Project
-    from hitl.simulate import STRATEGIES, Strategy
     from hitl.simulate.project_stacks import simulate_project
+    from hitl.simulate.strategies import STRATEGIES, Strategy
 
     with console(as_json) as out:
         done = simulate_project(

@@ -8,6 +8,7 @@ import pytest
 
 from hitl.project.folder import Project
 from hitl.project.reporter import Silent
+from hitl.report.requests import ReportRequest
 from hitl.report.write import Written, write_report
 from tests.hitl.report.report_project import full_project
 
@@ -20,4 +21,4 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 
 @pytest.fixture(scope="package")
 def written(project: Project) -> Written:
-    return write_report(project, Silent())
+    return write_report(project, ReportRequest(), Silent())

@@ -11,6 +11,7 @@ from hitl.project.config import parse_config
 from hitl.project.folder import Project
 from hitl.project.reporter import Silent
 from hitl.report.page import embedded
+from hitl.report.requests import ReportRequest
 from hitl.report.write import write_report
 from tests.hitl.report.report_project import HOSTILE
 from tests.hitl.report.tags import Tags
@@ -46,9 +47,9 @@ def test_hostile_names_are_text(written: Any) -> None:
 
 def test_an_empty_project_says_what_makes_each_part(tmp_path: Path) -> None:
     project = Project.create(tmp_path / "new", parse_config({}))
-    written = write_report(project, Silent())
+    written = write_report(project, ReportRequest(), Silent())
     text = written.file.read_text(encoding="utf-8")
     assert Tags(text).open == []
     for command in ("hitl evaluate", "hitl train", "hitl bootstrap", "hitl agreement"):
         assert f"<code>{command}" in text
-    assert written.to_dict()["places"] == 0
+    assert len(written.report.places.shown) == 0

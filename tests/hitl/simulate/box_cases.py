@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from hitl.simulate import Case
+from hitl.simulate.oracle import Case
 
 SPACING_UM = (2.0, 1.0, 1.0)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import cache
 
 from hitl.queue.alternatives import classical_segmentations
-from hitl.simulate import Case
+from hitl.simulate.oracle import Case
 from models.synthetic import NucleiGenerator
 from scripts.simulate_budget import SPHEROID
 

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hitl.simulate import Bench, Case, Target
+from hitl.simulate.oracle import Bench, Case, Target
 from tests.hitl.simulate.box_cases import SHAPE, boxes, case_of, same_objects, stacks
 
 

@@ -7,8 +7,8 @@ import io
 import json
 from pathlib import Path
 
-from hitl.simulate import simulate
 from hitl.simulate.report import markdown_table, save_plot
+from hitl.simulate.rounds import simulate
 from tests.hitl.simulate.spheroid_cases import spheroid
 
 

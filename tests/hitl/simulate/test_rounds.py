@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from hitl.evaluation.metrics.all_metrics import score
 from hitl.project.errors import ConfigError, MetricError, NothingToDoError
 from hitl.queue.alternatives import classical_segmentations
-from hitl.simulate import STRATEGIES, Bench, Case, simulate
+from hitl.simulate.oracle import Bench, Case
+from hitl.simulate.rounds import simulate
+from hitl.simulate.strategies import STRATEGIES
 from scripts.simulate_budget import SPHEROID
 from tests.conftest import RealStack
 from tests.hitl.simulate.box_cases import boxes, case_of, stacks

@@ -19,7 +19,8 @@ from annotations.store import AnnotationStore
 from hitl.cli import run
 from hitl.project.errors import ConfigError
 from hitl.project.reporter import Silent
-from hitl.simulate.stacks import SynthRequest, synthesise
+from hitl.simulate.requests import SynthRequest
+from hitl.simulate.stacks import synthesise
 from models.synthetic import NucleiGenerator
 
 SMALL = ("--shape", 10, 40, 44, "--spacing-um", 2, 1, 1, "--diameter-um", 10)
@@ -267,4 +268,4 @@ def test_any_setting_is_taken_or_refused(
         assert "\n" not in str(exc)
         assert list(folder.iterdir()) == []
         return
-    assert done.pairs[0].image.exists()
+    assert done.stacks[0].image.exists()
