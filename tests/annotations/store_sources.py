@@ -104,3 +104,8 @@ def bootstrapped(location: str | Path) -> AnnotationStore:
     with store.begin_round(by_model()) as txn:
         txn.set_labels("a", boxes(), proposed([1, 2, 7]))
     return store
+
+
+def snapshots(store: AnnotationStore) -> list[str]:
+    """The commits of a store, newest first."""
+    return [entry.snapshot for entry in store.log()]
