@@ -325,24 +325,29 @@ def rewrite_chunks(
 
 def chunks_meeting(array: zarr.Array[Any], regions: Iterable[Region]) -> list[Region]:
     """Return the places of the chunks that any of the regions meets, each once, in order."""
-    found = {
-        index
-        for region in regions
-        for index in product(
-            *(
-                range(part.start // chunk, -(-part.stop // chunk))
-                for part, chunk in zip(region, array.chunks, strict=True)
-            )
-        )
-    }
-    return [chunk_place(array, index) for index in sorted(found)]
+    return [chunk_place(array, index) for index in sorted(cells_meeting(regions, array.chunks))]
 
 
 def chunk_place(array: zarr.Array[Any], index: tuple[int, ...]) -> Region:
     """Return the voxels of a chunk, cut at the array's border."""
+    return cell_place(index, array.chunks, array.shape)
+
+
+def cells_meeting(regions: Iterable[Region], size: tuple[int, ...]) -> set[tuple[int, int, int]]:
+    """Return the indices of the cells of a grid, each of a size (z, y, x), that regions meet."""
+    return {
+        (z, y, x)
+        for region in regions
+        for z, y, x in product(
+            *(range(p.start // n, -(-p.stop // n)) for p, n in zip(region, size, strict=True))
+        )
+    }
+
+
+def cell_place(index: tuple[int, ...], size: tuple[int, ...], shape: tuple[int, ...]) -> Region:
+    """Return the voxels of a cell of a grid, cut at the border of a stack."""
     z, y, x = (
-        slice(i * chunk, min((i + 1) * chunk, size))
-        for i, chunk, size in zip(index, array.chunks, array.shape, strict=True)
+        slice(i * n, min((i + 1) * n, end)) for i, n, end in zip(index, size, shape, strict=True)
     )
     return z, y, x
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 
 import numpy as np
 import zarr
 
-from annotations._chunks import Region, Voxels, explicit
+from annotations._chunks import Region, Voxels, cell_place, cells_meeting, explicit
 from annotations.edits._overlaps import WORKERS, check_pair, count_pairs
 from annotations.edits.compare import classify
 from annotations.edits.records import Edits
@@ -58,7 +58,7 @@ def compare_regions(
     """
     shape = check_pair(before, after)
     grid = _grid(before, shape)
-    start = {cell for part in regions for cell in _cells(explicit(part, shape, "region"), grid)}
+    start = cells_meeting([explicit(part, shape, "region") for part in regions], grid)
     found = _count_cells(before, after, sorted(start), grid)
     wanted = np.union1d(_changed_ids(found.values()), np.fromiter(follow, np.uint64))
     edge = set(start)
@@ -76,19 +76,9 @@ def _grid(before: Voxels, shape: tuple[int, int, int]) -> Cell:
     return z, y, x
 
 
-def _cells(region: Region, grid: Cell) -> Iterator[Cell]:
-    z, y, x = (range(p.start // g, -(-p.stop // g)) for p, g in zip(region, grid, strict=True))
-    yield from product(z, y, x)
-
-
 def _count_cells(before: Voxels, after: Voxels, cells: list[Cell], grid: Cell) -> dict[Cell, Pairs]:
-    shape = before.shape
-
     def work(cell: Cell) -> Pairs:
-        z, y, x = (
-            slice(i * g, min((i + 1) * g, n)) for i, g, n in zip(cell, grid, shape, strict=True)
-        )
-        return count_pairs(before, after, [(z, y, x)])
+        return count_pairs(before, after, [cell_place(cell, grid, before.shape)])
 
     with ThreadPoolExecutor(WORKERS) as pool:
         return dict(zip(cells, pool.map(work, cells), strict=True))
