@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from hitl.measure import ArraySource, measure_nuclei
 from scripts.bench_metrics import synthetic_labels
-from scripts.timing import extra_mb, timed
+from scripts.timing import extra_mb, row, timed
 
 SHAPE = (160, 512, 512)
 GRID = (10, 20, 25)
@@ -134,16 +134,15 @@ def bench(
         if not np.allclose(theirs[name], ours[column], rtol=1e-5, atol=1e-9):
             raise RuntimeError(f"scikit-image has another {name} than our {column}")
     size = "×".join(map(str, shape))
-    row = {
-        "name": f"measure {len(ours['id'])} objects, {size}",
-        "seconds": seconds,
-        "peer": "regionprops_table",
-        "peer_seconds": peer_seconds,
-        "ratio": peer_seconds / seconds,
-        "limit": f"≥ {RATIO} ×",
-        "memory_mb": memory,
-    }
-    return [row, _from_zarr(labels, image, ours)]
+    found = row(
+        f"measure {len(ours['id'])} objects, {size}",
+        seconds,
+        peer="regionprops_table",
+        peer_seconds=peer_seconds,
+        limit=f"≥ {RATIO} ×",
+        memory_mb=memory,
+    )
+    return [found, _from_zarr(labels, image, ours)]
 
 
 def _from_zarr(
@@ -167,15 +166,7 @@ def _from_zarr(
         seconds = time.perf_counter() - begin
     if any(not np.array_equal(found[k], expected[k], equal_nan=True) for k in expected):
         raise RuntimeError("labels from zarr gave other numbers than those in memory")
-    return {
-        "name": "the same from zarr",
-        "seconds": seconds,
-        "peer": "",
-        "peer_seconds": None,
-        "ratio": None,
-        "limit": "",
-        "memory_mb": memory,
-    }
+    return row("the same from zarr", seconds, memory_mb=memory)
 
 
 def main() -> None:
@@ -185,8 +176,10 @@ def main() -> None:
     parser.add_argument("--grid", type=int, nargs=3, default=GRID, help="objects along z, y, x")
     parser.add_argument("--repeats", type=int, default=3)
     given = parser.parse_args()
-    for row in bench(given.repeats, shape=tuple(given.shape), grid=tuple(given.grid)):
-        print(", ".join(f"{key}: {value}" for key, value in row.items() if value not in ("", None)))
+    for found in bench(given.repeats, shape=tuple(given.shape), grid=tuple(given.grid)):
+        print(
+            ", ".join(f"{key}: {value}" for key, value in found.items() if value not in ("", None))
+        )
 
 
 if __name__ == "__main__":

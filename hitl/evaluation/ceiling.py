@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from hitl.evaluation.metrics.averages import mean_by_key
 from hitl.project.errors import ProjectError
 from hitl.project.folder import Project
 
@@ -65,17 +64,9 @@ def ceiling(agreements: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]
         stacks.setdefault(found["stack"], []).append(found["values"])
     return {
         kind: {
-            "mean": _means([_means(pairs) for pairs in stacks.values()]),
+            "mean": mean_by_key([mean_by_key(pairs) for pairs in stacks.values()]),
             "stacks": list(stacks),
             "pairs": sum(map(len, stacks.values())),
         }
         for kind, stacks in by_kind.items()
     }
-
-
-def _means(rows: list[Mapping[str, float | None]]) -> dict[str, float | None]:
-    means: dict[str, float | None] = {}
-    for key in dict.fromkeys(key for row in rows for key in row):
-        known = [value for row in rows if (value := row.get(key)) is not None]
-        means[key] = float(np.mean(known)) if known else None
-    return means

@@ -17,11 +17,11 @@ from hitl.cli.tables import plain_table
 from hitl.labelling.bootstrap import make_segmenter, segment_stack
 from hitl.labelling.merge import merge_proposal
 from hitl.prediction.predict import BOOTSTRAP, RunSegmenter, run_segmenter
+from hitl.project.cards import read_card
 from hitl.project.errors import NothingToDoError
 from hitl.project.folder import Project
 from hitl.project.in_use import named_or_in_use
 from hitl.project.reporter import Reporter
-from hitl.training.train import read_card
 from models.base import Segmentation, Segmenter
 from models.registry import SEGMENTERS
 

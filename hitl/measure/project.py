@@ -149,7 +149,7 @@ def _labels(
         return _Labels(project, store, round_number, None, None, None, entries)
     from hitl.labelling.bootstrap import make_segmenter
     from hitl.prediction.predict import Predictor
-    from hitl.training.train import read_card
+    from hitl.project.cards import read_card
 
     predictor = Predictor(project, model, reporter)
     if model in {folder.name for folder in project.finished_runs()}:

@@ -9,10 +9,10 @@ from annotations.rounds import LogEntry
 from annotations.stacks import StackInfo
 from hitl.evaluation.ceiling import ceiling, read_agreements
 from hitl.evaluation.results import Evaluation, best_model, read_evaluations, shown_model
+from hitl.project.cards import read_card
 from hitl.project.folder import Project
 from hitl.project.in_use import promotions
 from hitl.project.status import Overview, status
-from hitl.training.train import read_card
 from models.curves import CURVES_FILE, read_curves
 
 Curves = list[dict[str, float]]

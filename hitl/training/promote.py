@@ -16,12 +16,12 @@ from annotations.store import AnnotationStore
 from hitl.cli.tables import plain_table
 from hitl.evaluation.strata import SPURIOUS, ObjectPairs, Stratum, compare_strata, pair_objects
 from hitl.prediction.predict import BOOTSTRAP, Predictor, cached_prediction
+from hitl.project.cards import read_card
 from hitl.project.errors import HitlError, NothingToDoError, ProjectError
 from hitl.project.folder import Project, now, write_json
 from hitl.project.in_use import IN_USE, read_in_use
 from hitl.project.reporter import Reporter
 from hitl.training.samples import MIN_VALIDATION_VOXELS, refuse_leakage
-from hitl.training.train import read_card
 
 LOCK_TIMEOUT_S = 10.0
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import platform
 import time
 from dataclasses import asdict, dataclass
@@ -144,12 +143,6 @@ def train_into(
         dict(result.validation),
         round(seconds, 1),
     )
-
-
-def read_card(folder: Path) -> dict[str, Any]:
-    """Return the model card of a finished run."""
-    card: dict[str, Any] = json.loads((folder / "card.json").read_text(encoding="utf-8"))
-    return card
 
 
 def resolve_base(project: Project, settings: dict[str, Any]) -> dict[str, Any]:

@@ -55,12 +55,12 @@ def average(groups: Mapping[str, Sequence[Scores]]) -> AverageScores:
     if not groups or empty:
         raise MetricError(f"expected scores in every group, got none in {empty or 'any'}")
     flat = {name: [scores.flat() for scores in stacks] for name, stacks in groups.items()}
-    means = {name: _mean_of(rows) for name, rows in flat.items()}
+    means = {name: mean_by_key(rows) for name, rows in flat.items()}
     rows = [row for group in flat.values() for row in group]
     left_out = {key: sum(row.get(key) is None for row in rows) for key in _keys(rows)}
     return AverageScores(
         groups=means,
-        mean=_mean_of(list(means.values())),
+        mean=mean_by_key(list(means.values())),
         n_stacks={name: len(stacks) for name, stacks in groups.items()},
         left_out={key: n for key, n in left_out.items() if n},
     )
@@ -70,7 +70,8 @@ def _keys(rows: Sequence[Mapping[str, float | None]]) -> list[str]:
     return list(dict.fromkeys(key for row in rows for key in row))
 
 
-def _mean_of(rows: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
+def mean_by_key(rows: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
+    """Return the mean of each key's known values, None where there is none."""
     means: dict[str, float | None] = {}
     for key in _keys(rows):
         known = [value for row in rows if (value := row.get(key)) is not None]

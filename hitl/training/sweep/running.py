@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 
 from hitl.evaluation.evaluate import evaluate
 from hitl.evaluation.requests import EvaluateRequest
+from hitl.project.cards import read_card
 from hitl.project.config import SweepConfig, load_config, parse_config
 from hitl.project.errors import ConfigError, NothingToDoError
 from hitl.project.folder import Project
@@ -31,7 +32,7 @@ from hitl.training.sweep.grid import (
 from hitl.training.sweep.report import write_plot, write_tables
 from hitl.training.sweep.result import COLUMNS, TEST_COLUMNS, CellResult, Sweep, Values
 from hitl.training.sweep.scoring import score_cell
-from hitl.training.train import read_card, resolve_base, train_into
+from hitl.training.train import resolve_base, train_into
 from labels.hashing import values_sha256
 from models.errors import ModelError
 

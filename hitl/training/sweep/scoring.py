@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from hitl.evaluation.metrics import Scores, average
 from hitl.evaluation.scoring import score_labels
+from hitl.project.cards import read_card
 from hitl.project.folder import Project
 from hitl.project.reporter import Reporter
 from hitl.training.samples import TrainingSet
-from hitl.training.train import read_card
 from models.base import TrainingSample
 from models.registry import load_run
 
