@@ -81,7 +81,9 @@ class Report:
             "evaluation": inputs.evaluation and _about(inputs.evaluation),
             "comparisons": (inputs.evaluation or {}).get("comparisons", []),
             "ceiling": inputs.ceiling,
-            "agreements": [_without_cases(found) for found in inputs.agreements],
+            "agreements": [
+                {k: v for k, v in found.items() if k != "cases"} for found in inputs.agreements
+            ],
             "progress": [asdict(point) for point in self.points],
             "gains": [asdict(gain) for gain in self.gains],
             "work": asdict(self.work),
@@ -188,10 +190,6 @@ def _about(evaluation: dict[str, Any]) -> dict[str, Any]:
     keys = ("number", "made", "split", "round", "options")
     stacks = list(next(iter(evaluation["models"].values()))["stacks"])
     return {**{key: evaluation.get(key) for key in keys}, "stacks": stacks}
-
-
-def _without_cases(found: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in found.items() if key != "cases"}
 
 
 def _place_dict(place: Place) -> dict[str, Any]:

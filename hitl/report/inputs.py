@@ -131,6 +131,7 @@ def _scored(evaluations: list[Evaluation], newest: Evaluation | None) -> tuple[S
     if newest is None:
         return ()
     ordered = [newest, *(e for e in reversed(evaluations) if e is not newest)]
+    scored_on = _objects(next(iter(newest["models"].values())))
     found: dict[str, Scored] = {}
     for evaluation in ordered:
         if evaluation["split"] != newest["split"]:
@@ -138,15 +139,10 @@ def _scored(evaluations: list[Evaluation], newest: Evaluation | None) -> tuple[S
         same = evaluation.get("options") == newest.get("options")
         for model, scores in evaluation["models"].items():
             if model not in found:
-                comparable = same and _objects(scores) == _objects(_any_model(newest))
+                comparable = same and _objects(scores) == scored_on
                 number, made = evaluation["number"], evaluation.get("made", "")
                 found[model] = Scored(model, number, made, scores, comparable)
     return tuple(found.values())
-
-
-def _any_model(evaluation: dict[str, Any]) -> dict[str, Any]:
-    first: dict[str, Any] = next(iter(evaluation["models"].values()))
-    return first
 
 
 def _objects(scores: dict[str, Any]) -> dict[str, list[int]]:
