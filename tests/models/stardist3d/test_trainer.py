@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import faulthandler
 import json
 import shutil
 import subprocess
@@ -22,20 +21,19 @@ from models.errors import (
 )
 from models.object_size import NOMINAL_DIAMETER, NOMINAL_SPACING, spacing_for
 from models.registry import load_run, trainer_class
-from models.stardist3d import StarDist3DTrainer, objects, plan, segmenter, thresholds
+from models.stardist3d import StarDist3DTrainer, objects, plan, segmenter
 from models.stardist3d.fitting import COLUMNS, Fit
-from models.stardist3d.losses import masked_losses
 from models.stardist3d.runfolder import (
     SLIM_WEIGHTS,
     RunSettings,
     export_run,
-    new_network,
     read_settings,
     write_settings,
 )
 from models.stardist3d.runtime import import_stardist
 from models.stardist3d.samples import Normalisation, prepare
-from tests.models.stardist3d.test_samples import SPACING, balls, cutter, prepared, sample
+from tests.models.stardist3d.test_samples import SPACING, balls, sample
+from tests.models.stardist3d.tiny_stardist import tiny_network
 
 TINY = {
     "n_rays": 8,
@@ -52,14 +50,6 @@ TINY = {
 ONE_STEP = TINY | {"epochs": 1, "steps_per_epoch": 1}
 
 
-@pytest.fixture(autouse=True)
-def watchdog():
-    """End the process should StarDist's C++ hang, which no signal handler could interrupt."""
-    faulthandler.dump_traceback_later(240, exit=True)
-    yield
-    faulthandler.cancel_dump_traceback_later()
-
-
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A finished tiny run: its folder, its result and the progress it reported."""
@@ -69,18 +59,6 @@ def run(tmp_path_factory):
         [sample()], [sample(name="b", seed=1)], folder, progress=lambda *call: calls.append(call)
     )
     return folder, result, calls
-
-
-def config(folder, **options):
-    stardist = import_stardist()
-    return new_network(
-        folder,
-        stardist.models.Config3D(
-            rays=stardist.rays.Rays_GoldenSpiral(8, anisotropy=(2, 1, 1)),
-            anisotropy=(2, 1, 1),
-            **options,
-        ),
-    )
 
 
 def test_import_is_cheap():
@@ -175,40 +153,6 @@ def test_fine_tuning_a_plain_stardist_folder_keeps_its_architecture_and_is_silen
     assert capfd.readouterr().out == ""
 
 
-def test_losses_equal_stardists_on_known_targets_and_skip_unknown_ones(tmp_path):
-    network = config(tmp_path, grid=(1, 2, 2), unet_n_filter_base=2, net_conv_after_unet=4)
-    tf = import_stardist().tf
-    stack = prepared()
-    whole = cutter([stack], stack.labels.shape)
-    image, (prob, dist) = whole.batch([whole.cut(whole.upright(0, (0, 0, 0)))])
-    dist = np.abs(dist)
-    predicted = network.keras_model(image)
-    network.prepare_for_training()
-    theirs = network.keras_model.loss
-    mine = masked_losses(8)
-    for ours, stock, true, out in zip(mine, theirs, (prob, dist), predicted, strict=True):
-        assert float(ours(true, out)) == pytest.approx(
-            float(tf.reduce_mean(stock(true, out))), rel=1e-4
-        )
-    unknown = np.zeros(prob.shape, bool)
-    unknown[:, :, :10] = True
-    for ours, true, out in zip(mine, (prob, dist), predicted, strict=True):
-        true = true.copy()
-        true[..., -1:][unknown] = -1
-        spoilt = np.where(unknown, 0.9, out).astype(np.float32)
-        assert float(ours(true, out)) == pytest.approx(float(ours(true, spoilt)), rel=1e-6)
-        true[..., -1:] = -1
-        assert float(ours(true, out)) == 0
-
-
-def test_a_ray_out_of_the_stack_asks_for_no_more_than_that_length():
-    _, dist_loss = masked_losses(2)
-    true = np.array([[-5.0, 3.0, 1.0]], np.float32)
-    longer, shorter = (np.array([[first, 3.0]], np.float32) for first in (9.0, 4.0))
-    assert float(dist_loss(true, longer)) == 0
-    assert float(dist_loss(true, shorter)) == pytest.approx(0.5, rel=1e-4)
-
-
 @pytest.mark.parametrize(
     "options",
     [
@@ -223,7 +167,7 @@ def test_a_ray_out_of_the_stack_asks_for_no_more_than_that_length():
     ],
 )
 def test_tiles_change_nothing(tmp_path, monkeypatch, options):
-    network = config(tmp_path, **options)
+    network = tiny_network(tmp_path, **options)
     image = np.random.default_rng(0).random((8, 400, 24)).astype(np.float32)
     whole = objects.find_candidates(network, image, prob_threshold=0.0)
     monkeypatch.setattr(objects, "TILE_VOXELS", 8 * 24 * 300)
@@ -235,50 +179,6 @@ def test_tiles_change_nothing(tmp_path, monkeypatch, options):
     order = [np.lexsort(found.points.T) for found in (whole, tiled)]
     np.testing.assert_array_equal(whole.points[order[0]], tiled.points[order[1]])
     np.testing.assert_allclose(whole.dist[order[0]], tiled.dist[order[1]], atol=1e-4)
-
-
-def test_perfect_predictions_become_the_labels_and_thresholds_are_found(tmp_path, monkeypatch):
-    network = config(tmp_path, unet_n_filter_base=2, net_conv_after_unet=2)
-    stack = prepared()
-    whole = cutter([stack], stack.labels.shape, grid=(1, 1, 1))
-    _, prob, dist = whole.cut(whole.upright(0, (0, 0, 0)))
-    inside = prob[..., 0] > 0.1
-    points, found_prob = np.argwhere(inside), 0.5 + prob[..., 0][inside] / 2
-    # A false object, less probable than the true ones.
-    points = np.vstack([points, [[6, 19, 19]]])
-    found_prob = np.append(found_prob, 0.4)
-    found_dist = np.vstack([dist[..., :-1][inside], np.full((1, 8), 2.0)])
-    ideal = objects.Candidates(found_prob, found_dist.astype(np.float32), points)
-    monkeypatch.setattr(thresholds, "find_candidates", lambda *_: ideal)
-    best = thresholds.optimise(network, [stack])
-    assert best.f1 > 0.6 and 0.4 < best.prob < 0.99 and best.nms in thresholds.NMS_THRESHOLDS
-    kept = ideal.prob >= best.prob
-    found = objects.suppress(
-        network, objects.Candidates(*(part[kept] for part in (ideal.prob, ideal.dist, points))),
-        stack.labels.shape, nms_threshold=best.nms,
-    )  # fmt: skip
-    labels, confidence = objects.draw_objects(found, stack.labels.shape)
-    assert labels.max() == len(confidence) == 4
-    assert confidence[1] == pytest.approx(1, abs=0.01)
-
-
-def overlaps(prob, hits, true_count):
-    """As many true objects as `hits`, found first, and false ones after them."""
-    ids = np.arange(1, hits + 1)
-    return thresholds._Overlaps(
-        ids, ids, np.ones(hits), np.array(prob), np.ones(len(prob), bool), true_count
-    )
-
-
-def test_where_few_objects_cannot_tell_the_threshold_finds_the_true_number():
-    # F1 is 0.67 for the first two alone and 0.5 for four: four objects cannot tell these apart.
-    few = overlaps([0.9, 0.8, 0.36, 0.34, 0.22], hits=2, true_count=4)
-    prob, f1 = thresholds._best_probability([few])
-    assert 0.3 < prob <= 0.34 and f1 == 0.5
-    prob, f1 = thresholds._best_probability([overlaps([0.9, 0.8, 0.2], hits=2, true_count=2)])
-    assert prob == pytest.approx(0.5, abs=0.02) and f1 == 1
-    lost = overlaps(np.linspace(0.16, 0.9, 200), hits=0, true_count=3)
-    assert thresholds._best_probability([lost])[1] == 0
 
 
 def test_few_validation_objects_call_for_the_training_stacks(run):

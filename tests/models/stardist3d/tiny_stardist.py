@@ -1,4 +1,4 @@
-"""A StarDist run whose network is so small that stacks of a few thousand voxels have tiles."""
+"""StarDist networks so small that stacks of a few thousand voxels have tiles."""
 
 from __future__ import annotations
 
@@ -39,3 +39,13 @@ def seed_weights(network: Any) -> None:
     for name, bias in (("prob", -1.4), ("dist", 2.0)):
         kernel, old = model.get_layer(name).get_weights()
         model.get_layer(name).set_weights([kernel, np.full_like(old, bias)])
+
+
+def tiny_network(folder: Path, **options: Any) -> Any:
+    """An untrained network of eight rays."""
+    from models.stardist3d.runfolder import new_network
+    from models.stardist3d.runtime import import_stardist
+
+    stardist = import_stardist()
+    rays = stardist.rays.Rays_GoldenSpiral(8, anisotropy=(2, 1, 1))
+    return new_network(folder, stardist.models.Config3D(rays=rays, anisotropy=(2, 1, 1), **options))

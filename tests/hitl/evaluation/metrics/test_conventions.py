@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from itertools import product
 from operator import attrgetter
 
@@ -18,7 +17,6 @@ from hitl.evaluation.metrics import (
     aji,
     aji_cellpose,
     aji_plus,
-    boundary_scores,
     count_by_convention,
     count_overlapping,
     keep,
@@ -232,57 +230,6 @@ def test_overlap_counts_equal_the_obvious_loop(images):
 # Boundaries
 
 
-@settings(deadline=None, max_examples=60)
-@given(label_pairs(), st.sampled_from([0.0, 0.25, 0.3, 0.6, 1.1, 1.2, 40.0]))
-def test_boundary_scores_equal_scikit_image_and_distance_transforms(images, tolerance):
-    check_boundaries(*images, tolerance)
-
-
-@pytest.mark.parametrize("tolerance", [0, 0.5, 1.1, 3])
-def test_boundary_blocks_meet(tolerance, monkeypatch):
-    from hitl.evaluation.metrics import boundary
-
-    monkeypatch.setattr(boundary, "BLOCK_VOXELS", 4000)
-    truth, pred = blobs(1)
-    assert len(boundary._plan(truth.shape, (1, 1))) > 4
-    check_boundaries(truth, pred, tolerance)
-
-
-def check_boundaries(truth, pred, tolerance):
-    from scipy.ndimage import distance_transform_edt
-    from skimage.segmentation import find_boundaries
-
-    edges = [outline(find_boundaries, image) for image in (truth, pred)]
-    near = []
-    for here, other in (edges, edges[::-1]):
-        distance = np.full(here.shape, np.inf)
-        if other.any():
-            distance = distance_transform_edt(~other, sampling=SPACING)
-        near.append(int((distance[here] <= tolerance * (1 + 1e-9)).sum()))
-    found = boundary_scores(truth, pred, SPACING, tolerance)
-    assert (found.truth_voxels, found.pred_voxels) == tuple(int(e.sum()) for e in edges)
-    assert [found.truth_near, found.pred_near] == near
-
-
-def outline(find_boundaries, image):
-    """find_boundaries drops axes of one voxel; padding with copies keeps the same boundaries."""
-    padded = np.pad(image.astype(np.int64), 1, mode="edge")
-    return find_boundaries(padded, mode="inner")[1:-1, 1:-1, 1:-1]
-
-
-def test_boundary_by_hand():
-    truth = box((1, 8, 8), (0, 1, 2, 6, 2, 6))
-    pred = np.roll(truth, 1, axis=2)
-    # 12 outline voxels each, 6 of them in the same place: two rows of three.
-    exact = plain(boundary_scores(truth, pred, (1, 0.5, 0.5), 0))
-    assert (exact["precision"], exact["recall"], exact["f1"]) == (0.5, 0.5, 0.5)
-    assert plain(boundary_scores(truth, pred, (1, 0.5, 0.5), 0.5))["f1"] == 1
-    with pytest.raises(MetricError, match="expected a spacing"):
-        boundary_scores(truth, pred, None, 1)
-    with pytest.raises(MetricError, match="at least 0, got -1"):
-        boundary_scores(truth, pred, (1, 1, 1), -1)
-
-
 # Border and size
 
 
@@ -371,54 +318,6 @@ def test_micrometres_need_a_spacing(name):
 
 
 # Cases
-
-
-def test_cases_name_every_object_and_its_place():
-    shape = (1, 10, 60)
-    truth = box(
-        shape,
-        (0, 1, 0, 10, 0, 8),  # matched
-        (0, 1, 0, 10, 8, 18),  # split in two halves
-        (0, 1, 0, 10, 20, 28),  # merged with the next
-        (0, 1, 0, 10, 28, 36),
-        (0, 1, 0, 10, 38, 46),  # shifted
-        (0, 1, 0, 10, 56, 60),  # missed
-    )
-    pred = box(
-        shape,
-        (0, 1, 0, 10, 0, 7),
-        (0, 1, 0, 10, 8, 13),
-        (0, 1, 0, 10, 13, 18),
-        (0, 1, 0, 10, 20, 36),
-        (0, 1, 0, 10, 42, 50),
-        (0, 1, 0, 10, 51, 55),  # spurious
-    )
-    cases = score(truth, pred, spacing_um=(2, 0.5, 0.5)).cases
-    assert [(c.kind, c.truth_ids, c.pred_ids) for c in cases] == [
-        ("merged", (3, 4), (4,)),
-        ("split", (2,), (2, 3)),
-        ("missed", (6,), ()),
-        ("spurious", (), (6,)),
-        ("shifted", (5,), (5,)),
-        ("matched", (1,), (1,)),
-    ]
-    assert cases[0].centroid_zyx == (0, 4.5, 27.5)
-    assert cases[0].centroid_um == (0, 2.25, 13.75)
-    assert cases[3].centroid_zyx == (0, 4.5, 52.5)
-
-
-@settings(deadline=None, max_examples=60)
-@given(label_pairs(max_id=6))
-def test_every_object_is_in_a_case_of_its_kind(images):
-    truth, pred = images
-    result = score(truth, pred)
-    of_truth = {(c.kind, i) for c in result.cases for i in c.truth_ids}
-    in_pred = {j for c in result.cases for j in c.pred_ids}
-    assert {(row.kind, row.id) for row in result.objects} <= of_truth
-    assert in_pred == set(np.unique(pred[pred > 0]).tolist())
-    spurious = [c.pred_ids[0] for c in result.cases if c.kind == "spurious"]
-    assert tuple(spurious) == result.spurious_ids
-    json.dumps(plain(result), allow_nan=False)
 
 
 def test_one_object_only():
