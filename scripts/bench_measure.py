@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.measure import ArraySource, measure_nuclei
+from hitl.measure.nuclei import measure_nuclei
+from hitl.measure.sources import ArraySource
 from scripts.bench_metrics import synthetic_labels
 from scripts.timing import extra_mb, row, timed
 

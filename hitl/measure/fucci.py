@@ -7,13 +7,13 @@ neither: M→G1. Thresholds are those of one stack on log10 of each nucleus' mea
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.measure.errors import MeasureError
 from hitl.measure.mixture import Gate, find_gate, given_gate
+from hitl.measure.requests import FucciOptions
 
 PHASES = ("G1", "G1/S", "S/G2/M", "M→G1")
 PHASE_OF = {(True, False): 0, (True, True): 1, (False, True): 2, (False, False): 3}
@@ -21,35 +21,6 @@ CERTAIN = 0.9
 CLOSE = 0.05
 """In log10: nuclei within 12 % of a threshold are uncertain whatever their probability."""
 LEAST_NUCLEI = 10
-
-
-@dataclass(frozen=True, kw_only=True)
-class FucciOptions:
-    """How phases are told.
-
-    Parameters
-    ----------
-    channels : (str, str)
-        Names or numbers of the G1 marker's and the S/G2/M marker's channel.
-    method : {'mixture', 'otsu'}
-    thresholds : (float, float), optional
-        Mean intensities to use in place of found ones.
-    """
-
-    channels: tuple[str, str]
-    method: Literal["mixture", "otsu"] = "mixture"
-    thresholds: tuple[float, float] | None = None
-
-    def __post_init__(self) -> None:
-        if self.channels[0] == self.channels[1]:
-            raise MeasureError(
-                f"--fucci: expected two channels, got {self.channels[0]!r} twice; name the G1 "
-                "marker's, then the S/G2/M marker's"
-            )
-        if self.thresholds is not None and not all(t > 0 for t in self.thresholds):
-            raise MeasureError(
-                f"--thresholds: expected two intensities above 0, got {self.thresholds}"
-            )
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,41 +6,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
-from hitl.measure.errors import MeasureError
 from hitl.measure.intensity import Intensities, intensity_columns, measure_channel
 from hitl.measure.neighbours import depth_columns, neighbour_columns
+from hitl.measure.requests import MeasureOptions
 from hitl.measure.shapes import Column, Shapes, measure_shapes, shape_columns, solidity_column
 from hitl.measure.sources import VoxelSource
 from labels.progress import Progress, no_progress
-
-
-@dataclass(frozen=True, kw_only=True)
-class MeasureOptions:
-    """What to measure.
-
-    Parameters
-    ----------
-    neighbour_um : float
-        Centroids nearer than this count as neighbours.
-    solidity : bool
-        Also the share of the convex hull that an object fills: a millisecond or two per object.
-
-    Raises
-    ------
-    MeasureError
-        A distance that is not above 0.
-    """
-
-    neighbour_um: float = 20.0
-    solidity: bool = False
-
-    def __post_init__(self) -> None:
-        if not (np.isfinite(self.neighbour_um) and self.neighbour_um > 0):
-            raise MeasureError(
-                f"--neighbour-um: expected a distance in µm above 0, got {self.neighbour_um}"
-            )
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,9 +11,9 @@ from hitl.measure.columns import dictionary
 from hitl.measure.errors import MeasureError
 from hitl.measure.fucci import Phases
 from hitl.measure.fucci_plot import save_scatter
+from hitl.measure.requests import FORMATS
 from hitl.measure.table import (
     EXCEL_ROWS,
-    FORMATS,
     write_csv,
     write_parquet,
     write_xlsx,
@@ -23,23 +23,6 @@ from hitl.project.reporter import Reporter
 
 NAMES = (*(f"nuclei.{kind}" for kind in FORMATS), "columns.json", "summary.json", "fucci.png")
 """Every file that a measurement may write."""
-
-
-def parse_formats(text: str) -> tuple[str, ...]:
-    """Return the formats of a list such as ``parquet,csv``.
-
-    Raises
-    ------
-    MeasureError
-        None, or an unknown one.
-    """
-    kinds = tuple(dict.fromkeys(kind.strip().lower() for kind in text.split(",") if kind.strip()))
-    unknown = [kind for kind in kinds if kind not in FORMATS]
-    if unknown or not kinds:
-        raise MeasureError(
-            f"--format {text!r}: expected one or more of {', '.join(FORMATS)}, separated by commas"
-        )
-    return kinds
 
 
 def check_folder(folder: Path, overwrite: bool) -> None:

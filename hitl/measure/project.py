@@ -12,17 +12,12 @@ from annotations.objects import Status
 from annotations.rounds import LogEntry
 from annotations.stacks import StackInfo
 from annotations.store import AnnotationStore
+from hitl.measure.collected import Collected, MeasuredFiles, check_channels, settings
 from hitl.measure.errors import MeasureError
 from hitl.measure.neighbours import other_columns
 from hitl.measure.nuclei import measure_nuclei
 from hitl.measure.output import check_folder, numbered_folder
-from hitl.measure.request import (
-    Collected,
-    MeasuredFiles,
-    MeasureRequest,
-    check_channels,
-    settings,
-)
+from hitl.measure.requests import MeasureRequest
 from hitl.measure.shapes import Shapes, measure_shapes
 from hitl.measure.sources import ArraySource, store_source
 from hitl.project.errors import NothingToDoError
@@ -67,27 +62,8 @@ class _Labels:
         return self.round if self.round is not None else max(known, default=None)
 
 
-def measure_project(
-    project: Project,
-    stacks: tuple[str, ...],
-    round_number: int | None,
-    model: str | None,
-    request: MeasureRequest,
-    reporter: Reporter,
-) -> MeasuredFiles:
+def measure_project(project: Project, request: MeasureRequest, reporter: Reporter) -> MeasuredFiles:
     """Measure the nuclei of a project's stacks.
-
-    Parameters
-    ----------
-    project : Project
-    stacks : tuple of str
-        Only these; all that have labels when empty.
-    round_number : int, optional
-        Labels as of this round; the last commit's when not given.
-    model : str, optional
-        Labels that this run or segmenter predicts, in place of the store's.
-    request : MeasureRequest
-    reporter : Reporter
 
     Raises
     ------
@@ -96,6 +72,7 @@ def measure_project(
     MeasureError
         A model and a round, an unknown channel, or files that may not be replaced.
     """
+    stacks, round_number, model = request.stacks, request.round, request.model
     if model is not None and round_number is not None:
         raise MeasureError(
             "expected --round or --model, got both: what a model predicts belongs to no round"
@@ -105,7 +82,7 @@ def measure_project(
     store = project.store()
     chosen = _chosen(store, stacks, round_number, model)
     for info in chosen:
-        check_channels(request.fucci, info.channels)
+        check_channels(request.phases, info.channels)
     labels = _labels(project, store, round_number, model, reporter)
     collected = Collected(request, reporter)
     known: dict[str, Shapes] = {}

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from hitl.measure.columns import dictionary
 from labels.progress import Progress
 
-FORMATS = ("parquet", "csv", "xlsx")
 EXCEL_ROWS = 1_048_576
 IDS_OR_NONE = ("nearest_surface_id", "other_id")
 """0 is background, so that it says that there is no such object."""

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hitl.measure.errors import MeasureError
-from hitl.measure.fucci import PHASES, FucciOptions, tell_phases
+from hitl.measure.fucci import PHASES, tell_phases
 from hitl.measure.fucci_plot import save_scatter
 from hitl.measure.mixture import find_gate, given_gate
+from hitl.measure.requests import FucciOptions
 
 CHANNELS = ("Cy3", "GFP")
 

@@ -20,9 +20,9 @@ from annotations.rounds import ModelRef, RoundInfo
 from hitl.cli import run
 from hitl.measure import output as output_module
 from hitl.measure import table as table_module
+from hitl.measure.collected import measure_files
 from hitl.measure.columns import dictionary
-from hitl.measure.output import parse_formats
-from hitl.measure.request import MeasureRequest, measure_files
+from hitl.measure.requests import MeasureRequest, parse_formats
 from hitl.project.folder import Project
 from hitl.project.reporter import Silent
 
@@ -170,8 +170,9 @@ def test_text_that_would_be_a_formula_is_written_as_text(project, command):
 def test_rows_beyond_excel_s_limit_go_on_in_further_sheets(files, tmp_path, monkeypatch):
     monkeypatch.setattr(table_module, "EXCEL_ROWS", 11)
     told = Silent()
-    request = MeasureRequest(output=tmp_path / "out", formats=("xlsx",))
-    measure_files(*files, request, told)
+    labels, image = files
+    request = MeasureRequest(labels=labels, image=image, output=tmp_path / "out", formats="xlsx")
+    measure_files(request, told)
     book = openpyxl.load_workbook(tmp_path / "out" / "nuclei.xlsx")
     assert book.sheetnames[:3] == ["nuclei", "nuclei 2", "nuclei 3"]
     ids = [row[1] for name in book.sheetnames[:3]
@@ -217,8 +218,10 @@ class Stops(Silent):
 @pytest.mark.parametrize("word", ["shapes", "distances", "intensities", "xlsx"])
 def test_an_interruption_leaves_no_file(files, tmp_path, word):
     before = set(tmp_path.iterdir())
+    labels, image = files
+    request = MeasureRequest(labels=labels, image=image, output=tmp_path / "out")
     with pytest.raises(KeyboardInterrupt):
-        measure_files(*files, MeasureRequest(output=tmp_path / "out"), Stops(word))
+        measure_files(request, Stops(word))
     assert set(tmp_path.iterdir()) == before
 
 

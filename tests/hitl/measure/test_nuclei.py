@@ -11,13 +11,14 @@ from scipy import stats
 from scipy.spatial.distance import cdist
 from skimage.measure import marching_cubes, mesh_surface_area, regionprops, shannon_entropy
 
-from hitl.measure import ArraySource, MeasureOptions, measure_nuclei
 from hitl.measure import intensity as intensity_module
 from hitl.measure import sources as sources_module
 from hitl.measure.errors import MeasureError
 from hitl.measure.neighbours import other_columns
+from hitl.measure.nuclei import measure_nuclei
+from hitl.measure.requests import MeasureOptions
 from hitl.measure.shapes import measure_shapes
-from hitl.measure.sources import channel_number
+from hitl.measure.sources import ArraySource, channel_number
 from hitl.measure.surface import area_weights
 
 SPACING = (2.0, 0.75, 0.5)

@@ -1,9 +1,9 @@
-"""What `hitl measure` is asked for and what it gives back: a project's stacks, or two files."""
+"""Measurements of several stacks put together; and those of two files."""
 
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,39 +11,16 @@ import numpy as np
 
 from annotations.formats import open_image
 from hitl import __version__
-from hitl.cli.tables import plain_table
 from hitl.labelling.add import default_name, open_label_file
-from hitl.measure.fucci import PHASES, FucciOptions, Phases, tell_phases
-from hitl.measure.nuclei import Measured, MeasureOptions, column_names, measure_nuclei
-from hitl.measure.output import check_folder, phase_rows, write_files
+from hitl.measure.errors import MeasureError
+from hitl.measure.fucci import Phases, tell_phases
+from hitl.measure.nuclei import Measured, column_names, measure_nuclei
+from hitl.measure.output import check_folder, write_files
+from hitl.measure.requests import FucciOptions, MeasureRequest, parse_formats
 from hitl.measure.sources import FileSource, channel_number
-from hitl.measure.table import FORMATS, joined
+from hitl.measure.table import joined
 from hitl.project.folder import now
 from hitl.project.reporter import Reporter
-from labels.spacing import Spacing
-
-
-@dataclass(frozen=True, kw_only=True)
-class MeasureRequest:
-    """How to measure and where to write.
-
-    Parameters
-    ----------
-    output : Path, optional
-        Folder; a project's ``measurements/0001``, … when not given.
-    formats : tuple of str
-        Of ``parquet``, ``csv``, ``xlsx``.
-    options : MeasureOptions
-    fucci : FucciOptions, optional
-        Tell phases from these channels.
-    overwrite : bool
-    """
-
-    output: Path | None = None
-    formats: tuple[str, ...] = FORMATS
-    options: MeasureOptions = field(default_factory=MeasureOptions)
-    fucci: FucciOptions | None = None
-    overwrite: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,38 +42,6 @@ class MeasuredFiles:
     summary: dict[str, Any]
     phases: dict[str, Phases]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return what `--json` prints."""
-        return {**self.summary, "files": {name: str(path) for name, path in self.files.items()}}
-
-    def tables(self) -> Any:
-        """Return what is printed for people."""
-        from rich.console import Group
-        from rich.markup import escape
-
-        columns = ("stack", "nuclei", "volume (µm³)", "sphericity", "at the border", "labels of")
-        rows = [
-            (escape(about["stack"]), str(about["nuclei"]), *map(_number, about["medians"].values()),
-             str(about["at_border"]), escape(about["labels_of"]))
-            for about in self.summary["stacks"]
-        ]  # fmt: skip
-        parts = [
-            plain_table(columns, rows, title="nuclei; medians of each stack", right=columns[1:5])
-        ]
-        if self.phases:
-            heads = ("stack", *PHASES, "not told", "uncertain")
-            found = [
-                (escape(row["stack"]), *(str(row[phase]) for phase in PHASES),
-                 str(row["nuclei"] - sum(row[phase] for phase in PHASES)),
-                 "–" if row["uncertain_fraction"] is None else f"{row['uncertain_fraction']:.0%}")
-                for row in phase_rows(self.phases)
-            ]  # fmt: skip
-            parts.append(
-                plain_table(heads, found, title="phases of the cell cycle", right=heads[1:])
-            )
-        names = ", ".join(self.files)
-        return Group(*parts, f"in {escape(str(self.folder))}: {names}")
-
 
 class Collected:
     """The tables of several stacks, as they are measured one after the other."""
@@ -117,7 +62,7 @@ class Collected:
         about: dict[str, Any],
     ) -> None:
         """Add one stack: `first` holds the columns that come before those of `measured`."""
-        fucci = self._request.fucci
+        fucci = self._request.phases
         columns = dict(measured.columns)
         named = dict(zip(column_names(channels), channels, strict=True))
         self.channels.update(named)
@@ -152,32 +97,13 @@ class Collected:
         summary = {"made": now(), "hitl": __version__, "settings": settings, "stacks": self.about}
         files = write_files(
             folder, joined(self.tables), self.channels, summary, self.phases,
-            self._request.formats, self._reporter,
+            parse_formats(self._request.formats), self._reporter,
         )  # fmt: skip
         return MeasuredFiles(folder, files, summary, self.phases)
 
 
-def measure_files(
-    labels: Path,
-    image: Path,
-    request: MeasureRequest,
-    reporter: Reporter,
-    *,
-    spacing_um: Spacing | None = None,
-    axes: str | None = None,
-) -> MeasuredFiles:
+def measure_files(request: MeasureRequest, reporter: Reporter) -> MeasuredFiles:
     """Measure the labels of one image file.
-
-    Parameters
-    ----------
-    labels, image : Path
-    request : MeasureRequest
-        With an output folder.
-    reporter : Reporter
-    spacing_um : (float, float, float), optional
-        Voxel size (z, y, x) in µm where the image has none.
-    axes : str, optional
-        Axes of the image, where it does not say.
 
     Raises
     ------
@@ -186,13 +112,14 @@ def measure_files(
     MeasureError
         Shapes that differ, an unknown channel, or files that may not be replaced.
     """
-    assert request.output is not None
+    labels, image, axes = request.labels, request.image, request.axes
+    assert labels is not None and image is not None and request.output is not None
     check_folder(request.output, request.overwrite)
     with contextlib.ExitStack() as files:
-        opened = files.enter_context(open_image(image, axes=axes, spacing_um=spacing_um))
+        opened = files.enter_context(open_image(image, axes=axes, spacing_um=request.spacing_um))
         label_axes = axes and axes.upper().replace("C", "")
         source = FileSource(files.enter_context(open_label_file(labels, label_axes)), opened)
-        check_channels(request.fucci, source.channels)
+        check_channels(request.phases, source.channels)
         measured = measure_nuclei(source, request.options, reporter.progress)
     name, n = default_name(labels), len(measured.shapes)
     about = {
@@ -214,8 +141,6 @@ def check_channels(fucci: FucciOptions | None, channels: tuple[str, ...]) -> Non
     ------
     MeasureError
     """
-    from hitl.measure.errors import MeasureError
-
     if fucci is None:
         return
     first, second = (channel_number(channels, name) for name in fucci.channels)
@@ -228,7 +153,7 @@ def check_channels(fucci: FucciOptions | None, channels: tuple[str, ...]) -> Non
 
 def settings(request: MeasureRequest) -> dict[str, Any]:
     """Return what the numbers depend on, as JSON takes it."""
-    fucci = request.fucci
+    fucci = request.phases
     return {
         "neighbour_um": request.options.neighbour_um,
         "solidity": request.options.solidity,
@@ -240,7 +165,3 @@ def settings(request: MeasureRequest) -> dict[str, Any]:
             "thresholds": list(fucci.thresholds) if fucci.thresholds else None,
         },
     }
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3g}" if value < 100 else f"{value:.0f}"
