@@ -212,6 +212,7 @@ def test_a_wandb_that_refuses_is_told(tmp_path: Path, wandb: FakeWandb) -> None:
         CurveLog(tmp_path, COLUMNS, "wandb")
 
 
+@pytest.mark.slow
 def test_true_wandb_works_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("wandb", reason="the extra hitl-nuclei[wandb] is not installed")
     monkeypatch.setenv("WANDB_MODE", "offline")

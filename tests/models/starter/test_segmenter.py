@@ -93,6 +93,7 @@ def sample(spacing: tuple[float, float, float]) -> TrainingSample:
     )
 
 
+@pytest.mark.slow
 def test_training_starts_from_it_at_its_own_size(tmp_path: Path) -> None:
     trainer = UNet3DTrainer(
         base_run="starter", epochs=1, steps_per_epoch=1, patch_size=(8, 32, 32), threads=1,

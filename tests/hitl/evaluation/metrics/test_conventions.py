@@ -329,6 +329,7 @@ def test_one_object_only():
 
 
 @pytest.mark.real
+@pytest.mark.slow
 def test_platynereis_keeps_its_other_numbers():
     folder = real_data_folder() / "platynereis_labels"
     if not folder.is_dir():
