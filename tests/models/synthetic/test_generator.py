@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from models.errors import ImageError, ModelError
 from models.synthetic import (
     NucleiGenerator,
+    NucleiOptions,
     Ranges,
     SyntheticError,
     SyntheticStack,
@@ -237,7 +238,7 @@ def test_ranges_hold_what_the_generator_has() -> None:
     others = {"diameter_px", "anisotropy", "crowding", "absent", "attenuation", "blur_px",
               "blur_ratio"}  # fmt: skip
     assert {field.name for field in dataclasses.fields(Ranges)} - others <= names
-    documented = NucleiGenerator.__doc__ or ""
+    documented = NucleiOptions.__doc__ or ""
     assert all(f"    {name} : " in documented for name in names)
     assert set(typing.get_type_hints(NucleiGenerator, include_extras=True)) >= names
 
