@@ -8,14 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labels.progress import Progress, no_progress
+from models.base import BlockSource
 from models.devices import is_out_of_memory
 from models.errors import TileMemoryError
-from models.tiling import PredictTiles, Sink, Size, Source, Tiling, predict_tiled
+from models.tiling import PredictTiles, Sink, Size, Tiling, predict_tiled
 
 
 def predict_within_memory(
     predict: PredictTiles,
-    source: Source,
+    source: BlockSource,
     channels: int,
     tiling: Tiling,
     multiple: Size,

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labels.progress import Progress, no_progress
+from models.base import BlockSource
 
 Size = tuple[int, int, int]
 PredictTiles = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -31,17 +32,6 @@ READ_AHEAD = 1
 
 WRITE_BEHIND = 2
 """Batches that may wait to be blended while another is computed."""
-
-
-class Source(Protocol):
-    """What tiles are read from: a numpy or zarr array of shape (Z, Y, X)."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape (Z, Y, X)."""
-        ...
-
-    def __getitem__(self, key: Any) -> Any: ...
 
 
 class Sink(Protocol):
@@ -194,7 +184,7 @@ def blending_weights(tile: Size) -> NDArray[np.float32]:
 
 def predict_tiled(
     predict: PredictTiles,
-    source: Source,
+    source: BlockSource,
     channels: int,
     tiling: Tiling,
     *,
@@ -301,7 +291,7 @@ def _chunks(items: Iterator[Size], size: int) -> Iterator[list[Size]]:
         yield chunk
 
 
-def read_reflected(source: Source, start: Size, size: Size) -> NDArray[np.float32]:
+def read_reflected(source: BlockSource, start: Size, size: Size) -> NDArray[np.float32]:
     """Read a tile that may reach past the volume, which is continued by reflection."""
     wanted = [range(s, s + n) for s, n in zip(start, size, strict=True)]
     inside = [(max(w.start, 0), min(w.stop, n)) for w, n in zip(wanted, source.shape, strict=True)]
@@ -314,7 +304,7 @@ def read_reflected(source: Source, start: Size, size: Size) -> NDArray[np.float3
     block = np.asarray(source[tuple(slice(a, b) for a, b in reach)], dtype=np.float32)
     index = np.ix_(
         *(
-            _reflected(np.arange(w.start, w.stop), n) - a
+            reflected(np.arange(w.start, w.stop), n) - a
             for w, n, (a, _) in zip(wanted, source.shape, reach, strict=True)
         )
     )
@@ -322,7 +312,8 @@ def read_reflected(source: Source, start: Size, size: Size) -> NDArray[np.float3
     return tile
 
 
-def _reflected(index: NDArray[np.intp], size: int) -> NDArray[np.intp]:
+def reflected(index: NDArray[np.intp], size: int) -> NDArray[np.intp]:
+    """Return where an axis of `size` voxels is read when it goes on by reflection."""
     if size == 1:
         return np.zeros_like(index)
     folded = np.mod(index, 2 * (size - 1))

@@ -203,7 +203,7 @@ def starter_labels(
 ) -> tuple[list[NDArray[np.float32]], list[NDArray[np.uint32]]]:
     """Return the starter's maps and labels of a synthetic stack, in float32 and in bfloat16."""
     from models.base_runs import starter_folder
-    from models.object_size import relative_spacing
+    from models.objects import relative_spacing
     from models.synthetic import NucleiGenerator
     from models.unet3d.checkpoint import load_network, read_run
     from models.unet3d.instances import InstanceSettings, label_objects

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from models.base import TrainingSample
 from models.base_runs import SHIPPED
 from models.files import write_json
-from models.object_size import (
+from models.objects import (
     NOMINAL_DIAMETER,
     NOMINAL_KEY,
     NOMINAL_SPACING,

@@ -246,17 +246,6 @@ def stitch(masks: NDArray[np.uint32], threshold: float, min_size: int) -> NDArra
     return filled
 
 
-def mean_inside(labels: NDArray[np.uint32], probability: NDArray[np.float32]) -> dict[int, float]:
-    """Return each object's mean probability, slice by slice so that memory stays small."""
-    count = int(labels.max()) + 1
-    voxels, total = np.zeros(count), np.zeros(count)
-    for ids, values in zip(labels, probability, strict=True):
-        voxels += np.bincount(ids.ravel(), minlength=count)
-        total += np.bincount(ids.ravel(), weights=values.ravel(), minlength=count)
-    found = np.flatnonzero(voxels[1:]) + 1
-    return {int(i): float(min(1.0, total[i] / voxels[i])) for i in found}
-
-
 def _finite(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     if not np.isfinite(logits).all():
         raise CheckpointError(

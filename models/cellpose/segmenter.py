@@ -18,6 +18,7 @@ from models.base import CheckedSegmenter, Segmentation
 from models.cellpose import engine, weights
 from models.devices import Compute, Precision, choose_compute
 from models.errors import ImageError, ModelError
+from models.objects import mean_inside
 
 MIN_DIAMETER_PX = 2.0
 """Below it Cellpose would enlarge the image more than fifteenfold."""
@@ -159,7 +160,7 @@ class CellposeSegmenter(CheckedSegmenter):
             with _memory_errors(self.batch_size):
                 labels, logits = run(model, stretched, spacing_um, diameter_px, progress)
         probability = expit(logits, out=logits)
-        confidence = engine.mean_inside(labels, probability)
+        confidence = mean_inside(labels, probability)
         return Segmentation(labels, confidence, probability, _pixel_note(spacing_um))
 
     def _compute(self) -> Compute:

@@ -10,22 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labels.spacing import Spacing
-
-Floats = NDArray[np.float32]
+from models.gaussian import Floats, filtered, kernel
 
 DOG_RATIO = 1.26
 """Standard deviations of a difference of Gaussians are this factor below and above its scale."""
 
-_KERNEL_REACH = 3.5
 
-
-def kernel(sigma: float) -> Floats:
-    """Return a normalised 1D Gaussian of `sigma` voxels; a single 1 where it would be no blur."""
-    if sigma < 0.15:
-        return np.ones(1, np.float32)
-    reach = max(1, math.ceil(_KERNEL_REACH * sigma))
-    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
-    return np.asarray(weights / weights.sum(), np.float32)
+def _kernel(sigma: float) -> Floats:
+    return kernel(sigma, reach=3.5, least=0.15)
 
 
 def gaussian(volume: Floats, sigma_um: float, spacing_um: Spacing) -> Floats:
@@ -42,18 +34,7 @@ def gaussian(volume: Floats, sigma_um: float, spacing_um: Spacing) -> Floats:
     -------
     ndarray of float32, shape (Z, Y, X)
     """
-    along_z, along_y, along_x = (kernel(sigma_um / step) for step in spacing_um)
-    out = np.empty_like(volume)
-    for z, plane in enumerate(volume):
-        out[z] = cv2.sepFilter2D(plane, -1, along_x, along_y, borderType=cv2.BORDER_REFLECT)
-    depth = len(volume)
-    if depth > 1 and len(along_z) > 1:
-        # Seen as a 2D image of one row per slice, z is filtered with the same fast code.
-        rows = out.reshape(depth, -1)
-        one = np.ones(1, np.float32)
-        rows = cv2.sepFilter2D(rows, -1, one, along_z, borderType=cv2.BORDER_REFLECT)
-        out = np.asarray(rows, np.float32).reshape(volume.shape)
-    return out
+    return filtered(volume, *(_kernel(sigma_um / step) for step in spacing_um))
 
 
 def blob_response(volume: Floats, scale_um: float, spacing_um: Spacing) -> Floats:
@@ -81,7 +62,7 @@ def blob_noise(scale_um: float, spacing_um: Spacing, shape: tuple[int, ...]) -> 
     inner, outer, cross = [], [], []
     for step, size in zip(spacing_um, shape, strict=True):
         small, large = (
-            _as_matrix(kernel(sigma / step), size)
+            _as_matrix(_kernel(sigma / step), size)
             for sigma in (scale_um / DOG_RATIO, scale_um * DOG_RATIO)
         )
         inner.append((small * small).sum(axis=1))

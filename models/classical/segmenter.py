@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields
-from typing import Annotated, Any, ClassVar, NamedTuple, get_type_hints
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
@@ -14,6 +14,7 @@ from scipy import ndimage as ndi
 from labels.progress import Progress
 from labels.spacing import Spacing, is_spacing
 from models.base import CheckedSegmenter, Segmentation
+from models.bounds import check_bounds
 from models.classical.objects import (
     Floats,
     Labels,
@@ -114,11 +115,7 @@ class ClassicalSegmenter(CheckedSegmenter):
     name: ClassVar[str] = "classical"
 
     def __post_init__(self) -> None:
-        hints = get_type_hints(type(self), include_extras=True)
-        for option in fields(self):
-            value = getattr(self, option.name)
-            if value is not None:
-                _check_bounds(option.name, value, hints[option.name])
+        check_bounds(self, ModelError, "classical segmenter: ")
 
     def describe(self) -> dict[str, Any]:
         """Return the settings; there are no weights."""
@@ -253,22 +250,6 @@ class ClassicalSegmenter(CheckedSegmenter):
         steepest = steepest_level(basins, contrast.above, slope, core, (0.25, 0.8))
         # A basin without contrast keeps nothing: its level must not be 0.
         return basins, core, np.maximum(core * (self.level + steepest) / 2, 1e-6)
-
-
-def _check_bounds(name: str, value: Any, hint: Any) -> None:
-    """Compare a value with the bounds in its annotation."""
-    annotated = [hint, *getattr(hint, "__args__", ())]
-    for bound in (b for part in annotated for b in getattr(part, "__metadata__", ())):
-        wrong = (
-            (isinstance(bound, Gt) and not value > bound.gt)
-            or (isinstance(bound, Ge) and not value >= bound.ge)
-            or (isinstance(bound, Lt) and not value < bound.lt)
-            or (isinstance(bound, Le) and not value <= bound.le)
-        )
-        if wrong:
-            raise ModelError(
-                f"classical segmenter: expected {name} within {bound}, got {value}; change it"
-            )
 
 
 def _checked_spacing(spacing_um: Spacing) -> Spacing:

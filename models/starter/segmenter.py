@@ -13,7 +13,7 @@ from labels.progress import Progress
 from labels.spacing import Spacing
 from models.base import CheckedSegmenter, Segmentation
 from models.base_runs import starter_folder
-from models.object_size import relative_spacing
+from models.objects import relative_spacing
 
 if TYPE_CHECKING:
     from models.unet3d.predict import UNet3DSegmenter

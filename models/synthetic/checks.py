@@ -3,56 +3,13 @@
 from __future__ import annotations
 
 import math
-import operator
 import os
-from collections.abc import Callable
-from dataclasses import fields
-from typing import Any, get_args, get_type_hints
 
 from labels.spacing import Spacing
 from models.synthetic.stack import SyntheticError
 
 BYTES_PER_VOXEL = 64
 """Memory that drawing takes at its peak."""
-
-
-_BOUNDS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
-    "gt": ("above", operator.gt),
-    "ge": ("at least", operator.ge),
-    "lt": ("below", operator.lt),
-    "le": ("at most", operator.le),
-}
-
-
-def check_bounds(options: Any) -> None:
-    """Hold each field of a dataclass against the bounds in its annotation.
-
-    Raises
-    ------
-    SyntheticError
-        A value that is out of bounds, not finite, or none of the choices.
-    """
-    hints = get_type_hints(type(options), include_extras=True)
-    for option in fields(options):
-        value = getattr(options, option.name)
-        parts = value if isinstance(value, tuple) else (value,)
-        inner = get_args(hints[option.name]) if isinstance(value, tuple) else ()
-        for number, part in enumerate(parts):
-            hint = inner[number] if number < len(inner) else hints[option.name]
-            _check(option.name, part, hint)
-
-
-def _check(name: str, value: Any, hint: Any) -> None:
-    choices = [choice for choice in get_args(hint) if isinstance(choice, str | int)]
-    if choices and value not in choices:
-        raise SyntheticError(f"{name}: expected one of {choices}, got {value!r}")
-    if isinstance(value, int | float) and not math.isfinite(value):
-        raise SyntheticError(f"{name}: expected a finite number, got {value}; leave it out")
-    for bound in getattr(hint, "__metadata__", ()):
-        for word, (sign, holds) in _BOUNDS.items():
-            limit = getattr(bound, word, None)
-            if limit is not None and not holds(value, limit):
-                raise SyntheticError(f"{name}: expected {sign} {limit}, got {value}")
 
 
 def check_room(shape: tuple[int, int, int], spacing_um: Spacing, diameter_um: float) -> None:

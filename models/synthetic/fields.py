@@ -6,13 +6,10 @@ import math
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from labels.spacing import Spacing
+from models.gaussian import Floats, filtered, kernel
 
-Floats = NDArray[np.float32]
-
-_REACH = 3.0
 _SPLINE_POWER = 151 / 315  # Mean over positions of the summed squared cubic B-spline weights.
 
 
@@ -67,14 +64,6 @@ def _refine(field: Floats, axis: int, size: int, step: float, start: float) -> F
     return out
 
 
-def _kernel(sigma: float) -> Floats:
-    if sigma < 0.2:
-        return np.ones(1, np.float32)
-    reach = max(1, math.ceil(_REACH * sigma))
-    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
-    return np.asarray(weights / weights.sum(), np.float32)
-
-
 def blur(volume: Floats, sigma_um: Spacing, spacing_um: Spacing) -> Floats:
     """Smooth with a Gaussian of its own width along each axis.
 
@@ -88,18 +77,8 @@ def blur(volume: Floats, sigma_um: Spacing, spacing_um: Spacing) -> Floats:
     -------
     ndarray of float32, shape (Z, Y, X)
     """
-    along_z, along_y, along_x = (
-        _kernel(sigma / step) for sigma, step in zip(sigma_um, spacing_um, strict=True)
-    )
-    out = np.empty_like(volume)
-    for z, plane in enumerate(volume):
-        out[z] = cv2.sepFilter2D(plane, -1, along_x, along_y, borderType=cv2.BORDER_REFLECT)
-    if len(volume) > 1 and len(along_z) > 1:
-        one = np.ones(1, np.float32)
-        rows = out.reshape(len(volume), -1)
-        rows = cv2.sepFilter2D(rows, -1, one, along_z, borderType=cv2.BORDER_REFLECT)
-        out = np.asarray(rows, np.float32).reshape(volume.shape)
-    return out
+    sigmas = (sigma / step for sigma, step in zip(sigma_um, spacing_um, strict=True))
+    return filtered(volume, *(kernel(sigma, reach=3.0, least=0.2) for sigma in sigmas))
 
 
 def wide_blur(volume: Floats, sigma_um: Spacing, spacing_um: Spacing) -> Floats:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from labels.spacing import Spacing
 from models.base import check_image
+from models.objects import cut_by_border
 from models.synthetic.checks import check_lattice
 from models.synthetic.fields import wide_blur
 from models.synthetic.generator import NucleiGenerator
@@ -126,7 +127,7 @@ def _measure(labels: NDArray[np.uint32], spacing_um: Spacing) -> _Found:
             moments[:, a, b] = np.bincount(owner, away[:, a] * away[:, b]) / sizes
     # A voxel's own extent keeps flat objects from having no width.
     moments += np.diag(np.square(spacing_um) / 12)
-    whole = _whole(labels, ids)
+    whole = ~np.isin(ids, cut_by_border(labels))
     whole = whole if whole.sum() >= _LEAST_OBJECTS else np.ones_like(whole)
     diameters = np.cbrt(sizes * math.prod(spacing_um) * 6 / math.pi)
     if labels.shape[0] == 1:
@@ -141,15 +142,6 @@ def _measure(labels: NDArray[np.uint32], spacing_um: Spacing) -> _Found:
         clearance=_clearance(centres, diameters),
         arrangement=_arrangement(centres, labels.shape, spacing_um),
     )
-
-
-def _whole(labels: NDArray[np.uint32], ids: NDArray[Any]) -> NDArray[np.bool_]:
-    """Tell which objects are not cut by the border; a single slice's top and bottom do not cut."""
-    faces = [labels[:, [0, -1]], labels[:, :, [0, -1]]]
-    if labels.shape[0] > 1:
-        faces.append(labels[[0, -1]])
-    cut = np.unique(np.concatenate([face.ravel() for face in faces]))
-    return ~np.isin(ids, cut)
 
 
 def _spread(values: NDArray[np.float64]) -> float:

@@ -8,8 +8,10 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt, Le, Lt
 
 from labels.spacing import Spacing
-from models.synthetic.checks import check_bounds, check_room
+from models.bounds import check_bounds
+from models.synthetic.checks import check_room
 from models.synthetic.placing import Arrangement
+from models.synthetic.stack import SyntheticError
 
 Share = Annotated[float, Ge(0), Le(1)]
 Positive = Annotated[float, Gt(0)]
@@ -137,5 +139,5 @@ class NucleiOptions:
     bits: Literal[8, 16] = 16
 
     def __post_init__(self) -> None:
-        check_bounds(self)
+        check_bounds(self, SyntheticError)
         check_room(self.shape, self.spacing_um, self.diameter_um)

@@ -134,6 +134,9 @@ def random_generator(
     )
 
 
+_FORMS = ("clearance", "size_spread", "elongation", "irregularity", "bend")
+
+
 def _population(
     rng: np.random.Generator, r: Ranges, extent: Any, diameter: float
 ) -> dict[str, Any]:
@@ -144,11 +147,7 @@ def _population(
     return {
         "nuclei": int(np.clip(fill * room / (math.pi / 6 * diameter**3), 2, 4000)),
         "arrangement": kinds[rng.choice(4, p=(0.4, 0.25, 0.15, 0.2))],
-        "clearance": _flat(rng, r.clearance),
-        "size_spread": _flat(rng, r.size_spread),
-        "elongation": _flat(rng, r.elongation),
-        "irregularity": _flat(rng, r.irregularity),
-        "bend": _flat(rng, r.bend),
+        **{name: _flat(rng, getattr(r, name)) for name in _FORMS},
         "mitotic": _perhaps(rng, r.mitotic, r.absent),
     }
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labels.spacing import Spacing
+from models.objects import cut_by_border
 
 Method = Literal["watershed", "components"]
 
@@ -217,26 +218,13 @@ def drop_small(labels: NDArray[np.integer[Any]], min_voxels: float) -> NDArray[n
     """
     sizes = np.bincount(labels.ravel())
     least = np.full(len(sizes), float(min_voxels))
-    for axis in range(3):
-        if labels.shape[axis] > 1:
-            for face in (0, -1):
-                least[np.unique(np.take(labels, face, axis=axis))] = CUT_SHARE * min_voxels
+    least[cut_by_border(labels)] = CUT_SHARE * min_voxels
     keep = (sizes > 0) & (sizes >= least)
     keep[0] = False
     new = np.zeros(len(sizes), np.uint32)
     new[keep] = np.arange(1, keep.sum() + 1)
     kept: NDArray[np.uint32] = new[labels]
     return kept
-
-
-def object_confidence(
-    labels: NDArray[np.uint32], probability: NDArray[np.float32]
-) -> dict[int, float]:
-    """Return the mean probability over each object's voxels."""
-    flat = labels.ravel()
-    sizes = np.bincount(flat)
-    sums = np.bincount(flat, weights=probability.ravel())
-    return {i: float(np.clip(sums[i] / sizes[i], 0, 1)) for i in range(1, len(sizes)) if sizes[i]}
 
 
 def detection_f1(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from labels.spacing import Spacing
 from models.base import TrainingSample
 from models.errors import TrainingDataError
+from models.tiling import reflected
 from models.unet3d.augment import Augmentation, change_intensity, sampling_grid
 from models.unet3d.targets import Targets, make_targets
 from models.unet3d.volumes import intensity_range, normalise, resize, resized_shape, same_spacing
@@ -237,11 +238,11 @@ def cut(
     y = y + np.float32(start[1] + (size[1] - 1) / 2)
     x = x + np.float32(start[2] + (size[2] - 1) / 2)
     depth = stack.image.shape[0]
-    reflected = _reflect(slices, depth)
+    mirrored = reflected(slices, depth)
 
     def sample(source: NDArray[Any], linear: bool, border: int) -> NDArray[Any]:
         how = cv2.INTER_LINEAR if linear else cv2.INTER_NEAREST
-        return np.stack([cv2.remap(source[k], x, y, how, borderMode=border) for k in reflected])
+        return np.stack([cv2.remap(source[k], x, y, how, borderMode=border) for k in mirrored])
 
     t, mirror = stack.targets, cv2.BORDER_REFLECT_101
     voxels = sample(t.voxels, False, cv2.BORDER_CONSTANT)
@@ -254,14 +255,6 @@ def cut(
         "voxels": voxels,
         "sure": sample(t.sure, False, mirror),
     }
-
-
-def _reflect(index: NDArray[np.intp], size: int) -> NDArray[np.intp]:
-    if size == 1:
-        return np.zeros_like(index)
-    period = 2 * (size - 1)
-    folded = np.mod(index, period)
-    return np.where(folded < size, folded, period - folded)
 
 
 def stack_patches(patches: Sequence[dict[str, NDArray[Any]]]) -> Batch:

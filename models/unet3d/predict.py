@@ -15,7 +15,7 @@ from labels.spacing import Spacing
 from models.base import CheckedSegmenter, Segmentation
 from models.devices import Compute, Precision, choose_compute, reused_memory
 from models.errors import CheckpointError
-from models.object_size import NOMINAL_KEY
+from models.objects import NOMINAL_KEY, mean_inside
 from models.scarce_memory import predict_within_memory
 from models.tiling import Size, Tiling, fitted_tile, thrifty_tile
 from models.unet3d.architecture import CLASS_NAMES, Architecture
@@ -24,7 +24,6 @@ from models.unet3d.instances import (
     InstanceSettings,
     foreground_probability,
     label_objects,
-    object_confidence,
 )
 from models.unet3d.volumes import intensity_range, normalise, resize, resized_shape, same_spacing
 
@@ -289,9 +288,8 @@ class UNet3DSegmenter(CheckedSegmenter):
             notes.append(
                 f"resampled from {spacing_um} to the training's {self._spacing} µm per voxel"
             )
-        return Segmentation(
-            labels, object_confidence(labels, probability), probability, tuple(notes)
-        )
+        confidence = mean_inside(labels[None], probability[None])
+        return Segmentation(labels, confidence, probability, tuple(notes))
 
 
 def load_run(run_folder: Path) -> UNet3DSegmenter:

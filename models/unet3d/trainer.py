@@ -15,7 +15,7 @@ from labels.spacing import Spacing
 from models.base import TrainingResult, TrainingSample, check_image
 from models.curves import LoggerName
 from models.devices import Compute, Precision, choose_compute, set_threads
-from models.object_size import whole_sizes
+from models.objects import whole_sizes
 from models.runfolder import FORMAT, fingerprint, options_but, settings_from
 from models.unet3d import checkpoint as files
 from models.unet3d.architecture import Architecture, Norm

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from models.base import TrainingSample
 from models.base_runs import starter_folder
-from models.object_size import (
+from models.objects import (
     NOMINAL_DIAMETER,
     median_diameter,
     spacing_for,

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from models.objects import mean_inside
 from models.unet3d.instances import (
     Basins,
     InstanceSettings,
@@ -16,7 +17,6 @@ from models.unet3d.instances import (
     drop_small,
     label_objects,
     nucleus_components,
-    object_confidence,
     tune,
 )
 from models.unet3d.targets import edge_classes, relative_distance
@@ -129,7 +129,7 @@ def test_an_object_that_the_border_cuts_may_be_a_third_as_large():
 def test_confidence_is_the_mean_probability():
     labels = np.array([[[1, 1, 0, 2]]], np.uint32)
     probability = np.array([[[0.5, 1.0, 0.1, 0.25]]], np.float32)
-    assert object_confidence(labels, probability) == {1: 0.75, 2: 0.25}
+    assert mean_inside(labels, probability) == {1: 0.75, 2: 0.25}
 
 
 def test_f1_by_hand():

@@ -10,7 +10,7 @@ pytest.importorskip("torch")
 from models.base import TrainingSample
 from models.base_runs import starter_folder
 from models.devices import Compute
-from models.object_size import NOMINAL_SPACING
+from models.objects import NOMINAL_SPACING
 from models.unet3d.checkpoint import read_run
 from models.unet3d.patches import prepare
 from models.unet3d.remembered import WEIGHT, remember_background

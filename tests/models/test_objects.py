@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.object_size import (
+from models.objects import (
     NOMINAL_DIAMETER,
     NOMINAL_SPACING,
     median_diameter,

@@ -1,4 +1,4 @@
-"""The size at which the starter models see nuclei, and the size of nuclei in a stack."""
+"""Measures of labelled objects: sizes, the size that the starter models know, confidence."""
 
 from __future__ import annotations
 
@@ -72,9 +72,30 @@ def whole_sizes(labels: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
     whole = sizes.copy()
-    for axis in range(3):
-        if labels.shape[axis] > 1:
-            for face in (0, -1):
-                whole[np.unique(np.take(labels, face, axis=axis))] = 0
+    whole[cut_by_border(labels)] = 0
     kept = whole if (whole > 0).sum() >= FEWEST_WHOLE else sizes
     return kept[kept > 0]
+
+
+def cut_by_border(labels: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
+    """Return the ids at the stack's faces, 0 among them; a single slice cuts nothing along z."""
+    faces = [
+        np.unique(np.take(labels, face, axis=axis))
+        for axis in range(3)
+        if labels.shape[axis] > 1
+        for face in (0, -1)
+    ]
+    return np.unique(np.concatenate([labels.ravel()[:0], *faces]))
+
+
+def mean_inside(
+    labels: NDArray[np.integer[Any]], probability: NDArray[np.float32]
+) -> dict[int, float]:
+    """Return each object's mean probability, slice by slice so that memory stays small."""
+    count = int(labels.max(initial=0)) + 1
+    voxels, total = np.zeros(count), np.zeros(count)
+    for ids, values in zip(labels, probability, strict=True):
+        voxels += np.bincount(ids.ravel(), minlength=count)
+        total += np.bincount(ids.ravel(), weights=values.ravel(), minlength=count)
+    found = np.flatnonzero(voxels[1:]) + 1
+    return {int(i): float(min(1.0, total[i] / voxels[i])) for i in found}
