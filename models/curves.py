@@ -205,7 +205,7 @@ class _TensorBoard:
 
         self._folder.mkdir(parents=True, exist_ok=True)
         earlier = sorted(self._folder.glob("events.out.tfevents.*.curves"))
-        known = {int(e.step): e for path in earlier for e in _events(path)}
+        known = {int(e.step): e for path in earlier for e in read_events(path)}
         now = time.time()
         # A viewer that is open drops what it has from this step on, and reads it again.
         start = SessionLog(status=SessionLog.START)
@@ -249,7 +249,7 @@ def _record(event: Any) -> bytes:
     return buffer.getvalue()
 
 
-def _events(path: Path) -> Iterator[Any]:
+def read_events(path: Path) -> Iterator[Any]:
     """Yield the events of a file that hold values, up to where a killed process stopped writing."""
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.tensorflow_stub.errors import DataLossError, OutOfRangeError

@@ -77,12 +77,12 @@ class PatchCutter:
             edt_prob(np.maximum(stack.labels, 0), anisotropy=targets.anisotropy)
             for stack in self.stacks
         ]
-        self._rays = np.asarray(targets.rays.vertices, dtype=np.float64)
+        self.rays = np.asarray(targets.rays.vertices, dtype=np.float64)
         steps = [np.arange(0, side, step) for side, step in zip(patch, targets.grid, strict=True)]
         self._shape = tuple(len(along) for along in steps)
         middle = (np.array(patch) - 1) / 2
         self._cells = np.stack(np.meshgrid(*steps, indexing="ij"), axis=-1).reshape(-1, 3) - middle
-        self._middle = middle
+        self.middle = middle
 
     def cut(self, view: View) -> Patch:
         """Return image, probability and distances of one patch.
@@ -100,7 +100,7 @@ class PatchCutter:
         image = ndimage.affine_transform(
             stack.image,
             view.matrix,
-            view.centre - view.matrix @ self._middle,
+            view.centre - view.matrix @ self.middle,
             output_shape=self.patch,
             order=1,
             mode="reflect",
@@ -113,7 +113,7 @@ class PatchCutter:
         share = ndimage.map_coordinates(inside, cells.T, order=1, mode="nearest")
         share = np.where(stack.labels[at] > 0, share, 0.0)
         probability = np.where(unknown, -1.0, share).astype(np.float32).reshape(*self._shape, 1)
-        rays = (self._rays @ view.matrix.T).astype(np.float32)
+        rays = (self.rays @ view.matrix.T).astype(np.float32)
         distances = star_distances(stack.labels, cells.astype(np.float32), rays)
         distances = distances.reshape(*self._shape, len(rays))
         return image, probability, np.concatenate([distances, probability], axis=-1)
@@ -125,7 +125,7 @@ class PatchCutter:
 
     def upright(self, stack: int, corner: Sequence[int] | NDArray[np.intp]) -> View:
         """Return the view of the patch as it lies in the stack, from a corner on."""
-        return View(stack, np.array(corner) + self._middle, np.eye(3))
+        return View(stack, np.array(corner) + self.middle, np.eye(3))
 
 
 @dataclass(frozen=True)

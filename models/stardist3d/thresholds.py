@@ -121,7 +121,7 @@ def optimise(
             # Suppression takes a millisecond per candidate, which are tens of thousands.
             progress(step * len(stacks) + number, total, "choosing thresholds")
             overlaps.append(_overlaps(network, stack, candidates, nms))
-        prob, f1 = _best_probability(overlaps)
+        prob, f1 = best_probability(overlaps)
         if f1 > best.f1:
             best = Thresholds(prob, nms, f1, _mean_f1(overlaps[:held_out], prob))
     progress(total, total, "choosing thresholds")
@@ -129,7 +129,7 @@ def optimise(
 
 
 @dataclass(frozen=True)
-class _Overlaps:
+class Overlaps:
     """Overlapping pairs (true, found), best first, and what there is to find."""
 
     true: NDArray[np.intp]
@@ -144,7 +144,7 @@ class _Overlaps:
         return int(np.count_nonzero((self.prob >= prob) & self.counts))
 
 
-def _overlaps(network: Any, stack: PreparedStack, candidates: Candidates, nms: float) -> _Overlaps:
+def _overlaps(network: Any, stack: PreparedStack, candidates: Candidates, nms: float) -> Overlaps:
     shape = stack.image.shape
     labels, confidence = draw_objects(
         suppress(network, candidates, shape, nms_threshold=nms), shape
@@ -162,7 +162,7 @@ def _overlaps(network: Any, stack: PreparedStack, candidates: Candidates, nms: f
     )
     iou = common / (size[pairs[0]] + visible[pairs[1]] - common)
     order = np.argsort(-iou, kind="stable")
-    return _Overlaps(
+    return Overlaps(
         true=pairs[0][order],
         found=pairs[1][order],
         iou=iou[order],
@@ -172,7 +172,7 @@ def _overlaps(network: Any, stack: PreparedStack, candidates: Candidates, nms: f
     )
 
 
-def _best_probability(stacks: Sequence[_Overlaps]) -> tuple[float, float]:
+def best_probability(stacks: Sequence[Overlaps]) -> tuple[float, float]:
     """Return the threshold, of those about as good as the best, that finds the true number.
 
     "About" is one standard error of an F1 over so many objects (the one-standard-error rule of
@@ -193,11 +193,11 @@ def _best_probability(stacks: Sequence[_Overlaps]) -> tuple[float, float]:
     return float(tried[chosen]), float(scores[chosen])
 
 
-def _mean_f1(stacks: Sequence[_Overlaps], prob: float) -> float:
+def _mean_f1(stacks: Sequence[Overlaps], prob: float) -> float:
     return float(np.mean([_f1(stacks, prob, iou) for iou in IOU_THRESHOLDS]))
 
 
-def _f1(stacks: Sequence[_Overlaps], prob: float, iou: float) -> float:
+def _f1(stacks: Sequence[Overlaps], prob: float, iou: float) -> float:
     """F1 over all stacks; pairs are matched greedily, best overlap first."""
     hits = total = 0
     for stack in stacks:

@@ -29,7 +29,7 @@ def events(folder: Path) -> list[tuple[int, str, float]]:
     """Every scalar in the folder's event files, in the order of files and records."""
     found = []
     for path in sorted((folder / "tensorboard").glob("*tfevents*")):
-        for event in curves._events(path):
+        for event in curves.read_events(path):
             found += [(event.step, v.tag, v.simple_value) for v in event.summary.value]
     return found
 
@@ -118,7 +118,7 @@ def test_a_half_written_record_is_left_behind(tmp_path: Path) -> None:
 
 def _wall_times(folder: Path) -> list[float]:
     (path,) = (folder / "tensorboard").iterdir()
-    return [event.wall_time for event in curves._events(path)]
+    return [event.wall_time for event in curves.read_events(path)]
 
 
 def test_neither_torch_nor_tensorflow_is_imported(tmp_path: Path) -> None:

@@ -114,9 +114,9 @@ def test_distances_know_the_object_beyond_the_patch_and_the_end_of_the_stack():
     _, _, expected = whole.cut(whole.upright(0, (0, 0, 0)))
     np.testing.assert_allclose(distances, expected[4:8, 16:24, 16:24], atol=1e-5)
     left = expected[5, 20, 4, :-1]
-    towards = np.asarray(whole._rays)[:, 2] < -0.9
+    towards = np.asarray(whole.rays)[:, 2] < -0.9
     assert towards.any() and (left[towards] < 0).all()
-    assert (left[np.asarray(whole._rays)[:, 2] > 0] > 0).all()
+    assert (left[np.asarray(whole.rays)[:, 2] > 0] > 0).all()
 
 
 @given(seed=st.integers(0, 1000))
@@ -129,7 +129,7 @@ def test_a_turned_and_stretched_ball_has_the_distances_of_the_ball_it_is_seen_as
     matrix = random_matrix(np.random.default_rng(seed), 0.1)
     image, probability, distances = one.cut(View(0, np.full(3, 20.0), matrix))
     centre = distances[4, 4, 4, :-1]
-    expected = 14 / np.linalg.norm(one._rays @ matrix.T, axis=1)
+    expected = 14 / np.linalg.norm(one.rays @ matrix.T, axis=1)
     np.testing.assert_allclose(centre, expected, atol=1.6)
     assert probability[4, 4, 4, 0] > 0.9 and image[4, 4, 4] == 1
 
@@ -166,7 +166,7 @@ def test_validation_views_cover_the_verified_voxels():
     tiled = cutter([stack], (12, 16, 16))
     views = validation_views(tiled, 99)
     assert len(views) == 9
-    corners = [tuple((view.centre - tiled._middle).astype(int)) for view in views]
+    corners = [tuple((view.centre - tiled.middle).astype(int)) for view in views]
     covered = np.zeros(stack.labels.shape, bool)
     for z, y, x in corners:
         covered[z : z + 12, y : y + 16, x : x + 16] = True

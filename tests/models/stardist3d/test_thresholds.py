@@ -38,7 +38,7 @@ def test_perfect_predictions_become_the_labels_and_thresholds_are_found(tmp_path
 def overlaps(prob, hits, true_count):
     """As many true objects as `hits`, found first, and false ones after them."""
     ids = np.arange(1, hits + 1)
-    return thresholds._Overlaps(
+    return thresholds.Overlaps(
         ids, ids, np.ones(hits), np.array(prob), np.ones(len(prob), bool), true_count
     )
 
@@ -46,9 +46,9 @@ def overlaps(prob, hits, true_count):
 def test_where_few_objects_cannot_tell_the_threshold_finds_the_true_number():
     # F1 is 0.67 for the first two alone and 0.5 for four: four objects cannot tell these apart.
     few = overlaps([0.9, 0.8, 0.36, 0.34, 0.22], hits=2, true_count=4)
-    prob, f1 = thresholds._best_probability([few])
+    prob, f1 = thresholds.best_probability([few])
     assert 0.3 < prob <= 0.34 and f1 == 0.5
-    prob, f1 = thresholds._best_probability([overlaps([0.9, 0.8, 0.2], hits=2, true_count=2)])
+    prob, f1 = thresholds.best_probability([overlaps([0.9, 0.8, 0.2], hits=2, true_count=2)])
     assert prob == pytest.approx(0.5, abs=0.02) and f1 == 1
     lost = overlaps(np.linspace(0.16, 0.9, 200), hits=0, true_count=3)
-    assert thresholds._best_probability([lost])[1] == 0
+    assert thresholds.best_probability([lost])[1] == 0

@@ -197,17 +197,18 @@ def test_large_volumes_get_few_tiles_within_the_memory():
     assert np.prod(tiling.tile) * 64 * 2 * 4 < 2**30
 
 
-class Fails:
-    """Runs out of memory above a number of voxels, in the words of one of those who do."""
+def fail_above(monkeypatch, voxels, error):
+    """Let the network run out of memory above a number of voxels; return the sizes it was given."""
+    run, seen = FusedUNet.__call__, []
 
-    def __init__(self, run, voxels, error):
-        self.run, self.voxels, self.error, self.seen = run, voxels, error, []
+    def call(self, x):
+        seen.append(tuple(x.shape[2:]))
+        if x.numel() > voxels:
+            raise error
+        return run(self, x)
 
-    def __call__(self, x):
-        self.seen.append(tuple(x.shape[2:]))
-        if x.numel() > self.voxels:
-            raise self.error
-        return self.run(x)
+    monkeypatch.setattr(FusedUNet, "__call__", call)
+    return seen
 
 
 @pytest.mark.parametrize(
@@ -219,11 +220,11 @@ class Fails:
         RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 1 bytes"),
     ],
 )
-def test_out_of_memory_takes_smaller_tiles_and_tells(error):
+def test_out_of_memory_takes_smaller_tiles_and_tells(error, monkeypatch):
     image = np.random.default_rng(0).random((4, 64, 64), np.float32)
     predictor = NetworkPredictor(trained(), ARCHITECTURE, FP32, (4, 16, 16))
     expected = predictor.maps(image)
-    failing = predictor._fused = Fails(predictor._fused, 4 * 48 * 48, error)
+    seen = fail_above(monkeypatch, 4 * 48 * 48, error)
     notes, calls = [], []
     got = predictor.maps(image, notes=notes, progress=lambda *call: calls.append(call[:2]))
     assert len(notes) >= 1
@@ -231,22 +232,22 @@ def test_out_of_memory_takes_smaller_tiles_and_tells(error):
     assert calls[0] == (0, 1)
     assert calls[-1][0] == calls[-1][1] > 1
     assert np.abs(got - expected).mean() < 0.01
-    failing.seen.clear()
+    seen.clear()
     predictor.maps(image)
-    assert all(np.prod(size) <= failing.voxels for size in failing.seen), "it did not remember"
+    assert seen and all(np.prod(size) <= 4 * 48 * 48 for size in seen), "it did not remember"
 
 
-def test_out_of_memory_at_the_smallest_tile_is_an_error():
+def test_out_of_memory_at_the_smallest_tile_is_an_error(monkeypatch):
     predictor = NetworkPredictor(trained(), ARCHITECTURE, FP32, (4, 16, 16))
-    failing = predictor._fused = Fails(None, 0, MemoryError("no"))
+    seen = fail_above(monkeypatch, 0, MemoryError("no"))
     with pytest.raises(TileMemoryError, match=r"expected memory for a tile of 2×8×8 voxels"):
         predictor.maps(np.zeros((4, 64, 64), np.float32))
-    assert len(failing.seen) < 12
+    assert 0 < len(seen) < 12
 
 
-def test_other_errors_are_not_taken_for_want_of_memory():
+def test_other_errors_are_not_taken_for_want_of_memory(monkeypatch):
     predictor = NetworkPredictor(trained(), ARCHITECTURE, FP32, (4, 16, 16))
-    predictor._fused = Fails(None, 0, RuntimeError("shapes differ"))
+    fail_above(monkeypatch, 0, RuntimeError("shapes differ"))
     with pytest.raises(RuntimeError, match="shapes differ"):
         predictor.maps(np.zeros((4, 64, 64), np.float32))
 
