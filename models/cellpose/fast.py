@@ -22,7 +22,7 @@ CPU_TILES = 2
 """Tiles computed together on a CPU: measured best of 1, 2 and 4."""
 
 
-class FastTransformer(nn.Module):  # type: ignore[misc]
+class FastTransformer(nn.Module):
     """Cellpose's network with another forward; it shares the network's weights.
 
     Parameters
@@ -134,7 +134,8 @@ def position_table(attention: Any, rows: int, columns: int) -> Tensor:
         pairs = get_rel_pos(count, count, table.detach().float())
         parts += [pairs[-1], pairs[0, 1:], pairs.new_zeros(1, pairs.shape[-1])]
     # The scores are multiplied by the scale, the bias is not; the scale is a power of two.
-    return (torch.cat(parts) / attention.scale).to(attention.rel_pos_h.dtype)
+    table = torch.cat(parts) / float(attention.scale)
+    return table.to(attention.rel_pos_h.dtype)
 
 
 def _key_frame(like: Tensor, tiles: int, rows: int, columns: int, heads: int) -> Tensor:
@@ -193,13 +194,17 @@ def _fusable(x: Tensor) -> bool:
     return bool(x.dtype == torch.float32)
 
 
-def _linear_gelu(x: Tensor, layer: Any) -> Tensor:
-    if _fusable(x):
-        return torch.ops.mkldnn._linear_pointwise(x, layer.weight, layer.bias, "gelu", [], "none")
-    return functional.gelu(functional.linear(x, layer.weight, layer.bias))
+def _linear_gelu(x: Tensor, layer: nn.Linear) -> Tensor:
+    if not _fusable(x):
+        return functional.gelu(functional.linear(x, layer.weight, layer.bias))
+    pointwise = torch.ops.mkldnn._linear_pointwise
+    fused: Tensor = pointwise(x, layer.weight, layer.bias, "gelu", [], "none")
+    return fused
 
 
-def _linear_add(x: Tensor, layer: Any, other: Tensor) -> Tensor:
-    if _fusable(x):
-        return torch.ops.mkldnn._linear_pointwise(x, other, layer.weight, layer.bias, "add")
-    return functional.linear(x, layer.weight, layer.bias).add_(other)
+def _linear_add(x: Tensor, layer: nn.Linear, other: Tensor) -> Tensor:
+    if not _fusable(x):
+        return functional.linear(x, layer.weight, layer.bias).add_(other)
+    pointwise = torch.ops.mkldnn._linear_pointwise
+    fused: Tensor = pointwise(x, other, layer.weight, layer.bias, "add")
+    return fused

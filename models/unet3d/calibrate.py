@@ -51,7 +51,7 @@ def calibrated(
     UNet3D
     """
     own = copy.deepcopy(network)
-    own.to(compute.device, memory_format=torch.channels_last_3d)
+    own.to(compute.device).to(memory_format=torch.channels_last_3d)
     norms = [m for m in own.modules() if isinstance(m, FreezingNorm)]
     own.train()
     with torch.no_grad(), compute.autocast():

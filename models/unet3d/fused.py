@@ -8,7 +8,7 @@ pooling and upsampling work along one axis at a time on whole rows of channels.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from models.devices import Compute
 from models.unet3d.architecture import Pooling
-from models.unet3d.network import DoubleConv, FreezingNorm, UNet3D
+from models.unet3d.network import DoubleConv, FreezingNorm, UNet3D, Up
 
 LAST = torch.channels_last_3d
 
@@ -36,7 +36,7 @@ def _is_affine(norm: nn.Module) -> bool:
     return isinstance(norm, nn.BatchNorm3d) and norm.running_mean is not None
 
 
-def folded(conv: nn.Conv3d, norm: nn.Module) -> Weights:
+def folded(conv: nn.Module, norm: Any) -> Weights:
     """Return weight and bias, float32, of the convolution that does both.
 
     Parameters
@@ -50,9 +50,15 @@ def folded(conv: nn.Conv3d, norm: nn.Module) -> Weights:
     mean, var = (norm.mean, norm.var) if frozen else (norm.running_mean, norm.running_var)
     epsilon = 1e-5 if frozen else norm.eps
     scale = norm.weight.double() * (var.double() + epsilon).rsqrt()
+    assert isinstance(conv, nn.Conv3d), "blocks alternate convolutions and norms"
     weight = conv.weight.double() * scale[:, None, None, None, None]
     bias = norm.bias.double() - mean.double() * scale
     return weight.float(), bias.float()
+
+
+def blocks(found: nn.ModuleList) -> Iterator[DoubleConv]:
+    """Give the blocks of a list, which torch's types do not know."""
+    return (block for block in found if isinstance(block, DoubleConv))
 
 
 class Operations(Protocol):
@@ -159,7 +165,9 @@ class PackedOperations:
         """Convolve with a padding of 1."""
         one = [1, 1, 1]
         after = "relu" if relu else "none"
-        return torch.ops.mkldnn._convolution_pointwise(x, *weights, one, one, one, 1, after, [], "")
+        pointwise = torch.ops.mkldnn._convolution_pointwise
+        y: Tensor = pointwise(x, *weights, one, one, one, 1, after, [], "")
+        return y
 
     def pool(self, x: Tensor, factor: Pooling) -> Tensor:
         """Return the maximum of each block."""
@@ -186,9 +194,10 @@ class PackedOperations:
         upsample_into(up, x, factor)
         of_skip, bias, of_up = weights
         y, one = self.convolve(skip, (of_skip, bias), relu=False), [1, 1, 1]
-        return torch.ops.mkldnn._convolution_pointwise_.binary(
+        merged: Tensor = torch.ops.mkldnn._convolution_pointwise_.binary(
             y, up, of_up, None, one, one, one, 1, "add", 1.0, "relu", [], ""
         )
+        return merged
 
 
 def _every_other(x: Tensor, axis: int, first: int) -> Tensor:
@@ -267,18 +276,20 @@ class FusedUNet:
         self._do = operations or operations_for(compute)
         features, self._factors = network.architecture.features, network.architecture.pooling
         with torch.no_grad():
-            self._down = [self._block(block) for block in network.down]
+            self._down = [self._block(block) for block in blocks(network.down)]
             self._bottleneck = self._block(network.bottleneck)
             self._up = [
-                self._do.prepare(u.conv.weight.clone(), u.conv.bias.clone()) for u in network.up
+                self._do.prepare(*(value.clone() for value in up.conv.parameters()))
+                for up in network.up
+                if isinstance(up, Up)
             ]
             self._merge = [
                 self._merging(block, skipped)
-                for block, skipped in zip(network.merge, features, strict=True)
+                for block, skipped in zip(blocks(network.merge), features, strict=True)
             ]
             self._out = tuple(
                 value.detach().flatten(1).to(compute.device, self._do.dtype, copy=True)
-                for value in (network.out.weight, network.out.bias[:, None])
+                for value in (network.out.weight, cast(Tensor, network.out.bias)[:, None])
             )
         self._run: Any = torch.compile(self._forward) if compiled else self._forward
 

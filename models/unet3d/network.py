@@ -15,7 +15,7 @@ MOMENTUM = 0.02
 """Share of the newest patch in the running statistics of `FreezingNorm`."""
 
 
-class InstanceNorm(nn.Module):  # type: ignore[misc]
+class InstanceNorm(nn.Module):
     """Normalisation of each patch and channel by its own mean and variance.
 
     The same as `torch.nn.InstanceNorm3d`, which copies channels-last arrays back and forth;
@@ -95,7 +95,7 @@ class FreezingNorm(InstanceNorm):
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
-class DoubleConv(nn.Sequential):  # type: ignore[misc]
+class DoubleConv(nn.Sequential):
     """Two 3×3×3 convolutions, each with normalisation and ReLU.
 
     Shapes: (N, C_in, Z, Y, X) → (N, C_out, Z, Y, X).
@@ -112,7 +112,7 @@ class DoubleConv(nn.Sequential):  # type: ignore[misc]
         )
 
 
-class Up(nn.Module):  # type: ignore[misc]
+class Up(nn.Module):
     """A 2×2×2 convolution that halves the channels, and trilinear upsampling.
 
     The convolution comes first: both are linear, and at the coarse size it costs an eighth.
@@ -133,7 +133,7 @@ class Up(nn.Module):  # type: ignore[misc]
         )
 
 
-class UNet3D(nn.Module):  # type: ignore[misc]
+class UNet3D(nn.Module):
     """U-Net with a pooling factor per level and axis.
 
     With features (64, 128, 256): 22.4 million parameters. After Çiçek et al. 2016 (3D U-Net),
@@ -177,6 +177,7 @@ class UNet3D(nn.Module):  # type: ignore[misc]
         shares = torch.tensor([inside, distance]).clamp(rare, 1 - rare)
         classes = torch.tensor([*frequencies]).clamp_min(rare).log()
         with torch.no_grad():
+            assert self.out.bias is not None
             self.out.bias.copy_(torch.cat((classes, torch.logit(shares))))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -202,7 +203,8 @@ class UNet3D(nn.Module):  # type: ignore[misc]
         for level in reversed(range(len(skips))):
             x = torch.cat((skips[level], self.up[level](x)), dim=1)
             x = self.merge[level](x)
-        return self.out(x)
+        logits: Tensor = self.out(x)
+        return logits
 
 
 def freeze_norms(*networks: nn.Module) -> None:

@@ -126,7 +126,7 @@ class Training:
         with torch.random.fork_rng():
             torch.manual_seed(schedule.seed)
             network = UNet3D(architecture)
-        self.network = network.to(compute.device, memory_format=torch.channels_last_3d)
+        self.network = network.to(compute.device).to(memory_format=torch.channels_last_3d)
         self.averaged = copy.deepcopy(self.network)
         self.history = History()
         self.notes: list[str] = []
