@@ -10,7 +10,6 @@ import typing
 
 import numpy as np
 import pytest
-from models.object_size import NOMINAL_DIAMETER, NOMINAL_SPACING, spacing_for
 
 from models import base_runs
 from models.base import Segmenter, Trainer, TrainingSample
@@ -20,6 +19,7 @@ from models.errors import (
     TrainingDataError,
     TrainingDivergedError,
 )
+from models.objects import NOMINAL_DIAMETER, NOMINAL_SPACING, spacing_for
 from models.registry import load_run, trainer_class
 from models.stardist3d import StarDist3DTrainer, objects, plan, segmenter
 from models.stardist3d.fitting import COLUMNS, Fit
