@@ -96,6 +96,10 @@ class StoreReader:
         """Return all rounds, oldest first; a tag that is missing loses none."""
         return [entry for entry in self._entries() if entry.round is not None][::-1]
 
+    def last_round(self) -> int:
+        """Return the number of the last round, -1 before any."""
+        return next((e.round for e in self._entries() if e.round is not None), -1)
+
     def round_snapshot(self, number: int) -> str:
         """Return Icechunk's snapshot id of a round.
 

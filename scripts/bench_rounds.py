@@ -21,6 +21,7 @@ import zarr
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from annotations.differences import diff_rounds
 from annotations.formats.tiff_write import write_labels_tiff
 from annotations.objects import ObjectTable, Status
 from annotations.rounds import ModelRef, RoundInfo
@@ -28,7 +29,6 @@ from annotations.stacks import LABELS, VERIFIED, StackView
 from annotations.store import AnnotationStore
 from annotations.volume import ImageInfo
 from hitl.labelling.exchange.importing import ImportRequest, import_labels
-from hitl.labelling.history import diff
 from hitl.project.config import ProjectConfig
 from hitl.project.folder import Project
 from hitl.project.reporter import Silent
@@ -243,7 +243,7 @@ def _rounds(project: Project, turns: Iterator[list[int]], repeats: int, figures:
 
 def _check(project: Project, number: int) -> None:
     """Compare a round with the one before."""
-    (stack,) = diff(project, number - 1, number).found.stacks
+    (stack,) = diff_rounds(project.store(), number - 1, number).stacks
     counts = stack.counts()
     expected = (EDITED // 5,) * 5
     found = (counts.accepted, counts.deleted, counts.split, counts.merged, counts.reshaped)

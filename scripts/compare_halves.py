@@ -23,7 +23,8 @@ import numpy as np
 
 from annotations.formats import read_labels
 from hitl.evaluation.metrics import score
-from hitl.project.config import ProjectConfig, load_config, parse_settings, trainer_options
+from hitl.project.config import ProjectConfig, load_config, trainer_options
+from hitl.project.options import parse_settings
 from hitl.project.plain import plain
 from hitl.project.presets import find_preset
 from hitl.training.samples import split_sample

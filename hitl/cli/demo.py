@@ -22,7 +22,6 @@ from hitl.prediction.predict import BOOTSTRAP, predict
 from hitl.project.config import ProjectConfig
 from hitl.project.errors import NothingToDoError
 from hitl.project.folder import Project
-from hitl.project.plain import plain
 from hitl.project.presets import find_preset
 from hitl.project.reporter import Reporter
 from hitl.report.requests import ReportRequest
@@ -53,29 +52,6 @@ class Demonstrated:
     project: Project
     evaluated: Evaluated
     report: Path
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return what `--json` prints."""
-        return {
-            "project": str(self.project.folder),
-            "report": str(self.report),
-            **plain(self.evaluated),
-        }
-
-    def tables(self) -> Any:
-        """Return what is printed for people."""
-        from rich.console import Group
-
-        from hitl.cli.printing.evaluation import score_table
-
-        folder = self.project.folder
-        pictures = "\n".join(f"  {picture}" for picture in self.evaluated.pictures)
-        closing = (
-            f"pictures of each result beside the truth:\n{pictures}\n"
-            f"all of it on one page, to open in a browser: {self.report}\n"
-            f"look around: hitl status {folder}; hitl log {folder}"
-        )
-        return Group(score_table(self.evaluated), closing)
 
 
 def run_demo(
@@ -112,23 +88,14 @@ def run_demo(
     """
     project = Project.create(folder, demo_config(minutes))
     found = embedded_stack() if stacks is None else own_stacks(stacks, spacing_um)
-    names: list[tuple[str, Split]] = []
-    for stack in found:
-        names += _add_halves(project, stack, reporter)
-    if not any(split == "test" for _, split in names):
+    tests = tuple(test for stack in found if (test := _add_halves(project, stack, reporter)))
+    if not tests:
         raise NothingToDoError(
             f"{stacks}: no stack has labels to test on; put a labels.tif beside an image.tif"
         )
     reporter.step(f"hitl bootstrap {folder}")
     bootstrap(project, BootstrapRequest(), reporter)
-    runs = []
-    for model in ("stardist3d", "unet3d"):
-        reporter.step(f"hitl train {folder} {model}")
-        runs.append(train(project, model, {}, (), reporter).run)
-    for run in runs:
-        reporter.step(f"hitl predict {folder} --model {run}")
-        tests = tuple(name for name, split in names if split == "test")
-        predict(project, run, tests, None, reporter)
+    runs = _train_and_predict(project, tests, reporter)
     reporter.step(f"hitl evaluate {folder}")
     evaluated = evaluate(project, EvaluateRequest(models=(BOOTSTRAP, *runs)), reporter)
     reporter.step(f"hitl report {folder}")
@@ -191,25 +158,44 @@ def own_stacks(folder: Path, spacing_um: Spacing | None) -> Iterator[DemoStack]:
         )
 
 
-def _add_halves(project: Project, stack: DemoStack, reporter: Reporter) -> list[tuple[str, Split]]:
-    """Add the first half in y to learn from, and the second, with its labels, to test on."""
+def _add_halves(project: Project, stack: DemoStack, reporter: Reporter) -> str | None:
+    """Add the first half in y to learn from, and the second, with its labels, to test on.
+
+    A stack without labels is learned from whole. Returns the name of the half to test on.
+    """
+    if stack.labels is None:
+        _add(project, stack, "train", slice(None), reporter)
+        return None
+    middle = stack.image.shape[1] // 2
+    _add(project, stack, "train", slice(0, middle), reporter)
+    return _add(project, stack, "test", slice(middle, None), reporter)
+
+
+def _add(project: Project, stack: DemoStack, split: Split, rows: slice, reporter: Reporter) -> str:
+    """Add some rows in y of a stack, with its labels where they test; return the name."""
     files = project.folder / "images"
     files.mkdir(exist_ok=True)
-    parts: list[tuple[str, Split, slice]] = [("train", "train", slice(None))]
-    if stack.labels is not None:
-        middle = stack.image.shape[1] // 2
-        parts = [("train", "train", slice(0, middle)), ("test", "test", slice(middle, None))]
-    added: list[tuple[str, Split]] = []
-    for suffix, split, rows in parts:
-        name = f"{stack.name}_{suffix}"
-        image_file = files / f"{name}.tif"
-        write_image_tiff(image_file, stack.image[:, rows], stack.spacing_um)
-        label_file = None
-        if split == "test" and stack.labels is not None:
-            label_file = files / f"{name}_labels.tif"
-            write_labels_tiff(label_file, stack.labels[:, rows], stack.spacing_um)
-        options = f" --split {split}" + (f" --labels {label_file}" if label_file else "")
-        reporter.step(f"hitl add {project.folder} {image_file}{options}")
-        add_stack(project, AddRequest(image=image_file, split=split, labels=label_file), reporter)
-        added.append((name, split))
-    return added
+    name = f"{stack.name}_{split}"
+    image_file, label_file = files / f"{name}.tif", None
+    write_image_tiff(image_file, stack.image[:, rows], stack.spacing_um)
+    if split == "test" and stack.labels is not None:
+        label_file = files / f"{name}_labels.tif"
+        write_labels_tiff(label_file, stack.labels[:, rows], stack.spacing_um)
+    options = f" --split {split}" + (f" --labels {label_file}" if label_file else "")
+    reporter.step(f"hitl add {project.folder} {image_file}{options}")
+    add_stack(project, AddRequest(image=image_file, split=split, labels=label_file), reporter)
+    return name
+
+
+def _train_and_predict(
+    project: Project, tests: tuple[str, ...], reporter: Reporter
+) -> tuple[str, ...]:
+    """Train each model of the demo and run it on the stacks to test on; return the runs."""
+    runs = []
+    for model in project.config.training.models:
+        reporter.step(f"hitl train {project.folder} {model}")
+        runs.append(train(project, model, {}, (), reporter).run)
+    for run in runs:
+        reporter.step(f"hitl predict {project.folder} --model {run}")
+        predict(project, run, tests, None, reporter)
+    return tuple(runs)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 import inspect
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from annotated_types import Ge, Le
@@ -26,7 +27,9 @@ GIVEN = ("project", "out")
 """Parameters of a verb's function that are no options: the opened project and the console."""
 
 
-def verb(panel: str, name: str | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def verb(
+    panel: str, name: str | None = None, to: typer.Typer = app
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Make a verb of a function that does the work and returns its `Result`.
 
     Parameters
@@ -35,19 +38,28 @@ def verb(panel: str, name: str | None = None) -> Callable[[Callable[..., Any]], 
         Heading in the help under which the verb stands.
     name : str, optional
         Name of the verb; the function's when not given.
+    to : typer.Typer
+        What it joins.
 
     Notes
     -----
     Of the function's parameters, ``project`` is a `Project` that is opened from the argument
     PROJECT, ``out`` the console; one whose type is a dataclass becomes an argument or option for
-    each field (see `hitl.project.options`), any other one becomes an option itself. A verb that
-    returns None prints nothing itself and has no ``--json``.
+    each field (see `hitl.project.options`), any other one becomes an argument or option itself.
+    The help is what the docstring says. A verb that returns None prints nothing itself and has no
+    ``--json``.
     """
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
         wanted = inspect.signature(function).parameters
         hints = _hints(function)
-        options = [option for key, hint in hints.items() for option in _of(key, hint, wanted[key])]
+        text = inspect.getdoc(function) or ""
+        meanings = parameter_descriptions(text)
+        options = [
+            option
+            for key, hint in hints.items()
+            for option in _of(key, hint, wanted[key].default, meanings.get(key, ""))
+        ]
         if "project" in wanted:
             options.insert(0, _PROJECT)
         silent = function.__annotations__.get("return") in ("None", None)
@@ -57,26 +69,26 @@ def verb(panel: str, name: str | None = None) -> Callable[[Callable[..., Any]], 
         def run(**given: Any) -> None:
             as_json = given.pop("as_json", False)
             try:
-                call = {key: _built(hint, key, given) for key, hint in hints.items()}
+                call = _call(hints, given)
+                with console(as_json) as out:
+                    if "project" in wanted:
+                        from hitl.project.folder import Project
+
+                        call["project"] = Project.open(given["project"])
+                    if "out" in wanted:
+                        call["out"] = out
+                    done = function(**call)
+                    if done is not None:
+                        out.result(*done)
             except UsageError as exc:
                 raise typer.BadParameter(str(exc)) from exc
-            with console(as_json) as out:
-                if "project" in wanted:
-                    from hitl.project.folder import Project
 
-                    call["project"] = Project.open(given["project"])
-                if "out" in wanted:
-                    call["out"] = out
-                done = function(**call)
-                if done is not None:
-                    out.result(*done)
-
-        run.__doc__ = function.__doc__
+        run.__doc__ = text.partition("\n\nParameters\n")[0]
         run.__name__ = function.__name__
         options.sort(key=lambda option: option.default is not inspect.Parameter.empty)
         run.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
         run.__annotations__ = {option.name: option.annotation for option in options}
-        app.command(name=name, rich_help_panel=panel)(run)
+        to.command(name=name, rich_help_panel=panel)(run)
         return function
 
     return register
@@ -92,54 +104,44 @@ def _hints(owner: Any) -> dict[str, Any]:
 
 
 def _split(hint: Any) -> tuple[Any, Flag, list[Any]]:
-    """Return the bare type, the flag and the other annotations of a type."""
+    """Return the bare type, all that its flags say, and the other annotations of a type."""
     if typing.get_origin(hint) is not Annotated:
         return hint, Flag(), []
     bare, *extras = typing.get_args(hint)
     flags = [extra for extra in extras if isinstance(extra, Flag)]
-    return bare, flags[-1] if flags else Flag(), [e for e in extras if not isinstance(e, Flag)]
+    said = {
+        item.name: value
+        for flag in flags
+        for item in dataclasses.fields(flag)
+        if (value := getattr(flag, item.name)) != item.default
+    }
+    return bare, Flag(**said), [extra for extra in extras if not isinstance(extra, Flag)]
 
 
-def _of(key: str, hint: Any, parameter: inspect.Parameter) -> Iterator[inspect.Parameter]:
+def _of(
+    key: str, hint: Any, default: Any, meaning: str, panel: str | None = None
+) -> Iterator[inspect.Parameter]:
+    """Give the option of a parameter or field, or those of each field of a dataclass."""
     bare, flag, _ = _split(hint)
     if dataclasses.is_dataclass(bare):
         yield from _fields(bare, flag)
-    elif _typed(hint):
-        yield parameter.replace(annotation=hint, kind=inspect.Parameter.KEYWORD_ONLY)
     else:
-        yield _option(key, hint, parameter.default, "")
-
-
-def _typed(hint: Any) -> bool:
-    """Whether a type says itself what typer makes of it."""
-    return any(
-        isinstance(extra, typer.models.ParameterInfo)
-        for extra in typing.get_args(hint)[1:]
-        if typing.get_origin(hint) is Annotated
-    )
+        yield _option(key, hint, default, meaning, panel)
 
 
 def _fields(request: Any, within: Flag) -> Iterator[inspect.Parameter]:
-    """Give an option for each field of a request, and for those of a dataclass in it."""
     meanings = parameter_descriptions(request.__doc__ or "")
     hints = _hints(request)
     for item in dataclasses.fields(request):
-        bare, flag, _ = _split(hints[item.name])
         if within.only and item.name not in within.only:
-            continue
-        if dataclasses.is_dataclass(bare):
-            yield from _fields(bare, flag)
             continue
         default = item.default
         if item.default_factory is not dataclasses.MISSING:
             default = item.default_factory()
-        empty = default is dataclasses.MISSING
-        yield _option(
-            item.name,
-            hints[item.name],
-            inspect.Parameter.empty if empty else default,
-            meanings.get(item.name, ""),
-            within.panel,
+        if default is dataclasses.MISSING:
+            default = inspect.Parameter.empty
+        yield from _of(
+            item.name, hints[item.name], default, meanings.get(item.name, ""), within.panel
         )
 
 
@@ -154,43 +156,67 @@ def _option(
         "min": next((e.ge for e in extras if isinstance(e, Ge)), None),
         "max": next((e.le for e in extras if isinstance(e, Le)), None),
     }
+    if flag.choices is not None:
+        shared |= _chosen_from(flag.choices)
     if default is inspect.Parameter.empty or flag.argument:
         shared["metavar"] = flag.metavar or key.upper()
         info: Any = typer.Argument(**shared)
     else:
         info = typer.Option(flag.name or f"--{key.replace('_', '-')}", **shared)
-    if _is_many(bare):
-        bare, default = list[typing.get_args(bare)[0]] | None, default or None  # type: ignore[misc]
-    elif _is_settings(bare):
-        bare, default = list[str] | None, None
+    if flag.parse is not None:
+        bare, default = list[str] | None if _is_mapping(bare) else str | None, None
+    elif _is_many(bare):
+        one: Any = typing.get_args(bare)[0]
+        if typing.get_origin(one) is Literal:
+            # Typer takes no list of literals.
+            make: Any = enum.Enum
+            one = make(key, {name: name for name in typing.get_args(one)})
+        bare, default = list[one] | None, default or None
     return inspect.Parameter(
         key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[bare, info]
     )
+
+
+def _chosen_from(choices: Callable[[], Mapping[str, str]]) -> dict[str, Any]:
+    """Take one of the names that a table has when the verb runs."""
+
+    def parser(name: str) -> str:
+        if name not in choices():
+            raise typer.BadParameter(f"{name!r} is not one of {', '.join(choices())}.")
+        return name
+
+    return {
+        "metavar": f"[{'|'.join(choices())}]",
+        "help": "; ".join(f"{name}: {meaning}" for name, meaning in choices().items()),
+        "parser": parser,
+        "autocompletion": lambda: list(choices()),
+    }
 
 
 def _is_many(bare: Any) -> bool:
     return typing.get_origin(bare) is tuple and Ellipsis in typing.get_args(bare)
 
 
-def _is_settings(bare: Any) -> bool:
-    return typing.get_origin(bare) is Mapping or typing.get_origin(bare) is dict
+def _is_mapping(bare: Any) -> bool:
+    return typing.get_origin(bare) is Mapping
 
 
-def _built(hint: Any, key: str, given: dict[str, Any]) -> Any:
-    """Return what the function or the request gets for what was typed."""
-    bare, flag, _ = _split(hint)
-    if dataclasses.is_dataclass(bare):
-        hints = _hints(bare)
-        names = flag.only or tuple(hints)
-        return bare(**{name: _built(hints[name], name, given) for name in names})  # type: ignore[operator]
-    value = given[key]
-    if _is_many(bare):
-        return tuple(value or ())
-    if _is_settings(bare):
-        from hitl.project.config import parse_settings
-
-        return parse_settings(value or [])
-    return value
+def _call(hints: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the function or a request gets for what was typed."""
+    call: dict[str, Any] = {}
+    for key, hint in hints.items():
+        bare, flag, _ = _split(hint)
+        if dataclasses.is_dataclass(bare):
+            fields = _hints(bare)
+            call[key] = bare(**_call({k: fields[k] for k in flag.only or fields}, given))  # type: ignore[operator]
+        elif flag.parse is not None:
+            if given[key]:
+                call[key] = flag.parse(given[key])
+        elif _is_many(bare):
+            call[key] = tuple(getattr(one, "value", one) for one in given[key] or ())
+        else:
+            call[key] = given[key]
+    return call
 
 
 _PROJECT = inspect.Parameter(

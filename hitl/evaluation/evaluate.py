@@ -22,11 +22,11 @@ from hitl.evaluation.pictures import save_comparison
 from hitl.evaluation.requests import EvaluateRequest
 from hitl.evaluation.scoring import score_labels
 from hitl.prediction.predict import BOOTSTRAP, Predictor, cached_prediction
-from hitl.project.cards import read_card
 from hitl.project.errors import NothingToDoError
 from hitl.project.folder import Project, now, write_json
 from hitl.project.plain import plain
 from hitl.project.reporter import Reporter
+from hitl.project.runs import read_card
 
 Means = dict[str, float | None]
 Labels = dict[str, dict[str, NDArray[np.uint32]]]

@@ -15,7 +15,7 @@ from annotations.formats import read_labels
 from annotations.store import AnnotationStore
 from hitl.project.errors import NothingToDoError, ProjectError
 from hitl.project.folder import Project
-from hitl.project.in_use import model_in_use
+from hitl.project.runs import model_in_use
 from labels.overlaps import Contingency, count_overlaps
 
 ERROR_KINDS = ("merged", "split", "missed", "spurious", "shifted")

@@ -9,16 +9,11 @@ from pathlib import Path
 
 from annotations.errors import AxesError
 from annotations.formats import LabelSource, check_labels_match, open_image, open_labels
-from annotations.volume import ImageInfo
 from hitl.labelling.requests import AddRequest
-from hitl.project.errors import HitlError
+from hitl.prediction.channels import channel_index
 from hitl.project.folder import Project
 from hitl.project.reporter import Reporter
 from labels.spacing import Spacing
-
-
-class ChannelError(HitlError):
-    """A channel that the image does not have, or none named where there are several."""
 
 
 @dataclass(frozen=True)
@@ -121,26 +116,3 @@ def default_name(path: Path) -> str:
             stem = stem[: -len(suffix)]
             break
     return re.sub(r"[^A-Za-z0-9._-]+", "_", stem).strip("_.-") or "stack"
-
-
-def channel_index(info: ImageInfo, channel: str | None) -> int:
-    """Return the number of the channel to segment.
-
-    Raises
-    ------
-    ChannelError
-        Several channels and none named, or one named that is not there.
-    """
-    names = info.channels
-    listed = ", ".join(f"{number} ({name})" for number, name in enumerate(names))
-    if channel is None:
-        if len(names) == 1:
-            return 0
-        raise ChannelError(
-            f"{info.path.name} has {len(names)} channels: {listed}; say --channel NAME or NUMBER"
-        )
-    if channel in names:
-        return names.index(channel)
-    if channel.isdecimal() and int(channel) < len(names):
-        return int(channel)
-    raise ChannelError(f"{info.path.name} has no channel {channel!r}; it has {listed}")

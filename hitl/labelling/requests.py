@@ -4,10 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
+
+from annotated_types import Ge
 
 from annotations.splits import Split
-from hitl.project.options import Axes, Channel, Flag, ImageFile, Stacks, VoxelSize
+from hitl.project.options import (
+    Annotator,
+    Axes,
+    Channel,
+    Flag,
+    ImageFile,
+    Stack,
+    Stacks,
+    VoxelSize,
+)
+
+Verified = Literal["all", "changed"]
+"""What a person has looked at: the whole stack, or only what they changed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,3 +72,31 @@ class BootstrapRequest:
     segmenter: Annotated[str | None, Flag(metavar="NAME")] = None
     stacks: Stacks = ()
     replace: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportRequest:
+    """What `hitl import` is asked for.
+
+    Parameters
+    ----------
+    stack : str
+    file : Path
+        Corrected labels.
+    annotator : str, optional
+    minutes : float, optional
+        Minutes of hand work.
+    verified : {"all", "changed"}
+        What the person has looked at.
+    axes : str, optional
+    coded : bool
+        The file holds 0 background, 1 edge, 2 and up nuclei.
+    """
+
+    stack: Stack
+    file: Path
+    annotator: Annotator = None
+    minutes: Annotated[float | None, Ge(0)] = None
+    verified: Verified = "changed"
+    axes: Axes = None
+    coded: bool = False

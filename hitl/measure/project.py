@@ -124,16 +124,10 @@ def _labels(
     entries = tuple(store.rounds())
     if model is None:
         return _Labels(project, store, round_number, None, None, None, entries)
-    from hitl.labelling.bootstrap import make_segmenter
     from hitl.prediction.predict import Predictor
-    from hitl.project.cards import read_card
 
     predictor = Predictor(project, model, reporter)
-    if model in {folder.name for folder in project.finished_runs()}:
-        sha256 = read_card(project.run(model))["weights_sha256"]
-    else:
-        segmenter = make_segmenter(project.config, predictor.name, reporter)
-        sha256 = segmenter.describe().get("weights_sha256")
+    sha256 = predictor.reference().weights_sha256
     return _Labels(project, store, None, predictor.name, sha256, predictor, entries)
 
 

@@ -2,52 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from annotations.formats import open_image, write_labels_tiff
-from hitl.labelling.add import channel_index
-from hitl.labelling.bootstrap import make_segmenter
 from hitl.postprocess import postprocess
-from hitl.prediction.predict import run_segmenter
+from hitl.prediction.channels import channel_index
+from hitl.prediction.requests import SegmentRequest
+from hitl.prediction.segmenters import make_segmenter, run_segmenter
 from hitl.project.config import parse_config
 from hitl.project.errors import ConfigError, ProjectError
 from hitl.project.reporter import Reporter
-from labels.spacing import Spacing
-
-
-@dataclass(frozen=True, kw_only=True)
-class SegmentRequest:
-    """What `hitl segment` was asked for.
-
-    Parameters
-    ----------
-    image, output : Path
-    segmenter : str, optional
-        Name; Cellpose where its weights are here, else what is embedded, when not given.
-    run_folder : Path, optional
-        A trained run instead of a segmenter.
-    spacing_um : (float, float, float), optional
-        Voxel size (z, y, x) in µm where the file has none.
-    axes, channel : str, optional
-    settings : mapping
-        Options of the segmenter.
-    overwrite : bool
-    """
-
-    image: Path
-    output: Path
-    segmenter: str | None = None
-    run_folder: Path | None = None
-    spacing_um: Spacing | None = None
-    axes: str | None = None
-    channel: str | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    overwrite: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,14 +24,6 @@ class Segmented:
     output: Path
     segmenter: str
     objects: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return what `--json` prints."""
-        return {"output": str(self.output), "segmenter": self.segmenter, "objects": self.objects}
-
-    def sentence(self) -> str:
-        """Return what is printed for people."""
-        return f"{self.objects} objects ({self.segmenter}) in {self.output}"
 
 
 def segment_file(request: SegmentRequest, reporter: Reporter) -> Segmented:

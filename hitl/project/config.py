@@ -238,26 +238,6 @@ def check_sweep(name: str, sweep: SweepConfig, where: str) -> None:
                 validate(schema, {key: value}, f"{where}.grids.{number}")
 
 
-def parse_settings(pairs: list[str]) -> dict[str, Any]:
-    """Turn ``key=value`` arguments into a mapping; values are read as YAML scalars and lists.
-
-    Raises
-    ------
-    ConfigError
-        An argument without ``=``, or a value that is not YAML.
-    """
-    settings: dict[str, Any] = {}
-    for pair in pairs:
-        key, sign, value = pair.partition("=")
-        if not sign or not key:
-            raise ConfigError(f"--set {pair}: expected key=value, for example --set epochs=50")
-        try:
-            settings[key.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError as exc:
-            raise ConfigError(f"--set {pair}: the value cannot be read; quote it") from exc
-    return settings
-
-
 def dump_config(config: ProjectConfig) -> str:
     """Return the config as YAML text that `load_config` reads back."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

@@ -6,10 +6,9 @@ import dataclasses
 import importlib.util
 import types
 import typing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from hitl.cli.tables import plain_table
 from hitl.project.docstrings import parameter_descriptions
 from models.registry import SEGMENTERS, TRAINERS, resolve
 
@@ -20,7 +19,6 @@ NEEDS = {
     "stardist3d": ("stardist", "csbdeep", "tensorflow", "tf_keras"),
     "unet3d": ("torch", "safetensors"),
 }
-OPTION_KEYS = ("key", "type", "default", "meaning")
 EXTRAS = {"gui": "napari", "nd2": "nd2", "dask": "distributed", "wandb": "wandb"}
 
 
@@ -43,48 +41,19 @@ class CatalogueRow:
 
 
 @dataclass(frozen=True)
-class Catalogue:
-    """All models and extras."""
-
-    rows: tuple[CatalogueRow, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return what `--json` prints."""
-        return {"models": [asdict(row) for row in self.rows]}
-
-    def table(self) -> Any:
-        """Return what is printed for people."""
-        return plain_table(
-            ("name", "use", "ready", "what is missing"),
-            [(r.name, r.use, "yes" if r.ready else "no", r.missing) for r in self.rows],
-            title="what can be run here",
-        )
-
-
-@dataclass(frozen=True)
 class Options:
-    """The options of one model."""
+    """The options of one model: key, type, default and meaning of each, as people write them."""
 
     name: str
     rows: tuple[tuple[str, str, str, str], ...]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return what `--json` prints."""
-        return {
-            "model": self.name,
-            "options": [dict(zip(OPTION_KEYS, row, strict=True)) for row in self.rows],
-        }
 
-    def table(self) -> Any:
-        """Return what is printed for people."""
-        return plain_table(OPTION_KEYS, self.rows, title=f"options of {self.name}")
-
-
-def list_models() -> Catalogue:
+def list_models() -> tuple[CatalogueRow, ...]:
     """List segmenters, trainable models and extras."""
     rows = []
     for name in dict.fromkeys([*SEGMENTERS, *TRAINERS]):
-        use = "train and predict" if name in TRAINERS else "bootstrap, segment"
+        uses = (("bootstrap, segment", SEGMENTERS), ("train and predict", TRAINERS))
+        use = ", ".join(use for use, table in uses if name in table)
         missing = missing_packages(NEEDS.get(name, ()))
         if not missing and name == "cellpose":
             from models.cellpose import available
@@ -96,7 +65,7 @@ def list_models() -> Catalogue:
         here = importlib.util.find_spec(module) is not None
         hint = "" if here else f"pip install 'hitl-nuclei[{extra}]'"
         rows.append(CatalogueRow(extra, "extra", here, hint))
-    return Catalogue(tuple(rows))
+    return tuple(rows)
 
 
 def list_options(name: str) -> Options:

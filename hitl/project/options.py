@@ -7,10 +7,12 @@ nothing heavy, since the command line reads them before it knows which verb is m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
+
+from hitl.project.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,10 @@ class Flag:
         Heading in the help, for this field or for all fields of a nested dataclass.
     only : tuple of str
         The fields of a nested dataclass that the verb takes; all of them when empty.
+    choices : callable, optional
+        Returns the values that there are, each with what it means, where a table has them.
+    parse : callable, optional
+        Makes the field's value of what was typed: one text, or several for a mapping.
     """
 
     name: str | None = None
@@ -39,13 +45,37 @@ class Flag:
     argument: bool = False
     panel: str | None = None
     only: tuple[str, ...] = ()
+    choices: Callable[[], Mapping[str, str]] | None = None
+    parse: Callable[[Any], Any] | None = None
+
+
+def parse_settings(pairs: list[str]) -> dict[str, Any]:
+    """Turn ``key=value`` arguments into a mapping; values are read as YAML scalars and lists.
+
+    Raises
+    ------
+    ConfigError
+        An argument without ``=``, or a value that is not YAML.
+    """
+    import yaml
+
+    settings: dict[str, Any] = {}
+    for pair in pairs:
+        key, sign, value = pair.partition("=")
+        if not sign or not key:
+            raise ConfigError(f"--set {pair}: expected key=value, for example --set epochs=50")
+        try:
+            settings[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError as exc:
+            raise ConfigError(f"--set {pair}: the value cannot be read; quote it") from exc
+    return settings
 
 
 Stacks = Annotated[
     tuple[str, ...], Flag("--stack", metavar="NAME", help="Only this stack (repeatable).")
 ]
-Settings = Annotated[Mapping[str, Any], Flag("--set", metavar="KEY=VALUE")]
-"""Options of a model; `hitl.project.config.parse_settings` reads them."""
+Settings = Annotated[Mapping[str, Any], Flag("--set", metavar="KEY=VALUE", parse=parse_settings)]
+"""Options of a model."""
 
 VoxelSize = Annotated[
     tuple[float, float, float] | None,
@@ -58,5 +88,10 @@ Axes = Annotated[
 Channel = Annotated[
     str | None,
     Flag("--channel", metavar="C", help="Channel to segment: name, or number from 0."),
+]
+Stack = Annotated[str, Flag(help="Name of the stack.")]
+Annotator = Annotated[
+    str | None,
+    Flag("--annotator", metavar="NAME", help="Who corrects; the config's if not given."),
 ]
 ImageFile = Annotated[Path, Flag(metavar="IMAGE", help="TIFF, OME-Zarr, NPY or ND2.")]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from annotations.objects import Status
 from hitl.project.folder import Project
-from hitl.project.in_use import model_in_use
+from hitl.project.runs import model_in_use, read_card
 
 
 @dataclass(frozen=True)
@@ -67,9 +66,8 @@ def status(project: Project) -> Overview:
                 view.verified_voxels / float(np.prod(info.zyx)),
             )
         )
-    runs = tuple(
-        _run_state(json.loads((f / "card.json").read_text())) for f in project.finished_runs()
-    )
+    cards = [read_card(folder) for folder in project.finished_runs()]
+    runs = tuple(RunState(c["run"], c["made"], c["round"], c["validation"]) for c in cards)
     done = {run.run for run in runs}
     folders = sorted(project.runs_folder.glob("*")) if project.runs_folder.is_dir() else []
     rounds = store.rounds()
@@ -86,10 +84,6 @@ def status(project: Project) -> Overview:
         in_use,
         _next_step(str(project.folder), states, runs, scores, in_use),
     )
-
-
-def _run_state(card: dict[str, Any]) -> RunState:
-    return RunState(card["run"], card["made"], card["round"], card["validation"])
 
 
 def _last_evaluation(project: Project) -> tuple[str | None, dict[str, dict[str, float | None]]]:

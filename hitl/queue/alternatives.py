@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from annotations.store import AnnotationStore
 from hitl.prediction.predict import BOOTSTRAP, Predictor, cached_prediction
-from hitl.project.cards import read_card
 from hitl.project.folder import Project
 from hitl.project.reporter import Reporter
+from hitl.project.runs import read_card
 from labels.progress import Progress, no_progress
 from labels.spacing import Spacing
 from models.base import Segmentation, Segmenter

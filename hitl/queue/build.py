@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from annotations.objects import ObjectTable, Status
 from annotations.stacks import StackInfo
 from annotations.store import AnnotationStore
-from hitl.cli.tables import plain_table
 from hitl.prediction.predict import Predictor
 from hitl.project.errors import NothingToDoError
 from hitl.project.folder import Project
@@ -21,7 +19,6 @@ from hitl.queue.alternatives import other_segmentations, predictors
 from hitl.queue.entries import Entry, QueueOptions
 from hitl.queue.ranking import rank
 from hitl.queue.sampling import select
-from hitl.training.samples import last_round
 
 MODEL = "model:"
 
@@ -49,38 +46,6 @@ class Queue:
     open: int
     rest: int
     compared_with: tuple[str, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return what `--json` prints."""
-        return {
-            "round": self.round,
-            "open": self.open,
-            "rest": self.rest,
-            "compared_with": list(self.compared_with),
-            "entries": [
-                {"rank": n, **entry.to_dict()} for n, entry in enumerate(self.entries, start=1)
-            ],
-        }
-
-    def table(self) -> Any:
-        """Return what is printed for people."""
-        return plain_table(
-            ("", "stack", "object", "z, y, x", "expected error", "confidence", "why"),
-            [
-                (
-                    str(number),
-                    entry.stack,
-                    "missed?" if entry.id is None else str(entry.id),
-                    ", ".join(map(str, entry.position_zyx)),
-                    f"{entry.score:.2f}",
-                    "–" if entry.confidence is None else f"{entry.confidence:.2f}",
-                    entry.why,
-                )
-                for number, entry in enumerate(self.entries, start=1)
-            ],
-            title=f"{len(self.entries)} of {self.open} to look at after round {self.round}",
-            right=("", "object", "expected error", "confidence"),
-        )
 
 
 def build_queue(
@@ -131,7 +96,7 @@ def build_queue(
     listed = tuple(select(entries, limit, options))
     drawn = sum(entry.chosen == "random" for entry in listed)
     return Queue(
-        last_round(store),
+        store.last_round(),
         listed,
         len(entries),
         len(entries) - len(listed) + drawn,

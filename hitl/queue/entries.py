@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Interval
 
@@ -75,13 +75,3 @@ class Entry:
     def at_random(self) -> Entry:
         """Return this entry marked as drawn at random."""
         return replace(self, chosen="random")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain types for JSON."""
-        return {
-            **asdict(self),
-            "position_zyx": list(self.position_zyx),
-            "reasons": list(self.reasons),
-            "score": round(self.score, 4),
-            "why": self.why,
-        }

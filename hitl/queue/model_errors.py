@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from annotations.stacks import StackInfo
-from hitl.cli.tables import plain_table
 from hitl.evaluation.results import (
     EvaluatedModel,
     Nucleus,
@@ -20,18 +19,8 @@ from hitl.evaluation.results import (
 )
 from hitl.project.folder import Project
 from hitl.project.reporter import Reporter
+from hitl.queue.kinds import KINDS
 
-KINDS: Mapping[str, str] = {
-    "merged": "one object covers several nuclei",
-    "split": "a nucleus is cut into several objects",
-    "missed": "nothing is predicted at a nucleus",
-    "spurious": "an object where there is no nucleus",
-    "shifted": "found, but the outline fits badly",
-}
-"""The kinds of error, as `metrics.taxonomy.Taxonomy` tells them apart, for people."""
-
-_Row = tuple[str, ...]
-_COLUMNS: _Row = ("", "stack", "error", "nuclei", "predicted", "z, y, x", "wrong by", "IoU", "why")
 _MOST_IDS = 6
 _SMALL, _LARGE = 0.5, 2.0
 
@@ -85,11 +74,6 @@ class ErrorEntry:
         """None: an evaluation keeps no confidence."""
         return None
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain types for JSON."""
-        lists = ("truth_ids", "pred_ids", "position_zyx", "position_um")
-        return {**asdict(self), **{key: list(getattr(self, key)) for key in lists}}
-
 
 @dataclass(frozen=True)
 class ModelErrors:
@@ -115,81 +99,6 @@ class ModelErrors:
     def total(self) -> int:
         """Errors in all, listed or not."""
         return sum(places for places, _ in self.kinds.values())
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return what `--json` prints."""
-        found = self.found
-        return {
-            "evaluation": found.number,
-            "made": found.made,
-            "split": found.split,
-            "round": found.round,
-            "model": found.model,
-            "stacks": list(found.stacks),
-            "stale": list(self.stale),
-            "total": self.total,
-            "kinds": {k: {"places": n, "wrong": sum_} for k, (n, sum_) in self.kinds.items()},
-            "errors": [{"rank": n, **m.to_dict()} for n, m in enumerate(self.listed, start=1)],
-        }
-
-    def tables(self) -> Any:
-        """Return what is printed for people: what kinds there are, then the places."""
-        from rich.console import Group
-        from rich.markup import escape
-
-        found = self.found
-        whose = f"{found.model} on {', '.join(found.stacks)}"
-        which = f"evaluation {found.number} of {found.made[:10]}, split {found.split}"
-        if not self.total:
-            return escape(f"{whose}: every nucleus is matched and nothing is spurious ({which})")
-        kinds = plain_table(
-            ("error", "places", "wrong by", "that is"),
-            [
-                (kind, str(places), f"{wrong:.1f} nuclei", KINDS[kind])
-                for kind, (places, wrong) in self.kinds.items()
-            ],
-            title=escape(f"errors of {whose} ({which})"),
-            right=("places", "wrong by"),
-        )
-        return Group(kinds, self._places(), escape(self._advice()))
-
-    def _places(self) -> Any:
-        from rich.markup import escape
-
-        columns = _COLUMNS
-        rows: list[_Row] = [
-            (
-                str(number),
-                escape(m.stack),
-                m.kind,
-                _ids(m.truth_ids) or "–",
-                _ids(m.pred_ids) or "–",
-                ", ".join(map(str, m.position_zyx)),
-                f"{m.wrong:.2f}",
-                "–" if m.iou is None else f"{m.iou:.2f}",
-                m.why,
-            )
-            for number, m in enumerate(self.listed, start=1)
-        ]
-        if len(self.found.stacks) == 1:
-            # The title says it, and the room is needed.
-            columns, rows = _without(columns, 1), [_without(row, 1) for row in rows]
-        return plain_table(
-            columns,
-            rows,
-            title=f"{len(self.listed)} of {self.total} places, the worst first",
-            right=("", "wrong by", "IoU"),
-        )
-
-    def _advice(self) -> str:
-        stack = self.listed[0].stack if self.listed else next(iter(self.found.stacks))
-        look = f"look at them: hitl correct PROJECT {stack} --errors"
-        if self.found.split != "test":
-            return look
-        return (
-            f"{look} (read-only: nothing is learned from test stacks); then correct what is alike "
-            "in the others: hitl queue PROJECT"
-        )
 
 
 def list_errors(
@@ -313,9 +222,9 @@ def _words(case: ScoredCase) -> str:
     nucleus = case.nuclei[0] if case.nuclei else None
     match case.kind:
         case "merged":
-            return f"object {_ids(case.pred_ids)} covers {len(case.truth_ids)} nuclei"
+            return f"object {listed_ids(case.pred_ids)} covers {len(case.truth_ids)} nuclei"
         case "split":
-            return f"nucleus {_ids(case.truth_ids)} is cut into {len(case.pred_ids)} objects"
+            return f"nucleus {listed_ids(case.truth_ids)} is cut into {len(case.pred_ids)} objects"
         case "missed" if nucleus is not None and nucleus.iou > 0:
             return f"object {nucleus.best_id} only grazes the nucleus"
         case "missed":
@@ -323,7 +232,9 @@ def _words(case: ScoredCase) -> str:
         case "spurious":
             return "no nucleus there"
     if nucleus is not None and nucleus.kind != "shifted":
-        return f"one object too many: nucleus {_ids(case.truth_ids)} is {nucleus.kind} already"
+        return (
+            f"one object too many: nucleus {listed_ids(case.truth_ids)} is {nucleus.kind} already"
+        )
     return "the outline does not fit"
 
 
@@ -337,10 +248,7 @@ def _unusual(nuclei: Sequence[Nucleus], usual_voxels: float) -> list[str]:
     return [f"{times:.2g} times the usual volume"]
 
 
-def _without(row: _Row, column: int) -> _Row:
-    return row[:column] + row[column + 1 :]
-
-
-def _ids(ids: Sequence[int]) -> str:
+def listed_ids(ids: Sequence[int]) -> str:
+    """Return the first ids as text."""
     more = ", …" if len(ids) > _MOST_IDS else ""
     return ", ".join(map(str, ids[:_MOST_IDS])) + more

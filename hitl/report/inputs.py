@@ -9,9 +9,8 @@ from annotations.rounds import LogEntry
 from annotations.stacks import StackInfo
 from hitl.evaluation.ceiling import ceiling, read_agreements
 from hitl.evaluation.results import Evaluation, best_model, read_evaluations, shown_model
-from hitl.project.cards import read_card
 from hitl.project.folder import Project
-from hitl.project.in_use import promotions
+from hitl.project.runs import promotions, read_card
 from hitl.project.status import Overview, status
 from models.curves import CURVES_FILE, read_curves
 

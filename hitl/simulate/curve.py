@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -82,10 +82,6 @@ class LevelCost:
     voxels: float | None
     spread: float | None
     of_random: float | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain types for JSON."""
-        return asdict(self)
 
 
 def costs_at_levels(

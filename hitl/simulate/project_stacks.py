@@ -8,7 +8,7 @@ import numpy as np
 
 from annotations.stacks import StackInfo
 from annotations.store import AnnotationStore
-from hitl.labelling.bootstrap import make_segmenter, segment_stack
+from hitl.prediction.predict import BOOTSTRAP, Predictor
 from hitl.project.errors import LeakageError, NothingToDoError
 from hitl.project.folder import Project
 from hitl.project.reporter import Reporter
@@ -16,7 +16,7 @@ from hitl.queue.alternatives import other_segmentations, predictors
 from hitl.simulate.oracle import Case
 from hitl.simulate.retrain import ModelRetraining
 from hitl.simulate.rounds import SimulationResult, simulate
-from hitl.simulate.strategies import STRATEGIES, Strategy
+from hitl.simulate.strategies import STRATEGIES
 
 
 def simulate_project(
@@ -25,7 +25,7 @@ def simulate_project(
     stacks: tuple[str, ...] = (),
     rounds: int | None = None,
     objects_per_round: int = 10,
-    strategies: Sequence[Strategy] = tuple(STRATEGIES),
+    strategies: Sequence[str] = (),
     repeats: int = 5,
     seed: int = 0,
     retrain: str | None = None,
@@ -42,7 +42,8 @@ def simulate_project(
     stacks : tuple of str
         Only these; all of split train and val that people labelled everywhere when empty.
     rounds, objects_per_round, strategies, repeats, seed
-        As for `simulate`; all rounds that there are when `rounds` is not given.
+        As for `simulate`; all rounds that there are when `rounds` is not given, all strategies
+        when none is.
     retrain : str, optional
         A trainable model to train on what is corrected after each round (slow).
     settings : dict, optional
@@ -77,7 +78,7 @@ def simulate_project(
         _cases(project, store, chosen, reporter),
         rounds=rounds,
         objects_per_round=objects_per_round,
-        strategies=strategies,
+        strategies=strategies or tuple(STRATEGIES),
         repeats=repeats,
         seed=seed,
         retrain=training,
@@ -112,12 +113,12 @@ def _known(store: AnnotationStore, names: tuple[str, ...]) -> list[StackInfo]:
 def _cases(
     project: Project, store: AnnotationStore, stacks: list[StackInfo], reporter: Reporter
 ) -> list[Case]:
-    first = make_segmenter(project.config, project.config.bootstrap.segmenter, reporter)
+    first = Predictor(project, BOOTSTRAP, reporter)
     available = predictors(project, reporter)
     cases = []
     for info in stacks:
         view = store.stack(info.name)
-        found = segment_stack(store, info.name, project.config, first, reporter)
+        found = first.segment(view)
         others = other_segmentations(project, store, info.name, available, reporter, first.name)
         cases.append(
             Case(

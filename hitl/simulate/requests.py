@@ -72,7 +72,7 @@ class SynthRequest:
     seed: Annotated[int, Ge(0)] = 0
     settings: Annotated[
         Settings,
-        Flag("--set", metavar="KEY=VALUE", help="Hold one of the options (repeatable)."),
+        Flag(help="Hold one of the options (repeatable)."),
     ] = field(default_factory=dict)
     into: Annotated[Path | None, Flag(metavar="PROJECT")] = None
     axes: Axes = None

@@ -6,7 +6,6 @@ import csv
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from hitl.project.errors import ConfigError, NothingToDoError
 from hitl.project.reporter import Reporter, Silent
 from hitl.simulate.curve import Curve, LevelCost, Point, costs_at_levels
 from hitl.simulate.oracle import Bench, Case, Target
-from hitl.simulate.strategies import STRATEGIES, Strategy
+from hitl.simulate.strategies import STRATEGIES
 
 Retrain = Callable[[Sequence[Bench], int], None]
 """Called with the stacks and a seed after each round: gives the benches new proposals."""
@@ -46,20 +45,6 @@ class SimulationResult:
         """Return what each strategy needs to come half, three quarters, 90 % of the way."""
         return costs_at_levels(self.curves)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return what `--json` prints."""
-        return {
-            "stacks": list(self.stacks),
-            "objects_per_round": self.objects_per_round,
-            "seed": self.seed,
-            "retrained": self.retrained,
-            "costs": {k: [row.to_dict() for row in rows] for k, rows in self.costs().items()},
-            "curves": {
-                name: [[asdict(point) for point in curve.points] for curve in repeats]
-                for name, repeats in self.curves.items()
-            },
-        }
-
     def to_csv(self) -> str:
         """Return one line for each point of each curve."""
         out = io.StringIO()
@@ -71,31 +56,13 @@ class SimulationResult:
                     writer.writerow((curve.strategy, curve.repeat, *asdict(point).values()))
         return out.getvalue()
 
-    def table(self) -> Any:
-        """Return what is printed for people."""
-        from rich.table import Table
-
-        costs = self.costs()
-        table = Table(title=f"objects to correct on {', '.join(self.stacks)}")
-        table.add_column("strategy")
-        for row in next(iter(costs.values())):
-            table.add_column(f"F1 {row.f1:.2f}", justify="right")
-            table.add_column("of random", justify="right")
-        for name, rows in costs.items():
-            cells = []
-            for row in rows:
-                cells.append("–" if row.objects is None else f"{row.objects:.1f}")
-                cells.append("–" if row.of_random is None else f"{row.of_random:.2f}")
-            table.add_row(name, *cells)
-        return table
-
 
 def simulate(
     cases: Sequence[Case],
     *,
     rounds: int | None = None,
     objects_per_round: int = 10,
-    strategies: Sequence[Strategy] = tuple(STRATEGIES),
+    strategies: Sequence[str] = tuple(STRATEGIES),
     repeats: int = 5,
     seed: int = 0,
     retrain: Retrain | None = None,
@@ -157,7 +124,7 @@ class _Run:
     def __init__(
         self,
         cases: Sequence[Case],
-        strategy: Strategy,
+        strategy: str,
         rng: np.random.Generator,
         retrain: Retrain | None,
     ) -> None:

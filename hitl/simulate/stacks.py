@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotations.formats import open_image, write_image_tiff, write_labels_tiff
-from hitl.labelling.add import add_stack, channel_index, open_label_file
+from hitl.labelling.add import add_stack, open_label_file
 from hitl.labelling.requests import AddRequest
+from hitl.prediction.channels import channel_index
 from hitl.project.docstrings import parameter_descriptions
 from hitl.project.errors import ConfigError, LeakageError, NothingToDoError, ProjectError
 from hitl.project.folder import Project, write_json

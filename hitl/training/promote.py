@@ -13,15 +13,13 @@ import numpy as np
 
 from annotations.stacks import StackInfo
 from annotations.store import AnnotationStore
-from hitl.cli.tables import plain_table
-from hitl.evaluation.strata import SPURIOUS, ObjectPairs, Stratum, compare_strata, pair_objects
+from hitl.evaluation.strata import ObjectPairs, Stratum, compare_strata, pair_objects
 from hitl.prediction.predict import BOOTSTRAP, Predictor, cached_prediction
-from hitl.project.cards import read_card
 from hitl.project.errors import HitlError, NothingToDoError, ProjectError
 from hitl.project.folder import Project, now, write_json
-from hitl.project.in_use import IN_USE, read_in_use
 from hitl.project.reporter import Reporter
-from hitl.training.samples import MIN_VALIDATION_VOXELS, refuse_leakage
+from hitl.project.runs import IN_USE, read_card, read_in_use
+from hitl.training.samples import held_out_rows, refuse_leakage
 
 LOCK_TIMEOUT_S = 10.0
 
@@ -61,25 +59,6 @@ class Promoted:
     strata: tuple[Stratum, ...]
     forced: bool
     objections: tuple[str, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return what `--json` prints."""
-        return asdict(self)
-
-    def table(self) -> Any:
-        """Return what is printed for people."""
-        return plain_table(
-            ("stratum", "items", "in use", "candidate", "difference", "95 %", "p"),
-            [_row(stratum) for stratum in self.strata],
-            title=f"{self.run} against {self.compared_with} on {', '.join(self.stacks)}",
-            right=("items", "in use", "candidate", "difference", "p"),
-        )
-
-    def sentence(self) -> str:
-        """Return the outcome in one line."""
-        before = f" instead of {self.replaced}" if self.replaced else ""
-        forced = f" (forced against: {'; '.join(self.objections)})" if self.objections else ""
-        return f"{self.run} is in use now{before}{forced}"
 
 
 @dataclass(frozen=True)
@@ -143,7 +122,7 @@ def promote(
         if result.objections and not force:
             raise RegressionError(_refusal(result))
         entry = {
-            **result.to_dict(),
+            **asdict(result),
             "when": now(),
             "by": by or getpass.getuser(),
             "why": why if force else "",
@@ -230,7 +209,11 @@ def _parts(
         _note_training(cards, parts, reporter)
     else:
         share = min([project.config.training.validation_share, *map(_share, cards)])
-        parts = _held_out([info for info in verified if info.split == "train"], share)
+        parts = [
+            _Part(info, rows)
+            for info in verified
+            if info.split == "train" and (rows := held_out_rows(info.zyx[1], share)) is not None
+        ]
         reporter.note(
             f"no verified stack of split val: compares on the last {share:.0%} in y of the "
             "training stacks"
@@ -249,17 +232,6 @@ def _parts(
 
 def _share(card: dict[str, Any]) -> float:
     return float(card["config"]["validation_share"])
-
-
-def _held_out(stacks: list[StackInfo], share: float) -> list[_Part]:
-    """Return the slabs that `hitl.training.samples.split_sample` held out."""
-    parts = []
-    for info in stacks:
-        height = info.zyx[1]
-        cut = height - max(round(height * share), MIN_VALIDATION_VOXELS)
-        if cut >= MIN_VALIDATION_VOXELS:
-            parts.append(_Part(info, slice(cut, height)))
-    return parts
 
 
 def _note_training(cards: list[dict[str, Any]], parts: list[_Part], reporter: Reporter) -> None:
@@ -287,16 +259,4 @@ def _refusal(result: Promoted) -> str:
         f"{result.run} is not promoted, {result.compared_with} does better on "
         f"{', '.join(result.stacks)}: {'; '.join(result.objections)}. Train again on more "
         "verified objects like these, or promote it all the same with --force --why TEXT"
-    )
-
-
-def _row(stratum: Stratum) -> tuple[str, ...]:
-    scores = (stratum.in_use, stratum.candidate)
-    return (
-        stratum.name,
-        str(stratum.objects),
-        *(f"{s:.0f}" if stratum.name == SPURIOUS else f"{s:.3f}" for s in scores),
-        f"{stratum.difference:+.3f}",
-        f"{stratum.low:+.3f} to {stratum.high:+.3f}",
-        f"{stratum.p:.4f}",
     )

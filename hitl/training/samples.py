@@ -84,7 +84,7 @@ def collect_samples(
         tuple(samples),
         tuple(held_out),
         tuple(_source(store, info) for info in (*train, *val)),
-        last_round(store),
+        store.last_round(),
         verified_only,
     )
 
@@ -118,19 +118,20 @@ def split_sample(sample: TrainingSample, share: float) -> tuple[TrainingSample, 
         When the stack is too small in y to be split.
     """
     height = sample.image.shape[1]
-    cut = height - max(round(height * share), MIN_VALIDATION_VOXELS)
-    if cut < MIN_VALIDATION_VOXELS:
+    held_out = held_out_rows(height, share)
+    if held_out is None:
         raise NothingToDoError(
             f"stack {sample.name} has {height} voxels in y, too few to hold some out for "
             "validation; add a labelled stack of split val"
         )
-    return _crop(sample, slice(0, cut), ""), _crop(sample, slice(cut, height), " (held out)")
+    learned = slice(0, held_out.start)
+    return _crop(sample, learned, ""), _crop(sample, held_out, " (held out)")
 
 
-def last_round(store: AnnotationStore) -> int:
-    """Return the number of the last round, -1 before any."""
-    rounds = store.rounds()
-    return rounds[-1].round if rounds and rounds[-1].round is not None else -1
+def held_out_rows(height: int, share: float) -> slice | None:
+    """Return the last `share` of the voxels in y, None where too few would be left."""
+    cut = height - max(round(height * share), MIN_VALIDATION_VOXELS)
+    return slice(cut, height) if cut >= MIN_VALIDATION_VOXELS else None
 
 
 def _crop(sample: TrainingSample, rows: slice, suffix: str) -> TrainingSample:

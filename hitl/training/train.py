@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,18 +54,6 @@ class Trained:
     best_epoch: int
     validation: dict[str, float]
     seconds: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return what `--json` prints."""
-        return {**asdict(self), "folder": str(self.folder)}
-
-    def sentence(self) -> str:
-        """Return what is printed for people."""
-        values = ", ".join(f"{key} {value:.3f}" for key, value in self.validation.items())
-        return (
-            f"{self.run}: {self.epochs} epochs in {self.seconds:.0f} s, best {self.best_epoch} "
-            f"(validation: {values})"
-        )
 
 
 def train(
@@ -181,9 +169,17 @@ def _card(
         "versions": {
             "hitl": __version__,
             "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in PACKAGES},
+            **{name: _installed(name) for name in PACKAGES},
         },
     }
+
+
+def _installed(package: str) -> str | None:
+    """Return a package's version, None where it is not installed: no model needs all of them."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _card_text(card: dict[str, Any]) -> str:
@@ -198,7 +194,9 @@ def _card_text(card: dict[str, Any]) -> str:
         if card["verified_voxels_only"]
         else "proposals that no person has verified"
     )
-    versions = ", ".join(f"{name} {version}" for name, version in card["versions"].items())
+    versions = ", ".join(
+        f"{name} {version}" for name, version in card["versions"].items() if version
+    )
     return f"""# {card["run"]}
 
 A {card["model"]} model for instance segmentation of nuclei in 3D fluorescence stacks.

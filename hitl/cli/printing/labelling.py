@@ -1,12 +1,24 @@
-"""What is printed of labelling: stacks added, rounds made."""
+"""What is printed of labelling: stacks added, rounds made, compared and taken back."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from typing import Any
 
+from annotations.differences import ObjectChange, RoundDiff, StackDiff
+from annotations.history import BlameEntry, RolledBack
+from annotations.rounds import EditCounts
+from annotations.status import Garbage
+from hitl.cli.printing.project import author
 from hitl.cli.tables import plain_table
 from hitl.labelling.add import Added
-from hitl.labelling.bootstrap import Bootstrapped
+from hitl.labelling.corrections import counted
+from hitl.labelling.exchange import Exported, Imported
+from hitl.labelling.proposals import Proposed
+
+MOST_ROWS = 200
+"""Changes that a table lists; `--json` has all of them."""
 
 
 def added(done: Added) -> tuple[dict[str, Any], str]:
@@ -25,10 +37,163 @@ def added(done: Added) -> tuple[dict[str, Any], str]:
     return data, f"added {done.name} ({done.split}): {size} voxels of {step} µm{labels}"
 
 
-def bootstrapped(done: Bootstrapped) -> tuple[Bootstrapped, Any]:
+def bootstrapped(done: Proposed) -> tuple[dict[str, Any], Any]:
     """Tell of a round of first labels."""
-    return done, plain_table(
+    stacks = [{"stack": s.stack, "objects": s.found, "seconds": s.seconds} for s in done.stacks]
+    return {"round": done.round, "segmenter": done.model, "stacks": stacks}, plain_table(
         ("stack", "objects", "seconds"),
-        [(r.stack, str(r.objects), f"{r.seconds:.1f}") for r in done.stacks],
-        title=f"round {done.round}, bootstrapped with {done.segmenter}",
+        [(s.stack, str(s.found), f"{s.seconds:.1f}") for s in done.stacks],
+        title=f"round {done.round}, bootstrapped with {done.model}",
     )
+
+
+def proposed(done: Proposed) -> tuple[Proposed, Any]:
+    """Tell of a round of proposals."""
+    columns = ("added", "deleted", "reshaped", "unchanged", "kept")
+    return done, plain_table(
+        ("stack", *columns, "seconds"),
+        [
+            (s.stack, *(str(getattr(s, name)) for name in columns), f"{s.seconds:.1f}")
+            for s in done.stacks
+        ],
+        title=f"round {done.round}, proposed by {done.model}",
+        right=(*columns, "seconds"),
+    )
+
+
+def exported(done: Exported) -> tuple[Exported, str]:
+    """Tell of the files of an export."""
+    state = "as added" if done.round is None else f"round {done.round}"
+    listed = "\n".join(f"  {file}" for file in done.files)
+    return done, (
+        f"{done.objects} objects of {done.stack} ({state}):\n{listed}\n{done.hint}, then "
+        f"`hitl import PROJECT {done.stack} {done.labels}`"
+    )
+
+
+def imported(done: Imported) -> tuple[Imported, str]:
+    """Tell of a round of corrected labels."""
+    return done, (
+        f"round {done.round} of {done.stack}: {counted(done.counts) or 'no object changed'}; "
+        f"{done.verified_voxels} more voxels are verified"
+    )
+
+
+def difference(found: RoundDiff) -> tuple[dict[str, Any], Any]:
+    """Tell what differs between two rounds."""
+    from rich.console import Group
+
+    data = {
+        "a": found.a,
+        "b": found.b,
+        "stacks": [{**vars(stack), "counts": stack.counts()} for stack in found.stacks],
+        "added_stacks": found.added,
+        "removed_stacks": found.removed,
+    }
+    changes = [(stack.stack, change) for stack in found.stacks for change in stack.changes]
+    title = f"round {found.a} to {found.b}: {len(changes)} changes in {len(found.stacks)} stacks"
+    for names, what in ((found.added, "added"), (found.removed, "removed")):
+        title += f"; {what}: {', '.join(names)}" if names else ""
+    listed = plain_table(
+        ("stack", "change", "before", "after", "gained", "lost", "where (z, y, x)", "status"),
+        [_change_row(stack, change) for stack, change in changes[:MOST_ROWS]],
+        right=("gained", "lost"),
+    )
+    rest = len(changes) - MOST_ROWS
+    more = [f"and {rest} more changes: --json has all of them"] if rest > 0 else []
+    return data, Group(_count_table(found.stacks, title), listed, *more)
+
+
+def blamed(stack: str, object_id: int, entries: Iterable[BlameEntry]) -> tuple[dict[str, Any], Any]:
+    """Tell one object's history, oldest first."""
+    changes, rows = [], []
+    for found in entries:
+        entry, model = found.entry, found.entry.model
+        changes.append(
+            {
+                "round": entry.round,
+                "when": entry.when,
+                "kind": entry.kind,
+                "by": entry.author,
+                "model": model and model.name,
+                "weights_sha256": model and model.weights_sha256,
+                "message": entry.message,
+                "what": found.what,
+                "status": found.status,
+                "confidence": found.confidence,
+                "gained": found.gained,
+                "lost": found.lost,
+            }
+        )
+        rows.append(
+            (
+                "" if entry.round is None else str(entry.round),
+                f"{entry.when:%Y-%m-%d %H:%M:%S}",
+                entry.kind,
+                author(entry),
+                ", ".join(found.what),
+                str(found.gained),
+                str(found.lost),
+                found.status or "",
+            )
+        )
+    table = plain_table(
+        ("round", "when (UTC)", "kind", "by", "what", "gained", "lost", "status"),
+        rows,
+        title=f"object {object_id} of {stack}",
+        right=("gained", "lost"),
+    )
+    return {"stack": stack, "object": object_id, "changes": changes}, table
+
+
+def rolled_back(done: RolledBack) -> tuple[dict[str, Any], Any]:
+    """Tell of a round that brought an earlier one back."""
+    undone = ", ".join(map(str, done.undone))
+    title = (
+        f"round {done.round} equals round {done.to}; it takes back round {undone}, "
+        "which stays in the log"
+    )
+    if done.left_alone:
+        title += f"; added since and left alone: {', '.join(done.left_alone)}"
+    if done.gone:
+        title += f"; removed since and not brought back: {', '.join(done.gone)}"
+    data = {**vars(done), "stacks": {s.stack: s.counts() for s in done.stacks}}
+    return data, _count_table(done.stacks, title)
+
+
+def collected(found: Garbage) -> tuple[Garbage, str]:
+    """Tell what no round refers to."""
+    done = "freed" if found.removed else "would free"
+    return found, (
+        f"{done} {found.bytes / 1e6:.1f} MB ({found.chunks} chunks, {found.manifests} manifests, "
+        f"{found.snapshots} snapshots); every round is kept"
+    )
+
+
+def _change_row(stack: str, change: ObjectChange) -> tuple[str, ...]:
+    statuses = [
+        f"{before or 'none'} to {after or 'none'}"
+        for before, after in change.statuses.values()
+        if before != after
+    ]
+    return (
+        stack,
+        change.kind,
+        ", ".join(map(str, change.before)),
+        ", ".join(map(str, change.after)),
+        str(change.gained),
+        str(change.lost),
+        ", ".join(f"{low}–{high - 1}" for low, high in change.box) if change.box else "",
+        ", ".join(dict.fromkeys(statuses)),
+    )
+
+
+def _count_table(stacks: Sequence[StackDiff], title: str) -> Any:
+    kinds = [field.name for field in fields(EditCounts)]
+    columns = (*kinds, "verified voxels")
+    rows = []
+    for stack in stacks:
+        counts = stack.counts()
+        figures = (*(str(getattr(counts, kind)) for kind in kinds), f"{stack.verified_voxels:+d}")
+        rows.append((stack.stack, *figures))
+    return plain_table(("stack", *columns), rows, title=title, right=columns)

@@ -9,7 +9,17 @@ from typing import Any
 from annotations.objects import Status
 from annotations.rounds import LogEntry
 from hitl.cli.tables import plain_table
+from hitl.project.config import CONFIG_NAME
+from hitl.project.folder import Project
+from hitl.project.models import CatalogueRow, Options
 from hitl.project.status import Overview
+
+
+def made(project: Project) -> tuple[dict[str, Any], str]:
+    """Tell of a new project."""
+    folder = project.folder
+    data = {"project": folder, "config": folder / CONFIG_NAME}
+    return data, f"made project {folder}; next: hitl add {folder} IMAGE"
 
 
 def overview(found: Overview) -> tuple[Overview, Any]:
@@ -60,6 +70,23 @@ def overview(found: Overview) -> tuple[Overview, Any]:
     return found, Group(*parts)
 
 
+def catalogue(rows: Sequence[CatalogueRow]) -> tuple[dict[str, Any], Any]:
+    """Tell which models and extras can be run here."""
+    return {"models": rows}, plain_table(
+        ("name", "use", "ready", "what is missing"),
+        [(r.name, r.use, "yes" if r.ready else "no", r.missing) for r in rows],
+        title="what can be run here",
+    )
+
+
+def model_options(found: Options) -> tuple[dict[str, Any], Any]:
+    """Tell the options of one model."""
+    keys = ("key", "type", "default", "meaning")
+    options = [dict(zip(keys, row, strict=True)) for row in found.rows]
+    table = plain_table(keys, found.rows, title=f"options of {found.name}")
+    return {"model": found.name, "options": options}, table
+
+
 def history(entries: Sequence[LogEntry]) -> tuple[dict[str, Any], Any]:
     """List every commit, newest first."""
     table = plain_table(
@@ -69,7 +96,7 @@ def history(entries: Sequence[LogEntry]) -> tuple[dict[str, Any], Any]:
                 "" if entry.round is None else str(entry.round),
                 f"{entry.when:%Y-%m-%d %H:%M:%S}",
                 entry.message,
-                _author(entry),
+                author(entry),
                 ", ".join(f"{n} {what}" for what, n in asdict(entry.total).items() if n),
             )
             for entry in entries
@@ -79,7 +106,8 @@ def history(entries: Sequence[LogEntry]) -> tuple[dict[str, Any], Any]:
     return {"log": entries}, table
 
 
-def _author(entry: LogEntry) -> str:
+def author(entry: LogEntry) -> str:
+    """Name who made a commit, a model with its weights."""
     if entry.model is not None and entry.model.weights_sha256:
         return f"{entry.author} (weights {entry.model.weights_sha256[:12]})"
     return entry.author or ""

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from hitl.cli.console import Console
 from hitl.cli.verb import Result, verb
 from hitl.evaluation.requests import AgreementRequest, EvaluateRequest, ScoreRequest
+from hitl.project.options import Flag
 
 if TYPE_CHECKING:
     from hitl.project.folder import Project
 
 PANEL = "Models"
 
-All = Annotated[bool, typer.Option("--all", help="Print every table, not just the main ones.")]
+All = Annotated[bool, Flag("--all", help="Print every table, not just the main ones.")]
 Compare = Annotated[
     bool,
-    typer.Option("--compare", help="Test every other model against the first, object by object."),
+    Flag("--compare", help="Test every other model against the first, object by object."),
 ]
 
 

@@ -5,101 +5,58 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from annotated_types import Ge
 
-from hitl.cli.app import app
-from hitl.cli.console import console
-from hitl.cli.options import AxesOption, JsonOption, SpacingOption
+from hitl.cli.console import Console
+from hitl.cli.verb import Result, verb
+from hitl.prediction.requests import SegmentRequest
+from hitl.project.options import Flag, VoxelSize
 
 PANEL = "Without a project"
 
 
-@app.command(rich_help_panel=PANEL)
-def segment(
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="TIFF, OME-Zarr, NPY or ND2.")],
-    output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="Label TIFF to write.")],
-    segmenter: Annotated[
-        str | None,
-        typer.Option("--segmenter", metavar="NAME", help="`hitl models` lists the names."),
-    ] = None,
-    model: Annotated[
-        Path | None, typer.Option("--model", metavar="RUN_FOLDER", help="Folder of a trained run.")
-    ] = None,
-    spacing_um: SpacingOption = None,
-    axes: AxesOption = None,
-    channel: Annotated[
-        str | None,
-        typer.Option("--channel", metavar="C", help="Channel to segment: name, or number from 0."),
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="One of the segmenter's options."),
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace OUTPUT where it exists.")
-    ] = False,
-    as_json: JsonOption = False,
-) -> None:
+@verb(PANEL)
+def segment(request: SegmentRequest, out: Console) -> Result:
     """Segment one image file."""
-    from hitl.prediction.files import SegmentRequest, segment_file
-    from hitl.project.config import parse_settings
+    from hitl.cli.printing.prediction import segmented
+    from hitl.prediction.files import segment_file
 
-    if segmenter is not None and model is not None:
-        raise typer.BadParameter("give --segmenter or --model, not both")
-    with console(as_json) as out:
-        request = SegmentRequest(
-            image=image,
-            output=output,
-            segmenter=segmenter,
-            run_folder=model,
-            spacing_um=spacing_um,
-            axes=axes,
-            channel=channel,
-            settings=parse_settings(settings or []),
-            overwrite=overwrite,
-        )
-        done = segment_file(request, out)
-        out.result(done.to_dict(), done.sentence())
+    return segmented(segment_file(request, out))
 
 
-@app.command(rich_help_panel=PANEL)
+@verb(PANEL)
 def demo(
+    out: Console,
     folder: Annotated[
-        Path | None,
-        typer.Argument(metavar="FOLDER", help="New folder; demo, demo-2, … if not given."),
+        Path | None, Flag(argument=True, help="New folder; demo, demo-2, … if not given.")
     ] = None,
     stacks: Annotated[
         Path | None,
-        typer.Option(
-            "--stacks",
+        Flag(
             metavar="FOLDER",
             help="Your own: one folder per stack with image.tif and labels.tif.",
         ),
     ] = None,
-    spacing_um: SpacingOption = None,
-    minutes: Annotated[
-        float, typer.Option("--minutes", min=0.1, help="Training time of each model.")
-    ] = 1.25,
-    as_json: JsonOption = False,
-) -> None:
+    spacing_um: VoxelSize = None,
+    minutes: Annotated[float, Ge(0.1), Flag(help="Training time of each model.")] = 1.25,
+) -> Result:
     """Run the whole line once, on a stack that is installed already."""
     from hitl.cli.demo import free_folder, run_demo
+    from hitl.cli.printing.demo import demonstrated
 
-    with console(as_json) as out:
-        done = run_demo(folder or free_folder(), stacks, spacing_um, minutes, out)
-        out.result(done.to_dict(), done.tables())
+    return demonstrated(run_demo(folder or free_folder(), stacks, spacing_um, minutes, out))
 
 
-@app.command(rich_help_panel=PANEL)
+@verb(PANEL)
 def models(
     options: Annotated[
-        str | None, typer.Option("--options", metavar="NAME", help="List the options of one model.")
+        str | None, Flag(metavar="NAME", help="List the options of one model.")
     ] = None,
-    as_json: JsonOption = False,
-) -> None:
+) -> Result:
     """Tell what can be run here, and what is missing for the rest."""
+    from hitl.cli.printing.project import catalogue, model_options
     from hitl.project.models import list_models, list_options
 
-    with console(as_json) as out:
-        found = list_models() if options is None else list_options(options)
-        out.result(found.to_dict(), found.table())
+    if options is None:
+        return catalogue(list_models())
+    return model_options(list_options(options))

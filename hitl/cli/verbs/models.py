@@ -3,62 +3,44 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import typer
+from hitl.cli.console import Console
+from hitl.cli.verb import Result, verb
+from hitl.project.options import Flag, Stacks
+from hitl.training.requests import TrainRequest
 
-from hitl.cli.app import app
-from hitl.cli.console import console
-from hitl.cli.options import JsonOption, ProjectArgument, StackOption
+if TYPE_CHECKING:
+    from hitl.project.folder import Project
 
 PANEL = "Models"
 
 
-@app.command(rich_help_panel=PANEL)
-def train(
-    project: ProjectArgument,
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="stardist3d or unet3d.")],
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="One of the model's options (repeatable)."),
-    ] = None,
-    stack: StackOption = None,
-    as_json: JsonOption = False,
-) -> None:
+@verb(PANEL)
+def train(project: Project, request: TrainRequest, out: Console) -> Result:
     """Train a model on the labels of the last round; prints the run's id."""
-    from hitl.project.config import parse_settings
-    from hitl.project.folder import Project
-    from hitl.training.train import train as run
+    from hitl.cli.printing.training import trained
+    from hitl.training.train import train
 
-    with console(as_json) as out:
-        done = run(
-            Project.open(project), model, parse_settings(settings or []), tuple(stack or ()), out
-        )
-        out.result(done.to_dict(), done.sentence())
+    return trained(train(project, request.model, dict(request.settings), request.stacks, out))
 
 
-@app.command(rich_help_panel=PANEL)
+@verb(PANEL)
 def predict(
-    project: ProjectArgument,
+    project: Project,
+    out: Console,
     model: Annotated[
         str | None,
-        typer.Option(
-            "--model", metavar="RUN", help="A run or a segmenter; the promoted run if not given."
-        ),
+        Flag(metavar="RUN", help="A run or a segmenter; the promoted run if not given."),
     ] = None,
-    stack: StackOption = None,
+    stacks: Stacks = (),
     output: Annotated[
-        Path | None,
-        typer.Option("--output", metavar="DIR", help="Where to; PROJECT/predictions if not given."),
+        Path | None, Flag(metavar="DIR", help="Where to; PROJECT/predictions if not given.")
     ] = None,
-    as_json: JsonOption = False,
-) -> None:
+) -> Result:
     """Segment stacks with a trained model; writes label images."""
-    from hitl.prediction.predict import predict as run
-    from hitl.project.folder import Project
-    from hitl.project.in_use import named_or_in_use
+    from hitl.cli.printing.prediction import predicted
+    from hitl.prediction.predict import predict
+    from hitl.project.runs import named_or_in_use
 
-    with console(as_json) as out:
-        opened = Project.open(project)
-        done = run(opened, named_or_in_use(opened, model), tuple(stack or ()), output, out)
-        out.result(done.to_dict(), done.sentence())
+    return predicted(predict(project, named_or_in_use(project, model), stacks, output, out))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from hitl.cli.app import app
-from hitl.cli.console import Console, console
-from hitl.cli.options import JsonOption, ProjectArgument
+from hitl.cli.console import Console
 from hitl.cli.verb import Result, verb
 from hitl.labelling.requests import AddRequest, BootstrapRequest
+from hitl.project.options import Flag
 
 if TYPE_CHECKING:
     from hitl.project.folder import Project
@@ -18,27 +16,21 @@ if TYPE_CHECKING:
 PANEL = "Project"
 
 
-@app.command(rich_help_panel=PANEL)
+@verb(PANEL)
 def init(
-    project: ProjectArgument,
+    folder: Annotated[Path, Flag(metavar="PROJECT", help="Project folder.")],
     config: Annotated[
-        str | None,
-        typer.Option("--config", metavar="FILE", help="YAML file, or the name of a shipped one."),
+        str | None, Flag(metavar="FILE", help="YAML file, or the name of a shipped one.")
     ] = None,
-    as_json: JsonOption = False,
-) -> None:
+) -> Result:
     """Make a new project in an empty or new folder."""
+    from hitl.cli.printing.project import made
     from hitl.project.config import ProjectConfig, load_config
     from hitl.project.folder import Project
     from hitl.project.presets import find_preset
 
-    with console(as_json) as out:
-        chosen = ProjectConfig() if config is None else load_config(find_preset(config))
-        made = Project.create(project, chosen)
-        out.result(
-            {"project": str(made.folder), "config": str(made.folder / "hitl.yaml")},
-            f"made project {made.folder}; next: hitl add {made.folder} IMAGE",
-        )
+    chosen = ProjectConfig() if config is None else load_config(find_preset(config))
+    return made(Project.create(folder, chosen))
 
 
 @verb(PANEL)

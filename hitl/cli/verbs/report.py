@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from hitl.cli.console import Console
 from hitl.cli.verb import Result, verb
+from hitl.project.options import Flag
 from hitl.report.requests import ReportRequest
 
 if TYPE_CHECKING:
     from hitl.project.folder import Project
 
-Open = Annotated[bool, typer.Option("--open", help="Open it in the browser.")]
+Open = Annotated[bool, Flag("--open", help="Open it in the browser.")]
 
 
 @verb("Project")

@@ -2,352 +2,271 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated
 
-import typer
+from annotated_types import Ge
 
 from annotations.formats.registry import export_formats
 from annotations.formats.tiff import TIFF
-from hitl.cli.app import app
-from hitl.cli.console import console
-from hitl.cli.options import AxesOption, JsonOption, ProjectArgument, StackOption
-from hitl.project.errors import NothingToDoError, ProjectError
+from hitl.cli.console import Console
+from hitl.cli.verb import Result, verb
+from hitl.labelling.requests import ImportRequest
+from hitl.project.errors import NothingToDoError, ProjectError, UsageError
+from hitl.project.options import Annotator, Flag, Stack, Stacks
+from hitl.queue.kinds import ErrorKind
+
+if TYPE_CHECKING:
+    from hitl.project.folder import Project
 
 PANEL = "Correction rounds"
 
-StackArgument = Annotated[str, typer.Argument(metavar="STACK", help="Name of the stack.")]
-AnnotatorOption = Annotated[
-    str | None,
-    typer.Option("--annotator", metavar="NAME", help="Who corrects; the config's if not given."),
+ErrorsModel = Annotated[
+    str | None, Flag("--model", metavar="RUN", help="Whose errors; the run in use, else the best.")
 ]
+Round = Annotated[int, Flag(help="A round.")]
 
 
-class ErrorKind(StrEnum):
-    """A kind of error; typer takes no list of literals."""
-
-    MERGED = "merged"
-    SPLIT = "split"
-    MISSED = "missed"
-    SPURIOUS = "spurious"
-    SHIFTED = "shifted"
+def format_tools() -> dict[str, str]:
+    """Return the formats that labels are exported in, and for which tool."""
+    return {name: found.tool for name, found in export_formats().items()}
 
 
-ErrorsModelOption = Annotated[
-    str | None,
-    typer.Option("--model", metavar="RUN", help="Whose errors; the run in use, else the best."),
-]
-
-
-@app.command(rich_help_panel=PANEL)
+@verb(PANEL)
 def queue(
-    project: ProjectArgument,
-    stack: StackOption = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="Entries to list.")] = 20,
-    errors: Annotated[
-        bool, typer.Option("--errors", help="List what a model got wrong in an evaluation instead.")
-    ] = False,
-    model: ErrorsModelOption = None,
-    kind: Annotated[
-        list[ErrorKind] | None,
-        typer.Option("--kind", help="Only this kind of error (repeatable)."),
-    ] = None,
-    evaluation: Annotated[
-        int | None, typer.Option("--evaluation", metavar="N", help="The newest if not given.")
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """List what to correct next, and why: the largest expected error first."""
-    from hitl.project.folder import Project
+    project: Project,
+    out: Console,
+    stacks: Stacks = (),
+    limit: Annotated[int, Ge(1)] = 20,
+    errors: bool = False,
+    model: ErrorsModel = None,
+    kinds: Annotated[tuple[ErrorKind, ...], Flag("--kind")] = (),
+    evaluation: Annotated[int | None, Flag(metavar="N")] = None,
+) -> Result:
+    """List what to correct next, and why: the largest expected error first.
 
-    if not errors and not (model is None and kind is None and evaluation is None):
-        raise typer.BadParameter("--model, --kind and --evaluation go with --errors")
-    stacks = tuple(stack or ())
-    with console(as_json) as out:
-        opened = Project.open(project)
-        if errors:
-            from hitl.queue.model_errors import list_errors
+    Parameters
+    ----------
+    limit : int
+        Entries to list.
+    errors : bool
+        List what a model got wrong in an evaluation instead.
+    kinds : tuple of str
+        Only this kind of error (repeatable).
+    evaluation : int, optional
+        The newest if not given.
+    """
+    from hitl.cli.printing import queue as printing
+    from hitl.queue.build import build_queue
+    from hitl.queue.model_errors import list_errors
 
-            listed = list_errors(
-                opened,
-                stacks,
-                reporter=out,
-                model=model,
-                evaluation=evaluation,
-                kinds=kind or (),
-                limit=limit,
-            )
-            out.result(listed.to_dict(), listed.tables())
-            return
-        from hitl.queue.build import build_queue
-
-        found = build_queue(opened, stacks, limit, out)
-        out.result(found.to_dict(), found.table())
+    if not errors:
+        if model is not None or kinds or evaluation is not None:
+            raise UsageError("--model, --kind and --evaluation go with --errors")
+        return printing.queued(build_queue(project, stacks, limit, out))
+    return printing.errors(
+        list_errors(
+            project, stacks, reporter=out, model=model, evaluation=evaluation, kinds=kinds,
+            limit=limit,
+        )
+    )  # fmt: skip
 
 
-@app.command(rich_help_panel=PANEL)
+@verb(PANEL)
 def correct(
-    project: ProjectArgument,
-    stack: StackArgument,
-    annotator: AnnotatorOption = None,
-    limit: Annotated[
-        int, typer.Option("--limit", min=0, help="Queue entries; 0: all proposals, unranked.")
-    ] = 50,
-    errors: Annotated[
-        bool, typer.Option("--errors", help="Begin with what a model got wrong in an evaluation.")
-    ] = False,
-    model: ErrorsModelOption = None,
+    project: Project,
+    out: Console,
+    stack: Stack,
+    annotator: Annotator = None,
+    limit: Annotated[int, Ge(0)] = 50,
+    errors: bool = False,
+    model: ErrorsModel = None,
 ) -> None:
-    """Correct a stack in a napari window; a draft is kept until a round is committed."""
+    """Correct a stack in a napari window; a draft is kept until a round is committed.
+
+    Parameters
+    ----------
+    limit : int
+        Queue entries; 0: all proposals, unranked.
+    errors : bool
+        Begin with what a model got wrong in an evaluation.
+    """
     from hitl.project.annotator import annotator_of
-    from hitl.project.folder import Project
     from hitl.queue.build import build_queue
     from hitl.review.session.stack_errors import stack_errors
     from hitl.review.window.opening import check_display, open_window
 
-    with console(False) as out:
-        opened = Project.open(project)
-        check_display()
-        model_errors = None
-        try:
-            model_errors = stack_errors(opened, stack, model)
-        except (NothingToDoError, ProjectError) as error:
-            # Asked for, it must be there; otherwise labels can be corrected all the same.
-            if errors or model is not None:
-                raise
-            if isinstance(error, ProjectError):
-                out.note(str(error))
-        ranked = limit and not errors
-        entries = build_queue(opened, (stack,), limit, out).entries if ranked else None
-        window = open_window(
-            opened,
-            stack,
-            annotator=annotator_of(opened, annotator),
-            queue=entries,
-            errors=model_errors,
-        )
-        if errors:
-            window.toggle_errors()
-        window.run()
+    check_display()
+    model_errors = None
+    try:
+        model_errors = stack_errors(project, stack, model)
+    except (NothingToDoError, ProjectError) as error:
+        # Asked for, it must be there; otherwise labels can be corrected all the same.
+        if errors or model is not None:
+            raise
+        if isinstance(error, ProjectError):
+            out.note(str(error))
+    ranked = limit and not errors
+    entries = build_queue(project, (stack,), limit, out).entries if ranked else None
+    window = open_window(
+        project,
+        stack,
+        annotator=annotator_of(project, annotator),
+        queue=entries,
+        errors=model_errors,
+    )
+    if errors:
+        window.toggle_errors()
+    window.run()
 
 
-def export_format(name: str) -> str:
-    """Return the name of a format that labels can be exported in, or refuse it."""
-    if name not in export_formats():
-        raise typer.BadParameter(f"{name!r} is not one of {', '.join(export_formats())}.")
-    return name
-
-
-@app.command(rich_help_panel=PANEL)
+@verb(PANEL)
 def export(
-    project: ProjectArgument,
-    stack: StackArgument,
-    destination: Annotated[Path, typer.Argument(metavar="DEST", help="Folder to write to.")],
-    file_format: Annotated[
-        str,
-        typer.Option(
-            "--format",
-            metavar=f"[{'|'.join(export_formats())}]",
-            parser=export_format,
-            autocompletion=lambda: list(export_formats()),
-            help="; ".join(f"{name}: {fmt.tool}" for name, fmt in export_formats().items()),
-        ),
-    ] = TIFF.name,
-    round_number: Annotated[
-        int | None, typer.Option("--round", metavar="R", help="Labels as of this round.")
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Write a stack and its labels for another tool to correct."""
-    from hitl.labelling.exchange import export as run
-    from hitl.project.folder import Project
+    project: Project,
+    out: Console,
+    stack: Stack,
+    destination: Annotated[Path, Flag(metavar="DEST", help="Folder to write to.")],
+    file_format: Annotated[str, Flag("--format", choices=format_tools)] = TIFF.name,
+    round_number: Annotated[int | None, Flag("--round", metavar="R")] = None,
+) -> Result:
+    """Write a stack and its labels for another tool to correct.
 
-    with console(as_json) as out:
-        opened = Project.open(project)
-        done = run(opened, stack, destination, file_format, round_number, out)
-        out.result(done.to_dict(), done.sentence())
+    Parameters
+    ----------
+    round_number : int, optional
+        Labels as of this round.
+    """
+    from hitl.cli.printing.labelling import exported
+    from hitl.labelling.exchange import export
+
+    return exported(export(project, stack, destination, file_format, round_number, out))
 
 
-@app.command(name="import", rich_help_panel=PANEL)
-def import_(
-    project: ProjectArgument,
-    stack: StackArgument,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Corrected labels.")],
-    annotator: AnnotatorOption = None,
-    minutes: Annotated[
-        float | None, typer.Option("--minutes", min=0, help="Minutes of hand work.")
-    ] = None,
-    verified: Annotated[
-        Literal["all", "changed"],
-        typer.Option("--verified", help="What the person has looked at."),
-    ] = "changed",
-    axes: AxesOption = None,
-    coded: Annotated[
-        bool, typer.Option("--coded", help="The file holds 0 background, 1 edge, 2 and up nuclei.")
-    ] = False,
-    as_json: JsonOption = False,
-) -> None:
+@verb(PANEL, "import")
+def import_(project: Project, request: ImportRequest, out: Console) -> Result:
     """Take corrected labels back in as one round, whichever tool they come from."""
-    from hitl.labelling.exchange import ImportRequest, import_labels
-    from hitl.project.annotator import annotator_of
-    from hitl.project.folder import Project
+    from hitl.cli.printing.labelling import imported
+    from hitl.labelling.exchange import import_labels
 
-    with console(as_json) as out:
-        opened = Project.open(project)
-        request = ImportRequest(
-            stack=stack,
-            file=file,
-            annotator=annotator_of(opened, annotator),
-            minutes=minutes,
-            verified=verified,
-            axes=axes,
-            coded=coded,
-        )
-        done = import_labels(opened, request, out)
-        out.result(done.to_dict(), done.sentence())
+    return imported(import_labels(project, request, out))
 
 
-@app.command(rich_help_panel=PANEL)
+@verb(PANEL)
 def propose(
-    project: ProjectArgument,
-    model: Annotated[
-        str | None,
-        typer.Option("--model", metavar="RUN", help="The promoted run if not given."),
-    ] = None,
-    stack: StackOption = None,
-    as_json: JsonOption = False,
-) -> None:
+    project: Project,
+    out: Console,
+    model: Annotated[str | None, Flag(metavar="RUN", help="The promoted run if not given.")] = None,
+    stacks: Stacks = (),
+) -> Result:
     """Make the next round: a model fills what nobody has verified."""
-    from hitl.labelling.propose import propose as run
-    from hitl.project.folder import Project
+    from hitl.cli.printing.labelling import proposed
+    from hitl.labelling.propose import propose
 
-    with console(as_json) as out:
-        done = run(Project.open(project), model, tuple(stack or ()), out)
-        out.result(done.to_dict(), done.table())
+    return proposed(propose(project, model, stacks, out))
 
 
-@app.command(rich_help_panel=PANEL)
+@verb(PANEL)
 def promote(
-    project: ProjectArgument,
-    run_id: Annotated[str, typer.Argument(metavar="RUN", help="A finished run's id.")],
-    force: Annotated[
-        bool, typer.Option("--force", help="Promote what got worse; recorded, needs --why.")
-    ] = False,
-    why: Annotated[str, typer.Option("--why", help="The reason for --force.")] = "",
-    as_json: JsonOption = False,
-) -> None:
+    project: Project,
+    out: Console,
+    run: Annotated[str, Flag(help="A finished run's id.")],
+    force: Annotated[bool, Flag(help="Promote what got worse; recorded, needs --why.")] = False,
+    why: Annotated[str, Flag(help="The reason for --force.")] = "",
+) -> Result:
     """Put a run in use, unless it is worse than the one in use."""
-    from hitl.project.folder import Project
-    from hitl.training.promote import promote as run
+    from hitl.cli.printing.training import promoted
+    from hitl.training.promote import promote
 
-    with console(as_json) as out:
-        done = run(Project.open(project), run_id, out, force=force, why=why)
-        out.result(done.to_dict(), done.table())
+    return promoted(promote(project, run, out, force=force, why=why))
 
 
-@app.command(rich_help_panel=PANEL)
-def diff(
-    project: ProjectArgument,
-    a: Annotated[int, typer.Argument(metavar="A", help="A round.")],
-    b: Annotated[int, typer.Argument(metavar="B", help="Another round.")],
-    as_json: JsonOption = False,
-) -> None:
+@verb(PANEL)
+def diff(project: Project, a: Round, b: Annotated[int, Flag(help="Another round.")]) -> Result:
     """Tell what changed between two rounds, object by object."""
-    from hitl.labelling.history import diff as run
-    from hitl.project.folder import Project
+    from annotations.differences import diff_rounds
+    from hitl.cli.printing.labelling import difference
 
-    with console(as_json) as out:
-        done = run(Project.open(project), a, b)
-        out.result(done.to_dict(), done.table())
+    return difference(diff_rounds(project.store(), a, b))
 
 
-@app.command(rich_help_panel=PANEL)
+@verb(PANEL)
 def blame(
-    project: ProjectArgument,
-    stack: StackArgument,
-    object_id: Annotated[int, typer.Argument(metavar="OBJECT", help="Id of the object.")],
-    as_json: JsonOption = False,
-) -> None:
+    project: Project,
+    stack: Stack,
+    object_id: Annotated[int, Flag(metavar="OBJECT", help="Id of the object.")],
+) -> Result:
     """One object's history: each round that changed it, by whom, with which model."""
-    from hitl.labelling.history import blame_object
-    from hitl.project.folder import Project
+    from annotations.history import blame
+    from hitl.cli.printing.labelling import blamed
 
-    with console(as_json) as out:
-        done = blame_object(Project.open(project), stack, object_id)
-        out.result(done.to_dict(), done.table())
+    return blamed(stack, object_id, blame(project.store(), stack, object_id))
 
 
-@app.command(rich_help_panel=PANEL)
+@verb(PANEL)
 def rollback(
-    project: ProjectArgument,
-    number: Annotated[int, typer.Argument(metavar="ROUND", help="The round to go back to.")],
-    as_json: JsonOption = False,
-) -> None:
+    project: Project,
+    number: Annotated[int, Flag(metavar="ROUND", help="The round to go back to.")],
+) -> Result:
     """Commit a round that equals an earlier one; the history is kept."""
-    from hitl.labelling.history import rollback as run
-    from hitl.project.folder import Project
+    from hitl.cli.printing.labelling import rolled_back
+    from hitl.labelling.rollback import rollback
 
-    with console(as_json) as out:
-        done = run(Project.open(project), number)
-        out.result(done.to_dict(), done.table())
+    return rolled_back(rollback(project, number))
 
 
-@app.command(rich_help_panel=PANEL)
+@verb(PANEL)
 def gc(
-    project: ProjectArgument,
-    older_than_days: Annotated[
-        float | None, typer.Option("--older-than-days", min=0, help="Leave younger files alone.")
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
-    as_json: JsonOption = False,
-) -> None:
+    project: Project,
+    older_than_days: Annotated[float | None, Ge(0), Flag(help="Leave younger files alone.")] = None,
+    dry_run: Annotated[bool, Flag(help="Only count.")] = False,
+) -> Result:
     """Free what killed writers left behind; no round is touched."""
-    from hitl.labelling.history import gc as run
-    from hitl.project.folder import Project
+    from datetime import timedelta
 
-    with console(as_json) as out:
-        done = run(Project.open(project), older_than_days=older_than_days, dry_run=dry_run)
-        out.result(done.to_dict(), done.sentence())
+    from hitl.cli.printing.labelling import collected
+
+    age = None if older_than_days is None else timedelta(days=older_than_days)
+    return collected(project.store(read_only=False).collect_garbage(age, dry_run=dry_run))
 
 
-@app.command(rich_help_panel=PANEL)
+@verb(PANEL)
 def simulate(
-    project: ProjectArgument,
-    rounds: Annotated[
-        int | None, typer.Option("--rounds", min=1, help="Until all is right if not given.")
-    ] = None,
-    objects_per_round: Annotated[
-        int, typer.Option("--objects-per-round", min=1, help="Objects corrected in a round.")
-    ] = 10,
-    strategy: Annotated[
-        list[str] | None,
-        typer.Option("--strategy", metavar="S", help="queue, random, … (repeatable); all if none."),
-    ] = None,
-    stack: StackOption = None,
-    repeats: Annotated[int, typer.Option("--repeats", min=1)] = 5,
-    seed: Annotated[int, typer.Option("--seed")] = 0,
-    retrain: Annotated[
-        str | None,
-        typer.Option("--retrain", metavar="MODEL", help="Train a model each round (slow)."),
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Plan an annotation budget: an oracle corrects from known labels."""
-    from hitl.project.folder import Project
-    from hitl.simulate.project_stacks import simulate_project
-    from hitl.simulate.strategies import STRATEGIES, Strategy
+    project: Project,
+    out: Console,
+    rounds: Annotated[int | None, Ge(1)] = None,
+    objects_per_round: Annotated[int, Ge(1)] = 10,
+    strategies: Annotated[tuple[str, ...], Flag("--strategy", metavar="S")] = (),
+    stacks: Stacks = (),
+    repeats: Annotated[int, Ge(1)] = 5,
+    seed: int = 0,
+    retrain: Annotated[str | None, Flag(metavar="MODEL")] = None,
+) -> Result:
+    """Plan an annotation budget: an oracle corrects from known labels.
 
-    with console(as_json) as out:
-        done = simulate_project(
-            Project.open(project),
-            stacks=tuple(stack or ()),
+    Parameters
+    ----------
+    rounds : int, optional
+        Until all is right if not given.
+    objects_per_round : int
+        Objects corrected in a round.
+    strategies : tuple of str
+        queue, random, … (repeatable); all if none.
+    retrain : str, optional
+        Train a model each round (slow).
+    """
+    from hitl.cli.printing.simulate import simulated
+    from hitl.simulate.project_stacks import simulate_project
+
+    return simulated(
+        simulate_project(
+            project,
+            stacks=stacks,
             rounds=rounds,
             objects_per_round=objects_per_round,
-            strategies=cast("tuple[Strategy, ...]", tuple(strategy or STRATEGIES)),
+            strategies=strategies,
             repeats=repeats,
             seed=seed,
             retrain=retrain,
             reporter=out,
         )
-        out.result(done.to_dict(), done.table())
+    )

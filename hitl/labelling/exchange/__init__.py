@@ -2,7 +2,8 @@
 
 from hitl.labelling.exchange.errors import ExchangeError, NothingChangedError
 from hitl.labelling.exchange.export import Exported, export
-from hitl.labelling.exchange.importing import Imported, ImportRequest, Verified, import_labels
+from hitl.labelling.exchange.importing import Imported, import_labels
+from hitl.labelling.requests import ImportRequest, Verified
 
 __all__ = [
     "ExchangeError",

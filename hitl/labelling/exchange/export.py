@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from annotations.formats.registry import export_formats
 from annotations.history import provenance_steps
@@ -43,19 +42,6 @@ class Exported:
     labels: str
     files: tuple[str, ...]
     hint: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return what `--json` prints."""
-        return asdict(self)
-
-    def sentence(self) -> str:
-        """Return what is printed for people."""
-        state = "as added" if self.round is None else f"round {self.round}"
-        listed = "\n".join(f"  {file}" for file in self.files)
-        return (
-            f"{self.objects} objects of {self.stack} ({state}):\n{listed}\n{self.hint}, then "
-            f"`hitl import PROJECT {self.stack} {self.labels}`"
-        )
 
 
 def export(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, Literal, get_args
+from dataclasses import dataclass
+from typing import get_args
 
 from annotations.edits import shell_voxels, verified_mask_update
 from annotations.errors import LabelError
@@ -17,15 +16,14 @@ from annotations.rounds import EditCounts, RoundInfo
 from annotations.stacks import StackView
 from annotations.store import AnnotationStore
 from annotations.transaction import RoundTransaction
-from hitl.labelling.corrections import Corrections, Region, counted
+from hitl.labelling.corrections import Corrections, Region
 from hitl.labelling.exchange.errors import ExchangeError, NothingChangedError
 from hitl.labelling.exchange.sidecar import Sidecar, check_stack, find_sidecar
+from hitl.labelling.requests import ImportRequest, Verified
+from hitl.project.annotator import annotator_of
 from hitl.project.folder import Project
 from hitl.project.reporter import Reporter
 from labels.hashing import file_sha256
-
-Verified = Literal["all", "changed"]
-"""What a person has looked at: the whole stack, or only what they changed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,44 +49,6 @@ class Imported:
     base_round: int | None
     counts: EditCounts
     verified_voxels: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return what `--json` prints."""
-        return asdict(self)
-
-    def sentence(self) -> str:
-        """Return what is printed for people."""
-        return (
-            f"round {self.round} of {self.stack}: {counted(self.counts) or 'no object changed'}; "
-            f"{self.verified_voxels} more voxels are verified"
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImportRequest:
-    """What `hitl import` was asked for.
-
-    Parameters
-    ----------
-    stack : str
-    file : Path
-    annotator : str
-    minutes : float, optional
-        Hand work.
-    verified : {"all", "changed"}
-    axes : str, optional
-        Axes of the file where it does not say.
-    coded : bool
-        The file holds 0 background, 1 edge, 2 and up nuclei.
-    """
-
-    stack: str
-    file: Path
-    annotator: str
-    minutes: float | None = None
-    verified: Verified = "changed"
-    axes: str | None = None
-    coded: bool = False
 
 
 def import_labels(project: Project, request: ImportRequest, reporter: Reporter) -> Imported:
@@ -131,7 +91,7 @@ def import_labels(project: Project, request: ImportRequest, reporter: Reporter) 
     for note in found.notes:
         reporter.note(note)
     reporter.progress(1, 2, f"{request.stack}: comparing")
-    info = _round_info(request, fmt.name, sidecar)
+    info = _round_info(project, request, fmt.name, sidecar)
     with store.begin_round(info) as round_:
         # Nobody commits between this and the end of the block.
         now = store.stack(request.stack)
@@ -146,7 +106,7 @@ def import_labels(project: Project, request: ImportRequest, reporter: Reporter) 
             accepted=_ids(found) if everywhere else (),
             checked=everywhere,
         )
-        counts, gained = _write(round_, now, merged, everywhere, request.annotator)
+        counts, gained = _write(round_, now, merged, everywhere, info.author)
         number = round_.number
     reporter.progress(2, 2, f"{request.stack}: comparing")
     return Imported(
@@ -205,11 +165,13 @@ def _base(
     return base, sidecar.round
 
 
-def _round_info(request: ImportRequest, format_name: str, sidecar: Sidecar | None) -> RoundInfo:
+def _round_info(
+    project: Project, request: ImportRequest, format_name: str, sidecar: Sidecar | None
+) -> RoundInfo:
     return RoundInfo(
         kind="import",
         message=f"import of {request.file.name} into {request.stack}",
-        author=request.annotator,
+        author=annotator_of(project, request.annotator),
         minutes=request.minutes,
         config={
             "file": request.file.name,

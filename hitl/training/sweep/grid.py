@@ -5,11 +5,9 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-
-import yaml
 
 from hitl.project.config import SweepConfig, check_sweep
 from hitl.project.errors import ConfigError
@@ -55,50 +53,6 @@ def show(value: Any) -> str:
     if value is None:
         return "none"
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def parse_grid(pairs: Sequence[str]) -> dict[str, list[Any]]:
-    """Turn ``key=v1,v2`` arguments into a grid; each value is YAML, so a list is ``[16,32]``.
-
-    Raises
-    ------
-    ConfigError
-        No ``=``, no value, a key given twice, or a value that is not YAML.
-    """
-    grid: dict[str, list[Any]] = {}
-    for pair in pairs:
-        key, sign, text = (part.strip() for part in pair.partition("="))
-        if not sign or not key:
-            raise ConfigError(f"--grid {pair}: expected key=v1,v2, for example --grid loss=wce,iou")
-        if key in grid:
-            raise ConfigError(f"--grid {pair}: {key} is given twice; write all its values in one")
-        try:
-            values = yaml.safe_load(f"[{text}]")
-        except yaml.YAMLError as exc:
-            raise ConfigError(
-                f"--grid {pair}: the values cannot be read; separate them with commas and write "
-                "a list in brackets, for example --grid 'features=[16,32],[32,64]'"
-            ) from exc
-        if not values:
-            raise ConfigError(f"--grid {pair}: {key} has no value; give at least one")
-        grid[key] = values
-    return grid
-
-
-def parse_seeds(text: str) -> tuple[int, ...]:
-    """Turn ``0,1,2`` into seeds.
-
-    Raises
-    ------
-    ConfigError
-        Not whole numbers from 0, or one given twice.
-    """
-    parts = [part.strip() for part in text.split(",")] if text.strip() else []
-    if not all(part.isdecimal() for part in parts) or len(set(parts)) != len(parts):
-        raise ConfigError(
-            f"--seeds {text}: expected different whole numbers from 0, for example --seeds 0,1,2"
-        )
-    return tuple(map(int, parts))
 
 
 def count_cells(spec: SweepConfig) -> int:

@@ -53,18 +53,6 @@ class CellResult:
     scores: Values = field(default_factory=dict)
     test: Values = field(default_factory=dict)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain types for JSON."""
-        return {
-            "options": self.varied,
-            "seed": self.seed,
-            "state": self.state,
-            "run": self.run or None,
-            "reason": self.reason or None,
-            **{key: _finite(self.scores.get(key)) for key in COLUMNS},
-            "test": {key: _finite(value) for key, value in self.test.items()} or None,
-        }
-
 
 @dataclass(frozen=True)
 class Combination:
@@ -163,27 +151,34 @@ class Sweep:
         """PNG file."""
         return self.folder / "plot.png"
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return what `--json` prints."""
-        best = self.combinations()[0]
-        runs = [cell.run for cell in best.done]
-        return {
-            "sweep": self.name,
-            "model": self.model,
-            "sort": self.sort,
-            "best": {"options": best.varied, "runs": runs} if runs else None,
-            "cells": [cell.to_dict() for cell in self.ordered()],
-            "done": sum(cell.state == "done" for cell in self.cells),
-            "failed": len(self.failed),
-            "table": str(self.table_file),
-            "plot": str(self.plot_file),
-        }
 
-    def tables(self) -> Any:
-        """Return what is printed for people."""
-        from hitl.training.sweep.report import printed
+def sweep_record(sweep: Sweep) -> dict[str, Any]:
+    """Return all of a sweep as JSON has it."""
+    best = sweep.combinations()[0]
+    runs = [cell.run for cell in best.done]
+    return {
+        "sweep": sweep.name,
+        "model": sweep.model,
+        "sort": sweep.sort,
+        "best": {"options": best.varied, "runs": runs} if runs else None,
+        "cells": [_cell_record(cell) for cell in sweep.ordered()],
+        "done": sum(cell.state == "done" for cell in sweep.cells),
+        "failed": len(sweep.failed),
+        "table": str(sweep.table_file),
+        "plot": str(sweep.plot_file),
+    }
 
-        return printed(self)
+
+def _cell_record(cell: CellResult) -> dict[str, Any]:
+    return {
+        "options": cell.varied,
+        "seed": cell.seed,
+        "state": cell.state,
+        "run": cell.run or None,
+        "reason": cell.reason or None,
+        **{key: _finite(cell.scores.get(key)) for key in COLUMNS},
+        "test": {key: _finite(value) for key, value in cell.test.items()} or None,
+    }
 
 
 def varied_names(combinations: Sequence[Combination]) -> list[str]:

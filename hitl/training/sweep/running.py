@@ -6,19 +6,20 @@ import re
 import statistics
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from hitl.evaluation.evaluate import evaluate
 from hitl.evaluation.requests import EvaluateRequest
-from hitl.project.cards import read_card
 from hitl.project.config import SweepConfig, load_config, parse_config
 from hitl.project.errors import ConfigError, NothingToDoError
 from hitl.project.folder import Project
 from hitl.project.presets import find_preset
 from hitl.project.reporter import Reporter
+from hitl.project.runs import read_card
+from hitl.training.requests import SweepRequest
 from hitl.training.samples import TrainingSet, collect_samples
 from hitl.training.sweep.cells import CellRun, begin_cell, find_cells
 from hitl.training.sweep.errors import SweepError
@@ -43,49 +44,6 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
 MEMORY_ERRORS = ("OutOfMemoryError", "ResourceExhaustedError", "MemoryError")
 """Names of what torch, TensorFlow and Python raise when memory is used up."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SweepRequest:
-    """What `hitl sweep` was asked for.
-
-    Parameters
-    ----------
-    model : str
-        Name of a trainer.
-    config : str, optional
-        YAML file or shipped configuration; its sections `sweep` and `training.models` are taken.
-    grid : mapping of str to list
-        In place of the config's grids.
-    seeds : tuple of int
-        In place of the config's seeds.
-    settings : mapping
-        Options of every cell.
-    stacks : tuple of str
-        Stacks to train on; all of split ``train`` when empty.
-    name : str
-        Folder below ``sweeps``; from what is trained when empty.
-    evaluate : bool
-        Score on the test stacks too.
-    sort : str
-        Column to sort by.
-    yes : bool
-        Train any number of cells.
-    retry_failed : bool
-        Train again what has failed.
-    """
-
-    model: str
-    config: str | None = None
-    grid: Mapping[str, list[Any]] = field(default_factory=dict)
-    seeds: tuple[int, ...] = ()
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    stacks: tuple[str, ...] = ()
-    name: str = ""
-    evaluate: bool = False
-    sort: str = "f1"
-    yes: bool = False
-    retry_failed: bool = False
 
 
 def sweep(project: Project, request: SweepRequest, reporter: Reporter) -> Sweep:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from hitl.evaluation.metrics import Scores, average
 from hitl.evaluation.scoring import score_labels
-from hitl.project.cards import read_card
 from hitl.project.folder import Project
 from hitl.project.reporter import Reporter
+from hitl.project.runs import read_card
 from hitl.training.samples import TrainingSet
 from models.base import TrainingSample
 from models.registry import load_run

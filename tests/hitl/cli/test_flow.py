@@ -18,7 +18,8 @@ from annotations.formats import read_labels, write_image_tiff, write_labels_tiff
 from annotations.store import AnnotationStore
 from hitl.cli import run
 from hitl.cli.demo import free_folder, own_stacks
-from hitl.labelling.add import ChannelError, default_name
+from hitl.labelling.add import default_name
+from hitl.prediction.channels import ChannelError
 from hitl.prediction.files import SegmentRequest, segment_file
 from hitl.project.errors import NothingToDoError
 from hitl.project.folder import Project

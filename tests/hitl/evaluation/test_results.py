@@ -20,7 +20,7 @@ from hitl.evaluation.results import (
 )
 from hitl.project.errors import NothingToDoError, ProjectError
 from hitl.project.folder import Project, write_json
-from hitl.project.in_use import IN_USE
+from hitl.project.runs import IN_USE
 from tests.hitl.queue.error_project import MODEL, error_project, evaluated, volumes
 
 

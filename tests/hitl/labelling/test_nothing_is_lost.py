@@ -32,7 +32,7 @@ from annotations.store import AnnotationStore
 from hitl.labelling.exchange.export import export
 from hitl.labelling.exchange.importing import ImportRequest, import_labels
 from hitl.labelling.merge import merge_proposal
-from hitl.prediction.predict import run_segmenter
+from hitl.prediction.segmenters import run_segmenter
 from hitl.project.folder import Project
 from hitl.project.reporter import Silent
 from hitl.review.errors import DraftConflictError

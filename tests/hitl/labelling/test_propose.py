@@ -11,6 +11,8 @@ import pytest
 from annotations.errors import UnknownStackError
 from annotations.objects import Status
 from annotations.rounds import RoundInfo
+from hitl.cli.console import plain
+from hitl.cli.printing.labelling import proposed
 from hitl.labelling.propose import propose
 from hitl.project.errors import NothingToDoError, ProjectError
 from hitl.project.reporter import Silent
@@ -59,9 +61,10 @@ def test_a_round_of_proposals_says_what_it_did_and_with_which_weights(bench: Ben
     np.testing.assert_array_equal(np.asarray(view.labels[...]) > 0, bench.labels > 0)
     assert view.objects.counts()["proposed"] == found
     assert np.all(view.objects.confidence == 0.5)
-    assert json.loads(json.dumps(done.to_dict()))["model"] == "fake-0001"
-    assert f"proposed {found} new objects" in done.sentence()
-    assert done.table().row_count == 1
+    data, table = proposed(done)
+    assert json.loads(json.dumps(plain(data)))["model"] == "fake-0001"
+    assert table.title == "round 0, proposed by fake-0001"
+    assert table.row_count == 1
 
 
 def test_what_a_person_said_outlives_the_next_model(bench: Bench) -> None:

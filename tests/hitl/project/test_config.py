@@ -14,11 +14,11 @@ from hitl.project.config import (
     dump_config,
     load_config,
     parse_config,
-    parse_settings,
     segmenter_options,
     trainer_options,
 )
 from hitl.project.errors import ConfigError
+from hitl.project.options import parse_settings
 from hitl.project.presets import find_preset, preset_names, presets_folder
 from hitl.project.schema import resolve_options
 from models.errors import UnknownModelError

@@ -62,5 +62,5 @@ def test_a_view_of_a_run_is_kept_apart_from_the_run(
     view = run.variant("flipped", lambda segmenter: ViewedSegmenter(segmenter, "flipped"))
     assert (run.name, view.name) == ("fake-0001", "fake-0001@flipped")
     assert run.fingerprint(bench.store, "learn") != view.fingerprint(bench.store, "learn")
-    expected = run.segment(bench.store, "learn")
-    assert np.array_equal(view.segment(bench.store, "learn") > 0, expected > 0)
+    expected = run.segment(bench.store.stack("learn")).labels
+    assert np.array_equal(view.segment(bench.store.stack("learn")).labels > 0, expected > 0)

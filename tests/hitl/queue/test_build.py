@@ -10,14 +10,16 @@ import pytest
 
 from annotations.objects import Status
 from annotations.rounds import RoundInfo
+from hitl.cli.console import plain
+from hitl.cli.printing.queue import queued
 from hitl.labelling.bootstrap import bootstrap
 from hitl.labelling.requests import BootstrapRequest
 from hitl.project.config import parse_config
 from hitl.project.errors import NothingToDoError
 from hitl.project.folder import Project
 from hitl.project.reporter import Silent
-from hitl.queue import QueueOptions
 from hitl.queue.build import build_queue
+from hitl.queue.entries import QueueOptions
 from models.classical import ClassicalSegmenter
 from tests.hitl.queue.queue_project import make_project
 
@@ -44,9 +46,9 @@ def test_the_queue_of_a_project(bootstrapped: Project) -> None:
         at = labels[entry.position_zyx]
         assert at == entry.id if entry.id is not None else at == 0
         assert entry.confidence is None or 0 <= entry.confidence <= 1
-    json.dumps(found.to_dict(), allow_nan=False)
-    assert found.to_dict()["entries"][0]["rank"] == 1
-    assert found.table().row_count == 10
+    data, table = queued(found)
+    assert json.loads(json.dumps(plain(data), allow_nan=False))["entries"][0]["rank"] == 1
+    assert table.row_count == 10
     assert build_queue(bootstrapped, ("open",), 10, Silent()).entries == found.entries
 
 

@@ -7,7 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from hitl.queue import rank
+from hitl.cli.console import plain
+from hitl.queue.ranking import rank
 from labels.errors import LabelImageError
 from tests.hitl.queue.balls import SHAPE, SPACING_UM, ball, four_balls, image_of
 
@@ -38,7 +39,7 @@ def test_the_wrong_come_first_and_say_why() -> None:
     assert next(e for e in entries if e.id == 8).confidence is None
     assert labels[first.position_zyx] == 1
     assert all(0 <= e.score <= 1 for e in entries)
-    json.dumps([e.to_dict() for e in entries], allow_nan=False)
+    json.dumps(plain(entries), allow_nan=False)
 
 
 def test_what_people_have_judged_is_not_listed() -> None:

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hitl.project.errors import NothingToDoError
-from hitl.queue import Entry, Outcome, QueueOptions, estimate_error, select
+from hitl.queue.entries import Entry, QueueOptions
+from hitl.queue.sampling import Outcome, estimate_error, select
 
 
 def entries_with(scores: list[float]) -> list[Entry]:

@@ -90,11 +90,11 @@ def test_the_queue_never_needs_more_than_random_choice_on_real_stacks(
 
 def test_the_same_seed_gives_the_same_result_and_another_does_not() -> None:
     arguments = {"strategies": ["queue", "random"], "repeats": 2, "rounds": 2}
-    a, b = (simulate([spheroid(0)], seed=3, **arguments).to_dict() for _ in range(2))
+    a, b = (simulate([spheroid(0)], seed=3, **arguments).curves for _ in range(2))
     assert a == b
-    other = simulate([spheroid(0)], seed=4, **arguments).to_dict()
-    assert a["curves"]["random"] != other["curves"]["random"]
-    assert a["curves"]["random"][0] != a["curves"]["random"][1]
+    other = simulate([spheroid(0)], seed=4, **arguments).curves
+    assert [c.points for c in a["random"]] != [c.points for c in other["random"]]
+    assert a["random"][0].points != a["random"][1].points
 
 
 def test_after_each_round_new_proposals_may_come() -> None:

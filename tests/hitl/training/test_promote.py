@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hitl.cli.printing.training import promoted
 from hitl.project.errors import LeakageError, NothingToDoError, ProjectError
-from hitl.project.in_use import IN_USE, model_in_use, promotions
 from hitl.project.reporter import Silent
+from hitl.project.runs import IN_USE, model_in_use, promotions
 from hitl.training.promote import RegressionError, promote
 from tests.hitl.fake_model import SHAPE, Bench, make_bench
 
@@ -44,8 +45,8 @@ def test_the_first_run_is_compared_with_the_bootstrap(bench: Bench) -> None:
     (entry,) = promotions(bench.project)
     assert (entry["run"], entry["by"], entry["forced"]) == ("fake-0001", "anna", False)
     assert entry["weights_sha256"] == f"{1:064x}"
-    assert done.sentence() == "fake-0001 is in use now"
-    assert done.table().row_count == len(done.strata)
+    assert (done.forced, done.objections) == (False, ())
+    assert promoted(done)[1].row_count == len(done.strata)
 
 
 def test_a_worse_run_is_refused_with_the_stratum_and_its_figures(bench: Bench) -> None:
@@ -91,7 +92,7 @@ def test_force_is_recorded_with_who_why_and_what_spoke_against_it(bench: Bench) 
     assert (entry["forced"], entry["by"], entry["why"]) == (True, "ben", "to see")
     assert entry["objections"][0] == "it finds no object in check"
     assert entry["when"]
-    assert "forced against" in done.sentence()
+    assert done.forced and done.objections == tuple(entry["objections"])
 
 
 def test_without_val_stacks_it_is_what_training_held_out(

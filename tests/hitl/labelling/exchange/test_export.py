@@ -16,6 +16,7 @@ from annotations.formats import (
     write_labels_tiff,
 )
 from annotations.rounds import RoundInfo
+from hitl.cli.printing.labelling import exported
 from hitl.labelling.add import add_stack
 from hitl.labelling.exchange import (
     ExchangeError,
@@ -60,7 +61,7 @@ def test_an_export_has_the_labels_the_image_and_where_they_come_from(
         *(Path(file).name for file in sent.files),
         sidecar_path(Path(sent.labels)).name,
     }
-    assert str(sent.to_dict()["labels"]) in sent.sentence()
+    assert sent.labels in exported(sent)[1]
 
 
 @pytest.mark.parametrize("bits", [16, 32])

@@ -18,6 +18,7 @@ from annotations.formats.coded import encode
 from annotations.formats.labkit import names_file
 from annotations.objects import Status
 from annotations.store import AnnotationStore
+from hitl.cli.printing.labelling import imported
 from hitl.labelling.add import add_stack
 from hitl.labelling.exchange import (
     NothingChangedError,
@@ -78,8 +79,8 @@ def test_a_person_who_looked_at_all_verifies_all(project: Project, tmp_path: Pat
     assert view.verified_voxels == np.prod(view.info.zyx) == done.verified_voxels
     assert done.counts.accepted == len(view.objects)
     assert set(view.objects.status.tolist()) == {Status.ACCEPTED}
-    assert "accepted" in done.sentence()
-    assert done.to_dict()["round"] == 1
+    assert "accepted" in imported(done)[1]
+    assert done.round == 1
     with pytest.raises(NothingChangedError):
         fetch(project, sent.labels, verified="all")
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hitl.project.config import SweepConfig, load_config
 from hitl.project.errors import ConfigError
 from hitl.project.presets import find_preset
-from hitl.training.sweep.grid import make_cells, parse_grid, parse_seeds
+from hitl.training.requests import parse_grid, parse_seeds
+from hitl.training.sweep.grid import make_cells
 from models.registry import TRAINERS
 from tests.hitl.fake_model import Bench
 from tests.hitl.training.sweep.fake_trainer import FakeTrainer, Sweeper

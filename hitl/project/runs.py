@@ -1,14 +1,22 @@
-"""Which run is in use, and every promotion before it: one file in the project's folder."""
+"""A project's runs: their cards, which one is in use, and every promotion before it."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from hitl.project.errors import NothingToDoError, ProjectError
 from hitl.project.folder import Project
 
 IN_USE = "in_use.json"
+"""In the project's folder."""
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """Return the model card of a finished run."""
+    card: dict[str, Any] = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+    return card
 
 
 def read_in_use(project: Project) -> dict[str, Any]:

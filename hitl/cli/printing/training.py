@@ -1,0 +1,109 @@
+"""What is printed of training: runs, promotions and sweeps."""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any
+
+from hitl.cli.tables import plain_table
+from hitl.evaluation.strata import SPURIOUS, Stratum
+from hitl.training.promote import Promoted
+from hitl.training.sweep.grid import show
+from hitl.training.sweep.result import (
+    COLUMNS,
+    QUALITY,
+    TEST_COLUMNS,
+    Combination,
+    Sweep,
+    sweep_record,
+    varied_names,
+)
+from hitl.training.train import Trained
+
+DIGITS = {"minutes": 1}
+
+
+def trained(done: Trained) -> tuple[Trained, str]:
+    """Tell of a finished run."""
+    values = ", ".join(f"{key} {value:.3f}" for key, value in done.validation.items())
+    return done, (
+        f"{done.run}: {done.epochs} epochs in {done.seconds:.0f} s, best {done.best_epoch} "
+        f"(validation: {values})"
+    )
+
+
+def promoted(done: Promoted) -> tuple[Promoted, Any]:
+    """Tell of a run that is in use now, and of the comparison that it passed."""
+    return done, plain_table(
+        ("stratum", "items", "in use", "candidate", "difference", "95 %", "p"),
+        [_stratum_row(stratum) for stratum in done.strata],
+        title=f"{done.run} against {done.compared_with} on {', '.join(done.stacks)}",
+        right=("items", "in use", "candidate", "difference", "p"),
+    )
+
+
+def _stratum_row(stratum: Stratum) -> tuple[str, ...]:
+    scores = (stratum.in_use, stratum.candidate)
+    return (
+        stratum.name,
+        str(stratum.objects),
+        *(f"{s:.0f}" if stratum.name == SPURIOUS else f"{s:.3f}" for s in scores),
+        f"{stratum.difference:+.3f}",
+        f"{stratum.low:+.3f} to {stratum.high:+.3f}",
+        f"{stratum.p:.4f}",
+    )
+
+
+def swept(done: Sweep) -> tuple[dict[str, Any], Any]:
+    """Tell of the cells of a sweep, what failed, and where the files are."""
+    from rich.console import Group
+
+    lines = [f"failed, {cell.label}: {cell.reason}" for cell in done.failed]
+    waiting = sum(cell.state == "waiting" for cell in done.cells)
+    lines += [f"{waiting} cells are not trained yet"] if waiting else []
+    lines.append(f"table: {done.table_file}")
+    lines += [f"plot: {done.plot_file}"] if done.plot_file.is_file() else []
+    return sweep_record(done), Group(_sweep_table(done), "\n".join(lines))
+
+
+def _sweep_table(sweep: Sweep) -> Any:
+    from rich.text import Text
+
+    trained = [one for one in sweep.combinations() if one.done]
+    names = varied_names(sweep.combinations())
+    keys = [(key, False) for key in COLUMNS]
+    if any(cell.test for cell in sweep.cells):
+        keys += [(key, True) for key in TEST_COLUMNS]
+    titles = [TEST_COLUMNS[key] if test else COLUMNS[key] for key, test in keys]
+    title = (
+        f"{sweep.name}: {len(sweep.cells)} cells on the validation part, sorted by "
+        f"{COLUMNS[sweep.sort]}; F1 of voxels, @0.5 of objects"
+    )
+    table = plain_table([*names, *titles, "run"], [], title=title, right=titles)
+    for column in table.columns[len(names) :]:
+        # Numbers and runs stay whole; long names of options may be folded.
+        column.no_wrap = True
+    best = {(key, test): _best(trained, key, test) for key, test in keys if key in QUALITY}
+    for one in trained:
+        cells = []
+        for key, test in keys:
+            top = one.mean(key, test=test) is not None and one.mean(key, test=test) == best.get(
+                (key, test)
+            )
+            cells.append(Text(_cell(one, key, test), style="bold" if top else ""))
+        runs = ", ".join(cell.run for cell in one.done)
+        table.add_row(*(Text(show(one.varied[name])) for name in names), *cells, Text(runs))
+    return table
+
+
+def _best(trained: list[Combination], key: str, test: bool) -> float | None:
+    means = [mean for one in trained if (mean := one.mean(key, test=test)) is not None]
+    return max(means, default=None)
+
+
+def _cell(one: Combination, key: str, test: bool) -> str:
+    values, digits = one.values(key, test=test), DIGITS.get(key, 3)
+    if not values:
+        return "–"
+    spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{statistics.fmean(values):.{digits}f}{spread}"

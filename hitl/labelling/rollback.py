@@ -1,0 +1,35 @@
+"""Going back to an earlier round."""
+
+from __future__ import annotations
+
+import getpass
+
+from annotations.history import RolledBack, roll_back
+from hitl.project.errors import NothingToDoError
+from hitl.project.folder import Project
+
+
+def rollback(project: Project, number: int, *, by: str | None = None) -> RolledBack:
+    """Commit a round that equals an earlier one; the history is kept.
+
+    Parameters
+    ----------
+    project : Project
+    number : int
+        The round to go back to.
+    by : str, optional
+        Who; the name of the account when not given.
+
+    Raises
+    ------
+    UnknownRoundError
+    NothingToDoError
+        It is the last round.
+    """
+    store = project.store(read_only=False)
+    if number == store.last_round() and number >= 0:
+        raise NothingToDoError(
+            f"round {number} is the last one: there is nothing to take back; `hitl log` lists the "
+            "rounds before it"
+        )
+    return roll_back(store, number, author=by or getpass.getuser())

@@ -1,0 +1,176 @@
+"""What segments an image: a finished run with its preprocessing, or a segmenter as configured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotations.stacks import StackInfo, StackView
+from hitl import postprocess, preprocess
+from hitl.prediction.blockwise import scratch_folder, segment_to_file, segment_view, why_whole
+from hitl.project.config import ProjectConfig, load_yaml, parse_config, segmenter_options
+from hitl.project.processing import PreprocessStep
+from hitl.project.reporter import Reporter
+from labels.progress import Progress
+from labels.spacing import Spacing
+from models.base import BlockSegmenter, Segmentation, Segmenter
+from models.errors import CheckpointError
+from models.registry import load_run, segmenter_class
+
+
+def make_segmenter(config: ProjectConfig, name: str, reporter: Reporter) -> Segmenter:
+    """Build a segmenter with the config's options; ``"auto"`` takes Cellpose where it can run."""
+    if name == "auto":
+        from models.cellpose import available
+
+        here, why = available()
+        name = "cellpose" if here else "starter"
+        if here:
+            reporter.note("bootstraps with Cellpose, whose weights are on this machine")
+        else:
+            reporter.note(f"bootstraps with the starter model that ships: {why}")
+    cls = segmenter_class(name)
+    return cls(**segmenter_options(config, name))
+
+
+def segment_configured(
+    view: StackView, config: ProjectConfig, segmenter: Segmenter, reporter: Reporter
+) -> Segmentation:
+    """Preprocess, segment and clean one stack as the project's config says.
+
+    The result's `confidence` has an entry for every object that is left (NaN where the segmenter
+    gave none).
+    """
+    info = view.info
+    image = preprocess.apply(config.preprocess, view.read_channel())
+    found = segmenter.segment(image, info.spacing_um, progress=told(reporter, info.name))
+    for note in found.notes:
+        reporter.note(f"{info.name}: {note}")
+    labels = found.labels
+    if config.bootstrap.clean:
+        labels = postprocess.postprocess(labels, info.spacing_um, config.postprocess)
+    ids = np.unique(labels)
+    confidence = {int(i): float(found.confidence.get(int(i), np.nan)) for i in ids[ids > 0]}
+    return Segmentation(labels, confidence, found.probability, found.notes)
+
+
+@dataclass(frozen=True)
+class RunSegmenter:
+    """A finished run with the preprocessing that it was trained with.
+
+    Parameters
+    ----------
+    name : str
+        The run's id.
+    segmenter : Segmenter
+    preprocess : list of mapping
+        The steps, as in a config.
+    """
+
+    name: str
+    segmenter: Segmenter
+    preprocess: list[dict[str, Any]]
+
+    @property
+    def steps(self) -> tuple[PreprocessStep, ...]:
+        """The preprocessing, validated."""
+        return parse_config({"preprocess": self.preprocess}).preprocess
+
+    def segment(
+        self, image: NDArray[Any], spacing_um: Spacing, what: str, reporter: Reporter
+    ) -> Segmentation:
+        """Preprocess and segment one image of shape (Z, Y, X)."""
+        result = self.segmenter.segment(
+            preprocess.apply(self.steps, image), spacing_um, progress=told(reporter, what)
+        )
+        self._pass_on(result.notes, what, reporter)
+        return result
+
+    def segment_stack(
+        self, view: StackView, whole_up_to: int, scratch: Path, reporter: Reporter
+    ) -> Segmentation:
+        """Segment a stack of the store; a large one is read box by box, its labels are held.
+
+        Parameters
+        ----------
+        view : StackView
+        whole_up_to : int
+            Voxels up to which a stack is read whole.
+        scratch : Path
+            An existing folder in which a large preprocessed image waits.
+        reporter : Reporter
+        """
+        info = view.info
+        blocks = self.by_blocks(view, whole_up_to, reporter)
+        if blocks is None:
+            return self.segment(view.read_channel(), info.spacing_um, info.name, reporter)
+        labels = np.zeros(info.zyx, np.uint32)
+        with scratch_folder(scratch) as folder:
+            step = told(reporter, info.name)
+            found = segment_view(blocks, self.steps, view, labels, folder, step)
+        self._pass_on(found.notes, info.name, reporter)
+        return Segmentation(labels, found.confidence, notes=found.notes)
+
+    def segment_to_file(
+        self, view: StackView, blocks: BlockSegmenter, file: Path, reporter: Reporter
+    ) -> int:
+        """Segment a large stack into a label TIFF; return the number of objects."""
+        step = told(reporter, view.info.name)
+        found = segment_to_file(blocks, self.steps, view, file, step)
+        self._pass_on(found.notes, view.info.name, reporter)
+        return len(found.confidence)
+
+    def by_blocks(
+        self, view: StackView, whole_up_to: int, reporter: Reporter
+    ) -> BlockSegmenter | None:
+        """Return the segmenter where the stack is large and need not be read whole."""
+        if math.prod(view.info.zyx) <= whole_up_to:
+            return None
+        why = why_whole(self.segmenter, self.steps, view.info.dtype)
+        if why is None:
+            assert isinstance(self.segmenter, BlockSegmenter)
+            return self.segmenter
+        note_whole(view.info, why, reporter)
+        return None
+
+    def _pass_on(self, notes: Iterable[str], what: str, reporter: Reporter) -> None:
+        for note in notes:
+            reporter.note(f"{self.name}, {what}: {note}")
+
+
+def told(reporter: Reporter, what: str) -> Progress:
+    """Return a progress callback that says what is worked on."""
+    return lambda done, total, step: reporter.progress(done, total, f"{what}: {step}")
+
+
+def note_whole(info: StackInfo, why: str, reporter: Reporter) -> None:
+    """Tell that a large stack is read whole, and why."""
+    reporter.note(
+        f"{info.name}: all {math.prod(info.zyx):,} voxels are read into memory, though they are "
+        f"more than prediction.whole_up_to_voxels: {why}"
+    )
+
+
+def run_segmenter(folder: Path) -> RunSegmenter:
+    """Load the model that a run's folder holds.
+
+    Raises
+    ------
+    CheckpointError
+        When the folder is not that of a finished run.
+    """
+    config_file = folder / "config.yaml"
+    if not config_file.is_file():
+        raise CheckpointError(
+            f"{folder}: expected the folder of a finished run, with config.yaml and weights in it"
+        )
+    config = load_yaml(config_file)
+    if "model" not in config or "preprocess" not in config:
+        raise CheckpointError(f"{config_file}: expected the config of a run, got another one")
+    return RunSegmenter(folder.name, load_run(config["model"], folder), config["preprocess"])

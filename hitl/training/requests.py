@@ -1,0 +1,119 @@
+"""What the verbs of training are asked for; the command line's options follow from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from hitl.project.errors import ConfigError
+from hitl.project.options import Flag, Settings, Stacks
+
+TrainableModel = Annotated[str, Flag(help="A trainable model; `hitl models` lists the names.")]
+
+
+def parse_grid(pairs: list[str]) -> dict[str, list[Any]]:
+    """Turn ``key=v1,v2`` arguments into a grid; each value is YAML, so a list is ``[16,32]``.
+
+    Raises
+    ------
+    ConfigError
+        No ``=``, no value, a key given twice, or a value that is not YAML.
+    """
+    import yaml
+
+    grid: dict[str, list[Any]] = {}
+    for pair in pairs:
+        key, sign, text = (part.strip() for part in pair.partition("="))
+        if not sign or not key:
+            raise ConfigError(f"--grid {pair}: expected key=v1,v2, for example --grid loss=wce,iou")
+        if key in grid:
+            raise ConfigError(f"--grid {pair}: {key} is given twice; write all its values in one")
+        try:
+            values = yaml.safe_load(f"[{text}]")
+        except yaml.YAMLError as exc:
+            raise ConfigError(
+                f"--grid {pair}: the values cannot be read; separate them with commas and write "
+                "a list in brackets, for example --grid 'features=[16,32],[32,64]'"
+            ) from exc
+        if not values:
+            raise ConfigError(f"--grid {pair}: {key} has no value; give at least one")
+        grid[key] = values
+    return grid
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Turn ``0,1,2`` into seeds.
+
+    Raises
+    ------
+    ConfigError
+        Not whole numbers from 0, or one given twice.
+    """
+    parts = [part.strip() for part in text.split(",")] if text.strip() else []
+    if not all(part.isdecimal() for part in parts) or len(set(parts)) != len(parts):
+        raise ConfigError(
+            f"--seeds {text}: expected different whole numbers from 0, for example --seeds 0,1,2"
+        )
+    return tuple(map(int, parts))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainRequest:
+    """What `hitl train` is asked for.
+
+    Parameters
+    ----------
+    model : str
+    settings : mapping
+        One of the model's options (repeatable).
+    stacks : tuple of str
+    """
+
+    model: TrainableModel
+    settings: Settings = field(default_factory=dict)
+    stacks: Stacks = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepRequest:
+    """What `hitl sweep` is asked for.
+
+    Parameters
+    ----------
+    model : str
+    config : str, optional
+        YAML file, or shipped config such as sweep_losses, with grids in sweep.MODEL; the project's
+        own if not given.
+    grid : mapping of str to list
+        Values of an option (repeatable); lists in brackets: 'features=[16,32],[32,64]'.
+    seeds : tuple of int
+        Train each combination with each seed.
+    settings : mapping
+        An option of every cell (repeatable).
+    stacks : tuple of str
+    name : str
+        Folder in PROJECT/sweeps; made up if not given.
+    evaluate : bool
+        Score on the test stacks too (not sorted by it).
+    sort : str
+        f1, evaluation_score, f1_nucleus, f1_edge, val_loss, minutes.
+    retry_failed : bool
+        Train again what has failed.
+    yes : bool
+        Train more than 100 cells.
+    """
+
+    model: TrainableModel
+    config: Annotated[str | None, Flag(metavar="FILE")] = None
+    grid: Annotated[Mapping[str, list[Any]], Flag(metavar="KEY=V1,V2", parse=parse_grid)] = field(
+        default_factory=dict
+    )
+    seeds: Annotated[tuple[int, ...], Flag(metavar="N,N", parse=parse_seeds)] = ()
+    settings: Settings = field(default_factory=dict)
+    stacks: Stacks = ()
+    name: str = ""
+    evaluate: bool = False
+    sort: str = "f1"
+    retry_failed: bool = False
+    yes: bool = False
