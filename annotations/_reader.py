@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import icechunk
 import zarr
@@ -11,7 +11,7 @@ from annotations._repository import BRANCH, rounds_in, size_on_storage, slice_po
 from annotations._storage import Location, translated
 from annotations.rounds import LogEntry, read_entry, unknown_round
 from annotations.stacks import STACKS, StackInfo, StackView, child_group, read_info, unknown_stack
-from annotations.status import Overlap, StoreStatus, stack_status
+from annotations.status import StoreStatus, stack_status
 
 
 class StoreReader:
@@ -71,22 +71,6 @@ class StoreReader:
             for z, digest in enumerate(self.stack(a).slice_hashes)
             for other in where.get(digest.tobytes(), ())
         )
-
-    def find_overlaps(self, names_a: Iterable[str], names_b: Iterable[str]) -> list[Overlap]:
-        """Return the pairs of stacks, one of each list, that share slices.
-
-        Raises
-        ------
-        UnknownStackError
-        """
-        others = list(names_b)
-        found = [
-            Overlap(a=a, b=b, slices=self.shared_slices(a, b))
-            for a in names_a
-            for b in others
-            if a != b
-        ]
-        return [overlap for overlap in found if overlap.slices]
 
     def log(self) -> list[LogEntry]:
         """Return all commits, newest first."""

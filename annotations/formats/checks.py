@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotations.errors import AxesError, FormatError, LabelError, SpacingError, VoxelValueError
+from annotations.errors import AxesError, FormatError, LabelError, SpacingError
 from annotations.formats.format import MAX_LABEL
 from labels.spacing import Spacing
 
@@ -241,35 +241,6 @@ def choose_spacing(
             f"{STATE_SPACING}"
         )
     return check_spacing([stated_um[axis] for axis in "ZYX"], f"{path}")
-
-
-def check_finite(slab: NDArray[Any], z0: int, path: Path | str) -> None:
-    """Refuse NaN and infinite voxels.
-
-    Parameters
-    ----------
-    slab : ndarray, shape (..., dz, Y, X)
-        Part of an image.
-    z0 : int
-        z index, in the whole image, of the slab's first slice.
-    path : Path or str
-        Named in the message.
-
-    Raises
-    ------
-    VoxelValueError
-        Naming the first slice that holds one, and how many it holds.
-    """
-    if slab.dtype.kind != "f" or np.isfinite(slab).all():
-        return
-    bad = ~np.isfinite(slab)
-    per_slice = bad.reshape(-1, *slab.shape[-3:]).sum(axis=(0, 2, 3))
-    first = int(np.flatnonzero(per_slice)[0])
-    raise VoxelValueError(
-        f"{path}: expected finite intensities, got {int(per_slice[first])} NaN or infinite voxels "
-        f"in slice z = {z0 + first}; replace them (Fiji: Process > Math > NaN Background, or "
-        "numpy.nan_to_num) and save the image again"
-    )
 
 
 def to_ids(slab: NDArray[Any], z0: int, path: Path | str) -> NDArray[np.uint32]:

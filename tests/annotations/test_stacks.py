@@ -195,7 +195,3 @@ def test_the_same_voxels_are_found_under_another_name_and_dtype(tmp_path: Path) 
     expected = tuple((z, z - 3) for z in range(3, 12) if z != 4)
     assert store.shared_slices("a", "again") == expected
     assert store.shared_slices("a", "other") == ()
-    found = store.find_overlaps(["a", "other"], ["again"])
-    assert [(overlap.a, overlap.b, overlap.slices) for overlap in found] == [
-        ("a", "again", expected)
-    ]
