@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from annotations.objects import Status
 from hitl.project.folder import Project
 from hitl.project.runs import model_in_use, read_card
+from models.registry import TRAINERS
 
 
 @dataclass(frozen=True)
@@ -55,14 +55,13 @@ def status(project: Project) -> Overview:
     states = []
     for info in store.stacks():
         view = store.stack(info.name)
-        table = view.objects
         states.append(
             StackState(
                 info.name,
                 info.split,
                 info.shape,
                 info.spacing_um,
-                {s.name.lower(): int(np.count_nonzero(table.status == s)) for s in Status},
+                view.objects.counts(),
                 view.verified_voxels / float(np.prod(info.zyx)),
             )
         )
@@ -113,7 +112,7 @@ def _next_step(
     if not any(any(state.objects.values()) for state in learnable):
         return f"make the first labels: hitl bootstrap {folder}"
     if not runs:
-        return f"train a model: hitl train {folder} stardist3d (or unet3d)"
+        return f"train a model: hitl train {folder} MODEL (one of {', '.join(TRAINERS)})"
     if not tested:
         return (
             "add a stack with hand-made labels to test on: "
