@@ -27,22 +27,6 @@ class Garbage:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Overlap:
-    """Two stacks that hold the same slices.
-
-    Parameters
-    ----------
-    a, b : str
-    slices : tuple of (int, int)
-        Pairs of z that are equal, voxel by voxel.
-    """
-
-    a: str
-    b: str
-    slices: tuple[tuple[int, int], ...]
-
-
-@dataclass(frozen=True, kw_only=True)
 class StackStatus:
     """State of one stack.
 
