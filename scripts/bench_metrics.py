@@ -15,14 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.evaluation.metrics import (
-    bootstrap,
-    boundary_scores,
-    match,
-    match_centroids,
-    overlap_scores,
-    score,
-)
+from hitl.evaluation.metrics.all_metrics import score
+from hitl.evaluation.metrics.boundary import boundary_scores
+from hitl.evaluation.metrics.detection import match_centroids
+from hitl.evaluation.metrics.matching import match
+from hitl.evaluation.metrics.overlap_score import overlap_scores
+from hitl.evaluation.metrics.resampling import bootstrap
 from labels.overlaps import count_overlaps
 from scripts.timing import extra_mb, row, timed
 

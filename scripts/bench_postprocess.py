@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.postprocess import clean_masks, edge_class
+from hitl.postprocess.masks import clean_masks, edge_class
 from scripts.timing import timed
 from tests.hitl.postprocess.reference_postprocess import clean_masks_reference, edge_class_reference
 
@@ -95,7 +95,7 @@ def bench(repeats: int = 5) -> list[dict[str, Any]]:
 def first_call_seconds() -> tuple[float, float]:
     """Return what the first call costs in a new process: before and after it was compiled."""
     code = (
-        "import time, numpy as np; from hitl.postprocess import clean_masks, edge_class;"
+        "import time, numpy as np; from hitl.postprocess.masks import clean_masks, edge_class;"
         "labels = np.ones((2, 16, 16), np.uint32); start = time.perf_counter();"
         "edge_class(clean_masks(labels)); print(time.perf_counter() - start)"
     )

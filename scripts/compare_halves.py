@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from annotations.formats import read_labels
-from hitl.evaluation.metrics import score
+from hitl.evaluation.metrics.all_metrics import score
 from hitl.project.config import ProjectConfig, load_config, trainer_options
 from hitl.project.options import parse_settings
 from hitl.project.plain import plain

@@ -18,7 +18,7 @@ from hitl.evaluation.metrics.scores import Scores
 from hitl.evaluation.options import ScoreOptions
 from hitl.evaluation.requests import AgreementRequest
 from hitl.evaluation.score_files import note_what_is_missing, read_label_pair
-from hitl.postprocess import edge_class
+from hitl.postprocess.masks import edge_class
 from hitl.project.errors import NothingToDoError, ProjectError
 from hitl.project.folder import Project, now, write_json
 from hitl.project.plain import plain
@@ -138,7 +138,7 @@ def agree(
     Raises
     ------
     MetricError
-        As `hitl.evaluation.metrics.score`.
+        As `hitl.evaluation.metrics.all_metrics.score`.
     """
     a, b = (edge_class(labels) if classes else None for labels in (first, second))
     forward = score(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from hitl.evaluation.metrics.all_metrics import score
 from hitl.evaluation.metrics.scores import Scores
 from hitl.evaluation.options import ScoreOptions
-from hitl.postprocess import edge_class
+from hitl.postprocess.masks import edge_class
 from labels.spacing import Spacing
 
 
@@ -36,7 +36,7 @@ def score_labels(
     Raises
     ------
     MetricError
-        As `hitl.evaluation.metrics.score`.
+        As `hitl.evaluation.metrics.all_metrics.score`.
     """
     return score(
         truth,

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from annotations.formats import open_image, write_labels_tiff
-from hitl.postprocess import postprocess
+from hitl.postprocess.pipeline import postprocess
 from hitl.prediction.channels import channel_index
 from hitl.prediction.requests import SegmentRequest
 from hitl.prediction.segmenters import make_segmenter, run_segmenter

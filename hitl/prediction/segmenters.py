@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotations.stacks import StackInfo, StackView
-from hitl import postprocess, preprocess
+from hitl.postprocess.pipeline import postprocess
 from hitl.prediction.blockwise import scratch_folder, segment_to_file, segment_view, why_whole
+from hitl.preprocess.pipeline import preprocess
 from hitl.project.config import ProjectConfig, load_yaml, parse_config, segmenter_options
 from hitl.project.processing import PreprocessStep
 from hitl.project.reporter import Reporter
@@ -48,13 +49,13 @@ def segment_configured(
     gave none).
     """
     info = view.info
-    image = preprocess.apply(config.preprocess, view.read_channel())
+    image = preprocess(config.preprocess, view.read_channel())
     found = segmenter.segment(image, info.spacing_um, progress=told(reporter, info.name))
     for note in found.notes:
         reporter.note(f"{info.name}: {note}")
     labels = found.labels
     if config.bootstrap.clean:
-        labels = postprocess.postprocess(labels, info.spacing_um, config.postprocess)
+        labels = postprocess(labels, info.spacing_um, config.postprocess)
     ids = np.unique(labels)
     confidence = {int(i): float(found.confidence.get(int(i), np.nan)) for i in ids[ids > 0]}
     return Segmentation(labels, confidence, found.probability, found.notes)
@@ -87,7 +88,7 @@ class RunSegmenter:
     ) -> Segmentation:
         """Preprocess and segment one image of shape (Z, Y, X)."""
         result = self.segmenter.segment(
-            preprocess.apply(self.steps, image), spacing_um, progress=told(reporter, what)
+            preprocess(self.steps, image), spacing_um, progress=told(reporter, what)
         )
         self._pass_on(result.notes, what, reporter)
         return result

@@ -2,34 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
-from hitl.preprocess.steps import (
-    Image,
-    clahe,
-    gamma,
-    histogram_stretch,
-    median,
-    percentile_stretch,
-    subtract_tophat,
-    suppress_background,
-    to_uint8,
-)
+from hitl.preprocess.steps import STEPS, Image
 from hitl.project.processing import PreprocessStep
 
-STEPS: dict[str, Callable[..., Image]] = {
-    "to_uint8": to_uint8,
-    "suppress_background": suppress_background,
-    "gamma": gamma,
-    "clahe": clahe,
-    "median": median,
-    "subtract_tophat": subtract_tophat,
-    "percentile_stretch": percentile_stretch,
-    "histogram_stretch": histogram_stretch,
-}
 
-
-def apply(steps: Iterable[PreprocessStep], image: Image) -> Image:
+def preprocess(steps: Iterable[PreprocessStep], image: Image) -> Image:
     """Run the steps in order.
 
     Parameters

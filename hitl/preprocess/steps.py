@@ -341,3 +341,13 @@ def _each_slice(image: Image, work: Callable[[Image], Image]) -> Image:
     for z in range(1, image.shape[0]):
         out[z] = work(np.ascontiguousarray(image[z]))
     return out
+
+
+STEPS: dict[str, Callable[..., Image]] = {
+    step.__name__: step
+    for step in (
+        to_uint8, suppress_background, gamma, clahe, median, subtract_tophat, percentile_stretch,
+        histogram_stretch,
+    )
+}  # fmt: skip
+"""The functions by the names that the config has for them."""

@@ -13,9 +13,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.preprocess.pipeline import STEPS
 from hitl.preprocess.steps import (
     COUNTED,
+    STEPS,
     STRETCHED,
     Image,
     finite_ends,
@@ -76,7 +76,7 @@ def why_not_streamed(steps: Sequence[PreprocessStep], dtype: np.dtype[Any]) -> s
 
 
 def dtype_after(steps: Sequence[PreprocessStep], dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the dtype that `apply` gives an image of `dtype`."""
+    """Return the dtype that `preprocess` gives an image of `dtype`."""
     for step in steps:
         dtype = _dtype_after(step, dtype)
     return dtype
@@ -95,14 +95,14 @@ def apply_streamed(
         Of which `why_not_streamed` says None.
     source : array of integer or float, shape (Z, Y, X)
     target : array of `dtype_after`, shape (Z, Y, X)
-        Every voxel is written as `apply` would give it.
+        Every voxel is written as `preprocess` would give it.
     progress : callable
         Called with slices done, slices in all and what is being done; raising in it cancels.
 
     Raises
     ------
     PreprocessError
-        As `apply`.
+        As `preprocess`.
     """
     works: list[SlabWork] = []
     for step in steps:

@@ -25,7 +25,7 @@ class _Percentiles(Frozen):
 
 
 class ToUint8(_Percentiles):
-    """Config entry of `hitl.preprocess.to_uint8`."""
+    """Config entry of `hitl.preprocess.steps.to_uint8`."""
 
     step: Literal["to_uint8"] = "to_uint8"
     low: Percentile = 0.0
@@ -33,21 +33,21 @@ class ToUint8(_Percentiles):
 
 
 class SuppressBackground(Frozen):
-    """Config entry of `hitl.preprocess.suppress_background`."""
+    """Config entry of `hitl.preprocess.steps.suppress_background`."""
 
     step: Literal["suppress_background"] = "suppress_background"
     below: Annotated[int, Ge(1), Le(255)] = 7
 
 
 class Gamma(Frozen):
-    """Config entry of `hitl.preprocess.gamma`."""
+    """Config entry of `hitl.preprocess.steps.gamma`."""
 
     step: Literal["gamma"] = "gamma"
     gamma: Annotated[float, Gt(0)]
 
 
 class Clahe(Frozen):
-    """Config entry of `hitl.preprocess.clahe`."""
+    """Config entry of `hitl.preprocess.steps.clahe`."""
 
     step: Literal["clahe"] = "clahe"
     grid: Annotated[int, Ge(1)] = 8
@@ -55,7 +55,7 @@ class Clahe(Frozen):
 
 
 class Median(Frozen):
-    """Config entry of `hitl.preprocess.median`."""
+    """Config entry of `hitl.preprocess.steps.median`."""
 
     step: Literal["median"] = "median"
     size: Annotated[int, Ge(3)] = 3
@@ -69,14 +69,14 @@ class Median(Frozen):
 
 
 class SubtractTophat(Frozen):
-    """Config entry of `hitl.preprocess.subtract_tophat`."""
+    """Config entry of `hitl.preprocess.steps.subtract_tophat`."""
 
     step: Literal["subtract_tophat"] = "subtract_tophat"
     radius: Annotated[int, Ge(1)] = 2
 
 
 class PercentileStretch(_Percentiles):
-    """Config entry of `hitl.preprocess.percentile_stretch`."""
+    """Config entry of `hitl.preprocess.steps.percentile_stretch`."""
 
     step: Literal["percentile_stretch"] = "percentile_stretch"
     low: Percentile = 5.0
@@ -84,7 +84,7 @@ class PercentileStretch(_Percentiles):
 
 
 class HistogramStretch(Frozen):
-    """Config entry of `hitl.preprocess.histogram_stretch`."""
+    """Config entry of `hitl.preprocess.steps.histogram_stretch`."""
 
     step: Literal["histogram_stretch"] = "histogram_stretch"
     min_count: Annotated[int, Ge(0)] = 0

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotations.objects import ObjectTable, Status
-from hitl import preprocess
 from hitl.labelling.merge import merge_proposal
+from hitl.preprocess.pipeline import preprocess
 from hitl.project.config import trainer_options
 from hitl.project.folder import Project
 from hitl.project.processing import PreprocessStep
@@ -78,7 +78,7 @@ class ModelRetraining:
             trainer.train(samples, samples, folder, progress=self.reporter.progress)
             segmenter = load_run(self.model, folder)
             for bench in benches:
-                image = preprocess.apply(self.steps, bench.case.image)
+                image = preprocess(self.steps, bench.case.image)
                 found = segmenter.segment(image, bench.case.spacing_um)
                 self._propose(bench, found.labels, found.confidence)
 
@@ -86,7 +86,7 @@ class ModelRetraining:
         case = bench.case
         return TrainingSample(
             case.name,
-            preprocess.apply(self.steps, case.image),
+            preprocess(self.steps, case.image),
             np.where(bench.checked, bench.labels, 0).astype(np.uint32),
             bench.checked | _shell(bench),
             case.spacing_um,

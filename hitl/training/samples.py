@@ -10,7 +10,7 @@ import numpy as np
 
 from annotations.stacks import StackInfo
 from annotations.store import AnnotationStore
-from hitl import preprocess
+from hitl.preprocess.pipeline import preprocess
 from hitl.project.config import ProjectConfig
 from hitl.project.errors import LeakageError, NothingToDoError
 from hitl.project.reporter import Reporter
@@ -169,7 +169,7 @@ def _sample(
     mask = (
         np.asarray(view.verified[:]) > 0 if verified_only else np.ones(labels.shape, dtype=np.bool_)
     )
-    image = preprocess.apply(config.preprocess, view.read_channel())
+    image = preprocess(config.preprocess, view.read_channel())
     return TrainingSample(info.name, image, labels, mask, info.spacing_um)
 
 

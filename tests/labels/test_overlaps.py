@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hitl.evaluation.metrics import overlap_scores, score
+from hitl.evaluation.metrics.all_metrics import score
+from hitl.evaluation.metrics.overlap_score import overlap_scores
 from hitl.project.plain import plain
 from labels import blocks, kernels
 from labels.errors import LabelImageError

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.evaluation.metrics import Scores, average
+from hitl.evaluation.metrics.averages import average
+from hitl.evaluation.metrics.scores import Scores
 from hitl.evaluation.scoring import score_labels
 from hitl.project.folder import Project
 from hitl.project.reporter import Reporter

@@ -13,7 +13,8 @@ from annotations.formats import write_image_tiff, write_labels_tiff
 from hitl.cli import run
 from hitl.evaluation.agreement import Rater, agree, agree_rounds
 from hitl.evaluation.ceiling import ceiling, read_agreements
-from hitl.evaluation.metrics import METRICS, score
+from hitl.evaluation.metrics.all_metrics import score
+from hitl.evaluation.metrics.items import METRICS
 from hitl.project.errors import HitlError, NothingToDoError, ProjectError
 from hitl.project.folder import Project
 from hitl.project.plain import plain

@@ -18,7 +18,7 @@ def clean_masks_reference(
     fill_holes: bool = True,
     open_radius_px: int = 1,
 ) -> NDArray[np.uint32]:
-    """Clean each object in each slice; see `hitl.postprocess.clean_masks`."""
+    """Clean each object in each slice; see `hitl.postprocess.masks.clean_masks`."""
     out = np.zeros_like(labels)
     for label in np.unique(labels[labels > 0]):
         for z in range(labels.shape[0]):
@@ -45,7 +45,7 @@ def clean_masks_reference(
 def edge_class_reference(
     labels: NDArray[np.uint32], *, width_px: int = 1, contact: str = "edge"
 ) -> NDArray[np.uint8]:
-    """Edge of each object in each slice; see `hitl.postprocess.edge_class`."""
+    """Edge of each object in each slice; see `hitl.postprocess.masks.edge_class`."""
     out = np.where(labels > 0, 2, 0).astype(np.uint8)
     for label in np.unique(labels[labels > 0]):
         for z in range(labels.shape[0]):

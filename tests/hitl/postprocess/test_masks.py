@@ -12,12 +12,9 @@ from pydantic import ValidationError
 from scipy import ndimage
 
 from annotations.formats.coded import decode, encode
-from hitl.postprocess import (
-    clean_masks,
-    clean_objects,
-    edge_class,
-    postprocess,
-)
+from hitl.postprocess.masks import clean_masks, edge_class
+from hitl.postprocess.objects import clean_objects
+from hitl.postprocess.pipeline import postprocess
 from hitl.project.processing import PostprocessConfig
 from labels.errors import LabelImageError
 from scripts.bench_postprocess import synthetic_nuclei

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hitl.postprocess import clean_objects
+from hitl.postprocess.objects import clean_objects
 from labels.errors import LabelImageError
 
 SPACING = (5.0, 1.243, 1.243)

@@ -11,10 +11,10 @@ from pydantic import TypeAdapter, ValidationError
 from scipy import ndimage
 from skimage import morphology
 
-from hitl.preprocess import (
+from hitl.preprocess.pipeline import preprocess
+from hitl.preprocess.steps import (
     STEPS,
     PreprocessError,
-    apply,
     clahe,
     gamma,
     histogram_stretch,
@@ -223,9 +223,9 @@ def test_the_yaml_chain_runs_the_functions_in_order():
     expected = median(expected, size=3)
     expected = subtract_tophat(expected, radius=2)
     expected = percentile_stretch(expected, low=5, high=98)
-    np.testing.assert_array_equal(apply(steps, image), expected)
+    np.testing.assert_array_equal(preprocess(steps, image), expected)
     np.testing.assert_array_equal(image, before)
-    assert apply((), image) is image
+    assert preprocess((), image) is image
 
 
 def test_each_step_has_an_entry_with_the_same_options_and_defaults():

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from hitl.preprocess import PreprocessError, apply
+from hitl.preprocess.pipeline import preprocess
+from hitl.preprocess.steps import PreprocessError
 from hitl.preprocess.streaming import (
     SLICES,
     apply_streamed,
@@ -73,7 +74,7 @@ def test_slabs_give_what_the_whole_stack_gives(
         assert dtype == "float32" and "percentiles of float32" in why
         return
     try:
-        expected = apply(steps, image)
+        expected = preprocess(steps, image)
     except PreprocessError as refused:
         with pytest.raises(PreprocessError) as again:
             streamed(steps, image)
@@ -92,7 +93,7 @@ def test_percentiles_of_counts_are_those_of_the_values(values: list[int], q: flo
 def test_signed_integers_are_counted_too() -> None:
     image = np.random.default_rng(0).integers(-300, 500, (20, 6, 6)).astype(np.int16)
     steps = parsed({"step": "to_uint8", "low": 1, "high": 99})
-    np.testing.assert_array_equal(streamed(steps, image), apply(steps, image))
+    np.testing.assert_array_equal(streamed(steps, image), preprocess(steps, image))
 
 
 def test_what_is_not_finite_is_refused_wherever_it_is() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotations.formats import write_labels_tiff
-from hitl.evaluation.metrics import score
+from hitl.evaluation.metrics.all_metrics import score
 from hitl.project.config import ProjectConfig
 from hitl.project.folder import Project, write_json
 from hitl.project.plain import plain

@@ -12,7 +12,7 @@ import torch
 from cellpose.vit import CPSAM
 from numpy.typing import NDArray
 
-from hitl.evaluation.metrics import match
+from hitl.evaluation.metrics.matching import match
 from labels.overlaps import count_overlaps
 from models.base import Segmentation
 from models.cellpose import CellposeSegmenter, engine

@@ -8,7 +8,8 @@ import numpy as np
 from rich.console import Console
 
 from hitl.cli.printing import scores as table
-from hitl.evaluation.metrics import average, score
+from hitl.evaluation.metrics.all_metrics import score
+from hitl.evaluation.metrics.averages import average
 from tests.hitl.evaluation.label_pairs import blobs
 
 

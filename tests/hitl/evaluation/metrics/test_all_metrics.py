@@ -12,18 +12,12 @@ import pytest
 import tifffile
 from hypothesis import given, settings
 
-from hitl.evaluation.metrics import (
-    average,
-    classify,
-    confusion,
-    match,
-    mean_ap,
-    overlap_scores,
-    score,
-    seg,
-    voxel_scores,
-)
-from hitl.evaluation.metrics.matching import MEAN_AP_THRESHOLDS
+from hitl.evaluation.metrics.all_metrics import score
+from hitl.evaluation.metrics.averages import average
+from hitl.evaluation.metrics.matching import MEAN_AP_THRESHOLDS, match, mean_ap, seg
+from hitl.evaluation.metrics.overlap_score import overlap_scores
+from hitl.evaluation.metrics.taxonomy import classify
+from hitl.evaluation.metrics.voxel import confusion, voxel_scores
 from hitl.project.errors import MetricError
 from hitl.project.plain import plain
 from labels.overlaps import count_overlaps

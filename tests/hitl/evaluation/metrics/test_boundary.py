@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hitl.evaluation.metrics import boundary_scores
+from hitl.evaluation.metrics.boundary import boundary_scores
 from hitl.project.errors import MetricError
 from hitl.project.plain import plain
 from tests.hitl.evaluation.label_pairs import blobs, box, label_pairs

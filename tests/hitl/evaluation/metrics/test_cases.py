@@ -7,7 +7,7 @@ import json
 import numpy as np
 from hypothesis import given, settings
 
-from hitl.evaluation.metrics import score
+from hitl.evaluation.metrics.all_metrics import score
 from hitl.project.plain import plain
 from tests.hitl.evaluation.label_pairs import box, label_pairs
 

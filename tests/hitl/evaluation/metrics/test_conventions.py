@@ -11,19 +11,13 @@ import tifffile
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from hitl.evaluation.metrics import (
-    CONVENTIONS,
-    ScoreOptions,
-    aji,
-    aji_cellpose,
-    aji_plus,
-    count_by_convention,
-    count_overlapping,
-    keep,
-    match,
-    match_centroids,
-    score,
-)
+from hitl.evaluation.metrics.all_metrics import score
+from hitl.evaluation.metrics.conventions import CONVENTIONS, count_by_convention
+from hitl.evaluation.metrics.detection import count_overlapping, match_centroids
+from hitl.evaluation.metrics.exclusion import keep
+from hitl.evaluation.metrics.jaccard import aji, aji_cellpose, aji_plus
+from hitl.evaluation.metrics.matching import match
+from hitl.evaluation.options import ScoreOptions
 from hitl.project.errors import MetricError
 from hitl.project.plain import plain
 from labels.overlaps import count_overlaps

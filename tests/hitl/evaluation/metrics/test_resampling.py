@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hitl.evaluation.metrics import METRICS, bootstrap, score
+from hitl.evaluation.metrics.all_metrics import score
 from hitl.evaluation.metrics.items import (
     COLUMNS,
+    METRICS,
     N_PRED,
     N_TRUTH,
     SCORE,
@@ -19,6 +20,7 @@ from hitl.evaluation.metrics.items import (
     Items,
     metrics_of,
 )
+from hitl.evaluation.metrics.resampling import bootstrap
 from hitl.evaluation.paired import ItemPairs, compare_models, pair_items
 from hitl.project.errors import MetricError
 from hitl.project.plain import plain

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from annotations.formats import write_image_tiff, write_labels_tiff
 from annotations.objects import Status
 from hitl.cli import run
-from hitl.evaluation.metrics import score
+from hitl.evaluation.metrics.all_metrics import score
 from hitl.project.folder import Project
 from tests.conftest import RealStack
 from tests.hitl.review.window.conftest import Start
