@@ -6,30 +6,25 @@ chunks that Icechunk says were written in between: nothing else is read.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from annotations._chunks import Region, chunk_place, chunks_meeting, whole
 from annotations._graph import components
 from annotations._reader import StoreReader
+from annotations.edits._overlaps import count_pairs
 from annotations.edits.compare import MAJORITY
 from annotations.edits.records import counts_of, kind_of
 from annotations.objects import ObjectTable, Status
 from annotations.rounds import EditCounts
 from annotations.stacks import LABELS, StackView
+from labels.overlaps import Contingency, Ints, from_pairs
 
 ChangeKind = Literal["added", "deleted", "split", "merged", "reshaped", "regrouped", "verdict"]
 """As `annotations.edits.Kind`; a verdict is a change of status alone."""
-
-Ints = NDArray[np.int64]
-
-_READERS = 2
-"""Chunks that are read and compared at the same time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,51 +105,6 @@ class RoundDiff:
     removed: tuple[str, ...]
 
 
-@dataclass(frozen=True, eq=False)
-class _Moved:
-    """Voxels that differ, by id.
-
-    Parameters
-    ----------
-    one, other : ndarray of uint32, shape (N,)
-        Id before and after.
-    count : ndarray of int64, shape (N,)
-    boxes : ndarray of int64, shape (N, 3, 2)
-        First and last + 1 of z, y, x.
-    """
-
-    one: NDArray[np.uint32]
-    other: NDArray[np.uint32]
-    count: Ints
-    boxes: Ints
-
-    @classmethod
-    def none(cls) -> _Moved:
-        ids, count = np.zeros(0, np.uint32), np.zeros(0, np.int64)
-        return cls(ids, ids, count, np.zeros((0, 3, 2), np.int64))
-
-    def columns(self) -> tuple[NDArray[Any], ...]:
-        return self.one, self.other, self.count, self.boxes
-
-    def joined(self) -> _Moved:
-        """Return one row per pair of ids."""
-        if not self.count.size:
-            return self
-        code = self.one.astype(np.uint64) << np.uint64(32) | self.other
-        order = np.argsort(code, kind="stable")
-        start = np.flatnonzero(np.r_[True, np.diff(code[order]) > 0])
-        boxes = self.boxes[order]
-        low = np.minimum.reduceat(boxes[:, :, 0], start, axis=0)
-        high = np.maximum.reduceat(boxes[:, :, 1], start, axis=0)
-        first = order[start]
-        return _Moved(
-            self.one[first],
-            self.other[first],
-            np.add.reduceat(self.count[order], start),
-            np.stack([low, high], axis=2),
-        )
-
-
 def diff_rounds(store: StoreReader, a: int, b: int) -> RoundDiff:
     """Compare two rounds, stack by stack.
 
@@ -205,7 +155,7 @@ def diff_stack(store: StoreReader, name: str, a: str, b: str, *, order: Sequence
     return StackDiff(
         stack=name,
         changes=tuple(sorted(changes, key=lambda change: min(change.before + change.after))),
-        voxels=int(found.count.sum()),
+        voxels=int(found.truth.sizes.sum() + found.pred.sizes.sum() - found.count.sum()),
         verified_voxels=other.verified_voxels - one.verified_voxels,
     )
 
@@ -225,75 +175,49 @@ def every_chunk(view: StackView) -> list[Region]:
     return chunks_meeting(view.labels, [whole(view.labels.shape)])
 
 
-def _moved(one: StackView, other: StackView, regions: Iterable[Region]) -> _Moved:
+def _moved(one: StackView, other: StackView, regions: Iterable[Region]) -> Contingency:
     """Count the voxels that differ, by id before and after."""
-
-    def work(region: Region) -> _Moved:
-        before, after = np.asarray(one.labels[region]), np.asarray(other.labels[region])
-        where = np.stack(np.nonzero(before != after), axis=1)
-        at = tuple(where.T)
-        low = where + np.array([part.start for part in region])
-        ones = np.ones(len(where), np.int64)
-        return _Moved(before[at], after[at], ones, np.stack([low, low + 1], axis=2)).joined()
-
-    with ThreadPoolExecutor(_READERS) as pool:
-        parts = list(pool.map(work, regions))
-    if not parts:
-        return _Moved.none()
-    fields = (np.concatenate(column) for column in zip(*map(_Moved.columns, parts), strict=True))
-    return _Moved(*fields).joined()
+    keys, stats = count_pairs(one.labels, other.labels, regions)
+    differ = keys[:, 0] != keys[:, 1]
+    return from_pairs(one.info.zyx, (keys[differ], stats[differ]))
 
 
-def _changes(found: _Moved, old: ObjectTable, new: ObjectTable) -> list[ObjectChange]:
+def _changes(found: Contingency, old: ObjectTable, new: ObjectTable) -> list[ObjectChange]:
     """Join objects that split or merge, and say what each group became.
 
     A pair of ids joins two objects when one of them came or went and has more than half of its
     voxels in the other. All voxels of such an object differ, so the rest of the stack has no say.
     """
-    one, other, shared = found.one.astype(np.int64), found.other.astype(np.int64), found.count
-    changed = np.setdiff1d(np.concatenate([one, other]), [0])
+    changed = np.union1d(found.truth.ids, found.pred.ids)
     if not changed.size:
         return []
     came = np.setdiff1d(changed, old.live_ids)
     went = np.setdiff1d(changed, new.live_ids)
-    both = (one > 0) & (other > 0)
-    joins = both & (
-        (np.isin(other, came) & (shared > MAJORITY * _totals(other, shared)))
-        | (np.isin(one, went) & (shared > MAJORITY * _totals(one, shared)))
+    one, other = found.truth.ids[found.i], found.pred.ids[found.j]
+    joins = (np.isin(other, came) & (found.count > MAJORITY * found.pred.sizes[found.j])) | (
+        np.isin(one, went) & (found.count > MAJORITY * found.truth.sizes[found.i])
     )
     ends = (np.searchsorted(changed, side[joins]) for side in (one, other))
     group = components(changed.size, *ends)
-    measured = _measured(changed, group, (one, other), shared, found.boxes)
-    members = _members(changed, group)
     return [
         _change(ids, *row, came=came, went=went, tables=(old, new))
-        for ids, row in zip(members, measured, strict=True)
+        for ids, row in zip(_members(changed, group), _measured(found, changed, group), strict=True)
     ]
 
 
-def _measured(
-    ids: Ints, group: Ints, pairs: tuple[Ints, Ints], shared: Ints, boxes: Ints
-) -> list[tuple[int, int, Ints]]:
+def _measured(found: Contingency, ids: Ints, group: Ints) -> Iterator[tuple[int, int, Ints]]:
     """Voxels gained and lost by each group, and the box around those that differ."""
     n = int(group.max()) + 1
-    first, second = (np.where(side > 0, group[np.searchsorted(ids, side)], -1) for side in pairs)
-    gained, lost = np.zeros(n, np.int64), np.zeros(n, np.int64)
-    low, high = np.full((n, 3), np.iinfo(np.int64).max), np.zeros((n, 3), np.int64)
-    moved = first != second
-    for side, total in ((second, gained), (first, lost)):
-        np.add.at(total, side[moved & (side >= 0)], shared[moved & (side >= 0)])
-        np.minimum.at(low, side[side >= 0], boxes[side >= 0, :, 0])
-        np.maximum.at(high, side[side >= 0], boxes[side >= 0, :, 1])
-    box = np.stack([low, high], axis=2)
-    return list(zip(gained.tolist(), lost.tolist(), box, strict=True))
-
-
-def _totals(ids: Ints, count: Ints) -> Ints:
-    """Return for each row the voxels of all rows of its id."""
-    names, rows = np.unique(ids, return_inverse=True)
-    total = np.zeros(names.size, np.int64)
-    np.add.at(total, rows, count)
-    return np.asarray(total[rows])
+    before, after = (group[np.searchsorted(ids, side.ids)] for side in (found.truth, found.pred))
+    inside = before[found.i] == after[found.j]
+    kept = np.bincount(before[found.i[inside]], found.count[inside], n)
+    gained = np.bincount(after, found.pred.sizes, n) - kept
+    lost = np.bincount(before, found.truth.sizes, n) - kept
+    box = np.tile([np.iinfo(np.int64).max, 0], (n, 3, 1))
+    for side, boxes in ((before, found.truth.boxes), (after, found.pred.boxes)):
+        np.minimum.at(box[:, :, 0], side, boxes[:, :, 0])
+        np.maximum.at(box[:, :, 1], side, boxes[:, :, 1])
+    return zip(map(int, gained), map(int, lost), box, strict=True)
 
 
 def _members(ids: Ints, group: Ints) -> list[Ints]:

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from hitl.evaluation.evaluate import evaluate
 from hitl.evaluation.requests import EvaluateRequest
 from hitl.project.config import SweepConfig, load_config, parse_config
-from hitl.project.errors import ConfigError, NothingToDoError
+from hitl.project.errors import ConfigError, HitlError, NothingToDoError
 from hitl.project.folder import Project
 from hitl.project.presets import find_preset
 from hitl.project.reporter import Reporter
@@ -22,7 +22,6 @@ from hitl.project.runs import read_card
 from hitl.training.requests import SweepRequest
 from hitl.training.samples import TrainingSet, collect_samples
 from hitl.training.sweep.cells import CellRun, begin_cell, find_cells
-from hitl.training.sweep.errors import SweepError
 from hitl.training.sweep.grid import (
     Cell,
     cell_fingerprint,
@@ -44,6 +43,10 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
 MEMORY_ERRORS = ("OutOfMemoryError", "ResourceExhaustedError", "MemoryError")
 """Names of what torch, TensorFlow and Python raise when memory is used up."""
+
+
+class SweepError(HitlError):
+    """A sweep that is too large, runs already, or of which no cell could be trained."""
 
 
 def sweep(project: Project, request: SweepRequest, reporter: Reporter) -> Sweep:
