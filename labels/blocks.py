@@ -121,12 +121,18 @@ def read(image: LabelImage, region: Region, dtype: np.dtype[Any]) -> NDArray[Any
     return np.ascontiguousarray(part.astype(signed, copy=False)).view(dtype)
 
 
+def available_processors() -> int:
+    """Return how many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def over_regions(
     regions: list[Region], work: Callable[[Iterator[Region]], T], workers: int | None
 ) -> list[T]:
     """Give each of a few threads its share of the regions; kernels release the GIL."""
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    count = max(1, min(workers or min(cpus or 1, MAX_WORKERS), len(regions)))
+    count = max(1, min(workers or min(available_processors(), MAX_WORKERS), len(regions)))
     shares = [iter(regions[i::count]) for i in range(count)]
     if count == 1:
         return [work(shares[0])]

@@ -102,10 +102,8 @@ class Contingency:
         Of several with equally many, the one with the smallest predicted id.
         """
         best = np.full(self.n_truth, -1, np.int64)
-        order = np.lexsort((self.j, -self.count, self.i))
-        rows = self.i[order]
-        first = np.flatnonzero(np.diff(rows, prepend=-1))
-        best[rows[first]] = order[first]
+        first = first_of_each(self.i, -self.count, self.j)
+        best[self.i[first]] = first
         return best
 
     def select(self, truth: NDArray[np.bool_], pred: NDArray[np.bool_]) -> Contingency:
@@ -228,6 +226,12 @@ def from_pairs(shape: tuple[int, int, int], pairs: Pairs) -> Contingency:
         count=stats[both, k.COUNT],
         first=stats[both, k.FIRST],
     )
+
+
+def first_of_each(groups: Ints, *keys: NDArray[Any]) -> Ints:
+    """Return per group (0 or more), ascending, the row with the least keys, earlier keys first."""
+    order = np.lexsort((*reversed(keys), groups))
+    return order[np.flatnonzero(np.diff(groups[order], prepend=-1))]
 
 
 def box_around(boxes: Ints) -> Region:

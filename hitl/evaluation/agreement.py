@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.evaluation.ceiling import new_file
+from hitl.evaluation.ceiling import FOLDER
 from hitl.evaluation.metrics.all_metrics import score
 from hitl.evaluation.metrics.cases import Case
 from hitl.evaluation.metrics.resampling import Interval, bootstrap
@@ -20,7 +20,7 @@ from hitl.evaluation.requests import AgreementRequest
 from hitl.evaluation.score_files import note_what_is_missing, read_label_pair
 from hitl.postprocess.masks import edge_class
 from hitl.project.errors import NothingToDoError, ProjectError
-from hitl.project.folder import Project, now, write_json
+from hitl.project.folder import Project, next_numbered, now, write_json
 from hitl.project.plain import plain
 from hitl.project.reporter import Reporter
 from labels.spacing import Spacing
@@ -193,7 +193,7 @@ def agreement(request: AgreementRequest, reporter: Reporter) -> Agreement:
         found = _agree_files(request, project, reporter)
     if project is None:
         return found
-    file = new_file(project)
+    file = next_numbered(project.folder / FOLDER, ".json")
     kept = replace(found, file=file)
     write_json(file, {"made": now(), **plain(kept)})
     return kept

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from hitl.evaluation.metrics.averages import mean_by_key
@@ -13,14 +12,6 @@ from hitl.project.folder import Project
 
 FOLDER = "agreement"
 """In the project's folder: one JSON file per pair of label images that were compared."""
-
-
-def new_file(project: Project) -> Path:
-    """Return where the next agreement goes; its folder exists then."""
-    folder = project.folder / FOLDER
-    folder.mkdir(exist_ok=True)
-    number = 1 + max((int(p.stem) for p in folder.glob("[0-9]*.json")), default=0)
-    return folder / f"{number:04d}.json"
 
 
 def read_agreements(project: Project) -> list[dict[str, Any]]:

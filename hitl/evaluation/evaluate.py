@@ -23,7 +23,7 @@ from hitl.evaluation.requests import EvaluateRequest
 from hitl.evaluation.scoring import score_labels
 from hitl.prediction.predict import BOOTSTRAP, Predictor, cached_prediction
 from hitl.project.errors import NothingToDoError
-from hitl.project.folder import Project, now, write_json
+from hitl.project.folder import Project, next_numbered, now, write_json
 from hitl.project.plain import plain
 from hitl.project.reporter import Reporter
 from hitl.project.runs import read_card
@@ -139,7 +139,8 @@ def evaluate(project: Project, request: EvaluateRequest, reporter: Reporter) -> 
         scores[predictor.name] = _scores_of(
             project, predictor, truths, request.options, predictions, reporter
         )
-    folder = _new_folder(project)
+    folder = next_numbered(project.folder / "evaluations")
+    folder.mkdir()
     done = Evaluated(
         split=request.split,
         round=request.round,
@@ -281,12 +282,3 @@ def _draw(
             },
         )
     return tuple(pictures)
-
-
-def _new_folder(project: Project) -> Path:
-    parent = project.folder / "evaluations"
-    parent.mkdir(exist_ok=True)
-    number = 1 + max((int(p.name) for p in parent.glob("[0-9]*")), default=0)
-    folder = parent / f"{number:04d}"
-    folder.mkdir()
-    return folder

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from hitl.evaluation.metrics.overlap_score import overlap_scores
 from hitl.evaluation.paired import ItemPairs, compare_items
 from hitl.project.errors import MetricError
-from labels.overlaps import Contingency, count_overlaps
+from labels.overlaps import Contingency, Floats, count_overlaps
 from labels.spacing import Spacing
 
 ALPHA = 0.05
@@ -28,8 +28,6 @@ TOLERANCE = 0.01
 
 FLIPS = 9999
 """Ways in which items change sides at random in a test."""
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

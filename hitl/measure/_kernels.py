@@ -15,6 +15,19 @@ SUMS = 10
 
 
 @numba.njit(cache=True, nogil=True)
+def _position(ids: Any, wanted: Any) -> Any:
+    """Return where `wanted` is in the sorted `ids`, -1 where it is not."""
+    low, high = 0, ids.shape[0]
+    while low < high:
+        mid = (low + high) // 2
+        if ids[mid] < wanted:
+            low = mid + 1
+        else:
+            high = mid
+    return low if low < ids.shape[0] and ids[low] == wanted else -1
+
+
+@numba.njit(cache=True, nogil=True)
 def rank_slab(labels: Any, ids: Any, ranks: Any) -> None:
     """Write 1 + the position in the sorted `ids` of each label, 0 for background and others."""
     for z in range(labels.shape[0]):
@@ -27,17 +40,7 @@ def rank_slab(labels: Any, ids: Any, ranks: Any) -> None:
                 if fresh or v != last:
                     fresh = False
                     last = v
-                    rank = np.int32(0)
-                    if v != 0:
-                        low, high = 0, ids.shape[0]
-                        while low < high:
-                            mid = (low + high) // 2
-                            if ids[mid] < v:
-                                low = mid + 1
-                            else:
-                                high = mid
-                        if low < ids.shape[0] and ids[low] == v:
-                            rank = np.int32(low + 1)
+                    rank = np.int32(_position(ids, v) + 1) if v != 0 else np.int32(0)
                 ranks[z, y, x] = rank
 
 
@@ -246,19 +249,13 @@ def gather(labels: Any, image: Any, ids: Any, fill: Any, values: Any) -> None:
                     x += 1
                 if v == 0:
                     continue
-                low, high = 0, ids.shape[0]
-                while low < high:
-                    mid = (low + high) // 2
-                    if ids[mid] < v:
-                        low = mid + 1
-                    else:
-                        high = mid
-                if low == ids.shape[0] or ids[low] != v:
+                place = _position(ids, v)
+                if place < 0:
                     continue
-                row = fill[low]
+                row = fill[place]
                 for k in range(start, x):
                     values[row + k - start] = image[z, y, k]
-                fill[low] = row + x - start
+                fill[place] = row + x - start
 
 
 @numba.njit(cache=True, nogil=True)

@@ -83,6 +83,7 @@ _UNITS = (
     ("_um2", "µm²"),
     ("_um", "µm"),
     ("_px", "voxels"),
+    ("voxels", "voxels"),
     ("_deg", "degrees"),
     ("_bits", "bits"),
     ("_log10", "log10"),
@@ -90,7 +91,11 @@ _UNITS = (
 _WITHOUT = ("skewness", "kurtosis")
 
 
-def dictionary(names: Sequence[str], channels: dict[str, str]) -> list[dict[str, str]]:
+Dictionary = list[dict[str, str]]
+"""Name, unit and meaning of each column."""
+
+
+def dictionary(names: Sequence[str], channels: dict[str, str]) -> Dictionary:
     """Return name, unit and meaning of each column.
 
     Parameters
@@ -107,8 +112,8 @@ def dictionary(names: Sequence[str], channels: dict[str, str]) -> list[dict[str,
 
 def unit(name: str, channels: dict[str, str]) -> str:
     """Return a column's unit, nothing where it has none."""
-    if name in ("voxels",) or re.fullmatch(r"neighbours_within_.*um", name):
-        return "voxels" if name == "voxels" else ""
+    if name.startswith("neighbours_within_"):
+        return ""
     for ending, found in _UNITS:
         if name.endswith(ending):
             return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -91,16 +91,11 @@ def find_gate(x: Floats, method: Literal["mixture", "otsu"]) -> Gate:
     n = len(x)
     width = max(float(x.std()), LEAST_WIDTH)
     alone = float(_log_density(x, float(x.mean()), width).sum())
-    bics = {"bic_one": 2 * np.log(n) - 2 * alone, "bic_two": 5 * np.log(n) - 2 * likelihood}
-    chosen = fitted if method == "mixture" else start
-    threshold = _crossing(fitted) if method == "mixture" else start.threshold
-    return Gate(
-        threshold,
-        method,
-        chosen.means,
-        chosen.widths,
-        chosen.shares,
-        **{key: float(value) for key, value in bics.items()},
+    chosen = replace(fitted, threshold=_crossing(fitted)) if method == "mixture" else start
+    return replace(
+        chosen,
+        bic_one=float(2 * np.log(n) - 2 * alone),
+        bic_two=float(5 * np.log(n) - 2 * likelihood),
     )
 
 

@@ -12,12 +12,7 @@ from hitl.measure.errors import MeasureError
 from hitl.measure.fucci import Phases
 from hitl.measure.fucci_plot import save_scatter
 from hitl.measure.requests import FORMATS
-from hitl.measure.table import (
-    EXCEL_ROWS,
-    write_csv,
-    write_parquet,
-    write_xlsx,
-)
+from hitl.measure.table import EXCEL_ROWS, write_csv, write_parquet, write_xlsx
 from hitl.project.folder import write_json
 from hitl.project.reporter import Reporter
 
@@ -63,20 +58,20 @@ def write_files(
     parent = folder.absolute().parent
     with tempfile.TemporaryDirectory(dir=parent, prefix=f".{folder.name}.") as name:
         partial = Path(name)
-        rows = phase_rows(phases)
+        entries = dictionary(table.column_names, channels)
         if "parquet" in formats:
-            write_parquet(partial / "nuclei.parquet", table, channels, provenance)
+            write_parquet(partial / "nuclei.parquet", table, entries, provenance)
         if "csv" in formats:
             write_csv(partial / "nuclei.csv", table)
         if "xlsx" in formats:
-            path, tell = partial / "nuclei.xlsx", reporter.progress
-            sheets = write_xlsx(path, table, channels, provenance, rows, tell)
+            path, rows = partial / "nuclei.xlsx", phase_rows(phases)
+            sheets = write_xlsx(path, table, entries, provenance, rows, reporter.progress)
             if sheets > 1:
                 reporter.note(
                     f"nuclei.xlsx: {table.num_rows} rows are more than Excel's {EXCEL_ROWS}; they "
                     f"go on in {sheets} sheets"
                 )
-        write_json(partial / "columns.json", dictionary(table.column_names, channels))
+        write_json(partial / "columns.json", entries)
         write_json(partial / "summary.json", provenance)
         if phases:
             save_scatter(partial / "fucci.png", phases)
@@ -107,10 +102,3 @@ def phase_rows(phases: dict[str, Phases]) -> list[dict[str, Any]]:
             row[f"threshold_{name}"] = None if gate is None else gate["mean_intensity"]
         rows.append(row)
     return rows
-
-
-def numbered_folder(parent: Path) -> Path:
-    """Return the first folder ``0001``, ``0002``, … of `parent` that is not there yet."""
-    parent.mkdir(exist_ok=True)
-    taken = [int(p.name) for p in parent.glob("[0-9]*") if p.name.isdecimal()]
-    return parent / f"{1 + max(taken, default=0):04d}"

@@ -16,12 +16,12 @@ from hitl.measure.collected import Collected, MeasuredFiles, check_channels, set
 from hitl.measure.errors import MeasureError
 from hitl.measure.neighbours import other_columns
 from hitl.measure.nuclei import measure_nuclei
-from hitl.measure.output import check_folder, numbered_folder
+from hitl.measure.output import check_folder
 from hitl.measure.requests import MeasureRequest
 from hitl.measure.shapes import Shapes, measure_shapes
 from hitl.measure.sources import ArraySource, store_source
 from hitl.project.errors import NothingToDoError
-from hitl.project.folder import Project
+from hitl.project.folder import Project, next_numbered
 from hitl.project.reporter import Reporter
 
 MODEL = "model:"
@@ -72,40 +72,37 @@ def measure_project(project: Project, request: MeasureRequest, reporter: Reporte
     MeasureError
         A model and a round, an unknown channel, or files that may not be replaced.
     """
-    stacks, round_number, model = request.stacks, request.round, request.model
-    if model is not None and round_number is not None:
+    if request.model is not None and request.round is not None:
         raise MeasureError(
             "expected --round or --model, got both: what a model predicts belongs to no round"
         )
     if request.output is not None:
         check_folder(request.output, request.overwrite)
     store = project.store()
-    chosen = _chosen(store, stacks, round_number, model)
+    chosen = _chosen(store, request)
     for info in chosen:
         check_channels(request.phases, info.channels)
-    labels = _labels(project, store, round_number, model, reporter)
+    labels = _labels(project, store, request, reporter)
     collected = Collected(request, reporter)
     known: dict[str, Shapes] = {}
     for info in sorted(chosen, key=lambda i: (i.group, i.name)):
         # Boundaries are kept for one field of view at a time.
-        mates = _mates(store, info, round_number, reporter)
+        mates = _mates(store, info, request.round, reporter)
         known = {name: shapes for name, shapes in known.items() if name in (*mates, info.name)}
         _measure_stack(labels, info, mates, known, request, collected, reporter)
-    folder = request.output or numbered_folder(project.folder / "measurements")
+    folder = request.output or next_numbered(project.folder / "measurements")
     return collected.write(folder, settings(request))
 
 
-def _chosen(
-    store: AnnotationStore, stacks: tuple[str, ...], round_number: int | None, model: str | None
-) -> list[StackInfo]:
-    if stacks:
-        return [store.stack(n, round=round_number).info for n in dict.fromkeys(stacks)]
-    every = store.stacks(round=round_number)
+def _chosen(store: AnnotationStore, request: MeasureRequest) -> list[StackInfo]:
+    if request.stacks:
+        return [store.stack(n, round=request.round).info for n in dict.fromkeys(request.stacks)]
+    every = store.stacks(round=request.round)
     if not every:
         raise NothingToDoError("the project has no stacks; add one with `hitl add PROJECT IMAGE`")
-    if model is not None:
+    if request.model is not None:
         return every
-    held = [i for i in every if len(store.stack(i.name, round=round_number).objects.live_ids)]
+    held = [i for i in every if len(store.stack(i.name, round=request.round).objects.live_ids)]
     if not held:
         raise NothingToDoError(
             "no stack has labels yet; make some with `hitl bootstrap PROJECT`, or measure a "
@@ -115,18 +112,14 @@ def _chosen(
 
 
 def _labels(
-    project: Project,
-    store: AnnotationStore,
-    round_number: int | None,
-    model: str | None,
-    reporter: Reporter,
+    project: Project, store: AnnotationStore, request: MeasureRequest, reporter: Reporter
 ) -> _Labels:
     entries = tuple(store.rounds())
-    if model is None:
-        return _Labels(project, store, round_number, None, None, None, entries)
+    if request.model is None:
+        return _Labels(project, store, request.round, None, None, None, entries)
     from hitl.prediction.predict import Predictor
 
-    predictor = Predictor(project, model, reporter)
+    predictor = Predictor(project, request.model, reporter)
     sha256 = predictor.reference().weights_sha256
     return _Labels(project, store, None, predictor.name, sha256, predictor, entries)
 

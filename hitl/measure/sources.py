@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from annotations.formats import LabelSource, StackImage
 from annotations.stacks import StackView
 from hitl.measure.errors import MeasureError
+from labels.blocks import shape_zyx
 from labels.spacing import Spacing, is_spacing
 
 SLAB_VOXELS = 1 << 23
@@ -22,22 +22,21 @@ SLAB_STEP = 16
 
 
 class VoxelSource(Protocol):
-    """Labels and channels of one stack."""
+    """Labels and channels of one stack.
 
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(Z, Y, X)."""
-        ...
+    Parameters
+    ----------
+    shape : (int, int, int)
+        (Z, Y, X).
+    spacing_um : (float, float, float)
+        Voxel size (z, y, x) in µm.
+    channels : tuple of str
+        Names of the channels; empty when there is no image.
+    """
 
-    @property
-    def spacing_um(self) -> Spacing:
-        """Voxel size (z, y, x) in µm."""
-        ...
-
-    @property
-    def channels(self) -> tuple[str, ...]:
-        """Names of the channels; empty when there is no image."""
-        ...
+    shape: tuple[int, int, int]
+    spacing_um: Spacing
+    channels: tuple[str, ...]
 
     def labels(self, z_start: int, z_stop: int) -> NDArray[Any]:
         """Return ids of shape (z_stop - z_start, Y, X), integers of 0 or more."""
@@ -84,8 +83,9 @@ class ArraySource:
         channels: Sequence[str] | None = None,
     ) -> None:
         _check_labels(labels)
-        self._labels, self._image = labels, image
-        self._spacing = _checked_spacing(spacing_um)
+        self.label_array, self._image = labels, image
+        self.shape = shape_zyx(labels)
+        self.spacing_um = _checked_spacing(spacing_um)
         self._single = image is not None and len(image.shape) == 3
         count = 0
         if image is not None:
@@ -98,32 +98,11 @@ class ArraySource:
             raise MeasureError(
                 f"expected {count} channel names, got {len(names)}; give one name per channel"
             )
-        self._channels = names
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(Z, Y, X)."""
-        z, y, x = self._labels.shape
-        return int(z), int(y), int(x)
-
-    @property
-    def spacing_um(self) -> Spacing:
-        """Voxel size (z, y, x) in µm."""
-        return self._spacing
-
-    @property
-    def channels(self) -> tuple[str, ...]:
-        """Names of the channels."""
-        return self._channels
-
-    @property
-    def label_array(self) -> Any:
-        """The labels as they were given, shape (Z, Y, X)."""
-        return self._labels
+        self.channels = names
 
     def labels(self, z_start: int, z_stop: int) -> NDArray[Any]:
         """Return ids of shape (z_stop - z_start, Y, X)."""
-        return np.asarray(self._labels[z_start:z_stop])
+        return np.asarray(self.label_array[z_start:z_stop])
 
     def channel(self, index: int, z_start: int, z_stop: int) -> NDArray[Any]:
         """Return intensities of one channel, shape (z_stop - z_start, Y, X)."""
@@ -132,7 +111,6 @@ class ArraySource:
         return np.asarray(self._image[index, z_start:z_stop])
 
 
-@dataclass(frozen=True)
 class FileSource:
     """Labels and channels of two open files.
 
@@ -147,35 +125,21 @@ class FileSource:
         Shapes that differ.
     """
 
-    label_file: LabelSource
-    image_file: StackImage
-
-    def __post_init__(self) -> None:
-        if self.label_file.shape != self.image_file.info.shape[1:]:
-            raise _different(self.label_file.shape, self.image_file.info.shape)
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(Z, Y, X)."""
-        return self.label_file.shape
-
-    @property
-    def spacing_um(self) -> Spacing:
-        """Voxel size (z, y, x) in µm."""
-        return self.image_file.info.spacing_um
-
-    @property
-    def channels(self) -> tuple[str, ...]:
-        """Names of the channels."""
-        return self.image_file.info.channels
+    def __init__(self, label_file: LabelSource, image_file: StackImage) -> None:
+        info = image_file.info
+        if label_file.shape != info.shape[1:]:
+            raise _different(label_file.shape, info.shape)
+        self._label_file, self._image_file = label_file, image_file
+        self.shape, self.spacing_um = label_file.shape, info.spacing_um
+        self.channels = info.channels
 
     def labels(self, z_start: int, z_stop: int) -> NDArray[Any]:
         """Return ids of shape (z_stop - z_start, Y, X)."""
-        return self.label_file.read(z_start, z_stop)
+        return self._label_file.read(z_start, z_stop)
 
     def channel(self, index: int, z_start: int, z_stop: int) -> NDArray[Any]:
         """Return intensities of one channel, shape (z_stop - z_start, Y, X)."""
-        return np.asarray(self.image_file.read(z_start, z_stop)[index])
+        return np.asarray(self._image_file.read(z_start, z_stop)[index])
 
 
 def store_source(view: StackView, labels: NDArray[Any] | None = None) -> ArraySource:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.measure.columns import dictionary
+from hitl.measure.columns import Dictionary
 from labels.progress import Progress
 
 EXCEL_ROWS = 1_048_576
@@ -71,14 +71,11 @@ def _order(names: Sequence[list[str]]) -> list[str]:
     return order
 
 
-def write_parquet(
-    path: Path, table: Any, channels: dict[str, str], provenance: dict[str, Any]
-) -> None:
+def write_parquet(path: Path, table: Any, entries: Dictionary, provenance: dict[str, Any]) -> None:
     """Write Parquet; the schema carries the provenance, each field its unit and meaning."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    entries = dictionary(table.column_names, channels)
     fields = [
         field.with_metadata({"unit": entry["unit"], "meaning": entry["meaning"]})
         for field, entry in zip(table.schema, entries, strict=True)
@@ -111,7 +108,7 @@ def plain_text(cell: str | None) -> str | None:
 def write_xlsx(
     path: Path,
     table: Any,
-    channels: dict[str, str],
+    entries: Dictionary,
     provenance: dict[str, Any],
     phases: list[dict[str, Any]],
     progress: Progress,
@@ -139,7 +136,6 @@ def write_xlsx(
             names = list(phases[0])
             rows = ([row[n] for n in names] for row in phases)
             _write_sheet(book.add_worksheet("phases"), head, names, rows)
-        entries = dictionary(table.column_names, channels)
         rows = (list(entry.values()) for entry in entries)
         _write_sheet(book.add_worksheet("columns"), head, ["name", "unit", "meaning"], rows)
         # A row for each stack, since a cell of Excel's holds no more than 32,767 characters.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hitl.postprocess.labels import check_labels
+from labels.blocks import available_processors
 
 if TYPE_CHECKING:
     from hitl.postprocess.kernels import SliceObjects
@@ -199,10 +199,3 @@ def _for_each_slice(work: Callable[[int], None], slices: int, workers: int | Non
     with ThreadPoolExecutor(threads) as pool:
         for _ in pool.map(work, range(slices)):
             pass
-
-
-def available_processors() -> int:
-    """Return how many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

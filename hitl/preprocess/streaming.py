@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from annotations.volume import ArrayLike
 from hitl.preprocess.steps import (
     COUNTED,
     STEPS,
@@ -31,22 +32,6 @@ SLICES = 16
 """Slices of a slab: one chunk of a store."""
 
 SlabWork = Callable[[Image], Image]
-
-
-class StackSource(Protocol):
-    """An image that is read when it is indexed."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape (Z, Y, X)."""
-        ...
-
-    @property
-    def dtype(self) -> Any:
-        """Of the voxels."""
-        ...
-
-    def __getitem__(self, key: Any) -> Any: ...
 
 
 class Target(Protocol):
@@ -83,7 +68,7 @@ def dtype_after(steps: Sequence[PreprocessStep], dtype: np.dtype[Any]) -> np.dty
 
 
 def apply_streamed(
-    steps: Sequence[PreprocessStep], source: StackSource, target: Target, progress: Progress
+    steps: Sequence[PreprocessStep], source: ArrayLike, target: Target, progress: Progress
 ) -> None:
     """Run the steps in order, holding one slab of 16 slices.
 
@@ -113,7 +98,7 @@ def apply_streamed(
 
 
 def _slabs(
-    source: StackSource, works: Sequence[SlabWork], progress: Progress, what: str
+    source: ArrayLike, works: Sequence[SlabWork], progress: Progress, what: str
 ) -> Iterator[tuple[slice, Image]]:
     depth = source.shape[0]
     for z in range(0, depth, SLICES):

@@ -156,3 +156,10 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, data: Any) -> None:
     """Write JSON whole or not at all; NaN is refused since JSON has none."""
     write_text(path, json.dumps(data, indent=2, allow_nan=False) + "\n")
+
+
+def next_numbered(parent: Path, suffix: str = "") -> Path:
+    """Return the next of ``0001``, ``0002``, … (with a suffix) of `parent`, which exists then."""
+    parent.mkdir(exist_ok=True)
+    taken = [int(p.stem) for p in parent.glob(f"[0-9]*{suffix}") if p.stem.isdecimal()]
+    return parent / f"{1 + max(taken, default=0):04d}{suffix}"

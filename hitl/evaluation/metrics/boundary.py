@@ -13,9 +13,8 @@ from hitl.evaluation.metrics.ratios import ratios_of_hits
 from hitl.project.errors import MetricError
 from labels import blocks
 from labels.blocks import LabelImage, Region
+from labels.overlaps import Ints
 from labels.spacing import Spacing
-
-Ints = NDArray[np.int64]
 
 BLOCK_VOXELS = 4 << 20
 

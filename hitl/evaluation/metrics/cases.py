@@ -10,7 +10,7 @@ import numpy as np
 from hitl.evaluation.metrics.exclusion import Kept
 from hitl.evaluation.metrics.matching import Matching
 from hitl.evaluation.metrics.taxonomy import LOCATED_IOU, Taxonomy
-from labels.overlaps import Contingency, Ints
+from labels.overlaps import Contingency, Ints, first_of_each
 from labels.spacing import Spacing
 
 Triple = tuple[float, float, float]
@@ -103,8 +103,7 @@ def _couples(
     shifted = []
     for index, kinds in ((table.i, taxonomy.truth_kinds), (table.j, taxonomy.pred_kinds)):
         pairs = located[kinds[index[located]] == "shifted"]
-        pairs = pairs[np.lexsort((pairs, -table.iou[pairs], index[pairs]))]
-        shifted.append(pairs[np.flatnonzero(np.diff(index[pairs], prepend=-1))])
+        shifted.append(pairs[first_of_each(index[pairs], -table.iou[pairs], pairs)])
     pairs = np.unique(np.concatenate(shifted))
     for a, b in zip(table.i[pairs].tolist(), table.j[pairs].tolist(), strict=True):
         yield "shifted", a, b

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from hitl.evaluation.metrics.assignment import best_assignment
-from hitl.evaluation.metrics.ratios import Ratios, ratios_of_hits
+from hitl.evaluation.metrics.ratios import OneToOne, ratios_of_hits
 from hitl.evaluation.options import CENTROID_PX
 from hitl.project.errors import MetricError
 from labels.overlaps import Contingency, Floats, Ints
@@ -18,7 +18,7 @@ Unit = Literal["px", "um"]
 
 
 @dataclass(frozen=True, eq=False)
-class CentroidMatching(Ratios):
+class CentroidMatching(OneToOne):
     """Objects matched one to one by the distance of their centroids.
 
     Where neither image holds an object the ratios are None, otherwise 0 without a match.
@@ -45,21 +45,6 @@ class CentroidMatching(Ratios):
     truth_index: Ints
     pred_index: Ints
     distance: Floats
-
-    @property
-    def tp(self) -> int:
-        """Matched objects."""
-        return len(self.distance)
-
-    @property
-    def fp(self) -> int:
-        """Predicted objects without a match."""
-        return self.n_pred - self.tp
-
-    @property
-    def fn(self) -> int:
-        """Truth objects without a match."""
-        return self.n_truth - self.tp
 
     @property
     def mean_distance(self) -> float | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from labels.overlaps import Contingency, Ints
+from labels.overlaps import Contingency, Ints, first_of_each
 
 Bools = NDArray[np.bool_]
 
@@ -64,8 +64,7 @@ def keep(table: Contingency, *, drop_border: bool = False, min_voxels: float = 0
     if drop_border:
         unwanted_truth |= touches_border(table.truth.boxes, table.shape)
         unwanted_pred |= touches_border(table.pred.boxes, table.shape)
-    order = np.lexsort((table.i, -table.count, table.j))
-    own = order[np.flatnonzero(np.diff(table.j[order], prepend=-1))]
+    own = first_of_each(table.j, -table.count, table.i)
     own = own[table.count[own] >= OWN_SHARE * table.pred.sizes[table.j[own]]]
     unwanted_pred[table.j[own]] |= unwanted_truth[table.i[own]]
     matchable = (table.iou >= MATCHABLE_IOU) & ~unwanted_truth[table.i]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hitl.evaluation.metrics.matching import MEAN_AP_THRESHOLDS, Matching
 from hitl.evaluation.metrics.overlap_score import OverlapScores
-from labels.overlaps import Contingency, Floats, Ints
+from labels.overlaps import Contingency, Floats, Ints, first_of_each
 
 METRICS = (
     "evaluation_score",
@@ -86,8 +86,7 @@ def make_items(table: Contingency, matching: Matching, overlap: OverlapScores) -
 
 def _add_jaccard(table: Contingency, truth: Floats) -> NDArray[np.bool_]:
     """Fill in what AJI adds up per truth object; return which predicted objects it left unused."""
-    order = np.lexsort((table.j, -table.iou, table.i))
-    best = order[np.flatnonzero(np.diff(table.i[order], prepend=-1))]
+    best = first_of_each(table.i, -table.iou, table.j)
     i, j, shared = table.i[best], table.j[best], table.count[best]
     truth[:, UNION] = table.truth.sizes
     truth[i, SHARED] = shared

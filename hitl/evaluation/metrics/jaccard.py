@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hitl.evaluation.metrics.assignment import best_assignment
-from labels.overlaps import Contingency, Ints
+from labels.overlaps import Contingency, Ints, first_of_each
 
 
 def aji(table: Contingency) -> float | None:
@@ -21,9 +21,7 @@ def aji(table: Contingency) -> float | None:
     float or None
         None where neither image holds an object.
     """
-    order = np.lexsort((table.j, -table.iou, table.i))
-    first = order[np.flatnonzero(np.diff(table.i[order], prepend=-1))]
-    return _aggregated(table, first)
+    return _aggregated(table, first_of_each(table.i, -table.iou, table.j))
 
 
 def aji_plus(table: Contingency) -> float | None:

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hitl.evaluation.metrics.assignment import best_assignment, is_contested
-from hitl.evaluation.metrics.ratios import Ratios, share
+from hitl.evaluation.metrics.ratios import OneToOne, share
 from hitl.project.errors import MetricError
-from labels.overlaps import Contingency
+from labels.overlaps import Contingency, Floats, Ints
 
-Ints = NDArray[np.int64]
 Method = Literal["optimal", "greedy", "coco", "strict"]
 
 MEAN_AP_THRESHOLDS = tuple(round(0.5 + 0.05 * k, 2) for k in range(10))
@@ -22,7 +20,7 @@ MEAN_AP_THRESHOLDS = tuple(round(0.5 + 0.05 * k, 2) for k in range(10))
 
 
 @dataclass(frozen=True, eq=False)
-class Matching(Ratios):
+class Matching(OneToOne):
     """Objects matched one to one at an IoU threshold.
 
     Where neither image holds an object the ratios are None; otherwise a ratio without a match
@@ -48,22 +46,7 @@ class Matching(Ratios):
     n_pred: int
     truth_index: Ints
     pred_index: Ints
-    iou: NDArray[np.float64]
-
-    @property
-    def tp(self) -> int:
-        """Matched objects."""
-        return len(self.iou)
-
-    @property
-    def fp(self) -> int:
-        """Predicted objects without a match."""
-        return self.n_pred - self.tp
-
-    @property
-    def fn(self) -> int:
-        """Truth objects without a match."""
-        return self.n_truth - self.tp
+    iou: Floats
 
     @property
     def ap(self) -> float | None:

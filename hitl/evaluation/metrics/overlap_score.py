@@ -10,15 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hitl.project.errors import MetricError
 from labels import blocks
 from labels.blocks import LabelImage, Region
-from labels.overlaps import Contingency
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
+from labels.overlaps import Contingency, Floats, Ints
 
 SUB_WEIGHT = 0.95
 FULL_WEIGHT = 1.05

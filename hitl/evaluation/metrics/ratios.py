@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Protocol
 
+from labels.overlaps import Ints
+
 
 class Counts(Protocol):
     """What is right, too many and missing."""
@@ -50,6 +52,29 @@ class Ratios:
     def to_dict(self) -> dict[str, Any]:
         """Return counts and ratios as plain numbers."""
         return {key: getattr(self, key) for key in self.KEYS}
+
+
+class OneToOne(Ratios):
+    """Ratios of objects that are matched one to one; `truth_index` has one entry per match."""
+
+    n_truth: int
+    n_pred: int
+    truth_index: Ints
+
+    @property
+    def tp(self) -> int:
+        """Matched objects."""
+        return len(self.truth_index)
+
+    @property
+    def fp(self) -> int:
+        """Predicted objects without a match."""
+        return self.n_pred - self.tp
+
+    @property
+    def fn(self) -> int:
+        """Truth objects without a match."""
+        return self.n_truth - self.tp
 
 
 def share(counts: Counts, value: float, of: float) -> float | None:

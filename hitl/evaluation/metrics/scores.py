@@ -23,9 +23,9 @@ NO_SPACING = "no spacing was given, so that nothing can be measured in µm"
 NO_BOUNDARY = "neither image holds an object with a boundary"
 NO_CENTROIDS = "no two centroids lie within the distance"
 NOT_NUMBERS = (
-    "spacing_um", "reasons", "options", "conventions", "left_out", "objects", "cases",
-    "spurious_ids",
+    "left_out", "options", "spacing_um", "reasons", "objects", "cases", "spurious_ids",
 )  # fmt: skip
+"""Fields of `Scores` that stand in JSON as they are, and in no average."""
 
 Triple = tuple[float, float, float]
 
@@ -111,20 +111,16 @@ class Summary:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain types for JSON."""
+        first = (
+            "evaluation_score", "full", "sub", "n_truth", "n_pred", "count_error",
+            "count_error_relative",
+        )  # fmt: skip
+        last = ("seg", "aji", "aji_plus", "aji_cellpose")
         return {
-            "evaluation_score": self.evaluation_score,
-            "full": self.full,
-            "sub": self.sub,
-            "n_truth": self.n_truth,
-            "n_pred": self.n_pred,
-            "count_error": self.count_error,
-            "count_error_relative": self.count_error_relative,
+            **{key: getattr(self, key) for key in first},
             **self.at_half.to_dict(),
             "mean_ap_50_95": self.mean_ap,
-            "seg": self.seg,
-            "aji": self.aji,
-            "aji_plus": self.aji_plus,
-            "aji_cellpose": self.aji_cellpose,
+            **{key: getattr(self, key) for key in last},
         }
 
 
@@ -206,9 +202,6 @@ class Scores(Summary):
         and ``without``; ``voxels``: per class precision, recall, f1, iou, truth_voxels,
         pred_voxels, or None; then fields as they are, ``objects`` and ``cases`` among them.
         """
-        same = (
-            "left_out", "options", "spacing_um", "reasons", "objects", "cases", "spurious_ids",
-        )  # fmt: skip
         return {
             **super().to_dict(),
             "thresholds": by_threshold(self.matchings),
@@ -219,13 +212,14 @@ class Scores(Summary):
             "boundary": self.boundary,
             "border": {"with": self.with_border, "without": self.without_border},
             "voxels": self.voxels,
-            **{key: getattr(self, key) for key in same},
+            **{key: getattr(self, key) for key in NOT_NUMBERS},
         }
 
     def flat(self) -> dict[str, float | None]:
         """Every number that can be averaged, by dotted key, such as ``voxels.edge.f1``."""
+        no_averages = {*NOT_NUMBERS, "conventions"}
         told = self.to_dict()
-        return _flatten({key: plain(told[key]) for key in told if key not in NOT_NUMBERS})
+        return _flatten({key: plain(told[key]) for key in told if key not in no_averages})
 
 
 def find_reasons(scores: Scores) -> dict[str, str]:

@@ -112,7 +112,7 @@ def test_intensities_equal_numpy_and_scipy(pair, group_voxels):
         assert found["ch0_kurtosis"][n] == pytest.approx(kurtosis, abs=1e-7)
         less = found["ch0_sum_minus_background"][n]
         assert np.isnan(less) if not free.size else less == pytest.approx(
-            values.sum() - np.median(free) * values.size, abs=1e-6
+            values.sum() - float(np.median(free)) * values.size, abs=1e-6
         )  # fmt: skip
 
 
