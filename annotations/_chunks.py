@@ -61,6 +61,13 @@ def z_slabs(z_start: int, z_stop: int, chunk: int) -> Iterator[tuple[int, int]]:
         z_start = end
 
 
+def slabs(array: zarr.Array[Any]) -> Iterator[Region]:
+    """Yield the regions of an array that are one chunk deep, from the first slice on."""
+    _, y, x = whole(array.shape)
+    for z_start, z_stop in z_slabs(0, array.shape[0], array.chunks[0]):
+        yield slice(z_start, z_stop), y, x
+
+
 def as_labels(block: NDArray[Any], what: str) -> NDArray[np.uint32]:
     """Return labels as uint32.
 
@@ -96,21 +103,6 @@ def label_slab(labels: Voxels, z_start: int, z_stop: int, name: str) -> NDArray[
     if block.shape != expected:
         raise LabelError(f"stack {name!r}: expected a slab of shape {expected}, got {block.shape}")
     return block
-
-
-def write_chunks(
-    array: zarr.Array[Any], tiles: list[tuple[tuple[slice, ...], NDArray[Any]]]
-) -> None:
-    """Write (selection, values) pairs that share no chunk.
-
-    One call per chunk: when a disk is full, Zarr's own many-chunk write would return while its
-    other tasks go on writing and failing.
-    """
-
-    def put(tile: tuple[tuple[slice, ...], NDArray[Any]]) -> None:
-        array[tile[0]] = tile[1]
-
-    _together(put, tiles)
 
 
 def _together(work: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
@@ -153,8 +145,16 @@ def tile_slab(
 
 
 def write_slab(array: zarr.Array[Any], values: NDArray[Any], start: tuple[int, ...]) -> None:
-    """Write `values` with its first voxel at `start`."""
-    write_chunks(array, [(there, values[here]) for there, here in tile_slab(array, values, start)])
+    """Write `values` with its first voxel at `start`.
+
+    One call per chunk: when a disk is full, Zarr's own many-chunk write would return while its
+    other tasks go on writing and failing.
+    """
+
+    def put(tile: tuple[tuple[slice, ...], tuple[slice, ...]]) -> None:
+        array[tile[0]] = values[tile[1]]
+
+    _together(put, tile_slab(array, values, start))
 
 
 @dataclass(frozen=True)
@@ -177,55 +177,6 @@ class Change:
 
 Guard = Callable[[Change], None]
 """Sees every change before it is written, maybe from several threads; raises to refuse it."""
-
-
-def rewrite_slabs(
-    array: zarr.Array[Any],
-    read: Callable[[int, int], NDArray[Any]],
-    guard: Guard,
-    location: Location,
-) -> int:
-    """Put new values into a whole array, writing only the chunks in which something differs.
-
-    Parameters
-    ----------
-    array : zarr array, shape (Z, Y, X)
-    read : callable
-        From (z_start, z_stop) to the new values, shape (z_stop - z_start, Y, X).
-    guard : Guard
-    location : Location
-        Named when the storage fails.
-
-    Returns
-    -------
-    int
-        Voxels that differed.
-
-    Raises
-    ------
-    StoreError
-        The storage failed.
-    """
-    changed = 0
-    _, y, x = whole(array.shape)
-    for z_start, z_stop in z_slabs(0, array.shape[0], array.chunks[0]):
-        place = (slice(z_start, z_stop), y, x)
-        after = read(z_start, z_stop)
-        with translated("read", location):
-            before = cast("NDArray[Any]", array[place])
-        differs = before != after
-        guard(Change(place, before, after, differs))
-        count = int(np.count_nonzero(differs))
-        if count:
-            changed += count
-            tiles = [
-                (there, after[here])
-                for there, here in tile_slab(array, after, (z_start, 0, 0))
-                if differs[here].any()
-            ]
-            with translated("write to", location):
-                write_chunks(array, tiles)
-    return changed
 
 
 def rewrite_patches(

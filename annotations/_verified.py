@@ -9,33 +9,10 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from annotations._chunks import Change, Guard, Reader, Region, explicit, rewrite_patches
+from annotations._chunks import Change, Reader, Region, explicit, rewrite_patches
 from annotations._guards import as_flags, check_shape
 from annotations._storage import Location, translated
 from annotations.stacks import VERIFIED_VOXELS
-
-
-def counted(array: zarr.Array[Any], write: Callable[[Guard], int], location: Location) -> int:
-    """Write verified voxels and bring their total up to date; return how many changed.
-
-    Parameters
-    ----------
-    array : zarr array
-    write : callable
-        Writes, and shows each change to the guard that it is given.
-    location : Location
-    """
-    gained: list[int] = []
-
-    def guard(change: Change) -> None:
-        gained.append(int(np.count_nonzero(change.after)) - int(np.count_nonzero(change.before)))
-
-    with translated("write to", location):
-        changed = write(guard)
-        if sum(gained):
-            # A total beside the array: counting a large stack's voxels again takes seconds.
-            array.attrs[VERIFIED_VOXELS] = int(str(array.attrs[VERIFIED_VOXELS])) + sum(gained)
-    return changed
 
 
 def put_flags(
@@ -46,7 +23,12 @@ def put_flags(
     location: Location,
     known: Reader | None = None,
 ) -> int:
-    """Put flags into parts of a stack as `rewrite_patches` does; return how many changed.
+    """Put flags into parts of a stack as `rewrite_patches` does, and bring their total up to date.
+
+    Returns
+    -------
+    int
+        Voxels that changed.
 
     Raises
     ------
@@ -63,10 +45,17 @@ def put_flags(
             check_shape(flags, place, name)
             yield place, flags
 
-    def write(guard: Guard) -> int:
-        return rewrite_patches(array, checked(), put, guard, location, known)
+    gained: list[int] = []
 
-    return counted(array, write, location)
+    def guard(change: Change) -> None:
+        gained.append(int(np.count_nonzero(change.after)) - int(np.count_nonzero(change.before)))
+
+    with translated("write to", location):
+        changed = rewrite_patches(array, checked(), put, guard, location, known)
+        if sum(gained):
+            # A total beside the array: counting a large stack's voxels again takes seconds.
+            array.attrs[VERIFIED_VOXELS] = int(str(array.attrs[VERIFIED_VOXELS])) + sum(gained)
+    return changed
 
 
 def either(flags: NDArray[np.uint8], more: NDArray[np.uint8]) -> None:

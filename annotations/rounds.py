@@ -163,17 +163,11 @@ def round_metadata(
     info: RoundInfo, number: int, counts: Mapping[str, EditCounts], stacks: tuple[str, ...]
 ) -> dict[str, Any]:
     """Return the commit metadata of a round; `read_entry` is its inverse."""
-    return {
-        "hitl_format": METADATA_FORMAT,
-        "kind": info.kind,
-        "round": number,
-        "author": info.author,
-        "model": asdict(info.model) if info.model else None,
-        "config": dict(info.config),
-        "counts": {stack: asdict(count) for stack, count in counts.items()},
-        "stacks": list(stacks),
-        "minutes": info.minutes,
-    }
+    said = asdict(info)
+    del said["message"]
+    counted = {stack: asdict(count) for stack, count in counts.items()}
+    about = {"round": number, "counts": counted, "stacks": list(stacks)}
+    return {"hitl_format": METADATA_FORMAT, **said, **about}
 
 
 def stack_metadata(

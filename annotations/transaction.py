@@ -23,11 +23,10 @@ from annotations._chunks import (
     read_slab,
     rewrite_chunks,
     rewrite_patches,
-    rewrite_slabs,
+    slabs,
 )
 from annotations._guards import (
     VerifiedError,
-    as_flags,
     check_shape,
     check_verdicts,
     check_whole,
@@ -36,7 +35,7 @@ from annotations._guards import (
     unknown_ids,
 )
 from annotations._storage import Location, translated
-from annotations._verified import counted, either, put_flags
+from annotations._verified import either, put_flags
 from annotations.edits._reading import read_region
 from annotations.errors import StoreError
 from annotations.objects import ObjectTable
@@ -141,12 +140,13 @@ class RoundTransaction:
             known(change.after)
             protect(change)
 
-        def read(z_start: int, z_stop: int) -> NDArray[np.uint32]:
-            return label_slab(labels, z_start, z_stop, name)
+        def put(place: Region) -> int:
+            slab = label_slab(labels, place[0].start, place[0].stop, name)
+            return rewrite_patches(array, [(place, slab)], np.copyto, guard, self._location)
 
         self.set_objects(name, objects)
         with self._all_or_nothing():
-            changed = rewrite_slabs(array, read, guard, self._location)
+            changed = sum(map(put, slabs(array)))
         self._written_ids.pop(name, None)
         return changed
 
@@ -255,15 +255,12 @@ class RoundTransaction:
         array = self._verifiable(name)
         check_whole(name, "verified voxels", verified, array)
 
-        def read(z_start: int, z_stop: int) -> NDArray[np.uint8]:
-            return as_flags(read_slab(verified, z_start, z_stop), name)
+        def put(place: Region) -> int:
+            slab = read_slab(verified, place[0].start, place[0].stop)
+            return put_flags(array, [(place, slab)], np.copyto, name, self._location)
 
         with self._all_or_nothing():
-            return counted(
-                array,
-                lambda guard: rewrite_slabs(array, read, guard, self._location),
-                self._location,
-            )
+            return sum(map(put, slabs(array)))
 
     def write_verified(self, name: str, region: Region, values: ArrayLike = 1) -> int:
         """Say for a part of a stack whether a person has verified it.

@@ -44,11 +44,6 @@ class PickledDtype:
             raise UnsafePickleError("a dtype with fields")
         self._order = state[1]
 
-    @property
-    def is_object(self) -> bool:
-        """Whether it is that of an array of Python objects."""
-        return self._name in ("O", "O8")
-
     def number(self) -> np.dtype[Any]:
         """Return a NumPy dtype of numbers, or raise UnsafePickleError."""
         name = self._name if isinstance(self._name, str) else ""

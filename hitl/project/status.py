@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-import numpy as np
-
+from annotations.status import stack_status
 from hitl.project.folder import Project
 from hitl.project.runs import model_in_use, read_card
 from models.registry import TRAINERS
@@ -54,17 +53,9 @@ def status(project: Project) -> Overview:
     store = project.store()
     states = []
     for info in store.stacks():
-        view = store.stack(info.name)
-        states.append(
-            StackState(
-                info.name,
-                info.split,
-                info.shape,
-                info.spacing_um,
-                view.objects.counts(),
-                view.verified_voxels / float(np.prod(info.zyx)),
-            )
-        )
+        found = stack_status(store.stack(info.name))
+        about = (info.name, info.split, info.shape, info.spacing_um)
+        states.append(StackState(*about, found.objects, found.verified_share))
     cards = [read_card(folder) for folder in project.finished_runs()]
     runs = tuple(RunState(c["run"], c["made"], c["round"], c["validation"]) for c in cards)
     done = {run.run for run in runs}
