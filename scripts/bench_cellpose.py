@@ -5,17 +5,17 @@ Run it from the repository's root: ``python -m scripts.bench_cellpose``.
 
 from __future__ import annotations
 
-import argparse
 import statistics
-import time
 from typing import Any
+
+from scripts.timing import Row, in_turns, print_rows, row
 
 RATIO = 2.5
 TILES = 2
 TILE = 256
 
 
-def bench(repeats: int = 5) -> list[dict[str, Any]]:
+def bench(repeats: int = 5) -> list[Row]:
     """Return one row: seconds per tile, the two forwards taking turns.
 
     The architecture is the true one (24 blocks, 307 million weights), its values are random.
@@ -36,29 +36,21 @@ def bench(repeats: int = 5) -> list[dict[str, Any]]:
     fast = FastTransformer(stock)
     generator = torch.Generator().manual_seed(0)
     x = torch.rand(TILES, 3, TILE, TILE, generator=generator).to(compute.device, kind)
-    seconds: dict[str, list[float]] = {"stock": [], "fast": []}
+    runs = {"stock": lambda: stock(x)[0].cpu(), "fast": lambda: fast(x)[0].cpu()}
     with torch.inference_mode():
-        first, second = stock(x)[0].float(), fast(x)[0].float()
+        first, second = (run().float() for run in runs.values())
         if (first - second).abs().mean() > 0.05 * first.std():
             raise RuntimeError("the fast forward gives other numbers than Cellpose's own")
-        for _ in range(max(repeats, 5)):
-            for name, network in (("stock", stock), ("fast", fast)):
-                started = time.perf_counter()
-                network(x)[0].cpu()
-                seconds[name].append((time.perf_counter() - started) / TILES)
-    ours, theirs = (statistics.median(seconds[name]) for name in ("fast", "stock"))
-    return [
-        {
-            "name": f"Cellpose-SAM forward per {TILE}×{TILE} tile, {compute.note}",
-            "seconds": ours,
-            "seconds_least": min(seconds["fast"]),
-            "peer": "cellpose's own forward",
-            "peer_seconds": theirs,
-            "peer_seconds_least": min(seconds["stock"]),
-            "ratio": theirs / ours,
-            "limit": f"≥ {RATIO:g} ×",
-        }
-    ]
+        seconds = in_turns(runs, max(repeats, 5))
+    found = row(
+        f"Cellpose-SAM forward per {TILE}×{TILE} tile, {compute.note}",
+        statistics.median(seconds["fast"]) / TILES,
+        peer="cellpose's own forward",
+        peer_seconds=statistics.median(seconds["stock"]) / TILES,
+        limit=f"≥ {RATIO:g} ×",
+    )
+    least = {name: min(values) / TILES for name, values in seconds.items()}
+    return [{**found, "seconds_least": least["fast"], "peer_seconds_least": least["stock"]}]
 
 
 def random_network(kind: Any) -> Any:
@@ -81,13 +73,5 @@ def random_network(kind: Any) -> Any:
     return network
 
 
-def main() -> None:
-    """Parse the arguments, run, print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=5)
-    for row in bench(parser.parse_args().repeats):
-        print("  ".join(f"{key}={value}" for key, value in row.items()))
-
-
 if __name__ == "__main__":
-    main()
+    print_rows(bench)

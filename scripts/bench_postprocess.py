@@ -9,13 +9,13 @@ import os
 import subprocess
 import sys
 import tempfile
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hitl.postprocess.masks import clean_masks, edge_class
-from scripts.timing import timed
+from scripts.timing import Row, print_rows, row, timed, times
+from scripts.volumes import Labels, Size, ellipsoid
 from tests.hitl.postprocess.reference_postprocess import clean_masks_reference, edge_class_reference
 
 SHAPE = (21, 512, 512)
@@ -24,9 +24,7 @@ LIMIT_SECONDS = 0.3
 LIMIT_RATIO = 50
 
 
-def synthetic_nuclei(
-    count: int = NUCLEI, shape: tuple[int, int, int] = SHAPE, seed: int = 0
-) -> NDArray[np.uint32]:
+def synthetic_nuclei(count: int = NUCLEI, shape: Size = SHAPE, seed: int = 0) -> Labels:
     """Draw ellipsoids with frayed outlines, pinholes and loose bits; some touch.
 
     Sizes are those of spheroid nuclei at 5 × 1.243 × 1.243 µm voxels: about 800 voxels each, so
@@ -49,15 +47,7 @@ def synthetic_nuclei(
     for label in range(1, count + 1):
         radii = rng.uniform((2.2, 6.5, 6.5), (3.6, 9.5, 9.5))
         centre = rng.uniform(radii, np.subtract(shape, radii))
-        low = np.maximum(np.floor(centre - radii - 3), 0).astype(int)
-        high = np.minimum(np.ceil(centre + radii + 3).astype(int) + 1, shape)
-        box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-        z, y, x = np.ogrid[box]
-        distance = np.sqrt(
-            ((z - centre[0]) / radii[0]) ** 2
-            + ((y - centre[1]) / radii[1]) ** 2
-            + ((x - centre[2]) / radii[2]) ** 2
-        )
+        box, distance = ellipsoid(shape, centre, radii, margin=3)
         noise = rng.random(distance.shape)
         own = distance + rng.normal(0, 0.08, distance.shape) < 1
         own &= noise > 0.01
@@ -66,7 +56,7 @@ def synthetic_nuclei(
     return labels
 
 
-def bench(repeats: int = 5) -> list[dict[str, Any]]:
+def bench(repeats: int = 5) -> list[Row]:
     """Return one row: both steps together, and the reference loop once in the same run.
 
     Raises
@@ -81,14 +71,13 @@ def bench(repeats: int = 5) -> list[dict[str, Any]]:
     if not all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True)):
         raise RuntimeError("the array code and the reference loop gave different results")
     return [
-        {
-            "name": f"post-process {NUCLEI} nuclei in 21×512×512",
-            "seconds": seconds,
-            "peer": "loop over objects × slices",
-            "peer_seconds": peer_seconds,
-            "ratio": peer_seconds / seconds,
-            "limit": f"< {LIMIT_SECONDS} s and ≥ {LIMIT_RATIO} ×",
-        }
+        row(
+            f"post-process {NUCLEI} nuclei in {times(SHAPE)}",
+            seconds,
+            peer="loop over objects × slices",
+            peer_seconds=peer_seconds,
+            limit=f"< {LIMIT_SECONDS} s and ≥ {LIMIT_RATIO} ×",
+        )
     ]
 
 
@@ -110,27 +99,21 @@ def first_call_seconds() -> tuple[float, float]:
     return float(runs[0].stdout), float(runs[1].stdout)
 
 
-def main() -> None:
-    """Print the table."""
-    print(f"{'what':<42}{'seconds':>9}{'peer':>29}{'seconds':>9}{'ratio':>8}  limit")
-    for row in bench():
-        print(
-            f"{row['name']:<42}{row['seconds']:>9.3f}{row['peer']:>29}"
-            f"{row['peer_seconds']:>9.2f}{row['ratio']:>7.0f}×  {row['limit']}"
-        )
-    cold, warm = first_call_seconds()
-    print(f"first call of a process: {warm:.2f} s; the first on a machine compiles: {cold:.2f} s")
-
-
-def _fast(labels: NDArray[np.uint32]) -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
+def _fast(labels: Labels) -> tuple[Labels, NDArray[np.uint8]]:
     cleaned = clean_masks(labels)
     return cleaned, edge_class(cleaned)
 
 
-def _loop(labels: NDArray[np.uint32]) -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
+def _loop(labels: Labels) -> tuple[Labels, NDArray[np.uint8]]:
     cleaned = clean_masks_reference(labels)
     return cleaned, edge_class_reference(cleaned)
 
 
 if __name__ == "__main__":
-    main()
+    print_rows(bench)
+    cold, warm = first_call_seconds()
+    # Beside the rows, which may be JSON.
+    print(
+        f"first call of a process: {warm:.2f} s; the first on a machine compiles: {cold:.2f} s",
+        file=sys.stderr,
+    )

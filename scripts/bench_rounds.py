@@ -5,29 +5,26 @@ Run it from the repository's root: ``python -m scripts.bench_rounds``.
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import statistics
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import zarr
-from numpy.typing import NDArray
 from scipy import ndimage
 
 from annotations.differences import diff_rounds
-from annotations.formats.tiff_write import write_labels_tiff
+from annotations.formats import open_image, write_image_tiff, write_labels_tiff
 from annotations.objects import ObjectTable, Status
 from annotations.rounds import ModelRef, RoundInfo
 from annotations.stacks import LABELS, VERIFIED, StackView
 from annotations.store import AnnotationStore
-from annotations.volume import ImageInfo
 from hitl.labelling.exchange.importing import ImportRequest, import_labels
 from hitl.project.config import ProjectConfig
 from hitl.project.folder import Project
@@ -35,9 +32,8 @@ from hitl.project.reporter import Silent
 from hitl.review.session.commit import commit_session
 from hitl.review.session.project_session import ProjectSession
 from hitl.review.session.review_session import ReviewSession
-from scripts.bench import print_table
-from scripts.bench_metrics import GRID, SHAPE, synthetic_labels
-from scripts.timing import extra_mb, row, timed
+from scripts.timing import Row, folder_bytes, print_rows, row, timed_with_mb, times
+from scripts.volumes import GRID, SHAPE, Labels, Size, synthetic_labels
 
 SPACING_UM = (1.0, 0.5, 0.5)
 EDITED = 100
@@ -45,58 +41,11 @@ LIMIT_SECONDS = 2
 IMPORTS = 3
 STACK = "s"
 
-Labels = NDArray[np.uint32]
-Size = tuple[int, int, int]
+Figures = defaultdict[str, list[Any]]
+"""What was measured at one size of stack, by name: one value per round."""
 
 
-@dataclass(frozen=True)
-class Figures:
-    """What was measured at one size of stack; seconds per repeat."""
-
-    commit: list[float] = field(default_factory=list)
-    reload: list[float] = field(default_factory=list)
-    diff: list[float] = field(default_factory=list)
-    imports: list[float] = field(default_factory=list)
-    memory_mb: dict[str, float | None] = field(default_factory=dict)
-    grown_bytes: list[int] = field(default_factory=list)
-    chunk_bytes: list[int] = field(default_factory=list)
-    chunks: list[int] = field(default_factory=list)
-
-    def clear(self) -> None:
-        """Forget everything."""
-        for values in vars(self).values():
-            values.clear()
-
-
-class ArrayImage:
-    """An image in memory as a source of a stack."""
-
-    def __init__(self, image: NDArray[np.uint8]) -> None:
-        self._image = image[None]
-        self.info = ImageInfo(
-            path=Path("synthetic.npy"),
-            shape=self._image.shape,
-            dtype=image.dtype,
-            spacing_um=SPACING_UM,
-            channels=("nuclei",),
-            format="npy",
-        )
-
-    def read(self, z_start: int, z_stop: int) -> NDArray[np.uint8]:
-        """Return voxels of shape (1, z_stop - z_start, Y, X)."""
-        return self._image[:, z_start:z_stop]
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-
-def bench(repeats: int = 5, *, shape: Size = SHAPE, grid: Size = GRID) -> list[dict[str, Any]]:
+def bench(repeats: int = 5, *, shape: Size = SHAPE, grid: Size = GRID) -> list[Row]:
     """Return a row each for commit, going on after it, diff and import, and rows for memory.
 
     Each size of stack has a process of its own, so that one's memory is not the other's.
@@ -111,25 +60,21 @@ def bench(repeats: int = 5, *, shape: Size = SHAPE, grid: Size = GRID) -> list[d
     half = (shape[0], shape[1] // 2, shape[2] // 2)
     few = (grid[0], grid[1] // 2, grid[2] // 2)
     large, small = _apart(shape, grid, repeats), _apart(half, few, 1)
-    what = f"round of {EDITED} objects, {_times(shape)}"
+    what = f"round of {EDITED} objects, {times(shape)}"
     limit = f"< {LIMIT_SECONDS} s"
-    written, least = (statistics.median(b) / 1e6 for b in (large.grown_bytes, large.chunk_bytes))
-    rows = [
-        _row(f"{what}: commit", large.commit, limit, large.memory_mb["commit"]),
-        _row(f"{what}: diff", large.diff, limit, large.memory_mb["diff"]),
-        _row(f"{what}: window goes on", large.reload),
-        _row(f"{what}: import of a TIFF", large.imports),
-        row(
-            f"{what}: store grows by {written:.2f} MB",
-            None,
-            limit=f"{statistics.median(large.chunks):.0f} changed chunks of {least:.2f} MB",
-        ),
+    grown, stored, chunks = (statistics.median(large[key]) for key in ("grown", "stored", "chunks"))
+    changed = f"{chunks:.0f} changed chunks of {stored / 1e6:.2f} MB"
+    fewer = f"round of {EDITED} objects, {times(half)}"
+    no_more = f"{times(shape)} takes no more MB"
+    return [
+        _row(f"{what}: commit", large, "commit", limit),
+        _row(f"{what}: diff", large, "diff", limit),
+        _row(f"{what}: window goes on", large, "reload"),
+        _row(f"{what}: import of a TIFF", large, "imports"),
+        row(f"{what}: store grows by {grown / 1e6:.2f} MB", None, limit=changed),
+        _row(f"{fewer}: commit", small, "commit", no_more),
+        _row(f"{fewer}: diff", small, "diff", no_more),
     ]
-    for key in ("commit", "diff"):
-        name = f"round of {EDITED} objects, {_times(half)}: {key}"
-        at_most = f"{_times(shape)} takes no more MB"
-        rows.append(_row(name, getattr(small, key), at_most, small.memory_mb[key]))
-    return rows
 
 
 def measure(shape: Size, grid: Size, repeats: int) -> Figures:
@@ -140,7 +85,7 @@ def measure(shape: Size, grid: Size, repeats: int) -> Figures:
     RuntimeError
         A round has not the edits that were made.
     """
-    figures = Figures()
+    figures: Figures = defaultdict(list)
     objects, rounds = int(np.prod(grid)), 1 + repeats + IMPORTS * (repeats > 1)
     if objects < 3 * EDITED * rounds + 3:
         raise ValueError(
@@ -160,7 +105,11 @@ def make_project(folder: Path, labels: Labels) -> Project:
     """Make a project with one stack whose labels a model proposed."""
     project = Project.create(folder, ProjectConfig())
     store = project.store(read_only=False)
-    store.add_stack(STACK, ArrayImage((labels > 0) * np.uint8(200)))
+    image = folder / "image.tif"
+    write_image_tiff(image, (labels > 0) * np.uint8(200), SPACING_UM)
+    with open_image(image) as source:
+        store.add_stack(STACK, source)
+    image.unlink()
     ids = np.flatnonzero(np.bincount(labels.ravel()))[1:]
     objects = ObjectTable.make(ids, status=Status.PROPOSED, origin="model:m")
     info = RoundInfo(kind="bootstrap", message="m", author="m", model=ModelRef(name="m"))
@@ -226,19 +175,15 @@ def _rounds(project: Project, turns: Iterator[list[int]], repeats: int, figures:
                 # The first round loaded compiled code.
                 figures.clear()
             edit(opened.session, next(turns))
-            size = _size(project.folder)
+            size = folder_bytes(project.folder)
             commit = partial(commit_session, annotator="ann", base=opened.base)
-            seconds, memory = _timed(partial(commit, store, STACK, opened.session))
-            figures.commit.append(seconds)
-            figures.memory_mb.setdefault("commit", memory)
-            figures.grown_bytes.append(_size(project.folder) - size)
+            _measure(figures, "commit", partial(commit, store, STACK, opened.session))
+            figures["grown"].append(folder_bytes(project.folder) - size)
             chunks, stored = _changed(store, number)
-            figures.chunks.append(chunks)
-            figures.chunk_bytes.append(stored)
-            seconds, memory = _timed(partial(_check, project, number))
-            figures.diff.append(seconds)
-            figures.memory_mb.setdefault("diff", memory)
-            figures.reload.append(_timed(opened.begin_again)[0])
+            figures["chunks"].append(chunks)
+            figures["stored"].append(stored)
+            _measure(figures, "diff", partial(_check, project, number))
+            _measure(figures, "reload", opened.begin_again)
 
 
 def _check(project: Project, number: int) -> None:
@@ -259,8 +204,7 @@ def _imports(project: Project, turns: Iterator[list[int]], file: Path, figures: 
         write_labels_tiff(file, labels, SPACING_UM, overwrite=True)
         del labels
         request = ImportRequest(stack=STACK, file=file, annotator="bob")
-        seconds, _ = _timed(partial(import_labels, project, request, Silent()))
-        figures.imports.append(seconds)
+        _measure(figures, "imports", partial(import_labels, project, request, Silent()))
 
 
 def _changed(store: AnnotationStore, number: int) -> tuple[int, int]:
@@ -278,29 +222,21 @@ def _changed(store: AnnotationStore, number: int) -> tuple[int, int]:
 def _encoded_bytes(view: StackView, array: zarr.Array[Any], index: tuple[int, ...]) -> int:
     """Return the size of a chunk when it is encoded as its array does."""
     place = tuple(slice(i * c, (i + 1) * c) for i, c in zip(index, array.chunks, strict=True))
-    values = np.asarray(array[place])
     kept: dict[str, Any] = {}
-    alone = zarr.create_array(
+    zarr.create_array(
         zarr.storage.MemoryStore(kept),
-        shape=values.shape,
+        data=np.asarray(array[place]),
         chunks=array.chunks,
-        dtype=array.dtype,
         compressors=array.compressors,
         filters=array.filters,
     )
-    alone[...] = values
     return sum(len(data) for key, data in kept.items() if not key.endswith("zarr.json"))
 
 
-def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-def _timed(work: Callable[[], Any]) -> tuple[float, float | None]:
-    """Return seconds, and the peak of the process's memory above where it began, in MB."""
-    seconds: list[float] = []
-    memory = extra_mb(lambda: seconds.append(timed(work)[0]))
-    return seconds[0], memory
+def _measure(figures: Figures, name: str, work: Callable[[], Any]) -> None:
+    seconds, memory, _ = timed_with_mb(work)
+    figures[name].append(seconds)
+    figures[f"{name} MB"].append(memory)
 
 
 def _apart(shape: Size, grid: Size, repeats: int) -> Figures:
@@ -309,26 +245,12 @@ def _apart(shape: Size, grid: Size, repeats: int) -> Figures:
         return pool.submit(measure, shape, grid, repeats).result()
 
 
-def _row(
-    name: str, seconds: list[float], limit: str = "", memory_mb: float | None = None
-) -> dict[str, Any]:
-    median = statistics.median(seconds) if seconds else None
-    return row(name, median, limit=limit, memory_mb=memory_mb)
-
-
-def _times(shape: Size) -> str:
-    return "×".join(map(str, shape))
-
-
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--shape", type=int, nargs=3, default=SHAPE, metavar=("Z", "Y", "X"))
-    parser.add_argument("--grid", type=int, nargs=3, default=GRID, help="objects along z, y, x")
-    parser.add_argument("--repeats", type=int, default=5)
-    given = parser.parse_args()
-    print_table(bench(given.repeats, shape=tuple(given.shape), grid=tuple(given.grid)))
+def _row(name: str, figures: Figures, key: str, limit: str = "") -> Row:
+    """Return a row of the median seconds, with the first round's memory where there is a limit."""
+    seconds = figures[key]
+    memory = figures[f"{key} MB"][0] if limit else None
+    return row(name, statistics.median(seconds) if seconds else None, limit=limit, memory_mb=memory)
 
 
 if __name__ == "__main__":
-    main()
+    print_rows(bench)

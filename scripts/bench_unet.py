@@ -5,10 +5,8 @@ Run it from the repository's root: ``python -m scripts.bench_unet``.
 
 from __future__ import annotations
 
-import argparse
 import copy
 import importlib.util
-import math
 import statistics
 from collections.abc import Callable
 from typing import Any
@@ -17,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.devices import Compute, choose_compute, reused_memory
-from models.tiling import Tiling, tile_starts
+from models.tiling import Tiling, predict_tiled
 from models.unet3d.architecture import Architecture
 from models.unet3d.predict import NetworkPredictor
-from scripts.timing import timed
+from scripts.timing import Row, in_turns, print_rows, row, timed, times
+from scripts.volumes import Labels, Size
 
 SHAPE = (21, 512, 512)
 FEATURES = (64, 128, 256)
@@ -64,7 +63,7 @@ def structured_network(features: tuple[int, ...] = FEATURES, seed: int = 0) -> A
     return network
 
 
-def blobs(shape: tuple[int, int, int], seed: int = 0) -> NDArray[np.float32]:
+def blobs(shape: Size, seed: int = 0) -> NDArray[np.float32]:
     """Return smooth blobs with noise, of about the intensities that the network is given."""
     from scipy import ndimage
 
@@ -75,20 +74,19 @@ def blobs(shape: tuple[int, int, int], seed: int = 0) -> NDArray[np.float32]:
 
 
 def bench(
-    repeats: int = 5,
-    *,
-    shape: tuple[int, int, int] = SHAPE,
-    features: tuple[int, ...] = FEATURES,
-) -> list[dict[str, Any]]:
+    repeats: int = 5, *, shape: Size = SHAPE, features: tuple[int, ...] = FEATURES
+) -> list[Row]:
     """Return rows for prediction (plain PyTorch, MONAI, matrix products, labels) and training.
 
-    Medians of interleaved repeats; the plain float32 runs, which take longest, run once.
+    Medians of repeats taken in turns; the plain float32 runs, which take longest, run once.
 
     Raises
     ------
     RuntimeError
         Labels differ from float32's in more voxels than allowed.
     """
+    from models.unet3d.fused import work_of
+
     network, image = structured_network(features), blobs(shape, 1)
     compute = choose_compute(device="cpu")
     predictor = NetworkPredictor(
@@ -102,22 +100,37 @@ def bench(
     if importlib.util.find_spec("monai") is not None:
         runs["monai"] = _monai(copy.deepcopy(network), image, compute, tiling)
     predictor.maps(image[:, : shape[1] // 2, : shape[2] // 2])
-    seconds = _interleaved(runs, repeats)
+    seconds = _medians(runs, repeats)
     plain_seconds, _ = timed(lambda: plain_window(network, image, tiling), PLAIN_REPEATS)
-    name = f"U-Net {list(features)} on {'×'.join(map(str, shape))}, {compute.note[9:]}"
-    rows = [
-        _row(name, seconds["ours"], "plain float32 window", plain_seconds, f"≥ {PLAIN_RATIO} ×"),
-        _row(
+    flops = sum(work_of(network, shape))
+    name = f"U-Net {list(features)} on {times(shape)}, {compute.note[9:]}"
+    ours = seconds["ours"]
+    return [
+        row(
             name,
-            seconds["ours"],
-            "MONAI sliding window, same model" if "monai" in seconds else "monai not installed",
-            seconds.get("monai"),
-            f"≥ {MONAI_RATIO} ×",
+            ours,
+            peer="plain float32 window",
+            peer_seconds=plain_seconds,
+            limit=f"≥ {PLAIN_RATIO} ×",
         ),
-        _rate_row(network, shape, seconds),
+        row(
+            name,
+            ours,
+            peer="MONAI sliding window, same model" if "monai" in runs else "monai not installed",
+            peer_seconds=seconds.get("monai"),
+            limit=f"≥ {MONAI_RATIO} ×",
+        ),
+        row(
+            f"the same, {flops / ours / 1e12:.2f} TFLOP/s",
+            ours,
+            # What the layers' work alone would take as matrix products.
+            peer="the layers at matrix-product rate",
+            peer_seconds=flops / (2 * PRODUCT**3 / seconds["product"]),
+            limit=f"≥ {RATE_SHARE}",
+        ),
         label_row(),
+        step_row(repeats, features),
     ]
-    return [*rows, step_row(repeats, features)]
 
 
 def _matrix_product(compute: Compute) -> Callable[[], Any]:
@@ -132,35 +145,20 @@ def _matrix_product(compute: Compute) -> Callable[[], Any]:
     return best_of_ten
 
 
-def plain_window(network: Any, image: NDArray[np.float32], tiling: Tiling) -> NDArray[np.float32]:
+def plain_window(network: Any, image: NDArray[np.float32], tiling: Tiling) -> Any:
     """Predict with the network as it is, float32, contiguous, in the same tiles with a Gaussian."""
     import torch
 
-    from models.tiling import blending_weights, read_reflected
-
-    weights = torch.from_numpy(blending_weights(tiling.tile))
-    starts = [
-        tile_starts(n, t, o, b)
-        for n, t, o, b in zip(image.shape, tiling.tile, tiling.overlaps, tiling.border, strict=True)
-    ]
-    low = [min(s) for s in starts]
-    wide = [max(s) + t - a for s, t, a in zip(starts, tiling.tile, low, strict=True)]
-    total, norm = torch.zeros(5, *wide), torch.zeros(wide)
     network = network.to(memory_format=torch.contiguous_format)
-    with torch.inference_mode():
-        for corner in np.ndindex(*(len(s) for s in starts)):
-            z, y, x = (s[i] for s, i in zip(starts, corner, strict=True))
-            tile = torch.from_numpy(read_reflected(image, (z, y, x), tiling.tile))
-            logits = network(tile[None, None])[0]
-            values = torch.cat((torch.softmax(logits[:3], 0), torch.sigmoid(logits[3:])))
-            box = tuple(
-                slice(a - b, a - b + t) for a, b, t in zip((z, y, x), low, tiling.tile, strict=True)
-            )
-            total[(slice(None), *box)] += values * weights
-            norm[box] += weights
-    inside = tuple(slice(-a, -a + n) for a, n in zip(low, image.shape, strict=True))
-    blended: NDArray[np.float32] = (total / norm)[(slice(None), *inside)].numpy()
-    return blended
+
+    def predict(tiles: NDArray[np.float32]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            logits = network(torch.from_numpy(tiles)[:, None])
+            values = torch.cat((torch.softmax(logits[:, :3], 1), torch.sigmoid(logits[:, 3:])), 1)
+        probabilities: NDArray[np.float32] = values.numpy()
+        return probabilities
+
+    return predict_tiled(predict, image, network.architecture.outputs, tiling)
 
 
 def _monai(
@@ -181,26 +179,7 @@ def _monai(
     return run
 
 
-def _rate_row(
-    network: Any, shape: tuple[int, int, int], seconds: dict[str, float]
-) -> dict[str, Any]:
-    """Compare with the time that the layers' work alone would take as matrix products."""
-    from models.unet3d.fused import work_of
-
-    flops = sum(work_of(network, shape))
-    ideal = flops / (2 * PRODUCT**3 / seconds["product"])
-    return _row(
-        f"the same, {flops / seconds['ours'] / 1e12:.2f} TFLOP/s",
-        seconds["ours"],
-        "the layers at matrix-product rate",
-        ideal,
-        f"≥ {RATE_SHARE}",
-    )
-
-
-def starter_labels(
-    shape: tuple[int, int, int] = (21, 256, 256),
-) -> tuple[list[NDArray[np.float32]], list[NDArray[np.uint32]]]:
+def starter_labels(shape: Size = (21, 256, 256)) -> tuple[list[NDArray[np.float32]], list[Labels]]:
     """Return the starter's maps and labels of a synthetic stack, in float32 and in bfloat16."""
     from models.base_runs import starter_folder
     from models.objects import relative_spacing
@@ -225,7 +204,7 @@ def starter_labels(
     return maps, [label_objects(m, run.data["spacing_um"], settings) for m in maps]
 
 
-def different_voxels(one: NDArray[np.uint32], other: NDArray[np.uint32]) -> float:
+def different_voxels(one: Labels, other: Labels) -> float:
     """Return the share of voxels whose object is not the one that overlaps it most."""
     width = int(other.max()) + 1
     pairs = one.ravel().astype(np.int64) * width + other.ravel()
@@ -234,7 +213,7 @@ def different_voxels(one: NDArray[np.uint32], other: NDArray[np.uint32]) -> floa
     return float(1 - same / one.size)
 
 
-def label_row() -> dict[str, Any]:
+def label_row() -> Row:
     """Return the row of how many voxels get another object in bfloat16.
 
     Raises
@@ -246,7 +225,7 @@ def label_row() -> dict[str, Any]:
     different = different_voxels(*labels)
     if different > DIFFERENT_SHARE:
         raise RuntimeError(f"{different:.2%} of the voxels have another object than in float32")
-    return _row(
+    return row(
         f"voxels of another object than in float32, {labels[0].max()} nuclei: {different:.3%}",
         0.0,
         limit=f"≤ {DIFFERENT_SHARE:.1%}",
@@ -274,81 +253,38 @@ def training_steps(features: tuple[int, ...] = FEATURES) -> dict[str, Callable[[
         layout = torch.channels_last_3d if bf16 else torch.contiguous_format
         optimiser = torch.optim.AdamW(network.parameters(), foreach=bf16)
 
-        def run() -> Any:
+        def run() -> None:
             with Compute("cpu", bf16).autocast():
                 logits = network(x.contiguous(memory_format=layout))
             loss = nn.functional.cross_entropy(logits.float()[:, :3], truth)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()
-            return float(loss.detach())
 
         return run
 
     return {"ours": step(ours, compute.bf16), "plain": step(plain, False)}
 
 
-def step_row(repeats: int = 5, features: tuple[int, ...] = FEATURES) -> dict[str, Any]:
+def step_row(repeats: int = 5, features: tuple[int, ...] = FEATURES) -> Row:
     """Return the row of one training step."""
     runs = training_steps(features)
     with reused_memory():
         for run in runs.values():
             run()
-        seconds = _interleaved(runs, repeats)
-    size = "×".join(map(str, STEP_SHAPE[2:]))
-    return _row(
-        f"training step {list(features)}, {size}",
+        seconds = _medians(runs, repeats)
+    return row(
+        f"training step {list(features)}, {times(STEP_SHAPE[2:])}",
         seconds["ours"],
-        "plain float32 step",
-        seconds["plain"],
-        f"≥ {STEP_RATIO} ×",
+        peer="plain float32 step",
+        peer_seconds=seconds["plain"],
+        limit=f"≥ {STEP_RATIO} ×",
     )
 
 
-def _interleaved(runs: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
-    """Return the median seconds of each, taken in turns; a run may return its own seconds."""
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(repeats):
-        for name, run in runs.items():
-            took, result = timed(run, 1)
-            seconds[name].append(result if name == "product" else took)
-    return {name: statistics.median(values) for name, values in seconds.items()}
-
-
-def _row(
-    name: str,
-    seconds: float,
-    peer: str = "",
-    peer_seconds: float | None = None,
-    limit: str = "",
-) -> dict[str, Any]:
-    ratio = None if peer_seconds is None else peer_seconds / seconds
-    return {
-        "name": name,
-        "seconds": seconds,
-        "peer": peer,
-        "peer_seconds": peer_seconds,
-        "ratio": ratio,
-        "limit": limit,
-    }
-
-
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--shape", type=int, nargs=3, default=SHAPE, metavar=("Z", "Y", "X"))
-    parser.add_argument("--features", type=int, nargs="+", default=FEATURES)
-    given = parser.parse_args()
-    rows = bench(given.repeats, shape=tuple(given.shape), features=tuple(given.features))
-    for row in rows:
-        ratio = math.nan if row["ratio"] is None else row["ratio"]
-        peer_seconds = math.nan if row["peer_seconds"] is None else row["peer_seconds"]
-        print(
-            f"{row['name']:<70}{row['seconds']:>8.2f}  {row['peer']:<34}"
-            f"{peer_seconds:>8.2f}{ratio:>7.2f}  {row['limit']}"
-        )
+def _medians(runs: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
+    return {name: statistics.median(each) for name, each in in_turns(runs, repeats).items()}
 
 
 if __name__ == "__main__":
-    main()
+    print_rows(bench)

@@ -1,7 +1,7 @@
 """Measure what chunk shapes and codecs cost an annotation store: write, read, size, small edits.
 
-    python scripts/measure_chunks.py 160 1024 1024 --objects 5000
-    python scripts/measure_chunks.py 64 512 512 --objects 800 --chunks 16,128,128 --repeats 5
+    python -m scripts.measure_chunks 160 1024 1024 --objects 5000
+    python -m scripts.measure_chunks 64 512 512 --objects 800 --chunks 16,128,128 --repeats 5
 
 Labels are ellipsoids at random places, as many as asked for; the image is the same ellipsoids,
 blurred by noise, in 16 bit. One row per chunk shape and codec, each the best of the repeats. Times
@@ -24,6 +24,9 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, ZstdCodec
+
+from scripts.timing import folder_bytes
+from scripts.volumes import Labels, Size, clipped, ellipsoid
 
 CHUNKS = ("8,64,64", "16,128,128", "32,128,128", "16,256,256", "32,256,256")
 CODECS: dict[str, Callable[[int], Any]] = {
@@ -54,23 +57,19 @@ def _blosc(name: Any, level: int, shuffle: Any, size: int) -> BloscCodec:
     return BloscCodec(cname=name, clevel=level, shuffle=shuffle, typesize=size)
 
 
-def ellipsoids(shape: tuple[int, int, int], count: int, seed: int = 0) -> NDArray[np.uint32]:
+def ellipsoids(shape: Size, count: int, seed: int = 0) -> Labels:
     """Return labels of shape `shape` (Z, Y, X): `count` flat ellipsoids, later ones on top."""
     rng = np.random.default_rng(seed)
     labels = np.zeros(shape, np.uint32)
     for label in range(1, count + 1):
         radius = np.array([3, 8, 8]) * rng.uniform(0.7, 1.3, 3)
         center = rng.uniform(0, shape)
-        low = np.maximum(np.floor(center - radius), 0).astype(int)
-        high = np.minimum(np.ceil(center + radius) + 1, shape).astype(int)
-        box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-        grid = np.ogrid[box]
-        inside = sum(((g - c) / r) ** 2 for g, c, r in zip(grid, center, radius, strict=True)) < 1
-        labels[box][inside] = label
+        box, distance = ellipsoid(shape, center, radius)
+        labels[box][distance < 1] = label
     return labels
 
 
-def noisy_image(labels: NDArray[np.uint32], seed: int = 0) -> NDArray[np.uint16]:
+def noisy_image(labels: Labels, seed: int = 0) -> NDArray[np.uint16]:
     """Return an image of shape (Z, Y, X) in which the labels are bright, with shot noise."""
     rng = np.random.default_rng(seed)
     image = np.empty(labels.shape, np.uint16)
@@ -91,7 +90,7 @@ def measure(values: NDArray[Any], chunk: tuple[int, ...], codec: Any, edits: int
             name="values",
             shape=values.shape,
             dtype=values.dtype,
-            chunks=tuple(min(c, s) for c, s in zip(chunk, values.shape, strict=True)),
+            chunks=clipped(chunk, values.shape),
             compressors=codec,
             fill_value=0,
         )
@@ -103,9 +102,11 @@ def measure(values: NDArray[Any], chunk: tuple[int, ...], codec: Any, edits: int
         for z in range(0, values.shape[0], chunk[0]):
             stored[z : z + chunk[0]]
         read = time.process_time()
-        size = _size(folder)
+        size = folder_bytes(folder)
         edit_s, commit_s = _edit(repository, values, edits)
-        return Cost(written - start, read - written, size, edit_s, _size(folder) - size, commit_s)
+        return Cost(
+            written - start, read - written, size, edit_s, folder_bytes(folder) - size, commit_s
+        )
     finally:
         shutil.rmtree(folder)
 
@@ -122,10 +123,6 @@ def _edit(repository: icechunk.Repository, values: NDArray[Any], edits: int) -> 
     edited = time.process_time()
     session.commit("edit")
     return edited - start, time.process_time() - edited
-
-
-def _size(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def best(costs: list[Cost]) -> Cost:

@@ -45,21 +45,6 @@ def blobs(seed: int = 0) -> tuple[NDArray[np.uint16], NDArray[np.uint32]]:
 
 
 @pytest.fixture
-def command(capsys: pytest.CaptureFixture[str]) -> Command:
-    """Run a command that must succeed and give what it prints as JSON."""
-
-    def call(*arguments: object) -> dict[str, Any]:
-        capsys.readouterr()
-        code = run([*map(str, arguments), "--json"])
-        printed = capsys.readouterr()
-        assert code == 0, printed.err
-        result: dict[str, Any] = json.loads(printed.out)
-        return result
-
-    return call
-
-
-@pytest.fixture
 def files(tmp_path: Path) -> dict[str, Path]:
     """Write two stacks with labels."""
     found = {}

@@ -14,7 +14,6 @@ import yaml
 
 from annotations.formats import write_image_tiff, write_labels_tiff
 from annotations.store import AnnotationStore
-from hitl.cli import run
 from tests.conftest import RealStack
 
 # Below what every part reaches with so little training on bootstrapped labels, F1 at IoU 0.5.
@@ -27,21 +26,6 @@ TRAINING = {
     "stardist3d": ["epochs=40", "n_rays=64"],
     "unet3d": ["epochs=6", "features=[16, 32, 64]", "learning_rate=3e-3"],
 }
-
-
-@pytest.fixture
-def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., dict[str, Any]]:
-    """Run a command that must succeed and give what it prints as JSON."""
-
-    def call(*arguments: object) -> dict[str, Any]:
-        capsys.readouterr()
-        code = run([*map(str, arguments), "--json"])
-        printed = capsys.readouterr()
-        assert code == 0, printed.err
-        result: dict[str, Any] = json.loads(printed.out)
-        return result
-
-    return call
 
 
 def write_halves(stack: RealStack, folder: Path) -> dict[str, Path]:

@@ -39,20 +39,6 @@ def files(tmp_path):
 
 
 @pytest.fixture
-def command(capsys):
-    """Run a command that must succeed and give what it prints as JSON."""
-
-    def call(*arguments):
-        capsys.readouterr()
-        code = run([*map(str, arguments), "--json"])
-        printed = capsys.readouterr()
-        assert code == 0, printed.err
-        return json.loads(printed.out)
-
-    return call
-
-
-@pytest.fixture
 def refused(capsys):
     """Run a command that must be refused; gives its one line on standard error."""
 

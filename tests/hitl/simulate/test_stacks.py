@@ -29,21 +29,6 @@ Command = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
-def command(capsys: pytest.CaptureFixture[str]) -> Command:
-    """Run a command that must succeed and give what it prints as JSON."""
-
-    def call(*arguments: object) -> dict[str, Any]:
-        capsys.readouterr()
-        code = run([*map(str, arguments), "--json"])
-        printed = capsys.readouterr()
-        assert code == 0, printed.err
-        result: dict[str, Any] = json.loads(printed.out)
-        return result
-
-    return call
-
-
-@pytest.fixture
 def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """Run a command that must be refused in one line; gives the line."""
 

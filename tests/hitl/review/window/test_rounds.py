@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from annotations.formats import write_image_tiff, write_labels_tiff
 from annotations.objects import Status
-from hitl.cli import run
 from hitl.evaluation.metrics.all_metrics import score
 from hitl.project.folder import Project
 from tests.conftest import RealStack
@@ -24,21 +23,6 @@ from tests.hitl.review.window.conftest import Start
 
 LIMIT_S = 240
 """Nobody waits that long; the whole test takes less than a minute."""
-
-
-@pytest.fixture
-def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., dict[str, Any]]:
-    """Run a command that must succeed and give what it prints as JSON."""
-
-    def call(*arguments: object) -> dict[str, Any]:
-        capsys.readouterr()
-        code = run([*map(str, arguments), "--json"])
-        printed = capsys.readouterr()
-        assert code == 0, printed.err
-        result: dict[str, Any] = json.loads(printed.out)
-        return result
-
-    return call
 
 
 class Rounds:
