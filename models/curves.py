@@ -11,7 +11,7 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Self
 
 from models.errors import CheckpointError, ModelError
 from models.files import write_atomically
@@ -28,18 +28,6 @@ LoggerName = Literal["tensorboard", "wandb", "csv"]
 
 class LoggerError(ModelError):
     """The chosen logger is not installed, or cannot start."""
-
-
-class _Logger(Protocol):
-    """Where rows go besides the CSV file."""
-
-    def write(self, rows: Sequence[Row]) -> None:
-        """Take the whole history; send what has not been sent."""
-        ...
-
-    def close(self) -> None:
-        """Send what is left."""
-        ...
 
 
 class CurveLog:
@@ -70,7 +58,7 @@ class CurveLog:
         if STEP not in columns:
             raise ValueError(f"expected a column {STEP!r}, got {', '.join(columns)}")
         self._path, self._columns = folder / CURVES_FILE, tuple(columns)
-        self._logger: _Logger | None = None
+        self._logger: _TensorBoard | _WeightsAndBiases | None = None
         if logger == "tensorboard":
             self._logger = _TensorBoard(folder / TENSORBOARD_FOLDER)
         elif logger == "wandb":

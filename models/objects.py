@@ -99,3 +99,41 @@ def mean_inside(
         total += np.bincount(ids.ravel(), weights=values.ravel(), minlength=count)
     found = np.flatnonzero(voxels[1:]) + 1
     return {int(i): float(min(1.0, total[i] / voxels[i])) for i in found}
+
+
+def saddles(
+    labels: NDArray[np.integer[Any]], height: NDArray[np.float32]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.floating[Any]]]:
+    """Return the pairs of touching objects, and the highest pass between the two of each.
+
+    Parameters
+    ----------
+    labels : ndarray of integer, shape (Z, Y, X)
+    height : ndarray of float32, shape (Z, Y, X)
+
+    Returns
+    -------
+    low, high : ndarray of int64, shape (P,)
+        Ids, the lower first; pairs ascend.
+    passes : ndarray of float32, shape (P,)
+        Height of the pass: that of the lower of its two voxels.
+    """
+    low, high, passes = [], [], []
+    for axis in range(3):
+        ids, level = np.moveaxis(labels, axis, 0), np.moveaxis(height, axis, 0)
+        touch = (ids[1:] != ids[:-1]) & (ids[1:] > 0) & (ids[:-1] > 0)
+        low.append(np.minimum(ids[1:], ids[:-1])[touch].astype(np.int64))
+        high.append(np.maximum(ids[1:], ids[:-1])[touch].astype(np.int64))
+        passes.append(np.minimum(level[1:], level[:-1])[touch])
+    return highest_passes(np.concatenate(low), np.concatenate(high), np.concatenate(passes))
+
+
+def highest_passes(
+    low: NDArray[np.int64], high: NDArray[np.int64], passes: NDArray[np.floating[Any]]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.floating[Any]]]:
+    """Keep one entry, the highest, for each pair of ids."""
+    base = int(high.max(initial=0)) + 1
+    keys, inverse = np.unique(low * base + high, return_inverse=True)
+    best = np.full(len(keys), -np.inf, passes.dtype)
+    np.maximum.at(best, inverse, passes)
+    return keys // base, keys % base, best

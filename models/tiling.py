@@ -332,9 +332,6 @@ class _Slab:
         self._weight = np.zeros((depth, *shape[1:]), np.float32)
         self._first = 0
 
-    def move_to(self, z: int) -> None:
-        assert max(z, 0) == self._first, "slices before this slab were written"
-
     def add(self, start: Size, values: NDArray[np.float32]) -> None:
         to, of = [], []
         for at, tile, length in zip(start, self._tile, self._shape, strict=True):

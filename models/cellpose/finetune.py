@@ -11,8 +11,7 @@ from __future__ import annotations
 import math
 import pickle
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -208,7 +207,8 @@ class FineTuning:
             group["lr"] = rate
         tiles = self._train.training(step, self._schedule.batch_size)
         self._optimiser.zero_grad(set_to_none=True)
-        with _torch_seed((self._schedule.seed << 20) + step):
+        with torch.random.fork_rng():
+            torch.manual_seed((self._schedule.seed << 20) + step)
             value = float(self._smaller_when_full(lambda: self._gradient(tiles)))
         norm = torch.nn.utils.clip_grad_norm_(self._tunable.trainable.values(), math.inf)
         for found in (value, float(norm)):
@@ -315,14 +315,6 @@ class FineTuning:
         self.history = History(**found["history"])
         self._model_file |= read_model_file(self._folder, "cellpose", files.REQUIRED)
         return True
-
-
-@contextmanager
-def _torch_seed(seed: int) -> Iterator[None]:
-    """Seed torch's generators, and put their states back."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        yield
 
 
 def _network(state: dict[str, Tensor], kind: torch.dtype, device: str) -> Any:

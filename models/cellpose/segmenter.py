@@ -96,12 +96,7 @@ class CellposeSegmenter(CheckedSegmenter):
     forward: engine.Forward = "fast"
 
     def __post_init__(self) -> None:
-        low, high = self.percentiles
-        if not 0 <= low < high <= 100:
-            raise ModelError(
-                f"percentiles: expected 0 <= low < high <= 100, got {self.percentiles}; "
-                "Cellpose's own are (1, 99)"
-            )
+        check_percentiles(self.percentiles)
 
     def describe(self) -> dict[str, Any]:
         """Return settings, versions, and the weights' SHA-256 and licence.
@@ -255,6 +250,16 @@ class CellposeSegmenter(CheckedSegmenter):
             masks, _, logits = engine.volume(model, image, options)
         progress(total + 1, total + 1, "masks")
         return masks, logits
+
+
+def check_percentiles(percentiles: tuple[float, float]) -> None:
+    """Refuse percentiles that are none, or in the wrong order."""
+    low, high = percentiles
+    if not 0 <= low < high <= 100:
+        raise ModelError(
+            f"percentiles: expected 0 <= low < high <= 100, got {percentiles}; "
+            "Cellpose's own are (1, 99)"
+        )
 
 
 def _xy_um(spacing_um: Spacing) -> float:

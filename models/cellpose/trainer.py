@@ -14,11 +14,11 @@ from labels.progress import Progress, no_progress
 from models.base import TrainingResult, TrainingSample, check_image
 from models.cellpose import runfolder as files
 from models.cellpose import weights
-from models.cellpose.segmenter import NATIVE_DIAMETER_PX
+from models.cellpose.segmenter import NATIVE_DIAMETER_PX, check_percentiles
 from models.cellpose.slices import View
 from models.curves import LoggerName
 from models.devices import Compute, Precision, choose_compute, set_threads
-from models.errors import ModelError, TrainingDataError
+from models.errors import TrainingDataError
 from models.runfolder import FORMAT, fingerprint, options_but, read_model_file, settings_from
 
 if TYPE_CHECKING:
@@ -99,12 +99,7 @@ class CellposeTrainer:
     seed: Annotated[int, Ge(0)] = 0
 
     def __post_init__(self) -> None:
-        low, high = self.percentiles
-        if not 0 <= low < high <= 100:
-            raise ModelError(
-                f"percentiles: expected 0 <= low < high <= 100, got {self.percentiles}; "
-                "Cellpose's own are (1, 99)"
-            )
+        check_percentiles(self.percentiles)
 
     def train(
         self,

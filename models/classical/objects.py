@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage as ndi
 
+from models.objects import highest_passes, saddles
+
 Floats = NDArray[np.float32]
 Labels = NDArray[np.int32]
 Values = NDArray[np.float64]
@@ -21,36 +23,6 @@ def label_maximum(labels: Labels, values: Floats, count: int) -> Values:
     out = np.zeros(count + 1)
     np.maximum.at(out, labels[inside], values[inside])
     return out
-
-
-def _saddles(labels: Labels, height: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64], Values]:
-    """Return each pair of touching labels (lower id first) and its highest pass."""
-    low, high, passes = [], [], []
-    for axis in range(3):
-        one, other = (np.moveaxis(labels, axis, 0)[s] for s in (slice(None, -1), slice(1, None)))
-        touch = (one != other) & (one > 0) & (other > 0)
-        h_one, h_other = (
-            np.moveaxis(height, axis, 0)[s][touch] for s in (slice(None, -1), slice(1, None))
-        )
-        low.append(np.minimum(one[touch], other[touch]))
-        high.append(np.maximum(one[touch], other[touch]))
-        passes.append(np.minimum(h_one, h_other))
-    return _highest_pass(
-        np.concatenate(low).astype(np.int64),
-        np.concatenate(high).astype(np.int64),
-        np.concatenate(passes).astype(np.float64),
-    )
-
-
-def _highest_pass(
-    low: NDArray[np.int64], high: NDArray[np.int64], passes: Values
-) -> tuple[NDArray[np.int64], NDArray[np.int64], Values]:
-    """Keep one entry, the highest, for each pair."""
-    base = int(high.max(initial=0)) + 1
-    keys, inverse = np.unique(low * base + high, return_inverse=True)
-    best = np.full(len(keys), -np.inf)
-    np.maximum.at(best, inverse, passes)
-    return keys // base, keys % base, best
 
 
 def merge_shallow(
@@ -82,7 +54,7 @@ def merge_shallow(
     count = len(volumes) - 1
     volumes = volumes.copy()
     peaks = label_maximum(labels, height, count)
-    low, high, passes = _saddles(labels, height)
+    low, high, passes = saddles(labels, height)
     final = np.arange(count + 1)
     while len(low):
         depths = 1 - passes / np.maximum(np.minimum(peaks[low], peaks[high]), 1e-9)
@@ -105,7 +77,7 @@ def merge_shallow(
         low, high = step[low], step[high]
         apart = low != high
         low, high = np.minimum(low, high)[apart], np.maximum(low, high)[apart]
-        low, high, passes = _highest_pass(low, high, passes[apart])
+        low, high, passes = highest_passes(low, high, passes[apart])
     return compact(final.astype(np.int32)[labels])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from labels.spacing import Spacing
@@ -49,13 +49,9 @@ class Architecture:
         """Channels of the output: classes, then head."""
         return len(CLASS_NAMES) + len(HEAD_NAMES)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return a JSON-serialisable form."""
-        return asdict(self)
-
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Architecture:
-        """Read what `to_json` gave.
+        """Read what `dataclasses.asdict` gave.
 
         Raises
         ------

@@ -8,7 +8,7 @@ pooling and upsampling work along one axis at a time on whole rows of channels.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -61,36 +61,8 @@ def blocks(found: nn.ModuleList) -> Iterator[DoubleConv]:
     return (block for block in found if isinstance(block, DoubleConv))
 
 
-class Operations(Protocol):
-    """What the network is made of."""
-
-    dtype: torch.dtype
-
-    def prepare(self, weight: Tensor, bias: Tensor) -> Weights:
-        """Bring weights into the form that `convolve` wants."""
-        ...
-
-    def convolve(self, x: Tensor, weights: Weights, *, relu: bool) -> Tensor:
-        """Convolve with a padding of 1, shape (N, C, Z, Y, X)."""
-        ...
-
-    def pool(self, x: Tensor, factor: Pooling) -> Tensor:
-        """Return the maximum of each block."""
-        ...
-
-    def prepare_merge(self, weight: Tensor, bias: Tensor, skipped: int) -> tuple[Tensor, ...]:
-        """Bring weights, the first `skipped` inputs of the skip connection, in form for `merge`."""
-        ...
-
-    def merge(
-        self, skip: Tensor, x: Tensor, factor: Pooling, weights: tuple[Tensor, ...]
-    ) -> Tensor:
-        """Upsample `x` trilinearly, and convolve `skip` and it together, with ReLU."""
-        ...
-
-
-class PlainOperations:
-    """Torch's own operations, for GPUs and for builds without oneDNN.
+class Operations:
+    """What the network is made of: torch's own, for GPUs and for builds without oneDNN.
 
     Parameters
     ----------
@@ -103,14 +75,14 @@ class PlainOperations:
         self.device, self.dtype = device, dtype
 
     def prepare(self, weight: Tensor, bias: Tensor) -> Weights:
-        """Move to the device."""
+        """Bring weights into the form that `convolve` wants."""
         return (
             weight.to(self.device, self.dtype, memory_format=LAST),
             bias.to(self.device, self.dtype),
         )
 
     def convolve(self, x: Tensor, weights: Weights, *, relu: bool) -> Tensor:
-        """Convolve with a padding of 1."""
+        """Convolve with a padding of 1, shape (N, C, Z, Y, X)."""
         y = functional.conv3d(x, *weights, padding=1)
         return functional.relu_(y) if relu else y
 
@@ -119,20 +91,20 @@ class PlainOperations:
         return functional.max_pool3d(x, factor)
 
     def prepare_merge(self, weight: Tensor, bias: Tensor, skipped: int) -> tuple[Tensor, ...]:
-        """Move to the device."""
+        """Bring weights, the first `skipped` inputs of the skip connection, in form for `merge`."""
         return self.prepare(weight, bias)
 
     def merge(
         self, skip: Tensor, x: Tensor, factor: Pooling, weights: tuple[Tensor, ...]
     ) -> Tensor:
-        """Upsample, put one after the other, and convolve."""
+        """Upsample `x` trilinearly, and convolve `skip` and it together, with ReLU."""
         scale = tuple(float(f) for f in factor)
         up = functional.interpolate(x, scale_factor=scale, mode="trilinear", align_corners=False)
         both = torch.cat((skip, up), dim=1)
         return self.convolve(both, (weights[0], weights[1]), relu=True)
 
 
-class PackedOperations:
+class PackedOperations(Operations):
     """OneDNN's convolutions, and pooling and upsampling by whole rows; for CPUs.
 
     Parameters
@@ -142,7 +114,7 @@ class PackedOperations:
     """
 
     def __init__(self, dtype: torch.dtype) -> None:
-        self.dtype = dtype
+        super().__init__("cpu", dtype)
 
     @staticmethod
     def available() -> bool:
@@ -358,7 +330,7 @@ def operations_for(compute: Compute) -> Operations:
     dtype = torch.bfloat16 if compute.bf16 else torch.float32
     if compute.device == "cpu" and PackedOperations.available():
         return PackedOperations(dtype)
-    return PlainOperations(compute.device, dtype)
+    return Operations(compute.device, dtype)
 
 
 def work_of(network: UNet3D, shape: tuple[int, int, int]) -> Iterator[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, Literal
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labels.spacing import Spacing
-from models.objects import cut_by_border
+from models.objects import cut_by_border, saddles
 
 Method = Literal["watershed", "components"]
 
@@ -43,10 +43,6 @@ class InstanceSettings:
     foreground: float = 0.5
     depth: float = 0.25
     min_volume_um3: float = 0.0
-
-    def to_json(self) -> dict[str, Any]:
-        """Return a JSON-serialisable form."""
-        return asdict(self)
 
 
 def label_objects(
@@ -146,7 +142,8 @@ class Basins:
         flat = self.labels.ravel()
         self.peaks = np.zeros(int(flat.max(initial=0)) + 1, np.float32)
         np.maximum.at(self.peaks, flat, height.ravel())
-        self.pairs, self.saddles = _saddles(self.labels, height)
+        low, high, self.saddles = saddles(self.labels, height)
+        self.pairs = np.stack((low, high), axis=1)
 
     def merged(self, depth: float) -> NDArray[np.uint32]:
         """Return labels after joining basins whose saddle is not `depth` below the lower peak."""
@@ -178,23 +175,6 @@ def _peaks(height: NDArray[np.float32], inside: NDArray[np.bool_]) -> NDArray[np
     highest = ndimage.maximum_filter(height, size=3)
     top = inside & (height >= highest) & (height > 0)
     return cc3d.connected_components(top, connectivity=26).astype(np.uint32, copy=False)
-
-
-def _saddles(
-    labels: NDArray[np.integer[Any]], height: NDArray[np.float32]
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    count = int(labels.max(initial=0)) + 1
-    keys, values = [], []
-    for axis in range(3):
-        a, h = np.moveaxis(labels, axis, 0), np.moveaxis(height, axis, 0)
-        touch = (a[1:] != a[:-1]) & (a[1:] > 0) & (a[:-1] > 0)
-        one, other = a[1:][touch].astype(np.int64), a[:-1][touch].astype(np.int64)
-        keys.append(np.minimum(one, other) * count + np.maximum(one, other))
-        values.append(np.minimum(h[1:][touch], h[:-1][touch]))
-    unique, where = np.unique(np.concatenate(keys), return_inverse=True)
-    saddles = np.zeros(len(unique), np.float32)
-    np.maximum.at(saddles, where, np.concatenate(values))
-    return np.stack(np.divmod(unique, count), axis=1), saddles
 
 
 CUT_SHARE = 1 / 3

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast, get_args
 
@@ -235,9 +235,9 @@ class UNet3DSegmenter(CheckedSegmenter):
             "name": self.name,
             "run": self.run.folder.name,
             "weights_sha256": self.run.sha256,
-            "architecture": self.run.architecture.to_json(),
+            "architecture": asdict(self.run.architecture),
             "spacing_um": list(self._spacing),
-            "instances": self.instances.to_json(),
+            "instances": asdict(self.instances),
             "bf16": self.compute.bf16,
             "engine": self.predictor.engine,
         }

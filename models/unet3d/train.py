@@ -6,7 +6,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -287,10 +287,7 @@ class Training:
 
     def _record(self, log: CurveLog, train_loss: float, values: Validation, seconds: float) -> None:
         rate = self._optimiser.param_groups[0]["lr"]
-        row = (
-            self.history.epoch, train_loss, values.loss, values.f1_edge, values.f1_nucleus,
-            values.f1_instances, rate, seconds,
-        )  # fmt: skip
+        row = (self.history.epoch, train_loss, *astuple(values), rate, seconds)
         self.history.rows.append(dict(zip(COLUMNS, row, strict=True)))
         log.write(self.history.rows)
 
@@ -298,12 +295,7 @@ class Training:
         h = self.history
         if values.score > h.best_score:
             h.best_score, h.best_epoch = values.score, h.epoch
-            h.best = {
-                "loss": values.loss,
-                "f1_edge": values.f1_edge,
-                "f1_nucleus": values.f1_nucleus,
-                "f1_instances": values.f1_instances,
-            }
+            h.best = asdict(values)
             sha = files.write_tensors(self._folder / files.WEIGHTS_FILE, self.averaged.state_dict())
             self.write_model_file({"weights_sha256": sha})
         self._save_last()

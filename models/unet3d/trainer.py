@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -213,12 +213,12 @@ class UNet3DTrainer:
         model_file = {
             "model": "unet3d",
             "format": FORMAT,
-            "architecture": architecture.to_json(),
+            "architecture": asdict(architecture),
             "spacing_um": spacing,
             "percentiles": self.percentiles,
             "precision": self.precision,
             "patch_size": patch,
-            "instances": method.to_json(),
+            "instances": asdict(method),
             "fingerprint": self._fingerprint([*train, *val]),
         }
         run_folder = Path(run_folder)
@@ -262,7 +262,7 @@ class UNet3DTrainer:
         history = training.run(judge_network, progress)
         chosen, f1 = tune(predicted_by(training.best_network(), tuned), spacing, method)
         history.best["f1_instances_tuned"] = f1
-        training.write_model_file({"instances": chosen.to_json()})
+        training.write_model_file({"instances": asdict(chosen)})
 
     def _gap(self) -> tuple[float, float] | None:
         return (self.gap_amplitude, self.gap_sigma_px) if self.gap_weighting else None

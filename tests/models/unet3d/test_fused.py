@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -19,8 +20,8 @@ from models.unet3d import checkpoint as files  # noqa: E402
 from models.unet3d.architecture import Architecture  # noqa: E402
 from models.unet3d.fused import (  # noqa: E402
     FusedUNet,
+    Operations,
     PackedOperations,
-    PlainOperations,
     foldable,
     upsample_into,
     work_of,
@@ -83,7 +84,7 @@ def test_packed_and_folded_is_the_network(norm, pooling, shape):
 def test_torch_s_operations_give_the_same():
     # This is the path of a GPU, without one.
     network, x = trained(), volume(2, 1, 4, 16, 24)
-    plain = FusedUNet(network, FP32, operations=PlainOperations("cpu", torch.float32))
+    plain = FusedUNet(network, FP32, operations=Operations("cpu", torch.float32))
     with torch.no_grad():
         torch.testing.assert_close(plain(x), network(x), rtol=1e-4, atol=1e-4)
     assert "torch's" in plain.description
@@ -107,7 +108,7 @@ def test_bf16_is_off_by_no_more_than_autocast():
 @needs_onednn
 def test_weights_are_copied():
     network, x = trained(), volume(1, 1, 4, 8, 8)
-    for operations in (PackedOperations(torch.float32), PlainOperations("cpu", torch.float32)):
+    for operations in (PackedOperations(torch.float32), Operations("cpu", torch.float32)):
         fused = FusedUNet(network, FP32, operations=operations)
         before = fused(x)
         saved = {k: v.clone() for k, v in network.state_dict().items()}
@@ -258,7 +259,7 @@ def finished_run(folder, **more):
     data = {
         "model": "unet3d",
         "format": FORMAT,
-        "architecture": ARCHITECTURE.to_json(),
+        "architecture": asdict(ARCHITECTURE),
         "patch_size": (4, 16, 16),
         "spacing_um": (1.0, 1.0, 1.0),
         "percentiles": (1.0, 99.8),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -82,7 +84,7 @@ def test_an_untrained_network_answers_with_the_frequencies():
 
 def test_architecture_survives_json_and_refuses_what_is_not_one():
     architecture = Architecture((4, 8), ((1, 2, 2), (2, 2, 2)), "batch")
-    assert Architecture.from_json(architecture.to_json()) == architecture
+    assert Architecture.from_json(asdict(architecture)) == architecture
     with pytest.raises(CheckpointError, match="expected an architecture"):
         Architecture.from_json({"features": [4]})
 
