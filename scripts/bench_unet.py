@@ -181,8 +181,8 @@ def _monai(
 
 def starter_labels(shape: Size = (21, 256, 256)) -> tuple[list[NDArray[np.float32]], list[Labels]]:
     """Return the starter's maps and labels of a synthetic stack, in float32 and in bfloat16."""
-    from models.base_runs import starter_folder
     from models.objects import relative_spacing
+    from models.runfolder import starter_folder
     from models.synthetic import NucleiGenerator
     from models.unet3d.checkpoint import load_network, read_run
     from models.unet3d.instances import InstanceSettings, label_objects

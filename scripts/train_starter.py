@@ -23,7 +23,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.base import TrainingSample
-from models.base_runs import SHIPPED
 from models.files import write_json
 from models.objects import (
     NOMINAL_DIAMETER,
@@ -31,7 +30,7 @@ from models.objects import (
     NOMINAL_SPACING,
     SMALLEST_SHARE,
 )
-from models.runfolder import MODEL_FILE
+from models.runfolder import MODEL_FILE, SHIPPED
 from models.synthetic import NucleiGenerator, Ranges, SyntheticError, random_generator
 from models.unet3d.volumes import resize
 

@@ -18,8 +18,8 @@ from hitl.project.reporter import Reporter
 from hitl.training.samples import TrainingSet, collect_samples
 from labels.hashing import file_sha256
 from models.base import TrainingResult
-from models.base_runs import STARTER
 from models.registry import trainer_class
+from models.runfolder import STARTER
 
 PACKAGES = (
     "numpy",

@@ -1,4 +1,4 @@
-"""Patches with StarDist's targets: object probability and distances along the rays."""
+"""Patches, changed at random, with StarDist's targets: probability and distances along rays."""
 
 from __future__ import annotations
 
@@ -6,15 +6,131 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from models.stardist3d.augment import change_intensity, random_matrix
 from models.stardist3d.plan import Factors, Triple
-from models.stardist3d.raycast import star_distances
 from models.stardist3d.runtime import import_stardist
 from models.stardist3d.samples import UNKNOWN, PreparedStack
+
+MAX_ZOOM = 1.25
+MAX_SHEAR = 0.1
+
+
+def random_matrix(rng: np.random.Generator, lateral: float) -> NDArray[np.float64]:
+    """Return a random map from patch to stack offsets (z, y, x), both in voxels.
+
+    Flips, any turn in yx, stretching of each axis and a slight shear of yx. z is mixed with y
+    and x only as far as `lateral`, the shear of slices against each other, allows.
+
+    Parameters
+    ----------
+    rng : numpy Generator
+    lateral : float
+        Largest shift in yx per slice, in voxels; 0 keeps columns upright.
+    """
+    angle = rng.uniform(0, 2 * np.pi)
+    cos, sin = np.cos(angle), np.sin(angle)
+    turn = np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]])
+    limit = np.log(MAX_ZOOM)
+    common = rng.uniform(-limit, limit)
+    zoom = np.exp(common + rng.uniform(-limit / 3, limit / 3, 3))
+    flips = rng.choice([-1.0, 1.0], 3)
+    shear = np.eye(3)
+    shear[1, 2] = rng.uniform(-MAX_SHEAR, MAX_SHEAR)
+    shear[1:, 0] = rng.uniform(-lateral, lateral, 2)
+    matrix: NDArray[np.float64] = shear @ turn @ np.diag(zoom * flips)
+    return matrix
+
+
+def change_intensity(
+    image: NDArray[np.float32], rng: np.random.Generator, blur: Factors = (1.0, 1.0, 1.0)
+) -> NDArray[np.float32]:
+    """Return the patch with random gamma, gain, offset, fading along z, blur and noise.
+
+    Parameters
+    ----------
+    image : ndarray of float32, shape (Z, Y, X)
+        Normalised: mostly in [0, 1].
+    rng : numpy Generator
+    blur : (float, float, float)
+        Largest standard deviation of the blur in voxels.
+    """
+    if rng.random() < 0.25:
+        image = ndimage.gaussian_filter(image, rng.random() * np.array(blur))
+    gamma = np.float32(2 ** rng.uniform(-0.5, 0.5))
+    image = np.maximum(image, 0) ** gamma + np.minimum(image, 0)
+    fade = np.linspace(0, rng.uniform(-0.3, 0.3), len(image), dtype=np.float32)
+    image = image * np.float32(rng.uniform(0.6, 1.6)) * (1 + fade)[:, None, None]
+    image = image + np.float32(rng.uniform(-0.15, 0.15))
+    if rng.random() < 0.5:
+        sigma = np.float32(0.1 * rng.random())
+        image = image + sigma * rng.standard_normal(image.shape, dtype=np.float32)
+    changed: NDArray[np.float32] = image.astype(np.float32, copy=False)
+    return changed
+
+
+@numba.njit(cache=True, nogil=True)
+def march(labels: Any, cells: Any, rays: Any, distances: Any) -> None:
+    """Fill `distances` with the border distances of cells inside objects, 0 elsewhere.
+
+    StarDist measures inside the training patch, so that objects cut by the patch get a false
+    border there; here rays run through the whole stack, and a rotated or stretched patch needs no
+    resampled labels. A ray that leaves the stack inside its object gives minus the distance up to
+    there: the object reaches at least so far.
+
+    Parameters
+    ----------
+    labels : ndarray of int32, shape (Z, Y, X)
+        Positive ids are objects.
+    cells : ndarray of float32, shape (N, 3)
+        Positions (z, y, x) in voxels of the stack.
+    rays : ndarray of float32, shape (R, 3)
+        Step in voxels of the stack that one voxel of the patch along each ray makes.
+    distances : ndarray of float32, shape (N, R)
+        In voxels of the patch, to the first voxel outside as StarDist counts.
+    """
+    depth, height, width = labels.shape
+    for n in range(cells.shape[0]):
+        z, y, x = cells[n]
+        i, j, k = _nearest(z), _nearest(y), _nearest(x)
+        inside = 0 <= i < depth and 0 <= j < height and 0 <= k < width
+        own = labels[i, j, k] if inside else 0
+        for r in range(rays.shape[0]):
+            distances[n, r] = 0.0
+            if own <= 0:
+                continue
+            dz, dy, dx = rays[r]
+            t = 0.0
+            while True:
+                t += 1.0
+                i, j, k = _nearest(z + t * dz), _nearest(y + t * dy), _nearest(x + t * dx)
+                if not (0 <= i < depth and 0 <= j < height and 0 <= k < width):
+                    distances[n, r] = -t
+                    break
+                if labels[i, j, k] != own:
+                    t -= 0.5
+                    i, j, k = _nearest(z + t * dz), _nearest(y + t * dy), _nearest(x + t * dx)
+                    # Half a step back tells in which half of the step the border was crossed.
+                    distances[n, r] = t + (0.75 if labels[i, j, k] == own else 0.25)
+                    break
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _nearest(value: float) -> int:
+    return int(np.floor(value + 0.5))
+
+
+def star_distances(
+    labels: NDArray[np.int32], cells: NDArray[np.float32], rays: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return `march`'s distances, shape (N, R)."""
+    distances = np.empty((len(cells), len(rays)), np.float32)
+    march(labels, cells, rays, distances)
+    return distances
+
 
 Batch = tuple[NDArray[np.float32], list[NDArray[np.float32]]]
 Patch = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]

@@ -17,8 +17,9 @@ from models.base import (
     LabelSink,
     Segmentation,
 )
+from models.devices import Precision
 from models.errors import ImageError
-from models.stardist3d.blocks import segment_into
+from models.stardist3d.blocks import NetworkView, segment_into
 from models.stardist3d.objects import (
     TILE_VOXELS,
     TileBudget,
@@ -27,15 +28,14 @@ from models.stardist3d.objects import (
     suppress,
 )
 from models.stardist3d.plan import Factors
-from models.stardist3d.precision import Precision, compute_in
 from models.stardist3d.runfolder import (
     RunSettings,
     load_network,
     read_settings,
     weights_sha256,
 )
+from models.stardist3d.runtime import compute_in
 from models.stardist3d.samples import resampled, rescaling
-from models.stardist3d.source import NetworkView
 
 
 @dataclass(frozen=True, kw_only=True)

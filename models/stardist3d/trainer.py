@@ -15,16 +15,15 @@ from scipy import ndimage
 from labels.progress import Progress, no_progress
 from labels.spacing import Spacing
 from models.base import TrainingResult, TrainingSample
-from models.base_runs import base_folder
 from models.curves import LoggerName
+from models.devices import Precision
 from models.errors import TrainingDataError
-from models.runfolder import fingerprint, options_but, settings_from
+from models.runfolder import base_folder, fingerprint, options_but, settings_from
 from models.stardist3d import build, plan
 from models.stardist3d.batches import PatchCutter, PatchSampler, Targets, validation_views
+from models.stardist3d.build import initialise
 from models.stardist3d.fitting import Fit, FitResult, FitSettings, Schedule
-from models.stardist3d.initialise import initialise
 from models.stardist3d.plan import Triple
-from models.stardist3d.precision import Precision, compute_in
 from models.stardist3d.runfolder import (
     BEST_WEIGHTS,
     RunSettings,
@@ -32,7 +31,7 @@ from models.stardist3d.runfolder import (
     weights_sha256,
     write_settings,
 )
-from models.stardist3d.runtime import import_stardist
+from models.stardist3d.runtime import compute_in, import_stardist
 from models.stardist3d.samples import PreparedStack, hide_unverified, prepare, rescaling
 from models.stardist3d.thresholds import choose_thresholds
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from labels.progress import Progress
 from labels.spacing import Spacing
 from models.base import CheckedSegmenter, Segmentation
-from models.base_runs import starter_folder
 from models.objects import relative_spacing
+from models.runfolder import starter_folder
 
 if TYPE_CHECKING:
     from models.unet3d.predict import UNet3DSegmenter

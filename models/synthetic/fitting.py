@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from labels.spacing import Spacing
 from models.base import check_image
 from models.objects import cut_by_border
-from models.synthetic.checks import check_lattice
 from models.synthetic.fields import wide_blur
 from models.synthetic.generator import NucleiGenerator
+from models.synthetic.options import check_lattice
 from models.synthetic.placing import Arrangement
 from models.synthetic.stack import SyntheticError
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from labels.spacing import Spacing
-from models.synthetic.checks import check_lattice
 from models.synthetic.generator import NucleiGenerator
+from models.synthetic.options import check_lattice
 
 Range = tuple[float, float]
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from labels.spacing import Spacing
 from models.base import TrainingSample
-from models.base_runs import base_folder
 from models.errors import TrainingDataError
 from models.objects import NOMINAL_KEY, median_diameter, spacing_for
+from models.runfolder import base_folder
 from models.unet3d.architecture import Architecture, Norm, pooling_for, round_to
 from models.unet3d.checkpoint import RunFile, read_run
 from models.unet3d.patches import PreparedStack, automatic_patch_size

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from labels.progress import Progress
-from models.base_runs import starter_folder
+from models.runfolder import starter_folder
 from models.tiling import Tiling, predict_tiled
 from tests.models.stardist3d.tiny_stardist import write_tiny_run
 

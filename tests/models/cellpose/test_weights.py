@@ -165,7 +165,7 @@ def test_no_network_fails_at_once(folder: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_silent_server_is_not_waited_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.cellpose.download.TIMEOUT_S", 0.2)
+    monkeypatch.setattr("models.cellpose.weights.TIMEOUT_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         monkeypatch.setattr(weights, "SOURCE_URL", f"http://127.0.0.1:{port}/")

@@ -12,10 +12,10 @@ import zarr
 from models.errors import ImageError, ModelError
 from models.stardist3d import blocks, objects, segmenter, source
 from models.stardist3d.batches import PatchCutter, Targets
+from models.stardist3d.blocks import NetworkView
 from models.stardist3d.runfolder import RunSettings, new_network
 from models.stardist3d.runtime import import_stardist
 from models.stardist3d.samples import Normalisation, PreparedStack, resampled
-from models.stardist3d.source import NetworkView
 from tests.models.stardist3d.tiny_stardist import seed_weights
 
 ANISOTROPY = (2.0, 1.0, 1.0)

@@ -11,8 +11,15 @@ from hypothesis.extra.numpy import arrays
 from models.base import TrainingSample
 from models.errors import ImageError, TrainingDataError
 from models.stardist3d import plan, samples
-from models.stardist3d.augment import change_intensity, random_matrix
-from models.stardist3d.batches import PatchCutter, PatchSampler, Targets, View, validation_views
+from models.stardist3d.batches import (
+    PatchCutter,
+    PatchSampler,
+    Targets,
+    View,
+    change_intensity,
+    random_matrix,
+    validation_views,
+)
 from models.stardist3d.samples import UNKNOWN, Normalisation, PreparedStack, hide_unverified
 
 SPACING = (2.0, 0.5, 0.5)

@@ -11,13 +11,13 @@ import pytest
 from numpy.typing import NDArray
 
 from models.base import TrainingSample
-from models.base_runs import starter_folder
 from models.objects import (
     NOMINAL_DIAMETER,
     median_diameter,
     spacing_for,
 )
 from models.registry import segmenter_class
+from models.runfolder import starter_folder
 from models.starter import StarterSegmenter
 from models.starter.segmenter import find_diameter
 from models.synthetic import NucleiGenerator

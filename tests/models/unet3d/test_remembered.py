@@ -8,9 +8,9 @@ import pytest
 pytest.importorskip("torch")
 
 from models.base import TrainingSample
-from models.base_runs import starter_folder
 from models.devices import Compute
 from models.objects import NOMINAL_SPACING
+from models.runfolder import starter_folder
 from models.unet3d.checkpoint import read_run
 from models.unet3d.patches import prepare
 from models.unet3d.remembered import WEIGHT, remember_background

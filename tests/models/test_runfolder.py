@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from models.base_runs import base_folder, starter_folder
 from models.errors import CheckpointError
+from models.runfolder import base_folder, starter_folder
 
 
 def test_a_model_without_starter_weights_is_named() -> None:
