@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from labels.files import write_atomically
 from models.errors import CheckpointError, ModelError
-from models.files import write_atomically
 
 CURVES_FILE = "curves.csv"
 TENSORBOARD_FOLDER = "tensorboard"

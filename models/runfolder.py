@@ -8,6 +8,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from labels.files import write_atomically
 from labels.hashing import values_sha256
 from models.base import TrainingSample
 from models.errors import CheckpointError
@@ -49,6 +50,11 @@ def check_continues(folder: Path, found: object, own: object) -> None:
             f"{folder}: expected an interrupted training of the same data and options, "
             "got another; train into a new folder"
         )
+
+
+def write_json(path: Path, data: dict[str, Any]) -> None:
+    """Write JSON whole or not at all."""
+    write_atomically(path, (json.dumps(data, indent=1) + "\n").encode())
 
 
 def read_json(path: Path, model: str) -> dict[str, Any]:

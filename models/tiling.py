@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any, Protocol
 
 import numpy as np
@@ -173,13 +174,8 @@ def blending_weights(tile: Size) -> NDArray[np.float32]:
 
     No floor is needed, at a tile's corner it is 4e-11; a floor would blend corners badly.
     """
-    weight = np.ones((1, 1, 1), np.float32)
-    for axis, n in enumerate(tile):
-        at = (np.arange(n) - (n - 1) / 2) / max(n * SIGMA, 1e-6)
-        shape = [1, 1, 1]
-        shape[axis] = n
-        weight = weight * np.exp(-0.5 * at**2).astype(np.float32).reshape(shape)
-    return weight
+    away = [(np.arange(n) - (n - 1) / 2) / max(n * SIGMA, 1e-6) for n in tile]
+    return reduce(np.multiply.outer, [np.exp(-0.5 * at**2).astype(np.float32) for at in away])
 
 
 def predict_tiled(

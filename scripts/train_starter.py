@@ -23,14 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.base import TrainingSample
-from models.files import write_json
 from models.objects import (
     NOMINAL_DIAMETER,
     NOMINAL_KEY,
     NOMINAL_SPACING,
     SMALLEST_SHARE,
 )
-from models.runfolder import MODEL_FILE, SHIPPED
+from models.runfolder import MODEL_FILE, SHIPPED, write_json
 from models.synthetic import NucleiGenerator, Ranges, SyntheticError, random_generator
 from models.unet3d.volumes import resize
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Any
 from annotations.store import AnnotationStore
 from hitl.project.config import CONFIG_NAME, ProjectConfig, dump_config, load_config
 from hitl.project.errors import ProjectError
+from labels.files import write_atomically
 
 RUN_NAME = re.compile(r"[a-z0-9]+-[0-9]{4,}")
 
@@ -142,15 +141,7 @@ def now() -> str:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    write_atomically(path, text.encode())
 
 
 def write_json(path: Path, data: Any) -> None:

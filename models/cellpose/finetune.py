@@ -27,8 +27,7 @@ from models.cellpose.fast import FastTransformer
 from models.curves import CurveLog
 from models.devices import Compute, is_out_of_memory
 from models.errors import CheckpointError, ModelError, TrainingDivergedError
-from models.files import write_json
-from models.runfolder import MODEL_FILE, check_continues, read_model_file
+from models.runfolder import MODEL_FILE, check_continues, read_model_file, write_json
 from models.schedules import cosine
 
 WARM_UP = 0.05

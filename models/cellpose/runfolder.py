@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from labels.files import replacing
 from labels.hashing import file_sha256
 from models.cellpose import weights
 from models.cellpose.segmenter import CellposeSegmenter
@@ -62,13 +62,9 @@ def write_tensors(path: Path, content: Any) -> str:
     """Write what ``torch.load(weights_only=True)`` can read, atomically; return its sha256."""
     import torch
 
-    partial = path.with_name(path.name + ".partial")
     # A whole network takes 1.2 GB: it goes to the disk without a second copy in memory.
-    with partial.open("wb") as file:
+    with replacing(path) as file:
         torch.save(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
     return file_sha256(path)
 
 

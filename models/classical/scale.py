@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import reduce
 from typing import Any
 
 import cv2
@@ -68,10 +69,10 @@ def blob_noise(scale_um: float, spacing_um: Spacing, shape: tuple[int, ...]) -> 
         inner.append((small * small).sum(axis=1))
         outer.append((large * large).sum(axis=1))
         cross.append((small * large).sum(axis=1))
-    variance = _outer_product(inner)
-    variance += _outer_product(outer)
-    variance -= 2 * _outer_product(cross)
-    return np.sqrt(np.maximum(variance, 0))
+    variance = reduce(np.multiply.outer, inner)
+    variance += reduce(np.multiply.outer, outer)
+    variance -= 2 * reduce(np.multiply.outer, cross)
+    return np.asarray(np.sqrt(np.maximum(variance, 0)), np.float32)
 
 
 def _as_matrix(weights: Floats, size: int) -> Floats:
@@ -80,11 +81,6 @@ def _as_matrix(weights: Floats, size: int) -> Floats:
     eye = np.eye(size, dtype=np.float32)
     matrix = cv2.sepFilter2D(eye, -1, one, weights, borderType=cv2.BORDER_REFLECT)
     return np.asarray(matrix, np.float32).reshape(size, size)
-
-
-def _outer_product(lines: list[Floats]) -> Floats:
-    z, y, x = lines
-    return z[:, None, None] * y[None, :, None] * x[None, None, :]
 
 
 def local_noise(volume: Floats, sigma_um: float, spacing_um: Spacing) -> Floats:

@@ -14,10 +14,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from labels.files import write_atomically
 from labels.progress import Progress
 from models.curves import CurveLog, LoggerName
 from models.errors import CheckpointError, TrainingDivergedError
-from models.files import write_atomically
 from models.runfolder import FORMAT, check_continues
 from models.schedules import cosine
 from models.stardist3d.batches import Batch, PatchSampler

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from labels.files import write_atomically
 from labels.hashing import file_sha256
 from labels.spacing import Spacing
 from models.errors import CheckpointError
-from models.files import write_atomically, write_json
-from models.runfolder import FORMAT, MODEL_FILE, read_json, read_model_file
+from models.runfolder import FORMAT, MODEL_FILE, read_json, read_model_file, write_json
 from models.stardist3d.runtime import import_stardist, quiet
 from models.stardist3d.samples import SAME_SPACING, Normalisation
 

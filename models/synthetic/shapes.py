@@ -68,7 +68,7 @@ def box_around(
     reach: NDArray[np.float64],
     spacing_um: Spacing,
     shape: tuple[int, ...],
-) -> tuple[Box, list[Floats]] | None:
+) -> tuple[Box, tuple[Floats, ...]] | None:
     """Return the box that holds a body, and its voxels' µm from the centre along each axis."""
     box, away = [], []
     for axis, step in enumerate(spacing_um):
@@ -77,11 +77,8 @@ def box_around(
         if low >= high:
             return None
         box.append(slice(low, high))
-        along = [1, 1, 1]
-        along[axis] = high - low
-        line = (np.arange(low, high) * step - centre[axis]).astype(np.float32)
-        away.append(line.reshape(along))
-    return (box[0], box[1], box[2]), away
+        away.append((np.arange(low, high) * step - centre[axis]).astype(np.float32))
+    return (box[0], box[1], box[2]), np.ix_(*away)
 
 
 def draw_bodies(

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from labels.files import write_atomically
 from models.errors import CheckpointError
-from models.files import write_atomically
 from models.runfolder import check_weights, read_model_file
 from models.unet3d.architecture import Architecture
 

@@ -17,8 +17,7 @@ from labels.progress import Progress
 from models.curves import CurveLog, LoggerName
 from models.devices import Compute, is_out_of_memory, reused_memory
 from models.errors import TrainingDivergedError, TrainingMemoryError
-from models.files import write_json
-from models.runfolder import FORMAT, MODEL_FILE, check_continues, read_model_file
+from models.runfolder import FORMAT, MODEL_FILE, check_continues, read_model_file, write_json
 from models.schedules import cosine
 from models.unet3d import checkpoint as files
 from models.unet3d.architecture import Architecture

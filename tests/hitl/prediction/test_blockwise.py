@@ -293,7 +293,7 @@ def stardist(
     bench: Bench, stardist_files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[int], Project]]:
     """A project with an untrained StarDist run and noise, tiles being small."""
-    from models.stardist3d import samples, source
+    from models.stardist3d import blocks, samples
     from models.stardist3d.segmenter import StarDist3DSegmenter
 
     faulthandler.dump_traceback_later(120, exit=True)
@@ -303,7 +303,7 @@ def stardist(
     noise = np.random.default_rng(0).integers(0, 1000, (1, *ROUGH)).astype(np.uint16)
     bench.store.add_stack("rough", ArraySource(noise), split="test")
     monkeypatch.setattr(samples, "_PERCENTILE_VOXELS", 2**10)
-    monkeypatch.setattr(source, "CHECKED_BOX", (4, 16, 32))
+    monkeypatch.setattr(blocks, "CHECKED_BOX", (4, 16, 32))
     small = partialmethod(StarDist3DSegmenter.segment_blocks, tile_voxels=2**13)
     monkeypatch.setattr(StarDist3DSegmenter, "segment_blocks", small)
     yield lambda voxels: limited(bench.project, voxels)

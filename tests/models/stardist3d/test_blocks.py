@@ -10,7 +10,7 @@ import pytest
 import zarr
 
 from models.errors import ImageError, ModelError
-from models.stardist3d import blocks, objects, segmenter, source
+from models.stardist3d import blocks, objects, segmenter
 from models.stardist3d.batches import PatchCutter, Targets
 from models.stardist3d.blocks import NetworkView
 from models.stardist3d.runfolder import RunSettings, new_network
@@ -194,7 +194,7 @@ class Pattern:
 
 def test_memory_does_not_grow_with_the_stack(network, perfect, monkeypatch):
     monkeypatch.setattr(blocks, "DRAWN_PER_PREDICTED", 1)
-    monkeypatch.setattr(source, "CHECKED_BOX", (12, 51, 51))
+    monkeypatch.setattr(blocks, "CHECKED_BOX", (12, 51, 51))
 
     def peak(length):
         stack = Pattern(length)

@@ -11,7 +11,7 @@ import typing
 import numpy as np
 import pytest
 
-from models import base_runs
+from models import runfolder
 from models.base import Segmenter, Trainer, TrainingSample
 from models.errors import (
     CheckpointError,
@@ -289,7 +289,7 @@ def starter(run, tmp_path, monkeypatch):
     export_run(run[0], folder)
     nominal = (NOMINAL_SPACING, "random", NOMINAL_SPACING, NOMINAL_DIAMETER)
     write_settings(folder, RunSettings(Normalisation(), *nominal))
-    monkeypatch.setattr(base_runs, "SHIPPED", tmp_path)
+    monkeypatch.setattr(runfolder, "SHIPPED", tmp_path)
     return folder
 
 
@@ -334,7 +334,7 @@ def test_a_twin_of_the_starter_keeps_the_nominal_size():
 
 
 def test_lacking_starter_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(base_runs, "SHIPPED", tmp_path)
+    monkeypatch.setattr(runfolder, "SHIPPED", tmp_path)
     with pytest.raises(CheckpointError, match="starter weights of stardist3d"):
         StarDist3DTrainer(**ONE_STEP, base_run="starter").train([sample()], [], tmp_path / "run")
 

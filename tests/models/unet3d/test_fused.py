@@ -13,8 +13,11 @@ torch = pytest.importorskip("torch")
 
 from models.devices import Compute, cpu_has_bf16, reused_memory  # noqa: E402
 from models.errors import CheckpointError, TileMemoryError  # noqa: E402
-from models.files import write_json  # noqa: E402
-from models.runfolder import FORMAT, MODEL_FILE  # noqa: E402
+from models.runfolder import (  # noqa: E402
+    FORMAT,
+    MODEL_FILE,
+    write_json,
+)
 from models.tiling import Tiling  # noqa: E402
 from models.unet3d import checkpoint as files  # noqa: E402
 from models.unet3d.architecture import Architecture  # noqa: E402
