@@ -15,6 +15,7 @@ from models.synthetic.shapes import box_around
 Floats = NDArray[np.float32]
 
 _AXES = {"z": 0, "y": 1, "x": 2}
+_OTHER_AXES = ((1, 2), (0, 2), (0, 1))
 
 
 def through_microscope(
@@ -56,9 +57,7 @@ def _transmission(options: NucleiOptions, rng: np.random.Generator) -> Floats:
     axis = _AXES[options.light_from]
     step = options.spacing_um[axis]
     along = np.exp(-np.arange(options.shape[axis]) * step / options.attenuation_um)
-    form = [1, 1, 1]
-    form[axis] = -1
-    line = along.astype(np.float32).reshape(form)
+    line = np.expand_dims(along.astype(np.float32), _OTHER_AXES[axis])
     if not options.illumination:
         return np.broadcast_to(line, options.shape)
     extent = max(n * d for n, d in zip(options.shape, options.spacing_um, strict=True))
@@ -76,11 +75,9 @@ def _point_spread(options: NucleiOptions, volume: Floats) -> Floats:
     z, y, x = (options.blur_growth * sigma for sigma in options.blur_um)
     far = blur(volume, (z, y, x), options.spacing_um)
     axis = _AXES[options.light_from]
-    form = [1, 1, 1]
-    form[axis] = -1
-    share = np.linspace(0, 1, options.shape[axis], dtype=np.float32).reshape(form)
+    share = np.linspace(0, 1, options.shape[axis], dtype=np.float32)
     far -= near
-    far *= share
+    far *= np.expand_dims(share, _OTHER_AXES[axis])
     near += far
     return near
 
