@@ -26,7 +26,7 @@ def check_checkpoint(path: Path) -> None:
             f"{path} holds a CellposeDINO model: expected Cellpose-SAM weights (cpsam_v2, cpsam "
             "or a model tuned from them); choose one of those"
         )
-    for name, shape in _architecture().items():
+    for name, shape in architecture().items():
         if name not in found:
             raise CheckpointError(
                 f"{path} is no Cellpose-SAM model: it lacks the tensor {name}; Cellpose 4 cannot "
@@ -64,7 +64,7 @@ def _tensors(path: Path) -> dict[str, tuple[int, ...]]:
 
 
 @lru_cache(maxsize=1)
-def _architecture() -> dict[str, tuple[int, ...]]:
+def architecture() -> dict[str, tuple[int, ...]]:
     """Return name and shape of each tensor of Cellpose-SAM, from Cellpose's own class."""
     import torch
     from cellpose.vit import CPSAM

@@ -108,7 +108,7 @@ class CellposeSegmenter(CheckedSegmenter):
             "segmenter": self.name,
             "settings": asdict(self) | {"percentiles": list(self.percentiles)},
             "software": {"cellpose": version("cellpose"), "torch": version("torch")},
-            "compute": self._compute().note,
+            "compute": self.compute().note,
             "weights": self.model,
             "weights_sha256": weights.sha256(path) if path else None,
             "weights_licence": weights.licence(self.model),
@@ -149,7 +149,7 @@ class CellposeSegmenter(CheckedSegmenter):
         path = weights.ensure_weights(self.model, progress)
         with engine.BUSY, engine.quiet():
             progress(0, 1, "loading Cellpose")
-            model = engine.load(path, self._compute(), self.forward)
+            model = engine.load(path, self.compute(), self.forward)
             stretched = engine.normalise(image, self.percentiles)
             run = self._stitched if self.mode == "stitch" else self._three_views
             with _memory_errors(self.batch_size):
@@ -158,7 +158,14 @@ class CellposeSegmenter(CheckedSegmenter):
         confidence = mean_inside(labels, probability)
         return Segmentation(labels, confidence, probability, _pixel_note(spacing_um))
 
-    def _compute(self) -> Compute:
+    def compute(self) -> Compute:
+        """Return where and in what number format the network runs.
+
+        Raises
+        ------
+        ModelError
+            A GPU is asked for, and torch finds none.
+        """
         import torch
 
         if self.device == "cuda" and not torch.cuda.is_available():

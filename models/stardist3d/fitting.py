@@ -243,7 +243,7 @@ class Fit:
 
     def _step(self, batch: Batch) -> tuple[float, float, float]:
         h = self._history
-        self._last_rate = self._next_rate()
+        self._last_rate = self.next_rate()
         # A young average follows closely, so that short trainings are not held back.
         decay = min(self._settings.ema_decay, (1 + h.steps) / (10 + h.steps))
         loss = self._stepper.train(batch, self._last_rate, decay)
@@ -268,7 +268,8 @@ class Fit:
             return 0.0
         return (time.monotonic() - self._start) / (60 * self._settings.max_minutes)
 
-    def _next_rate(self) -> float:
+    def next_rate(self) -> float:
+        """Return the learning rate of the step that comes next."""
         h, rate = self._history, self._history.rate
         if self._settings.schedule == "cosine":
             done = h.steps / (self._settings.epochs * self._settings.steps_per_epoch)

@@ -160,7 +160,7 @@ class StarDist3DTrainer:
         notes: list[str] = []
         _require_objects(train)
         folder = Path(run_folder)
-        settings = self._settings(train, notes)
+        settings = self.run_settings(train, notes)
         stacks, checks = _prepared(train, settings), _prepared(val, settings)
         sizes = plan.object_sizes([stack.labels for stack in stacks])
         network = self._network(folder, sizes, stacks, notes)
@@ -185,7 +185,7 @@ class StarDist3DTrainer:
     def _rate(self) -> float:
         return self.learning_rate or (1e-3 if self.base_run is None else 3e-4)
 
-    def _settings(self, train: Sequence[TrainingSample], notes: list[str]) -> RunSettings:
+    def run_settings(self, train: Sequence[TrainingSample], notes: list[str]) -> RunSettings:
         """Return normalisation, voxel size and origin: the base run's, or the data's."""
         stated = _median_spacing(train)
         diameter = self.diameter_um or _diameter_um(train)

@@ -75,7 +75,7 @@ class NetworkPredictor:
         self._fused: FusedUNet | None = None
         if foldable(network):
             self._fused = FusedUNet(network, compute, compiled=compiled)
-        self._network = network.to(compute.device, memory_format=torch.channels_last_3d)
+        self.network = network.to(compute.device, memory_format=torch.channels_last_3d)
         self._architecture, self._compute, self._patch = architecture, compute, patch
         self._most_voxels = self._largest_tile
 
@@ -153,7 +153,7 @@ class NetworkPredictor:
         """
         from models.unet3d.calibrate import worth_calibrating
 
-        if self._fused is None and worth_calibrating(self._network, image.shape, self._patch):
+        if self._fused is None and worth_calibrating(self.network, image.shape, self._patch):
             return self._for_volume(image, notes).maps(
                 image, tiling, notes=notes, progress=progress
             )
@@ -177,7 +177,7 @@ class NetworkPredictor:
     def _for_volume(self, image: NDArray[np.float32], notes: list[str] | None) -> NetworkPredictor:
         from models.unet3d.calibrate import PATCHES, calibrated
 
-        network = calibrated(self._network, image, self._patch, self._compute)
+        network = calibrated(self.network, image, self._patch, self._compute)
         if notes is not None:
             notes.append(f"normalised by the statistics of {PATCHES} patches of the stack")
         return NetworkPredictor(network, self._architecture, self._compute, self._patch)
@@ -207,7 +207,7 @@ class NetworkPredictor:
         if self._fused is not None:
             return self._fused(x)
         with self._compute.autocast():
-            return self._network(x.contiguous(memory_format=torch.channels_last_3d)).float()
+            return self.network(x.contiguous(memory_format=torch.channels_last_3d)).float()
 
 
 @dataclass(frozen=True)

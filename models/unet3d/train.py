@@ -247,7 +247,7 @@ class Training:
         self._optimiser.zero_grad(set_to_none=True)
         total = 0.0
         for part in parts:
-            loss = self._batch_loss(part) / len(parts)
+            loss = self.batch_loss(part) / len(parts)
             value = float(loss.detach())
             if not math.isfinite(value):
                 raise TrainingDivergedError(self._diverged(step, value))
@@ -264,7 +264,8 @@ class Training:
             f"{where}; train again with a lower learning_rate or precision fp32"
         )
 
-    def _batch_loss(self, batch: Batch) -> torch.Tensor:
+    def batch_loss(self, batch: Batch) -> torch.Tensor:
+        """Return the loss of a batch: that of the classes, and that of the head by its weight."""
         device, t = self._compute.device, batch.targets
 
         def tensor(array: np.ndarray[Any, Any], kind: torch.dtype) -> torch.Tensor:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from models.cellpose import CellposeSegmenter, engine, weights
-from models.cellpose.checkpoint import _architecture, check_checkpoint
+from models.cellpose.checkpoint import architecture, check_checkpoint
 from models.errors import CheckpointError, ImageError, ModelError
 
 
@@ -150,8 +150,8 @@ def test_gpu_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_precision_is_an_option() -> None:
-    assert not CellposeSegmenter(precision="fp32")._compute().bf16
-    assert CellposeSegmenter(precision="bf16")._compute().bf16
+    assert not CellposeSegmenter(precision="fp32").compute().bf16
+    assert CellposeSegmenter(precision="bf16").compute().bf16
 
 
 def test_names_and_address_are_cellposes() -> None:
@@ -164,7 +164,7 @@ def test_names_and_address_are_cellposes() -> None:
 
 def empty_state() -> dict[str, torch.Tensor]:
     """A state dict of the right names and shapes that takes no room."""
-    return {name: torch.zeros(()).expand(shape) for name, shape in _architecture().items()}
+    return {name: torch.zeros(()).expand(shape) for name, shape in architecture().items()}
 
 
 def test_true_names_and_shapes_pass(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def stock(weights_file: Path) -> Any:
     """Cellpose's own model object; a batch that it has seen is answered from memory."""
     segmenter = CellposeSegmenter(model=str(weights_file))
-    model = engine.load(weights_file, segmenter._compute())
+    model = engine.load(weights_file, segmenter.compute())
     known: dict[bytes, Any] = {}
     forward = model.net.forward
 

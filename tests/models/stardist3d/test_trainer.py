@@ -223,12 +223,12 @@ def test_nothing_to_learn_is_refused_before_anything_is_written(tmp_path, train)
 
 
 def test_divergence_keeps_the_last_good_weights(tmp_path, monkeypatch):
-    plain = Fit._next_rate
+    plain = Fit.next_rate
 
     def explode(self):
         return plain(self) if self._history.steps < 3 else 1e30
 
-    monkeypatch.setattr(Fit, "_next_rate", explode)
+    monkeypatch.setattr(Fit, "next_rate", explode)
     with pytest.raises(TrainingDivergedError, match=r"weights of epoch 1 are kept in .*best\.h5"):
         StarDist3DTrainer(**TINY | {"epochs": 4}).train([sample()], [], tmp_path / "run")
     weights = load_run("stardist3d", tmp_path / "run").network.keras_model.get_weights()
@@ -320,7 +320,7 @@ def test_starter_is_a_base_run_and_sees_nuclei_at_its_own_size(starter, tmp_path
 
 
 def test_diameter_of_a_fine_tuning_is_measured_where_it_is_not_given(starter):
-    settings = StarDist3DTrainer(base_run="starter")._settings([flat_nuclei()], [])
+    settings = StarDist3DTrainer(base_run="starter").run_settings([flat_nuclei()], [])
     assert settings.diameter_um == pytest.approx(6, rel=0.1)
     assert settings.spacing_um == pytest.approx(spacing_for(settings.diameter_um))
 
@@ -329,7 +329,7 @@ def test_a_twin_of_the_starter_keeps_the_nominal_size():
     one = sample()
     drawn = TrainingSample("drawn", one.image, one.labels, one.mask, NOMINAL_SPACING)
     trainer = StarDist3DTrainer(diameter_um=NOMINAL_DIAMETER, object_voxels=None)
-    settings = trainer._settings([drawn], [])
+    settings = trainer.run_settings([drawn], [])
     assert settings.spacing_um == NOMINAL_SPACING and settings.diameter_um == NOMINAL_DIAMETER
 
 

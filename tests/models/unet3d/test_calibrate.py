@@ -61,7 +61,7 @@ def test_a_calibrated_stack_has_no_seams_and_the_user_is_told():
     whole = predictor.maps(stack, Tiling(tile=(8, 96, 96)))
     assert np.abs(tiled - whole).mean() < 0.003
     assert any(f"{PATCHES} patches" in note for note in notes)
-    assert not any(m.frozen for m in predictor._network.modules() if isinstance(m, FreezingNorm))
+    assert not any(m.frozen for m in predictor.network.modules() if isinstance(m, FreezingNorm))
 
 
 def test_a_stack_of_few_patches_is_taken_whole():

@@ -196,7 +196,7 @@ def test_a_diverging_loss_stops_and_keeps_the_last_good_checkpoint(tmp_path, mon
 def test_a_batch_that_does_not_fit_goes_patch_by_patch(tmp_path, monkeypatch):
     from models.unet3d.train import Training
 
-    loss, sizes = Training._batch_loss, []
+    loss, sizes = Training.batch_loss, []
 
     def scarce(self, batch):
         sizes.append(len(batch.image))
@@ -204,7 +204,7 @@ def test_a_batch_that_does_not_fit_goes_patch_by_patch(tmp_path, monkeypatch):
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried …")
         return loss(self, batch)
 
-    monkeypatch.setattr(Training, "_batch_loss", scarce)
+    monkeypatch.setattr(Training, "batch_loss", scarce)
     result = dataclasses.replace(TINY, epochs=1).train([sample("a", 0)], [sample("b", 1)], tmp_path)
     assert sizes == [2, 1, 1, 1, 1, 1, 1]
     assert any("one by one" in note for note in result.notes)
@@ -216,7 +216,7 @@ def test_a_patch_that_does_not_fit_is_an_error_that_says_so(tmp_path, monkeypatc
     def none(self, batch):
         raise MemoryError
 
-    monkeypatch.setattr(Training, "_batch_loss", none)
+    monkeypatch.setattr(Training, "batch_loss", none)
     with pytest.raises(TrainingMemoryError, match="smaller patch_size"):
         TINY.train([sample("a", 0)], [sample("b", 1)], tmp_path)
 
@@ -228,7 +228,7 @@ def test_normalisation_is_frozen_part_way(tmp_path):
         )
         run = load_run("unet3d", folder)
         return run, {
-            bool(m.frozen) for m in run.predictor._network.modules() if hasattr(m, "frozen")
+            bool(m.frozen) for m in run.predictor.network.modules() if hasattr(m, "frozen")
         }
 
     never, flags = frozen(1.0, tmp_path / "never")
