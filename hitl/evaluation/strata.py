@@ -8,7 +8,7 @@ only the other has it, 0 when both have.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -104,10 +104,6 @@ class Stratum:
             f"{self.name}: {scores}, difference {self.difference:+.3f} "
             f"[{self.low:+.3f}, {self.high:+.3f}] over {self.objects} items, p = {self.p:.4f}"
         )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain types for JSON."""
-        return asdict(self)
 
 
 EVERYTHING = "all objects"

@@ -60,6 +60,7 @@ FIXED: dict[str, str] = {
     "channel shows only one group",
 }
 
+# Of each channel, in the order of the table's columns.
 STATISTICS: dict[str, str] = {
     "mean": "mean",
     "median": "median",

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hitl.measure.columns import STATISTICS
 from hitl.measure.errors import MeasureError
 from hitl.measure.shapes import Column, Shapes, unsigned
 from hitl.measure.sources import VoxelSource, slabs
@@ -20,7 +21,7 @@ GROUP_VOXELS = 1 << 25
 BACKGROUND_VOXELS = 1 << 21
 """Background voxels that the median is taken of, spread evenly over the stack."""
 
-STATISTICS = ("sum", "mean", "std", "min", "max", "entropy_bits", "skewness", "kurtosis")
+COMPUTED = ("sum", "mean", "std", "min", "max", "entropy_bits", "skewness", "kurtosis")
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +31,7 @@ class Intensities:
     Parameters
     ----------
     values : mapping of str to ndarray of float64, shape (N,)
-        By statistic: `STATISTICS` and ``p5`` … ``p95``, ``median``.
+        By statistic: `COMPUTED` and ``p5`` … ``p95``, ``median``.
     background : float or None
         Median of the unlabelled voxels; None where every voxel is labelled.
     constant : int
@@ -66,7 +67,7 @@ def measure_channel(
     from hitl.measure import _kernels
 
     shares = np.array(PERCENTILES) / 100
-    out = np.zeros((len(shapes), len(STATISTICS) + len(PERCENTILES)))
+    out = np.zeros((len(shapes), len(COMPUTED) + len(PERCENTILES)))
     name = source.channels[index]
     for rows in _groups(shapes):
         values, starts = _gathered(source, shapes, index, rows, progress)
@@ -80,7 +81,7 @@ def measure_channel(
         part = np.empty((len(rows), out.shape[1]))
         _kernels.describe(values, starts, shares, part)
         out[rows] = part
-    found = dict(zip((*STATISTICS, *(f"p{p}" for p in PERCENTILES)), out.T, strict=True))
+    found = dict(zip((*COMPUTED, *(f"p{p}" for p in PERCENTILES)), out.T, strict=True))
     found["median"] = found.pop("p50")
     constant = int(np.count_nonzero((found["min"] == found["max"]) & (shapes.voxels > 1)))
     return Intensities(found, _background(source, index), constant)
@@ -90,15 +91,13 @@ def intensity_columns(
     name: str, found: Intensities, voxels: NDArray[np.int64]
 ) -> dict[str, Column]:
     """Return the columns of one channel, `name` being its name as it stands in columns."""
-    values = found.values
-    order = ("mean", "median", "p5", "p25", "p75", "p95", "std", "min", "max", "sum")
-    columns = {f"{name}_{key}": values[key] for key in order}
     background = np.nan if found.background is None else found.background
-    columns[f"{name}_mean_minus_background"] = values["mean"] - background
-    columns[f"{name}_sum_minus_background"] = values["sum"] - background * voxels
-    for key in ("entropy_bits", "skewness", "kurtosis"):
-        columns[f"{name}_{key}"] = values[key]
-    return columns
+    values = {
+        **found.values,
+        "mean_minus_background": found.values["mean"] - background,
+        "sum_minus_background": found.values["sum"] - background * voxels,
+    }
+    return {f"{name}_{key}": values[key] for key in STATISTICS}
 
 
 def _groups(shapes: Shapes) -> list[NDArray[np.int64]]:
