@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotations.edits import Edits, StableLabels, updated_objects
+from annotations.edits.records import Edits
+from annotations.edits.sources import StableLabels
+from annotations.edits.table import updated_objects
 from annotations.merging import MergedLabels
 from annotations.objects import ObjectTable
 from annotations.rounds import EditCounts

@@ -8,7 +8,9 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annotations.edits import compare_labels, updated_objects, verified_mask_update
+from annotations.edits.compare import compare_labels
+from annotations.edits.table import updated_objects
+from annotations.edits.verified import verified_mask_update
 from annotations.errors import ConflictError, LabelError
 from annotations.merging import MergeConflictError, Merged, merge_edits
 from annotations.objects import ObjectTable

@@ -14,7 +14,8 @@ from hitl.cli.printing.project import author
 from hitl.cli.tables import plain_table
 from hitl.labelling.add import Added
 from hitl.labelling.corrections import counted
-from hitl.labelling.exchange import Exported, Imported
+from hitl.labelling.exchange.export import Exported
+from hitl.labelling.exchange.importing import Imported
 from hitl.labelling.proposals import Proposed
 
 MOST_ROWS = 200

@@ -137,7 +137,7 @@ def export(
         Labels as of this round.
     """
     from hitl.cli.printing.labelling import exported
-    from hitl.labelling.exchange import export
+    from hitl.labelling.exchange.export import export
 
     return exported(export(project, stack, destination, file_format, round_number, out))
 
@@ -146,7 +146,7 @@ def export(
 def import_(project: Project, request: ImportRequest, out: Console) -> Result:
     """Take corrected labels back in as one round, whichever tool they come from."""
     from hitl.cli.printing.labelling import imported
-    from hitl.labelling.exchange import import_labels
+    from hitl.labelling.exchange.importing import import_labels
 
     return imported(import_labels(project, request, out))
 

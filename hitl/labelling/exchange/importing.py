@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import get_args
 
-from annotations.edits import shell_voxels, verified_mask_update
+from annotations.edits.verified import shell_voxels, verified_mask_update
 from annotations.errors import LabelError
 from annotations.formats.coded import CODED
 from annotations.formats.format import Expected, LabelsRead, recognise

@@ -9,14 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotations.edits import (
-    Edits,
-    StableLabels,
-    compare_regions,
-    shell_voxels,
-    updated_objects,
-    verified_mask_update,
-)
+from annotations.edits.partial import compare_regions
+from annotations.edits.records import Edits
+from annotations.edits.sources import StableLabels
+from annotations.edits.table import updated_objects
+from annotations.edits.verified import shell_voxels, verified_mask_update
 from annotations.errors import ConflictError
 from annotations.rounds import EditCounts, RoundInfo
 from annotations.store import AnnotationStore

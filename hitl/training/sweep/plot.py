@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hitl.training.sweep.grid import show
-from hitl.training.sweep.result import Combination, varied_names
+from hitl.training.sweep.result import Combination, Sweep, varied_names
 
 # Okabe and Ito's palette (2008), with a marker each, so that grey prints can be read too.
 STYLES = (
@@ -28,6 +28,13 @@ PANELS = {
 SMALLEST_SPAN = 0.1
 """Narrower axes would make much of small differences."""
 MOST_LINES = 60
+
+
+def write_plot(sweep: Sweep) -> None:
+    """Draw the plot where there is something to draw."""
+    trained = [one for one in sweep.combinations() if one.done]
+    if trained:
+        save_plot(sweep.plot_file, trained, f"{sweep.name}: {sweep.model} on the validation part")
 
 
 def save_plot(path: Path, combinations: Sequence[Combination], title: str) -> None:

@@ -1,13 +1,18 @@
-"""What a sweep has found: one row for each cell, best first."""
+"""What a sweep has found: one row for each cell, best first; the table as CSV and as JSON."""
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from hitl.project.folder import now, write_json, write_text
+from hitl.training.sweep.grid import show
 
 Values = Mapping[str, float | None]
 
@@ -150,6 +155,37 @@ class Sweep:
     def plot_file(self) -> Path:
         """PNG file."""
         return self.folder / "plot.png"
+
+
+def write_tables(sweep: Sweep) -> None:
+    """Write the CSV and the JSON file."""
+    sweep.folder.mkdir(parents=True, exist_ok=True)
+    write_text(sweep.table_file, as_csv(sweep))
+    write_json(sweep.record_file, {"made": now(), **sweep_record(sweep)})
+
+
+def as_csv(sweep: Sweep) -> str:
+    """Return one row for each cell, best combination first."""
+    names = varied_names(sweep.combinations())
+    with_test = any(cell.test for cell in sweep.cells)
+    test = [f"test_{key}" for key in TEST_COLUMNS] if with_test else []
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow([*names, "seed", "state", *COLUMNS, *test, "run", "reason"])
+    for cell in sweep.ordered():
+        values = [cell.scores.get(key) for key in COLUMNS]
+        values += [cell.test.get(key) for key in TEST_COLUMNS] if with_test else []
+        writer.writerow(
+            [
+                *(show(cell.varied[name]) for name in names),
+                "" if cell.seed is None else cell.seed,
+                cell.state,
+                *("" if value is None else f"{value:.6g}" for value in values),
+                cell.run,
+                cell.reason,
+            ]
+        )
+    return text.getvalue()
 
 
 def sweep_record(sweep: Sweep) -> dict[str, Any]:

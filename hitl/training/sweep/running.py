@@ -29,8 +29,15 @@ from hitl.training.sweep.grid import (
     data_fingerprint,
     make_cells,
 )
-from hitl.training.sweep.report import write_plot, write_tables
-from hitl.training.sweep.result import COLUMNS, TEST_COLUMNS, CellResult, Sweep, Values
+from hitl.training.sweep.plot import write_plot
+from hitl.training.sweep.result import (
+    COLUMNS,
+    TEST_COLUMNS,
+    CellResult,
+    Sweep,
+    Values,
+    write_tables,
+)
 from hitl.training.sweep.scoring import score_cell
 from hitl.training.train import resolve_base, train_into
 from labels.hashing import values_sha256

@@ -11,7 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from annotations.edits import Edits, StableLabels, compare_labels, compare_regions
+from annotations.edits.compare import compare_labels
+from annotations.edits.partial import compare_regions
+from annotations.edits.records import Edits
+from annotations.edits.sources import StableLabels
 from annotations.errors import LabelError
 from annotations.objects import ObjectTable, Status
 from annotations.rounds import EditCounts

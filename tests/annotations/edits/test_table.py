@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from annotations.edits import compare_labels, updated_objects
+from annotations.edits.compare import compare_labels
+from annotations.edits.table import updated_objects
 from annotations.errors import LabelError
 from annotations.objects import ObjectTable, Status
 from annotations.rounds import EditCounts

@@ -10,7 +10,9 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annotations.edits import Edits, compare_labels, shell_voxels, verified_mask_update
+from annotations.edits.compare import compare_labels
+from annotations.edits.records import Edits
+from annotations.edits.verified import shell_voxels, verified_mask_update
 from annotations.errors import LabelError
 from tests.annotations.edits.edit_scripts import Script, scripts
 

@@ -25,7 +25,8 @@ from typing import Any
 
 import numpy as np
 
-from annotations.edits import compare_labels, verified_mask_update
+from annotations.edits.compare import compare_labels
+from annotations.edits.verified import verified_mask_update
 from annotations.errors import ConflictError
 from annotations.objects import ObjectTable
 from hitl.labelling.exchange.importing import ImportRequest, import_labels

@@ -18,9 +18,7 @@ from annotations.formats import (
 from annotations.rounds import RoundInfo
 from hitl.cli.printing.labelling import exported
 from hitl.labelling.add import add_stack
-from hitl.labelling.exchange import (
-    ExchangeError,
-)
+from hitl.labelling.exchange.errors import ExchangeError
 from hitl.labelling.exchange.sidecar import Sidecar, sidecar_path
 from hitl.labelling.requests import AddRequest
 from hitl.project.config import parse_config

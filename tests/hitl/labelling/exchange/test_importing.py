@@ -20,9 +20,7 @@ from annotations.objects import Status
 from annotations.store import AnnotationStore
 from hitl.cli.printing.labelling import imported
 from hitl.labelling.add import add_stack
-from hitl.labelling.exchange import (
-    NothingChangedError,
-)
+from hitl.labelling.exchange.errors import NothingChangedError
 from hitl.labelling.requests import AddRequest
 from hitl.project.config import ProjectConfig
 from hitl.project.folder import Project

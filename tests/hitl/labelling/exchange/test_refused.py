@@ -14,10 +14,7 @@ from annotations.formats import (
     write_image_tiff,
 )
 from hitl.labelling.add import add_stack
-from hitl.labelling.exchange import (
-    ExchangeError,
-    NothingChangedError,
-)
+from hitl.labelling.exchange.errors import ExchangeError, NothingChangedError
 from hitl.labelling.exchange.sidecar import sidecar_path
 from hitl.labelling.requests import AddRequest
 from hitl.project.folder import Project

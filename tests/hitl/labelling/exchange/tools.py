@@ -20,14 +20,9 @@ from annotations.formats.coded import decode, encode
 from annotations.formats.registry import export_formats
 from annotations.formats.roi_sets import read_rois, write_rois
 from hitl.labelling.add import add_stack
-from hitl.labelling.exchange import (
-    Exported,
-    Imported,
-    ImportRequest,
-    export,
-    import_labels,
-)
-from hitl.labelling.requests import AddRequest, BootstrapRequest
+from hitl.labelling.exchange.export import Exported, export
+from hitl.labelling.exchange.importing import Imported, import_labels
+from hitl.labelling.requests import AddRequest, BootstrapRequest, ImportRequest
 from hitl.project.config import ProjectConfig
 from hitl.project.folder import Project
 from hitl.project.reporter import Silent
