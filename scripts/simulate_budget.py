@@ -17,7 +17,7 @@ import numpy as np
 from annotations.formats import read_labels
 from hitl.queue.alternatives import classical_segmentations
 from hitl.simulate.oracle import Case
-from hitl.simulate.report import markdown_table, save_plot
+from hitl.simulate.plots import markdown_table, save_plot
 from hitl.simulate.rounds import SimulationResult, simulate
 from hitl.simulate.strategies import STRATEGIES
 from models.synthetic import NucleiGenerator

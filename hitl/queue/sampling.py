@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -49,10 +48,6 @@ class ErrorEstimate:
     high: float
     sample: int
     rest: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain types for JSON."""
-        return asdict(self)
 
 
 def select(ranked: Sequence[Entry], limit: int | None, options: QueueOptions) -> list[Entry]:

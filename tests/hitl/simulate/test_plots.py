@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hitl.cli.console import plain
 from hitl.cli.printing.simulate import simulated
-from hitl.simulate.report import markdown_table, save_plot
+from hitl.simulate.plots import markdown_table, save_plot
 from hitl.simulate.rounds import simulate
 from tests.hitl.simulate.spheroid_cases import spheroid
 
