@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,6 @@ from annotations.formats import (
     write_labels_tiff,
 )
 from annotations.formats.coded import encode
-from annotations.formats.labkit import names_file
 from annotations.objects import Status
 from annotations.store import AnnotationStore
 from hitl.cli.printing.labelling import imported
@@ -27,7 +25,6 @@ from hitl.project.folder import Project
 from hitl.project.reporter import Silent
 from tests.hitl.labelling.exchange.tools import (
     SPACING_UM,
-    Labels,
     balls,
     by_id,
     by_position,
@@ -38,27 +35,6 @@ from tests.hitl.labelling.exchange.tools import (
     send,
     stored,
 )
-
-
-def save_labkit(file: Path, labels: Labels) -> None:
-    """An index image in an order of Labkit's own, without axes, and the list of names."""
-    ids = np.unique(labels[labels > 0])[::-1]
-    indices = np.zeros(labels.shape, np.int32)
-    for index, number in enumerate(ids, start=1):
-        indices[labels == number] = index
-    depth, height, width = labels.shape
-    described = (
-        f"SCIFIO=0.46.0\naxes=X,Y,Unknown\nlengths={width},{height},{depth}\n"
-        f"scales=1.0,1.0,1.0\nunits=null,null,null\nbitsPerPixel=32\nimages={depth}\n"
-        "channels=1\nslices=1\nframes=1\nhyperstack=true\nmode=composite\nunit=null\n"
-    )
-    with tifffile.TiffWriter(file) as tif:
-        for z, plane in enumerate(indices):
-            text = described if z == 0 else None
-            tif.write(
-                plane, photometric="minisblack", metadata=None, description=text, contiguous=False
-            )
-    names_file(file).write_text(json.dumps({"labelSets": [[], *([str(i)] for i in ids)]}))
 
 
 def test_the_same_file_lands_once(project: Project, tmp_path: Path) -> None:
