@@ -12,22 +12,6 @@ from numpy.typing import NDArray
 from labels.spacing import Spacing
 
 
-class ArrayLike(Protocol):
-    """An array in memory, or one that is read when indexed, such as a zarr array."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Length of each dimension."""
-        ...
-
-    @property
-    def dtype(self) -> Any:
-        """Of the elements."""
-        ...
-
-    def __getitem__(self, key: Any) -> Any: ...
-
-
 @dataclass(frozen=True)
 class ImageInfo:
     """What is known of an image file before its voxels are read.

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from labels.arrays import ArrayLike
 from labels.errors import LabelImageError
 
 MEMORY_BLOCK_BYTES = 8 << 20
@@ -19,22 +20,8 @@ MAX_WORKERS = 4
 Region = tuple[slice, slice, slice]
 """Part of a label image, (z, y, x)."""
 T = TypeVar("T")
-
-
-class LabelImage(Protocol):
-    """Anything with a shape and a dtype that can be sliced: ndarray, memmap, zarr array."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(Z, Y, X) or (Y, X)."""
-        ...
-
-    @property
-    def dtype(self) -> Any:
-        """An integer dtype."""
-        ...
-
-    def __getitem__(self, key: Any, /) -> Any: ...
+LabelImage = ArrayLike
+"""Integers of shape (Z, Y, X) or (Y, X), 0 for background."""
 
 
 def check_pair(truth: LabelImage, pred: LabelImage) -> None:

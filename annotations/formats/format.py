@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from annotations.volume import ArrayLike
+    from labels.arrays import ArrayLike
     from labels.spacing import Spacing
 
 

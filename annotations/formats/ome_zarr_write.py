@@ -16,7 +16,7 @@ from annotations import ngff
 from annotations.errors import LabelError
 from annotations.formats import checks
 from annotations.formats.new_file import new_file
-from annotations.volume import ArrayLike
+from labels.arrays import ArrayLike
 
 SUFFIX = ".zarr"
 _CHUNK = (16, 128, 128)

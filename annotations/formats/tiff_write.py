@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from annotations.errors import AxesError, LabelError
 from annotations.formats.checks import check_image_dtype, check_label_dtype, check_spacing, to_ids
 from annotations.formats.new_file import new_file
-from annotations.volume import ArrayLike
+from labels.arrays import ArrayLike
 from labels.spacing import Spacing
 
 CLASSIC_LIMIT = 2**32 - 2**25

@@ -13,7 +13,6 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from annotations.volume import ArrayLike
 from hitl.preprocess.steps import (
     COUNTED,
     STEPS,
@@ -26,6 +25,7 @@ from hitl.preprocess.steps import (
     stretched_dtype,
 )
 from hitl.project.processing import HistogramStretch, PercentileStretch, PreprocessStep, ToUint8
+from labels.arrays import ArrayLike
 from labels.progress import Progress
 
 SLICES = 16

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from labels.blocks import available_processors
 from models.devices import Precision, cpu_has_bf16
 from models.errors import ModelError
 
@@ -105,10 +106,9 @@ _STARDIST_MODULES = (
 
 def _set_threads(tf: ModuleType) -> None:
     """Use the cores this process may run on, not all that the machine has."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     # Too late (RuntimeError) when the caller has used TensorFlow already: its choice stands.
     with contextlib.suppress(RuntimeError):
-        tf.config.threading.set_intra_op_parallelism_threads(cores or 1)
+        tf.config.threading.set_intra_op_parallelism_threads(available_processors())
         tf.config.threading.set_inter_op_parallelism_threads(2)
 
 
