@@ -7,11 +7,10 @@ from collections.abc import Iterator
 import icechunk
 import zarr
 
-from annotations._repository import BRANCH, rounds_in, size_on_storage, slice_positions
+from annotations._repository import BRANCH, slice_positions
 from annotations._storage import Location, translated
 from annotations.rounds import LogEntry, read_entry, unknown_round
 from annotations.stacks import STACKS, StackInfo, StackView, child_group, read_info, unknown_stack
-from annotations.status import StoreStatus, stack_status
 
 
 class StoreReader:
@@ -134,20 +133,6 @@ class StoreReader:
         if path in found.new_arrays or path in found.deleted_arrays:
             return None
         return [tuple(chunk) for chunk in found.updated_chunks.get(path, [])]
-
-    def status(self) -> StoreStatus:
-        """Return stacks, objects by status, verified share, the last round and the size."""
-        with translated("read", self._location):
-            root = self._root(None)
-            stacks = [StackView(group) for _, group in sorted(child_group(root, STACKS).groups())]
-            last = next((e for e in self._entries() if e.round is not None), None)
-            return StoreStatus(
-                location=self.location,
-                stacks=tuple(stack_status(stack) for stack in stacks),
-                rounds=rounds_in(root),
-                last_round=last,
-                size_bytes=size_on_storage(self._repository, self._location),
-            )
 
     def _entries(self) -> Iterator[LogEntry]:
         with translated("read", self._location):

@@ -99,13 +99,6 @@ def rounds_in(root: zarr.Group) -> int:
     return int(str(root.attrs[ROUNDS]))
 
 
-def size_on_storage(repository: icechunk.Repository, location: Location) -> int:
-    """Return the bytes that a store takes with its history: all files, or chunks on a URL."""
-    if location.folder is None:
-        return int(repository.chunk_storage_stats().native_bytes)
-    return sum(file.stat().st_size for file in location.folder.rglob("*") if file.is_file())
-
-
 def describe(
     name: str, source: ImageSource, *, channel: int, split: Split, group: str
 ) -> StackInfo:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from annotations.rounds import LogEntry
 from annotations.stacks import StackInfo, StackView
 
 
@@ -42,27 +41,6 @@ class StackStatus:
     info: StackInfo
     objects: dict[str, int]
     verified_share: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class StoreStatus:
-    """State of a store.
-
-    Parameters
-    ----------
-    location : str
-    stacks : tuple of StackStatus
-    rounds : int
-    last_round : LogEntry, optional
-    size_bytes : int
-        On disk, with its whole history.
-    """
-
-    location: str
-    stacks: tuple[StackStatus, ...]
-    rounds: int
-    last_round: LogEntry | None
-    size_bytes: int
 
 
 def stack_status(view: StackView) -> StackStatus:

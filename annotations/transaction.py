@@ -20,7 +20,6 @@ from annotations._chunks import (
     chunks_meeting,
     explicit,
     label_slab,
-    read_slab,
     rewrite_chunks,
     rewrite_patches,
     slabs,
@@ -231,36 +230,6 @@ class RoundTransaction:
             check_verdicts(read_objects(group), objects, name)
         with self._all_or_nothing(), translated("write to", self._location):
             write_objects(group, objects)
-
-    def set_verified(self, name: str, verified: Voxels) -> int:
-        """Say for every voxel of a stack whether a person has verified it.
-
-        Parameters
-        ----------
-        name : str
-        verified : array or source of slabs, bool or 0 and 1, shape (Z, Y, X)
-
-        Returns
-        -------
-        int
-            Voxels that changed.
-
-        Raises
-        ------
-        LabelError
-            Another shape, or values other than 0 and 1.
-        VerifiedError
-            The round is a model's.
-        """
-        array = self._verifiable(name)
-        check_whole(name, "verified voxels", verified, array)
-
-        def put(place: Region) -> int:
-            slab = read_slab(verified, place[0].start, place[0].stop)
-            return put_flags(array, [(place, slab)], np.copyto, name, self._location)
-
-        with self._all_or_nothing():
-            return sum(map(put, slabs(array)))
 
     def write_verified(self, name: str, region: Region, values: ArrayLike = 1) -> int:
         """Say for a part of a stack whether a person has verified it.

@@ -12,13 +12,13 @@ import numpy as np
 from annotations.formats import open_image
 from hitl import __version__
 from hitl.labelling.add import default_name, open_label_file
-from hitl.measure.errors import MeasureError
 from hitl.measure.fucci import Phases, tell_phases
 from hitl.measure.nuclei import Measured, column_names, measure_nuclei
 from hitl.measure.output import check_folder, write_files
 from hitl.measure.requests import FucciOptions, MeasureRequest, parse_formats
 from hitl.measure.sources import FileSource, channel_number
 from hitl.measure.table import joined
+from hitl.project.errors import MeasureError
 from hitl.project.folder import now
 from hitl.project.reporter import Reporter
 

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hitl.measure.columns import STATISTICS
-from hitl.measure.errors import MeasureError
 from hitl.measure.shapes import Column, Shapes, unsigned
 from hitl.measure.sources import VoxelSource, slabs
+from hitl.project.errors import MeasureError
 from labels.progress import Progress
 
 PERCENTILES = (5, 25, 50, 75, 95)

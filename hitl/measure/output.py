@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from hitl.measure.columns import dictionary
-from hitl.measure.errors import MeasureError
 from hitl.measure.fucci import Phases
 from hitl.measure.fucci_plot import save_scatter
 from hitl.measure.requests import FORMATS
 from hitl.measure.table import EXCEL_ROWS, write_csv, write_parquet, write_xlsx
+from hitl.project.errors import MeasureError
 from hitl.project.folder import write_json
 from hitl.project.reporter import Reporter
 

@@ -13,14 +13,13 @@ from annotations.rounds import LogEntry
 from annotations.stacks import StackInfo
 from annotations.store import AnnotationStore
 from hitl.measure.collected import Collected, MeasuredFiles, check_channels, settings
-from hitl.measure.errors import MeasureError
 from hitl.measure.neighbours import other_columns
 from hitl.measure.nuclei import measure_nuclei
 from hitl.measure.output import check_folder
 from hitl.measure.requests import MeasureRequest
 from hitl.measure.shapes import Shapes, measure_shapes
 from hitl.measure.sources import ArraySource, store_source
-from hitl.project.errors import NothingToDoError
+from hitl.project.errors import MeasureError, NothingToDoError
 from hitl.project.folder import Project, next_numbered
 from hitl.project.reporter import Reporter
 

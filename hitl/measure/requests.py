@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from hitl.measure.errors import MeasureError
-from hitl.project.errors import UsageError
+from hitl.project.errors import MeasureError, UsageError
 from hitl.project.options import Axes, Flag, Stacks, VoxelSize
 
 FORMATS = ("parquet", "csv", "xlsx")

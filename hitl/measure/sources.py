@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from annotations.formats import LabelSource, StackImage
 from annotations.stacks import StackView
-from hitl.measure.errors import MeasureError
+from hitl.project.errors import MeasureError
 from labels.blocks import shape_zyx
 from labels.spacing import Spacing, is_spacing
 

@@ -27,3 +27,7 @@ class LeakageError(HitlError):
 
 class MetricError(HitlError):
     """Label images that cannot be compared."""
+
+
+class MeasureError(HitlError):
+    """Labels, images or options that cannot be measured together."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import re
 from dataclasses import dataclass
@@ -73,6 +74,10 @@ class Project:
     def store(self, *, read_only: bool = True) -> AnnotationStore:
         """Open the project's annotation store."""
         return AnnotationStore.open(_store_location(self.folder, self.config), read_only=read_only)
+
+    def annotator(self, name: str | None) -> str:
+        """Return the name that was given, else the config's, else the account's."""
+        return name or self.config.annotator or getpass.getuser()
 
     @property
     def runs_folder(self) -> Path:

@@ -212,8 +212,3 @@ def freeze_norms(*networks: nn.Module) -> None:
     for module in itertools.chain.from_iterable(network.modules() for network in networks):
         if isinstance(module, FreezingNorm):
             module.freeze()
-
-
-def parameter_count(network: nn.Module) -> int:
-    """Return the number of trainable values."""
-    return sum(p.numel() for p in network.parameters() if p.requires_grad)

@@ -108,7 +108,7 @@ def test_verified_voxels_are_replaced_and_counted(tmp_path: Path) -> None:
     for seed in (0, 1):
         mask = np.random.default_rng(seed).random(SHAPE) < 0.3
         with store.begin_round(by_person()) as txn:
-            txn.set_verified("a", mask)
+            txn.write_verified("a", np.s_[:, :, :], mask)
         view = store.stack("a")
         assert np.array_equal(view.verified[...], mask)
         assert view.verified_voxels == np.count_nonzero(mask)

@@ -84,7 +84,7 @@ def test_a_model_never_changes_a_verified_voxel(tmp_path: Path) -> None:
         lambda txn: txn.set_labels("a", labels, proposed([1, 3, 7])),
         lambda txn: txn.write_labels("a", part, labels[part]),
         lambda txn: txn.write_verified("a", (slice(0, 1), slice(0, 1), slice(0, 1))),
-        lambda txn: txn.set_verified("a", np.zeros(SHAPE, bool)),
+        lambda txn: txn.write_verified("a", np.s_[:, :, :], np.zeros(SHAPE, bool)),
     ):
         with pytest.raises(VerifiedError) as caught, store.begin_round(by_model()) as txn:
             write(txn)
@@ -155,7 +155,7 @@ def test_regions_and_values_are_checked(
     with pytest.raises(LabelError), store.begin_round(by_person()) as txn:
         txn.write_verified("a", region, values + 2)
     with pytest.raises(LabelError, match="shape"), store.begin_round(by_person()) as txn:
-        txn.set_verified("a", np.ones((20, 40, 31), bool))
+        txn.write_verified("a", np.s_[:, :, :], np.ones((20, 40, 31), bool))
     with pytest.raises(LabelError, match="shape"), store.begin_round(by_person()) as txn:
         txn.set_labels("a", np.ones((20, 40, 31), int), proposed([1]))
     assert len(store.rounds()) == 1
@@ -208,7 +208,7 @@ def test_a_read_only_disk_can_be_read_and_not_written(small_disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     store = AnnotationStore.open(small_disk / "store", read_only=True)
     assert np.array_equal(store.stack("a", round=0).labels[...], boxes())
-    assert store.status().rounds == len(store.rounds()) == 1
+    assert len(store.rounds()) == 1
     store = AnnotationStore.open(small_disk / "store")
     with pytest.raises(StoreError, match="no permission"):
         store.remove_stack("a")

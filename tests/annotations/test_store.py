@@ -12,6 +12,7 @@ from annotations.errors import (
     ConflictError,
     StoreError,
 )
+from annotations.status import stack_status
 from annotations.store import AnnotationStore
 from tests.annotations.store_sources import (
     ArraySource,
@@ -31,7 +32,6 @@ def test_a_new_store_is_empty_and_says_so(tmp_path: Path) -> None:
     assert store.stacks() == []
     assert store.rounds() == []
     assert [entry.kind for entry in store.log()] == ["create"]
-    assert store.status().last_round is None
 
 
 def test_create_leaves_what_is_there_alone(tmp_path: Path) -> None:
@@ -125,18 +125,8 @@ def test_status_counts_without_being_told(tmp_path: Path) -> None:
     with store.begin_round(by_person()) as txn:
         txn.write_verified("a", (slice(0, 10), slice(0, 40), slice(0, 30)))
         txn.write_verified("a", (slice(5, 10), slice(0, 40), slice(0, 15)), 0)
-    status = store.status()
-    a, b = status.stacks
+    a, b = (stack_status(store.stack(name)) for name in ("a", "b"))
     assert (a.info.name, b.info.split) == ("a", "test")
     assert a.objects == {"proposed": 3, "accepted": 0, "corrected": 0, "rejected": 0}
     assert a.verified_share == pytest.approx(0.375)
     assert b.verified_share == 1
-    assert status.rounds == 2
-    assert status.last_round is not None
-    assert status.last_round.round == 1
-    files = [f for f in (tmp_path / "store").rglob("*") if f.is_file()]
-    assert status.size_bytes == sum(f.stat().st_size for f in files) > 0
-
-
-def test_the_size_of_a_remote_store_is_known() -> None:
-    assert new_store("memory:size").status().size_bytes > 0

@@ -1,10 +1,11 @@
-"""What is printed of simulations: what corrections cost, strategy by strategy."""
+"""What is printed of simulations: what corrections cost, and synthetic stacks."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from hitl.simulate.rounds import SimulationResult
+from hitl.simulate.stacks import Synthesised
 
 
 def simulated(done: SimulationResult) -> tuple[dict[str, Any], Any]:
@@ -25,3 +26,11 @@ def simulated(done: SimulationResult) -> tuple[dict[str, Any], Any]:
             cells.append("–" if row.of_random is None else f"{row.of_random:.2f}")
         table.add_row(name, *cells)
     return {**vars(done), "costs": costs, "curves": curves}, table
+
+
+def synthesised(done: Synthesised) -> tuple[Synthesised, str]:
+    """Tell of stacks that were drawn."""
+    nuclei = sum(pair.nuclei for pair in done.stacks)
+    stacks = "stack" if len(done.stacks) == 1 else "stacks"
+    added = f", added to {done.into}" if done.into is not None else ""
+    return done, f"{len(done.stacks)} {stacks} with {nuclei} nuclei in {done.folder}{added}"

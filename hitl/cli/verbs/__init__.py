@@ -1,9 +1,6 @@
-"""The verbs, in the order of the work; each joins the app when its module is imported."""
+"""The verbs, a module for each heading of the help; each joins the app when it is imported."""
 
 from hitl.cli.app import app
-from hitl.cli.verbs import evaluation, files, measure, models, project, report, rounds, sweep, synth
+from hitl.cli.verbs import files, models, project, rounds  # the order of the work
 
-__all__ = [
-    "app", "evaluation", "files", "measure", "models", "project", "report", "rounds", "sweep",
-    "synth",
-]  # fmt: skip
+__all__ = ["app", "files", "models", "project", "rounds"]

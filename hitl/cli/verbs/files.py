@@ -9,8 +9,11 @@ from annotated_types import Ge
 
 from hitl.cli.console import Console
 from hitl.cli.verb import Result, verb
+from hitl.cli.verbs.models import All
+from hitl.evaluation.requests import ScoreRequest
 from hitl.prediction.requests import SegmentRequest
 from hitl.project.options import Flag, VoxelSize
+from hitl.simulate.requests import SynthRequest
 
 PANEL = "Without a project"
 
@@ -22,6 +25,15 @@ def segment(request: SegmentRequest, out: Console) -> Result:
     from hitl.prediction.files import segment_file
 
     return segmented(segment_file(request, out))
+
+
+@verb(PANEL)
+def score(request: ScoreRequest, out: Console, everything: All = False) -> Result:
+    """All metrics of one label image against another."""
+    from hitl.cli.printing.evaluation import scored
+    from hitl.evaluation.score_files import score_files
+
+    return scored(score_files(request, out), everything)
 
 
 @verb(PANEL)
@@ -42,7 +54,7 @@ def demo(
 ) -> Result:
     """Run the whole line once, on a stack that is installed already."""
     from hitl.cli.demo import free_folder, run_demo
-    from hitl.cli.printing.demo import demonstrated
+    from hitl.cli.printing.evaluation import demonstrated
 
     return demonstrated(run_demo(folder or free_folder(), stacks, spacing_um, minutes, out))
 
@@ -60,3 +72,15 @@ def models(
     if options is None:
         return catalogue(list_models())
     return model_options(list_options(options))
+
+
+@verb(PANEL)
+def synth(request: SynthRequest, out: Console) -> Result:
+    """Draw synthetic stacks with their exact truth, of many looks or like your own."""
+    from hitl.cli.printing.project import model_options
+    from hitl.cli.printing.simulate import synthesised
+    from hitl.simulate.stacks import generator_options, synthesise
+
+    if request.options:
+        return model_options(generator_options())
+    return synthesised(synthesise(request, out))

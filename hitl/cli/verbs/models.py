@@ -1,4 +1,4 @@
-"""Verbs that train models and run them."""
+"""Verbs that train models, run them, score them, and measure what they find."""
 
 from __future__ import annotations
 
@@ -7,13 +7,21 @@ from typing import TYPE_CHECKING, Annotated
 
 from hitl.cli.console import Console
 from hitl.cli.verb import Result, verb
+from hitl.evaluation.requests import AgreementRequest, EvaluateRequest
+from hitl.measure.requests import MeasureRequest
 from hitl.project.options import Flag, Stacks
-from hitl.training.requests import TrainRequest
+from hitl.training.requests import SweepRequest, TrainRequest
 
 if TYPE_CHECKING:
     from hitl.project.folder import Project
 
 PANEL = "Models"
+
+All = Annotated[bool, Flag("--all", help="Print every table, not just the main ones.")]
+Compare = Annotated[
+    bool,
+    Flag("--compare", help="Test every other model against the first, object by object."),
+]
 
 
 @verb(PANEL)
@@ -44,3 +52,49 @@ def predict(
     from hitl.project.runs import named_or_in_use
 
     return predicted(predict(project, named_or_in_use(project, model), stacks, output, out))
+
+
+@verb(PANEL)
+def evaluate(
+    project: Project,
+    request: EvaluateRequest,
+    out: Console,
+    compare: Compare = False,
+    everything: All = False,
+) -> Result:
+    """Score models against hand-made labels; without --model, the bootstrap and every run."""
+    from hitl.cli.printing.evaluation import evaluated
+    from hitl.evaluation.evaluate import evaluate
+
+    return evaluated(evaluate(project, request, out), everything, compare)
+
+
+@verb(PANEL)
+def sweep(project: Project, request: SweepRequest, out: Console) -> Result:
+    """Train a grid of options, one run each: a table and a plot; give it again to continue."""
+    from hitl.cli.printing.training import swept
+    from hitl.training.sweep.running import sweep
+
+    return swept(sweep(project, request, out))
+
+
+@verb(PANEL)
+def measure(request: MeasureRequest, out: Console) -> Result:
+    """Measure nuclei: one row each, as Parquet, CSV and XLSX."""
+    from hitl.cli.printing.measure import measured
+    from hitl.measure.collected import measure_files
+    from hitl.measure.project import measure_project
+    from hitl.project.folder import Project
+
+    if request.project is None:
+        return measured(measure_files(request, out))
+    return measured(measure_project(Project.open(request.project), request, out))
+
+
+@verb(PANEL)
+def agreement(request: AgreementRequest, out: Console) -> Result:
+    """How well two people agree, or one with an earlier self: the ceiling of a model's score."""
+    from hitl.cli.printing.evaluation import agreed
+    from hitl.evaluation.agreement import agreement
+
+    return agreed(agreement(request, out))

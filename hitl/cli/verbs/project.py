@@ -9,11 +9,14 @@ from hitl.cli.console import Console
 from hitl.cli.verb import Result, verb
 from hitl.labelling.requests import AddRequest, BootstrapRequest
 from hitl.project.options import Flag
+from hitl.report.requests import ReportRequest
 
 if TYPE_CHECKING:
     from hitl.project.folder import Project
 
 PANEL = "Project"
+
+Open = Annotated[bool, Flag("--open", help="Open it in the browser.")]
 
 
 @verb(PANEL)
@@ -66,3 +69,23 @@ def log(project: Project) -> Result:
     from hitl.cli.printing.project import history
 
     return history(project.store().log())
+
+
+@verb(PANEL)
+def report(
+    project: Project, request: ReportRequest, out: Console, open_it: Open = False
+) -> Result | None:
+    """Scores, errors, progress and provenance in one HTML file that needs no network."""
+    from hitl.cli.printing.report import written
+    from hitl.report.write import write_report
+
+    done = write_report(project, request, out)
+    if not open_it:
+        return written(done)
+    import webbrowser
+
+    # A browser in the terminal covers what is printed later.
+    out.result(*written(done))
+    if not webbrowser.open(done.file.resolve().as_uri()):
+        out.note(f"no browser could be started; open {done.file.resolve()} yourself")
+    return None

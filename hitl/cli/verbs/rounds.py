@@ -91,7 +91,6 @@ def correct(
     errors : bool
         Begin with what a model got wrong in an evaluation.
     """
-    from hitl.project.annotator import annotator_of
     from hitl.queue.build import build_queue
     from hitl.review.session.stack_errors import stack_errors
     from hitl.review.window.opening import check_display, open_window
@@ -111,7 +110,7 @@ def correct(
     window = open_window(
         project,
         stack,
-        annotator=annotator_of(project, annotator),
+        annotator=project.annotator(annotator),
         queue=entries,
         errors=model_errors,
     )

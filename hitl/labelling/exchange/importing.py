@@ -20,7 +20,6 @@ from hitl.labelling.corrections import Corrections, Region
 from hitl.labelling.exchange.errors import ExchangeError, NothingChangedError
 from hitl.labelling.exchange.sidecar import Sidecar, check_stack, find_sidecar
 from hitl.labelling.requests import ImportRequest, Verified
-from hitl.project.annotator import annotator_of
 from hitl.project.folder import Project
 from hitl.project.reporter import Reporter
 from labels.hashing import file_sha256
@@ -171,7 +170,7 @@ def _round_info(
     return RoundInfo(
         kind="import",
         message=f"import of {request.file.name} into {request.stack}",
-        author=annotator_of(project, request.annotator),
+        author=project.annotator(request.annotator),
         minutes=request.minutes,
         config={
             "file": request.file.name,

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from annotations.objects import ObjectTable, Status
 from annotations.stacks import CHUNKS
 from hitl.review.errors import ReviewError
-from hitl.review.session.boxes import Box, box_shape
+from hitl.review.session.boxes import Box, ObjectBoxes, box_shape
 from hitl.review.session.changed_chunks import ChangedChunks, ChunkIndex
-from hitl.review.session.object_boxes import ObjectBoxes
 from hitl.review.session.undo import Kind, Operation, Patch, Plane, UndoHistory
 from hitl.review.session.work_timer import WorkTimer
 from hitl.review.session.worklist import Worklist, WorklistEntry, proposed_objects

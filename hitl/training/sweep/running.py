@@ -7,12 +7,18 @@ import statistics
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 from filelock import FileLock, Timeout
+from numpy.typing import NDArray
 
 from hitl.evaluation.evaluate import evaluate
+from hitl.evaluation.metrics.averages import average
+from hitl.evaluation.metrics.scores import Scores
 from hitl.evaluation.requests import EvaluateRequest
+from hitl.evaluation.scoring import score_labels
 from hitl.project.config import SweepConfig, load_config, parse_config
 from hitl.project.errors import ConfigError, HitlError, NothingToDoError
 from hitl.project.folder import Project
@@ -38,10 +44,11 @@ from hitl.training.sweep.result import (
     Values,
     write_tables,
 )
-from hitl.training.sweep.scoring import score_cell
 from hitl.training.train import resolve_base, train_into
 from labels.hashing import values_sha256
+from models.base import TrainingSample
 from models.errors import ModelError
+from models.registry import load_run
 
 ASK_ABOVE = 100
 """More cells than this are trained only when the user has said so."""
@@ -292,3 +299,49 @@ class _Work:
             f"{trained} of {len(done.cells)} cells are trained, see {done.table_file}; give the "
             "same command again to go on"
         )
+
+
+def score_cell(project: Project, folder: Path, data: TrainingSet, reporter: Reporter) -> Values:
+    """Score a finished run on the validation part.
+
+    Parameters
+    ----------
+    project : Project
+    folder : Path
+        The run's folder.
+    data : TrainingSet
+        What it was trained on.
+    reporter : Reporter
+
+    Returns
+    -------
+    dict of str to (float or None)
+        ``f1_edge`` and ``f1_nucleus`` (voxels: the trainer's own where it validates classes, else
+        of the outlines and insides of the objects), ``f1`` of objects at IoU 0.5,
+        ``evaluation_score``, ``val_loss``.
+    """
+    card = read_card(folder)
+    segmenter = load_run(card["model"], folder)
+    found = []
+    for sample in data.val:
+        result = segmenter.segment(sample.image, sample.spacing_um, progress=reporter.progress)
+        found.append(score_known(sample, result.labels, project.config.evaluation.edge_width_px))
+    mean = average({"validation": found}).mean if found else {}
+    told: Mapping[str, Any] = card["validation"]
+    return {
+        "f1_edge": told.get("f1_edge", mean.get("voxels.edge.f1")),
+        "f1_nucleus": told.get("f1_nucleus", mean.get("voxels.nucleus.f1")),
+        "f1": mean.get("f1"),
+        "evaluation_score": mean.get("evaluation_score"),
+        "val_loss": told.get("loss", told.get("val_loss")),
+    }
+
+
+def score_known(sample: TrainingSample, labels: NDArray[np.uint32], edge_width_px: int) -> Scores:
+    """Score labels where the truth is known; objects that lie mostly elsewhere do not count."""
+    known = sample.mask
+    inside = np.bincount(labels[known], minlength=int(labels.max()) + 1)
+    whole = np.bincount(labels.ravel(), minlength=inside.size)
+    judged = np.where((2 * inside > whole)[labels] & known, labels, 0).astype(np.uint32)
+    truth = np.where(known, sample.labels, 0).astype(np.uint32)
+    return score_labels(truth, judged, spacing_um=sample.spacing_um, edge_width_px=edge_width_px)

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hitl.measure.errors import MeasureError
 from hitl.measure.fucci import PHASES, tell_phases
 from hitl.measure.fucci_plot import save_scatter
 from hitl.measure.mixture import find_gate, given_gate
 from hitl.measure.requests import FucciOptions
+from hitl.project.errors import MeasureError
 
 CHANNELS = ("Cy3", "GFP")
 

@@ -13,13 +13,12 @@ from skimage.measure import marching_cubes, mesh_surface_area, regionprops, shan
 
 from hitl.measure import intensity as intensity_module
 from hitl.measure import sources as sources_module
-from hitl.measure.errors import MeasureError
 from hitl.measure.neighbours import other_columns
 from hitl.measure.nuclei import measure_nuclei
 from hitl.measure.requests import MeasureOptions
-from hitl.measure.shapes import measure_shapes
+from hitl.measure.shapes import area_weights, measure_shapes
 from hitl.measure.sources import ArraySource, channel_number
-from hitl.measure.surface import area_weights
+from hitl.project.errors import MeasureError
 
 SPACING = (2.0, 0.75, 0.5)
 SHAPES = hnp.array_shapes(min_dims=3, max_dims=3, min_side=1, max_side=8)

@@ -42,7 +42,7 @@ def cut_architecture(monkeypatch: pytest.MonkeyPatch, depth: int = 2) -> None:
         [depth - 1],
     )
     monkeypatch.setitem(cellpose.vit.sam_model_registry, "vit_l", build)
-    checkpoint._architecture.cache_clear()
+    checkpoint.architecture.cache_clear()
     engine._load.cache_clear()
 
 
@@ -50,7 +50,7 @@ def whole_architecture() -> None:
     """Forget the cut one."""
     from models.cellpose import checkpoint, engine
 
-    checkpoint._architecture.cache_clear()
+    checkpoint.architecture.cache_clear()
     engine._load.cache_clear()
 
 

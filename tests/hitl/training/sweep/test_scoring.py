@@ -14,7 +14,7 @@ from tests.hitl.training.sweep.fake_trainer import GRID, FakeTrainer, Sweeper, a
 
 
 def test_only_known_voxels_count(bench: Bench) -> None:
-    from hitl.training.sweep.scoring import _score
+    from hitl.training.sweep.running import score_known
 
     truth = np.zeros((4, 20, 20), np.uint32)
     truth[:, 2:8, 2:8] = 1
@@ -23,9 +23,9 @@ def test_only_known_voxels_count(bench: Bench) -> None:
     found = truth.copy()
     found[:, 12:18, 12:18] = 2
     sample = TrainingSample("s", truth.astype(float), truth, mask, (1.0, 1.0, 1.0))
-    assert _score(sample, found, 1).at_half.f1 == 1.0
+    assert score_known(sample, found, 1).at_half.f1 == 1.0
     found[:, 12:18, 2:8] = 3
-    assert _score(sample, found, 1).at_half.f1 == pytest.approx(2 / 3)
+    assert score_known(sample, found, 1).at_half.f1 == pytest.approx(2 / 3)
 
 
 def test_seeds_are_averaged(
