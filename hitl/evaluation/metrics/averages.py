@@ -22,15 +22,12 @@ class AverageScores:
         stacks; stacks where it is None are left out, and it is None where it is so in all.
     mean : dict of str to (float or None)
         Mean over groups, likewise: each group counts once, however many stacks it has.
-    n_stacks : dict of str to int
-        Stacks in each group.
     left_out : dict of str to int
         Number of stacks whose value was None, for keys where there are any.
     """
 
     groups: dict[str, dict[str, float | None]]
     mean: dict[str, float | None]
-    n_stacks: dict[str, int]
     left_out: dict[str, int]
 
 
@@ -61,7 +58,6 @@ def average(groups: Mapping[str, Sequence[Scores]]) -> AverageScores:
     return AverageScores(
         groups=means,
         mean=mean_by_key(list(means.values())),
-        n_stacks={name: len(stacks) for name, stacks in groups.items()},
         left_out={key: n for key, n in left_out.items() if n},
     )
 

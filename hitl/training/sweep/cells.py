@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +12,7 @@ from hitl.project.folder import Project, write_json
 
 CELL_FILE = "cell.json"
 
+Values = Mapping[str, float | None]
 State = Literal["done", "failed", "interrupted"]
 
 
@@ -34,7 +36,7 @@ class CellRun:
     state: State
     reason: str
     seconds: float
-    scores: dict[str, float | None]
+    scores: Values
 
     def fail(self, reason: str) -> CellRun:
         """Record that the training failed."""
@@ -44,7 +46,7 @@ class CellRun:
         """Record that so much more time was spent."""
         return self._write(seconds=round(self.seconds + seconds, 3))
 
-    def keep(self, scores: dict[str, float | None]) -> CellRun:
+    def keep(self, scores: Values) -> CellRun:
         """Record what was measured."""
         return self._write(scores=scores)
 

@@ -6,15 +6,14 @@ import csv
 import io
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hitl.project.folder import now, write_json, write_text
+from hitl.training.sweep.cells import Values
 from hitl.training.sweep.grid import show
-
-Values = Mapping[str, float | None]
 
 COLUMNS = {
     "f1_edge": "F1 edge",

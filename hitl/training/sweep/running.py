@@ -27,7 +27,7 @@ from hitl.project.reporter import Reporter
 from hitl.project.runs import read_card
 from hitl.training.requests import SweepRequest
 from hitl.training.samples import TrainingSet, collect_samples
-from hitl.training.sweep.cells import CellRun, begin_cell, find_cells
+from hitl.training.sweep.cells import CellRun, Values, begin_cell, find_cells
 from hitl.training.sweep.grid import (
     Cell,
     cell_fingerprint,
@@ -41,7 +41,6 @@ from hitl.training.sweep.result import (
     TEST_COLUMNS,
     CellResult,
     Sweep,
-    Values,
     write_tables,
 )
 from hitl.training.train import resolve_base, train_into

@@ -333,7 +333,6 @@ def test_average_counts_each_group_once():
     assert averages.groups["GFP"]["evaluation_score"] == pytest.approx(other.evaluation_score)
     assert averages.mean["evaluation_score"] == pytest.approx((first + other.evaluation_score) / 2)
     assert averages.left_out["evaluation_score"] == 1
-    assert averages.n_stacks == {"Cy3": 3, "GFP": 2}
     json.dumps(plain(averages), allow_nan=False)
     with pytest.raises(MetricError, match="GFP"):
         average({"Cy3": [perfect], "GFP": []})
