@@ -26,7 +26,7 @@ test: setup
 	$(PYTEST) -m "not slow"
 
 slow: setup
-	$(PYTEST) -m slow --cov-append
+	$(PYTEST) --dist worksteal -m slow --cov-append
 
 coverage: setup
 	$(BIN)/coverage report
