@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from annotated_types import Ge, Le
 
 from hitl.cli.app import app
 from hitl.cli.console import console
@@ -103,10 +102,10 @@ def _hints(owner: Any) -> dict[str, Any]:
     return typing.get_type_hints(bare, owner.__globals__, include_extras=True)
 
 
-def _split(hint: Any) -> tuple[Any, Flag, list[Any]]:
-    """Return the bare type, all that its flags say, and the other annotations of a type."""
+def _split(hint: Any) -> tuple[Any, Flag]:
+    """Return the bare type, and all that the flags of a type say."""
     if typing.get_origin(hint) is not Annotated:
-        return hint, Flag(), []
+        return hint, Flag()
     bare, *extras = typing.get_args(hint)
     flags = [extra for extra in extras if isinstance(extra, Flag)]
     said = {
@@ -115,14 +114,14 @@ def _split(hint: Any) -> tuple[Any, Flag, list[Any]]:
         for item in dataclasses.fields(flag)
         if (value := getattr(flag, item.name)) != item.default
     }
-    return bare, Flag(**said), [extra for extra in extras if not isinstance(extra, Flag)]
+    return bare, Flag(**said)
 
 
 def _of(
     key: str, hint: Any, default: Any, meaning: str, panel: str | None = None
 ) -> Iterator[inspect.Parameter]:
     """Give the option of a parameter or field, or those of each field of a dataclass."""
-    bare, flag, _ = _split(hint)
+    bare, flag = _split(hint)
     if dataclasses.is_dataclass(bare):
         yield from _fields(bare, flag)
     else:
@@ -148,13 +147,13 @@ def _fields(request: Any, within: Flag) -> Iterator[inspect.Parameter]:
 def _option(
     key: str, hint: Any, default: Any, meaning: str, panel: str | None = None
 ) -> inspect.Parameter:
-    bare, flag, extras = _split(hint)
+    bare, flag = _split(hint)
     shared: dict[str, Any] = {
         "help": flag.help or meaning.replace("``", "`"),
         "metavar": flag.metavar,
         "rich_help_panel": flag.panel or panel,
-        "min": next((e.ge for e in extras if isinstance(e, Ge)), None),
-        "max": next((e.le for e in extras if isinstance(e, Le)), None),
+        "min": flag.min,
+        "max": flag.max,
     }
     if flag.choices is not None:
         shared |= _chosen_from(flag.choices)
@@ -205,7 +204,7 @@ def _call(hints: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the function or a request gets for what was typed."""
     call: dict[str, Any] = {}
     for key, hint in hints.items():
-        bare, flag, _ = _split(hint)
+        bare, flag = _split(hint)
         if dataclasses.is_dataclass(bare):
             fields = _hints(bare)
             call[key] = bare(**_call({k: fields[k] for k in flag.only or fields}, given))  # type: ignore[operator]

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from annotated_types import Ge
-
 from annotations.splits import Split
 from hitl.project.options import (
     Annotator,
@@ -96,7 +94,7 @@ class ImportRequest:
     stack: Stack
     file: Path
     annotator: Annotator = None
-    minutes: Annotated[float | None, Ge(0)] = None
+    minutes: Annotated[float | None, Flag(min=0)] = None
     verified: Verified = "changed"
     axes: Axes = None
     coded: bool = False

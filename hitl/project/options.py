@@ -33,6 +33,8 @@ class Flag:
         Heading in the help, for this field or for all fields of a nested dataclass.
     only : tuple of str
         The fields of a nested dataclass that the verb takes; all of them when empty.
+    min, max : number, optional
+        The least and the greatest value, themselves allowed.
     choices : callable, optional
         Returns the values that there are, each with what it means, where a table has them.
     parse : callable, optional
@@ -45,6 +47,8 @@ class Flag:
     argument: bool = False
     panel: str | None = None
     only: tuple[str, ...] = ()
+    min: float | None = None
+    max: float | None = None
     choices: Callable[[], Mapping[str, str]] | None = None
     parse: Callable[[Any], Any] | None = None
 

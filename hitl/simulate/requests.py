@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from annotated_types import Ge, Le
-
 from hitl.project.errors import UsageError
 from hitl.project.options import Axes, Flag, Settings, VoxelSize
 
@@ -58,7 +56,7 @@ class SynthRequest:
     folder: Annotated[
         Path | None, Flag(argument=True, metavar="DEST", help="Folder for the files.")
     ] = None
-    count: Annotated[int, Ge(1), Le(100_000)] = 1
+    count: Annotated[int, Flag(min=1, max=100_000)] = 1
     like: Annotated[Path | None, Flag(metavar="IMAGE")] = None
     labels: Annotated[Path | None, Flag(metavar="FILE")] = None
     project: Annotated[Path | None, Flag("--like-project", metavar="PROJECT")] = None
@@ -69,7 +67,7 @@ class SynthRequest:
         Flag("--spacing-um", metavar="Z Y X", help="Voxel size in µm; drawn if not given."),
     ] = None
     diameter_um: float | None = None
-    seed: Annotated[int, Ge(0)] = 0
+    seed: Annotated[int, Flag(min=0)] = 0
     settings: Annotated[
         Settings,
         Flag(help="Hold one of the options (repeatable)."),

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from annotated_types import Ge
-
 from hitl.cli.console import Console
 from hitl.cli.verb import Result, verb
 from hitl.cli.verbs.models import All
@@ -50,7 +48,7 @@ def demo(
         ),
     ] = None,
     spacing_um: VoxelSize = None,
-    minutes: Annotated[float, Ge(0.1), Flag(help="Training time of each model.")] = 1.25,
+    minutes: Annotated[float, Flag(min=0.1, help="Training time of each model.")] = 1.25,
 ) -> Result:
     """Run the whole line once, on a stack that is installed already."""
     from hitl.cli.demo import free_folder, run_demo

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from annotated_types import Ge
-
 from annotations.formats.registry import export_formats
 from annotations.formats.tiff import TIFF
 from hitl.cli.console import Console
@@ -37,7 +35,7 @@ def queue(
     project: Project,
     out: Console,
     stacks: Stacks = (),
-    limit: Annotated[int, Ge(1)] = 20,
+    limit: Annotated[int, Flag(min=1)] = 20,
     errors: bool = False,
     model: ErrorsModel = None,
     kinds: Annotated[tuple[ErrorKind, ...], Flag("--kind")] = (),
@@ -78,7 +76,7 @@ def correct(
     out: Console,
     stack: Stack,
     annotator: Annotator = None,
-    limit: Annotated[int, Ge(0)] = 50,
+    limit: Annotated[int, Flag(min=0)] = 50,
     errors: bool = False,
     model: ErrorsModel = None,
 ) -> None:
@@ -216,7 +214,7 @@ def rollback(
 @verb(PANEL)
 def gc(
     project: Project,
-    older_than_days: Annotated[float | None, Ge(0), Flag(help="Leave younger files alone.")] = None,
+    older_than_days: Annotated[float | None, Flag(min=0, help="Leave younger files alone.")] = None,
     dry_run: Annotated[bool, Flag(help="Only count.")] = False,
 ) -> Result:
     """Free what killed writers left behind; no round is touched."""
@@ -232,11 +230,11 @@ def gc(
 def simulate(
     project: Project,
     out: Console,
-    rounds: Annotated[int | None, Ge(1)] = None,
-    objects_per_round: Annotated[int, Ge(1)] = 10,
+    rounds: Annotated[int | None, Flag(min=1)] = None,
+    objects_per_round: Annotated[int, Flag(min=1)] = 10,
     strategies: Annotated[tuple[str, ...], Flag("--strategy", metavar="S")] = (),
     stacks: Stacks = (),
-    repeats: Annotated[int, Ge(1)] = 5,
+    repeats: Annotated[int, Flag(min=1)] = 5,
     seed: int = 0,
     retrain: Annotated[str | None, Flag(metavar="MODEL")] = None,
 ) -> Result:

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 
 import pytest
 import typer
-from annotated_types import Ge, Le
 from typer.testing import CliRunner, Result
 
 from hitl.cli.verb import verb
@@ -27,7 +26,7 @@ class Sauce:
         How much of it.
     """
 
-    amount_ml: Annotated[float, Ge(0)] = 20.0
+    amount_ml: Annotated[float, Flag(min=0)] = 20.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +55,7 @@ class Order:
     """
 
     dish: str
-    plates: Annotated[int, Ge(1), Le(12)] = 2
+    plates: Annotated[int, Flag(min=1, max=12)] = 2
     table: Annotated[Path | None, Flag(metavar="PLACE")] = None
     size: Literal["small", "large"] = "small"
     sides: Annotated[tuple[Literal["rice", "bread"], ...], Flag("--side")] = ()
@@ -151,7 +150,7 @@ def test_what_cannot_be_is_wrong_usage(typed: list[str], said: str) -> None:
 
 def test_a_new_field_is_a_new_option() -> None:
     assert served(Order, "soup", "--spoons", "2")[0].exit_code == 2
-    spoons = ("spoons", Annotated[int, Ge(0), Flag(help="To eat with.")], field(default=1))
+    spoons = ("spoons", Annotated[int, Flag(min=0, help="To eat with.")], field(default=1))
     larger = make_dataclass("Larger", [spoons], bases=(Order,), frozen=True, kw_only=True)
     _, (order,) = served(larger, "soup", "--spoons", "2")
     assert order.spoons == 2
@@ -191,7 +190,9 @@ def test_parameters_of_the_function_are_options_too() -> None:
     kitchen = typer.Typer()
     got: list[Mapping[str, Any]] = []
 
-    def stir(spoon: str, minutes: Annotated[float, Ge(0)] = 1.5, *, fast: bool = False) -> None:
+    def stir(
+        spoon: str, minutes: Annotated[float, Flag(min=0)] = 1.5, *, fast: bool = False
+    ) -> None:
         """Stir it.
 
         Parameters
@@ -201,7 +202,7 @@ def test_parameters_of_the_function_are_options_too() -> None:
         """
         got.append({"spoon": spoon, "minutes": minutes, "fast": fast})
 
-    stir.__annotations__.update(spoon=str, minutes=Annotated[float, Ge(0)], fast=bool)
+    stir.__annotations__.update(spoon=str, minutes=Annotated[float, Flag(min=0)], fast=bool)
     verb("Kitchen", to=kitchen)(stir)
     runner = CliRunner(env={"COLUMNS": "200", "TERM": "dumb"})
     assert runner.invoke(kitchen, ["wood", "--minutes", "2", "--fast"]).exit_code == 0
