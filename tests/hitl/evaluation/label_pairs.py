@@ -43,3 +43,27 @@ def box(shape, *boxes):
     for i, (z0, z1, y0, y1, x0, x1) in enumerate(boxes, start=1):
         labels[z0:z1, y0:y1, x0:x1] = i
     return labels
+
+
+def every_kind_of_error():
+    """Truth and prediction, shape (1, 10, 60), with each kind of error that is told apart."""
+    shape = (1, 10, 60)
+    truth = box(
+        shape,
+        (0, 1, 0, 10, 0, 8),  # matched
+        (0, 1, 0, 10, 8, 18),  # split in two halves
+        (0, 1, 0, 10, 20, 28),  # merged with the next
+        (0, 1, 0, 10, 28, 36),
+        (0, 1, 0, 10, 38, 46),  # shifted
+        (0, 1, 0, 10, 56, 60),  # missed
+    )
+    pred = box(
+        shape,
+        (0, 1, 0, 10, 0, 7),
+        (0, 1, 0, 10, 8, 13),
+        (0, 1, 0, 10, 13, 18),
+        (0, 1, 0, 10, 20, 36),
+        (0, 1, 0, 10, 42, 50),
+        (0, 1, 0, 10, 51, 55),  # spurious
+    )
+    return truth, pred

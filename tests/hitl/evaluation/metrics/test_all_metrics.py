@@ -22,7 +22,7 @@ from hitl.project.errors import MetricError
 from hitl.project.plain import plain
 from labels.overlaps import count_overlaps
 from tests.conftest import real_data_folder
-from tests.hitl.evaluation.label_pairs import blobs, box, label_pairs
+from tests.hitl.evaluation.label_pairs import blobs, box, every_kind_of_error, label_pairs
 
 THRESHOLDS = [round(0.05 * k, 2) for k in range(2, 20)]
 
@@ -225,25 +225,7 @@ def test_instance_labels_are_no_classes():
 
 
 def test_kinds_of_errors():
-    shape = (1, 10, 60)
-    truth = box(
-        shape,
-        (0, 1, 0, 10, 0, 8),  # matched
-        (0, 1, 0, 10, 8, 18),  # split in two halves
-        (0, 1, 0, 10, 20, 28),  # merged with the next
-        (0, 1, 0, 10, 28, 36),
-        (0, 1, 0, 10, 38, 46),  # shifted
-        (0, 1, 0, 10, 56, 60),  # missed
-    )
-    pred = box(
-        shape,
-        (0, 1, 0, 10, 0, 7),
-        (0, 1, 0, 10, 8, 13),
-        (0, 1, 0, 10, 13, 18),
-        (0, 1, 0, 10, 20, 36),
-        (0, 1, 0, 10, 42, 50),
-        (0, 1, 0, 10, 51, 55),  # spurious
-    )
+    truth, pred = every_kind_of_error()
     found = count_overlaps(truth, pred)
     kinds = classify(found, match(found, 0.5))
     assert kinds.truth_kinds.tolist() == [

@@ -9,29 +9,11 @@ from hypothesis import given, settings
 
 from hitl.evaluation.metrics.all_metrics import score
 from hitl.project.plain import plain
-from tests.hitl.evaluation.label_pairs import box, label_pairs
+from tests.hitl.evaluation.label_pairs import every_kind_of_error, label_pairs
 
 
 def test_cases_name_every_object_and_its_place():
-    shape = (1, 10, 60)
-    truth = box(
-        shape,
-        (0, 1, 0, 10, 0, 8),  # matched
-        (0, 1, 0, 10, 8, 18),  # split in two halves
-        (0, 1, 0, 10, 20, 28),  # merged with the next
-        (0, 1, 0, 10, 28, 36),
-        (0, 1, 0, 10, 38, 46),  # shifted
-        (0, 1, 0, 10, 56, 60),  # missed
-    )
-    pred = box(
-        shape,
-        (0, 1, 0, 10, 0, 7),
-        (0, 1, 0, 10, 8, 13),
-        (0, 1, 0, 10, 13, 18),
-        (0, 1, 0, 10, 20, 36),
-        (0, 1, 0, 10, 42, 50),
-        (0, 1, 0, 10, 51, 55),  # spurious
-    )
+    truth, pred = every_kind_of_error()
     cases = score(truth, pred, spacing_um=(2, 0.5, 0.5)).cases
     assert [(c.kind, c.truth_ids, c.pred_ids) for c in cases] == [
         ("merged", (3, 4), (4,)),
