@@ -16,7 +16,7 @@ from annotations._storage import Location, translated
 from annotations.errors import LabelError
 
 Region = tuple[slice, slice, slice]
-"""Part of a stack, (z, y, x)."""
+"""Part of a field, (z, y, x)."""
 
 Reader = Callable[[Region], NDArray[Any]]
 """Returns the voxels of a region."""
@@ -43,7 +43,7 @@ class SlabSource(Protocol):
 
 
 Voxels = NDArray[Any] | zarr.Array[Any] | SlabSource
-"""A whole stack's worth of voxels, in memory or not."""
+"""A whole field's worth of voxels, in memory or not."""
 
 
 def read_slab(source: Voxels, z_start: int, z_stop: int) -> NDArray[Any]:
@@ -91,17 +91,17 @@ def as_labels(block: NDArray[Any], what: str) -> NDArray[np.uint32]:
 
 
 def label_slab(labels: Voxels, z_start: int, z_stop: int, name: str) -> NDArray[np.uint32]:
-    """Return the slices [z_start, z_stop) of a stack's labels.
+    """Return the slices [z_start, z_stop) of a field's labels.
 
     Raises
     ------
     LabelError
         Not labels, or a source that gives a slab of another shape.
     """
-    block = as_labels(read_slab(labels, z_start, z_stop), f"stack {name!r}")
+    block = as_labels(read_slab(labels, z_start, z_stop), f"field {name!r}")
     expected = (z_stop - z_start, *labels.shape[1:])
     if block.shape != expected:
-        raise LabelError(f"stack {name!r}: expected a slab of shape {expected}, got {block.shape}")
+        raise LabelError(f"field {name!r}: expected a slab of shape {expected}, got {block.shape}")
     return block
 
 
@@ -296,7 +296,7 @@ def cells_meeting(regions: Iterable[Region], size: tuple[int, ...]) -> set[tuple
 
 
 def cell_place(index: tuple[int, ...], size: tuple[int, ...], shape: tuple[int, ...]) -> Region:
-    """Return the voxels of a cell of a grid, cut at the border of a stack."""
+    """Return the voxels of a cell of a grid, cut at the border of a field."""
     z, y, x = (
         slice(i * n, min((i + 1) * n, end)) for i, n, end in zip(index, size, shape, strict=True)
     )
@@ -316,7 +316,7 @@ def within(inner: tuple[slice, ...], outer: tuple[slice, ...]) -> tuple[slice, .
 
 
 def whole(shape: tuple[int, ...]) -> Region:
-    """Return the region that is the whole stack, from its shape (Z, Y, X)."""
+    """Return the region that is the whole field, from its shape (Z, Y, X)."""
     return slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2])
 
 
@@ -326,7 +326,7 @@ def explicit(region: Region, shape: tuple[int, ...], what: str) -> Region:
     Raises
     ------
     LabelError
-        Not three slices of step 1 inside the stack.
+        Not three slices of step 1 inside the field.
     """
     if len(region) != 3 or any(s.step not in (None, 1) for s in region):
         raise LabelError(f"{what}: expected a region of three slices of step 1, got {region}")
@@ -336,7 +336,7 @@ def explicit(region: Region, shape: tuple[int, ...], what: str) -> Region:
         stop = size if part.stop is None else part.stop
         if not 0 <= start < stop <= size:
             raise LabelError(
-                f"{what}: expected a region inside the stack of shape {shape}, got {region}; "
+                f"{what}: expected a region inside the field of shape {shape}, got {region}; "
                 "use voxel positions from 0 on"
             )
         ends.append(slice(int(start), int(stop)))

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from annotations._chunks import Change, Region, Voxels
 from annotations.errors import LabelError, StoreError
+from annotations.fields import VERIFIED, child_array
 from annotations.objects import ObjectTable, Status
 from annotations.rounds import RoundInfo
-from annotations.stacks import VERIFIED, child_array
 
 _LARGEST_LOOKUP = 1 << 26
 
@@ -34,7 +34,7 @@ def protector(group: zarr.Group, name: str, info: RoundInfo) -> Callable[[Change
             start = [part.start for part in change.place]
             first = tuple(int(s + i) for s, i in zip(start, np.argwhere(broken)[0], strict=True))
             raise VerifiedError(
-                f"stack {name!r}: expected a model to leave verified voxels alone, got changes "
+                f"field {name!r}: expected a model to leave verified voxels alone, got changes "
                 f"of {int(broken.sum())} of them (first at z, y, x = {first}); fill only what "
                 "is not verified"
             )
@@ -47,16 +47,16 @@ def check_shape(block: NDArray[Any], place: Region, name: str) -> None:
     expected = tuple(part.stop - part.start for part in place)
     if block.shape != expected:
         raise LabelError(
-            f"stack {name!r}: expected values of the region's shape {expected}, got {block.shape}"
+            f"field {name!r}: expected values of the region's shape {expected}, got {block.shape}"
         )
 
 
 def check_whole(name: str, what: str, given: Voxels, array: zarr.Array[Any]) -> None:
-    """Refuse voxels that are not of a stack's shape with LabelError."""
+    """Refuse voxels that are not of a field's shape with LabelError."""
     if tuple(given.shape) != array.shape:
         raise LabelError(
-            f"stack {name!r}: expected {what} of shape {array.shape} (Z, Y, X), got "
-            f"{tuple(given.shape)}; give those that belong to this stack"
+            f"field {name!r}: expected {what} of shape {array.shape} (Z, Y, X), got "
+            f"{tuple(given.shape)}; give those that belong to this field"
         )
 
 
@@ -67,7 +67,7 @@ def as_flags(values: NDArray[Any], name: str) -> NDArray[np.uint8]:
     )
     if not flags:
         raise LabelError(
-            f"stack {name!r}: expected verified voxels as bool or 0 and 1, got {values.dtype} "
+            f"field {name!r}: expected verified voxels as bool or 0 and 1, got {values.dtype} "
             f"from {values.min()} to {values.max()}"
         )
     return values.astype(np.uint8)
@@ -77,7 +77,7 @@ def unknown_ids(missing: NDArray[Any], name: str) -> LabelError:
     """Return the error for labels without an object."""
     some = ", ".join(str(int(i)) for i in missing[:5]) + (", …" if missing.size > 5 else "")
     return LabelError(
-        f"stack {name!r}: expected an object row that is not rejected for every label, got none "
+        f"field {name!r}: expected an object row that is not rejected for every label, got none "
         f"for {missing.size} ids ({some}); give the objects of these labels"
     )
 
@@ -107,7 +107,7 @@ def check_verdicts(old: ObjectTable, new: ObjectTable, name: str) -> None:
     kept = new.select(np.isin(new.id, judged["id"])).to_arrays()
     if not all(np.array_equal(judged[key], kept[key]) for key in ("id", "status", "origin")):
         raise VerifiedError(
-            f"stack {name!r}: expected a model to keep the rows of all {judged['id'].size} objects "
+            f"field {name!r}: expected a model to keep the rows of all {judged['id'].size} objects "
             "that a person accepted, corrected or rejected, got other ones; start from the "
-            "stack's objects and change only proposed rows"
+            "field's objects and change only proposed rows"
         )

@@ -15,19 +15,19 @@ from annotations import ngff
 from annotations._chunks import Voxels, label_slab, write_slab, z_slabs
 from annotations._storage import Location, translated
 from annotations.errors import AxesError, LabelError, VoxelValueError
-from annotations.objects import ObjectTable, Status
-from annotations.stacks import (
+from annotations.fields import (
     CHUNKS,
     HASHES,
     IMAGE,
     LABELS,
     VERIFIED,
     VERIFIED_VOXELS,
-    StackInfo,
+    LabelsInfo,
     child_array,
-    create_stack_arrays,
+    create_field_arrays,
     write_objects,
 )
+from annotations.objects import ObjectTable, Status
 from annotations.volume import ImageSource
 from labels.progress import Progress
 
@@ -63,7 +63,7 @@ class _Seen:
     ids: NDArray[np.uint32]
 
 
-def check_source(info: StackInfo, labels: Voxels | None) -> None:
+def check_source(info: LabelsInfo, labels: Voxels | None) -> None:
     """Refuse, before anything is written, what the shapes alone show to be wrong.
 
     Raises
@@ -77,33 +77,33 @@ def check_source(info: StackInfo, labels: Voxels | None) -> None:
     """
     if not 0 <= info.channel < info.shape[0]:
         raise AxesError(
-            f"stack {info.name!r}: expected a channel from 0 to {info.shape[0] - 1}, got "
+            f"field {info.name!r}: expected a channel from 0 to {info.shape[0] - 1}, got "
             f"{info.channel}; give one of these ({', '.join(info.channels)})"
         )
     if 0 in info.shape:
-        raise AxesError(f"stack {info.name!r}: expected voxels, got the empty shape {info.shape}")
+        raise AxesError(f"field {info.name!r}: expected voxels, got the empty shape {info.shape}")
     if info.dtype.kind not in "iuf":
         raise VoxelValueError(
-            f"stack {info.name!r}: expected integer or float intensities, got {info.dtype}; "
+            f"field {info.name!r}: expected integer or float intensities, got {info.dtype}; "
             "save the image as one of these"
         )
     if labels is not None and tuple(labels.shape) != info.zyx:
         raise LabelError(
-            f"stack {info.name!r}: expected labels of the image's shape {info.zyx} (Z, Y, X), got "
+            f"field {info.name!r}: expected labels of the image's shape {info.zyx} (Z, Y, X), got "
             f"{tuple(labels.shape)}; give the labels that belong to this image"
         )
 
 
 def ingest(
     group: zarr.Group,
-    info: StackInfo,
+    info: LabelsInfo,
     source: ImageSource,
     labels: Voxels | None,
     annotator: str,
     location: Location,
     progress: Progress,
 ) -> None:
-    """Fill a new stack's group.
+    """Fill a new field's group.
 
     Memory is bounded by one slab of `CHUNKS[0]` slices.
 
@@ -119,7 +119,7 @@ def ingest(
         The storage failed.
     """
     with translated("write to", location):
-        create_stack_arrays(group, info)
+        create_field_arrays(group, info)
     channels, depth = info.shape[:2]
     hashes = np.zeros((depth, HASH_BYTES), np.uint8)
     seen = _Seen([np.inf] * channels, [-np.inf] * channels, np.zeros(0, np.uint32))
@@ -142,7 +142,7 @@ def ingest(
 
 
 def _check_block(
-    block: NDArray[Any], info: StackInfo, z_start: int, z_stop: int, seen: _Seen
+    block: NDArray[Any], info: LabelsInfo, z_start: int, z_stop: int, seen: _Seen
 ) -> None:
     expected = (info.shape[0], z_stop - z_start, *info.shape[2:])
     if block.shape != expected:
@@ -163,7 +163,7 @@ def _check_block(
         seen.high[channel] = max(seen.high[channel], high)
 
 
-def _check_contrast(info: StackInfo, seen: _Seen) -> None:
+def _check_contrast(info: LabelsInfo, seen: _Seen) -> None:
     if seen.low[info.channel] == seen.high[info.channel]:
         raise VoxelValueError(
             f"{info.source}: expected an image, got the value {seen.low[info.channel]:g} in every "
@@ -188,7 +188,7 @@ def _add_labels(
 
 
 def _finish(
-    group: zarr.Group, info: StackInfo, seen: _Seen, annotator: str, labelled: bool
+    group: zarr.Group, info: LabelsInfo, seen: _Seen, annotator: str, labelled: bool
 ) -> None:
     ids = seen.ids[seen.ids > 0]
     write_objects(

@@ -1,4 +1,4 @@
-"""What can be read from a store: stacks as of any round, and the history."""
+"""What can be read from a store: fields as of any round, and the history."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import zarr
 
 from annotations._repository import BRANCH, slice_positions
 from annotations._storage import Location, translated
+from annotations.fields import FIELDS, LabelsInfo, LabelsView, child_group, read_info, unknown_field
 from annotations.rounds import LogEntry, read_entry, unknown_round
-from annotations.stacks import STACKS, StackInfo, StackView, child_group, read_info, unknown_stack
 
 
 class StoreReader:
@@ -31,43 +31,43 @@ class StoreReader:
         """The folder or URL."""
         return self._location.text
 
-    def stacks(self, round: int | None = None) -> list[StackInfo]:
-        """Return what is known of each stack, by name, as of a round or the last commit.
+    def all_labels(self, round: int | None = None) -> list[LabelsInfo]:
+        """Return what is known of each field, by name, as of a round or the last commit.
 
         Raises
         ------
         UnknownRoundError
         """
         with translated("read", self._location):
-            stacks = child_group(self._root(round), STACKS)
-            return [read_info(group) for _, group in sorted(stacks.groups())]
+            fields = child_group(self._root(round), FIELDS)
+            return [read_info(group) for _, group in sorted(fields.groups())]
 
-    def stack(self, name: str, round: int | None = None) -> StackView:
-        """Return a stack as of a round or the last commit; later commits do not change it.
+    def labels(self, name: str, round: int | None = None) -> LabelsView:
+        """Return a field as of a round or the last commit; later commits do not change it.
 
         Raises
         ------
-        UnknownStackError, UnknownRoundError
+        UnknownFieldError, UnknownRoundError
         """
         with translated("read", self._location):
-            stacks = child_group(self._root(round), STACKS)
-            if name not in set(stacks.group_keys()):
-                raise unknown_stack(name, stacks.group_keys())
-            return StackView(child_group(stacks, name))
+            fields = child_group(self._root(round), FIELDS)
+            if name not in set(fields.group_keys()):
+                raise unknown_field(name, fields.group_keys())
+            return LabelsView(child_group(fields, name))
 
     def shared_slices(self, a: str, b: str) -> tuple[tuple[int, int], ...]:
-        """Return the pairs of z at which two stacks hold the same values, whatever their dtype.
+        """Return the pairs of z at which two fields hold the same values, whatever their dtype.
 
         Constant slices do not count.
 
         Raises
         ------
-        UnknownStackError
+        UnknownFieldError
         """
-        where = slice_positions(self.stack(b).slice_hashes)
+        where = slice_positions(self.labels(b).slice_hashes)
         return tuple(
             (z, other)
-            for z, digest in enumerate(self.stack(a).slice_hashes)
+            for z, digest in enumerate(self.labels(a).slice_hashes)
             for other in where.get(digest.tobytes(), ())
         )
 
@@ -98,17 +98,17 @@ class StoreReader:
                     return entry.snapshot
         raise unknown_round(number, known)
 
-    def stack_at(self, name: str, snapshot: str) -> StackView | None:
-        """Return a stack as one commit has it, None where it does not hold it."""
+    def labels_at(self, name: str, snapshot: str) -> LabelsView | None:
+        """Return a field as one commit has it, None where it does not hold it."""
         with translated("read", self._location):
             session = self._repository.readonly_session(snapshot_id=snapshot)
-            stacks = child_group(zarr.open_group(session.store, mode="r"), STACKS)
-            return StackView(child_group(stacks, name)) if name in stacks else None
+            fields = child_group(zarr.open_group(session.store, mode="r"), FIELDS)
+            return LabelsView(child_group(fields, name)) if name in fields else None
 
     def changed_chunks(
         self, name: str, array: str, older: str, newer: str
     ) -> list[tuple[int, ...]] | None:
-        """Return the chunks of a stack's array that commits after one and up to another wrote.
+        """Return the chunks of a field's array that commits after one and up to another wrote.
 
         Nothing is read but what Icechunk noted of each commit.
 
@@ -127,7 +127,7 @@ class StoreReader:
         """
         if older == newer:
             return []
-        path = f"/{STACKS}/{name}/{array}"
+        path = f"/{FIELDS}/{name}/{array}"
         with translated("read", self._location):
             found = self._repository.diff(from_snapshot_id=older, to_snapshot_id=newer)
         if path in found.new_arrays or path in found.deleted_arrays:

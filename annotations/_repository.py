@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from annotations._storage import Location
 from annotations.errors import StoreError
+from annotations.fields import FIELDS, LabelsInfo
 from annotations.rounds import create_metadata
 from annotations.splits import Split
-from annotations.stacks import STACKS, StackInfo
 from annotations.volume import ImageSource
 from labels.hashing import source_sha256
 
@@ -43,7 +43,7 @@ def create_repository(location: Location) -> None:
     repository = icechunk.Repository.create(storage)
     session = repository.writable_session(BRANCH)
     root = zarr.create_group(session.store, attributes={"hitl_format": FORMAT, ROUNDS: 0})
-    root.create_group(STACKS)
+    root.create_group(FIELDS)
     session.commit("create store", create_metadata())
 
 
@@ -101,10 +101,10 @@ def rounds_in(root: zarr.Group) -> int:
 
 def describe(
     name: str, source: ImageSource, *, channel: int, split: Split, group: str
-) -> StackInfo:
-    """Return what a stack made from an open image file will say of itself."""
+) -> LabelsInfo:
+    """Return what a field made from an open image file will say of itself."""
     known = source.info
-    return StackInfo(
+    return LabelsInfo(
         name=name,
         shape=known.shape,
         dtype=np.dtype(known.dtype),

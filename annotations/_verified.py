@@ -1,4 +1,4 @@
-"""The verified voxels of a stack, with their total that is kept beside them."""
+"""The verified voxels of a field, with their total that is kept beside them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from annotations._chunks import Change, Reader, Region, explicit, rewrite_patches
 from annotations._guards import as_flags, check_shape
 from annotations._storage import Location, translated
-from annotations.stacks import VERIFIED_VOXELS
+from annotations.fields import VERIFIED_VOXELS
 
 
 def put_flags(
@@ -23,7 +23,7 @@ def put_flags(
     location: Location,
     known: Reader | None = None,
 ) -> int:
-    """Put flags into parts of a stack as `rewrite_patches` does, and bring their total up to date.
+    """Put flags into parts of a field as `rewrite_patches` does, and bring their total up to date.
 
     Returns
     -------
@@ -33,14 +33,14 @@ def put_flags(
     Raises
     ------
     LabelError
-        A region outside the stack, another shape, or values other than 0 and 1.
+        A region outside the field, another shape, or values other than 0 and 1.
     StoreError
         The storage failed.
     """
 
     def checked() -> Iterator[tuple[Region, NDArray[np.uint8]]]:
         for region, mask in patches:
-            place = explicit(region, array.shape, f"stack {name!r}")
+            place = explicit(region, array.shape, f"field {name!r}")
             flags = as_flags(mask, name)
             check_shape(flags, place, name)
             yield place, flags
@@ -53,7 +53,7 @@ def put_flags(
     with translated("write to", location):
         changed = rewrite_patches(array, checked(), put, guard, location, known)
         if sum(gained):
-            # A total beside the array: counting a large stack's voxels again takes seconds.
+            # A total beside the array: counting a large field's voxels again takes seconds.
             array.attrs[VERIFIED_VOXELS] = int(str(array.attrs[VERIFIED_VOXELS])) + sum(gained)
     return changed
 

@@ -18,9 +18,9 @@ from annotations._reader import StoreReader
 from annotations.edits._overlaps import count_pairs
 from annotations.edits.compare import MAJORITY
 from annotations.edits.records import counts_of, kind_of
+from annotations.fields import LABELS, LabelsView
 from annotations.objects import ObjectTable, Status
 from annotations.rounds import EditCounts
-from annotations.stacks import LABELS, StackView
 from labels.overlaps import Contingency, Ints, from_pairs
 
 ChangeKind = Literal["added", "deleted", "split", "merged", "reshaped", "regrouped", "verdict"]
@@ -55,12 +55,12 @@ class ObjectChange:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StackDiff:
-    """What differs in one stack.
+class LabelsDiff:
+    """What differs in one field.
 
     Parameters
     ----------
-    stack : str
+    field : str
     changes : tuple of ObjectChange
         Ordered by their lowest id.
     voxels : int
@@ -69,7 +69,7 @@ class StackDiff:
         Verified voxels more (or fewer, if negative).
     """
 
-    stack: str
+    field: str
     changes: tuple[ObjectChange, ...]
     voxels: int
     verified_voxels: int
@@ -92,21 +92,21 @@ class RoundDiff:
     ----------
     a, b : int
         From and to; either may be the later one.
-    stacks : tuple of StackDiff
-        Of the stacks in both that differ.
+    fields : tuple of LabelsDiff
+        Of the fields in both that differ.
     added, removed : tuple of str
-        Stacks in `b` only, and in `a` only (or of another shape by then: both).
+        Fields in `b` only, and in `a` only (or of another shape by then: both).
     """
 
     a: int
     b: int
-    stacks: tuple[StackDiff, ...]
+    fields: tuple[LabelsDiff, ...]
     added: tuple[str, ...]
     removed: tuple[str, ...]
 
 
 def diff_rounds(store: StoreReader, a: int, b: int) -> RoundDiff:
-    """Compare two rounds, stack by stack.
+    """Compare two rounds, field by field.
 
     Raises
     ------
@@ -114,13 +114,13 @@ def diff_rounds(store: StoreReader, a: int, b: int) -> RoundDiff:
     """
     ends = store.round_snapshot(a), store.round_snapshot(b)
     order = newest_first(store)
-    names_a, names_b = ({i.name: i.zyx for i in store.stacks(round=n)} for n in (a, b))
+    names_a, names_b = ({i.name: i.zyx for i in store.all_labels(round=n)} for n in (a, b))
     both = [name for name in names_a if names_a[name] == names_b.get(name)]
-    found = [diff_stack(store, name, *ends, order=order) for name in both]
+    found = [diff_labels(store, name, *ends, order=order) for name in both]
     return RoundDiff(
         a=a,
         b=b,
-        stacks=tuple(d for d in found if d.changes or d.voxels or d.verified_voxels),
+        fields=tuple(d for d in found if d.changes or d.voxels or d.verified_voxels),
         added=tuple(name for name in names_b if name not in both),
         removed=tuple(name for name in names_a if name not in both),
     )
@@ -131,8 +131,10 @@ def newest_first(store: StoreReader) -> list[str]:
     return [entry.snapshot for entry in store.log()]
 
 
-def diff_stack(store: StoreReader, name: str, a: str, b: str, *, order: Sequence[str]) -> StackDiff:
-    """Compare a stack of two snapshots that both have it, in one shape, whichever is older.
+def diff_labels(
+    store: StoreReader, name: str, a: str, b: str, *, order: Sequence[str]
+) -> LabelsDiff:
+    """Compare a field of two snapshots that both have it, in one shape, whichever is older.
 
     Parameters
     ----------
@@ -143,8 +145,8 @@ def diff_stack(store: StoreReader, name: str, a: str, b: str, *, order: Sequence
     order : sequence of str
         All snapshots, newest first.
     """
-    one, other = store.stack_at(name, a), store.stack_at(name, b)
-    assert one is not None and other is not None, "both snapshots have the stack"
+    one, other = store.labels_at(name, a), store.labels_at(name, b)
+    assert one is not None and other is not None, "both snapshots have the field"
     older, newer = (a, b) if order.index(a) >= order.index(b) else (b, a)
     regions = changed_regions(store, name, one, older, newer)
     found = _moved(one, other, regions)
@@ -152,8 +154,8 @@ def diff_stack(store: StoreReader, name: str, a: str, b: str, *, order: Sequence
     changes = _changes(found, old, new)
     touched = {i for change in changes for i in (*change.before, *change.after)}
     changes += _verdicts(old, new, touched)
-    return StackDiff(
-        stack=name,
+    return LabelsDiff(
+        field=name,
         changes=tuple(sorted(changes, key=lambda change: min(change.before + change.after))),
         voxels=int(found.truth.sizes.sum() + found.pred.sizes.sum() - found.count.sum()),
         verified_voxels=other.verified_voxels - one.verified_voxels,
@@ -161,21 +163,21 @@ def diff_stack(store: StoreReader, name: str, a: str, b: str, *, order: Sequence
 
 
 def changed_regions(
-    store: StoreReader, name: str, view: StackView, older: str, newer: str, array: str = LABELS
+    store: StoreReader, name: str, view: LabelsView, older: str, newer: str, array: str = LABELS
 ) -> list[Region]:
-    """Return the chunks in which an array of a stack may differ between two commits."""
+    """Return the chunks in which an array of a field may differ between two commits."""
     chunks = store.changed_chunks(name, array, older, newer)
     if chunks is None:
         return every_chunk(view)
     return [chunk_place(view.labels, chunk) for chunk in sorted(chunks)]
 
 
-def every_chunk(view: StackView) -> list[Region]:
-    """Return the regions of all chunks of a stack's labels."""
+def every_chunk(view: LabelsView) -> list[Region]:
+    """Return the regions of all chunks of a field's labels."""
     return chunks_meeting(view.labels, [whole(view.labels.shape)])
 
 
-def _moved(one: StackView, other: StackView, regions: Iterable[Region]) -> Contingency:
+def _moved(one: LabelsView, other: LabelsView, regions: Iterable[Region]) -> Contingency:
     """Count the voxels that differ, by id before and after."""
     keys, stats = count_pairs(one.labels, other.labels, regions)
     differ = keys[:, 0] != keys[:, 1]
@@ -186,7 +188,7 @@ def _changes(found: Contingency, old: ObjectTable, new: ObjectTable) -> list[Obj
     """Join objects that split or merge, and say what each group became.
 
     A pair of ids joins two objects when one of them came or went and has more than half of its
-    voxels in the other. All voxels of such an object differ, so the rest of the stack has no say.
+    voxels in the other. All voxels of such an object differ, so the rest of the field has no say.
     """
     changed = np.union1d(found.truth.ids, found.pred.ids)
     if not changed.size:

@@ -37,8 +37,8 @@ class ConflictError(StoreError):
     """The store has changed since the work began, in the same place."""
 
 
-class UnknownStackError(StoreError):
-    """A stack name that the store does not hold, or holds already."""
+class UnknownFieldError(StoreError):
+    """A field name that the store does not hold, or holds already."""
 
 
 class UnknownRoundError(StoreError):

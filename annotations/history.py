@@ -11,18 +11,18 @@ import numpy as np
 from annotations._chunks import Region
 from annotations._reader import StoreReader
 from annotations.differences import (
-    StackDiff,
+    LabelsDiff,
     changed_regions,
-    diff_stack,
+    diff_labels,
     every_chunk,
     newest_first,
     row_of,
     status_of,
 )
 from annotations.errors import LabelError, StoreError
+from annotations.fields import VERIFIED, LabelsView, unknown_field
 from annotations.objects import ObjectTable
 from annotations.rounds import LogEntry, RoundInfo
-from annotations.stacks import VERIFIED, StackView, unknown_stack
 from annotations.store import AnnotationStore
 from annotations.transaction import RoundTransaction
 
@@ -66,46 +66,46 @@ class RolledBack:
         Its number, and the round that it equals.
     undone : tuple of int
         Rounds that it takes back; they stay in the history.
-    stacks : tuple of StackDiff
+    fields : tuple of LabelsDiff
         What changed by it.
     left_alone : tuple of str
-        Stacks that were added since, or made anew from another image.
+        Fields that were added since, or made anew from another image.
     gone : tuple of str
-        Stacks of that round that have been removed since, or made anew from another image; they
+        Fields of that round that have been removed since, or made anew from another image; they
         do not come back.
     """
 
     round: int
     to: int
     undone: tuple[int, ...]
-    stacks: tuple[StackDiff, ...]
+    fields: tuple[LabelsDiff, ...]
     left_alone: tuple[str, ...]
     gone: tuple[str, ...]
 
 
-def blame(store: StoreReader, stack: str, object_id: int) -> tuple[BlameEntry, ...]:
+def blame(store: StoreReader, field: str, object_id: int) -> tuple[BlameEntry, ...]:
     """Return every commit that changed an object's voxels or row, oldest first.
 
     Raises
     ------
-    UnknownStackError
-        No commit has that stack.
+    UnknownFieldError
+        No commit has that field.
     LabelError
         No commit has that object.
     """
-    entries = [entry for entry in reversed(store.log()) if stack in entry.stacks]
+    entries = [entry for entry in reversed(store.log()) if field in entry.fields]
     if not entries:
-        raise unknown_stack(stack, [info.name for info in store.stacks()])
+        raise unknown_field(field, [info.name for info in store.all_labels()])
     found = []
     before: LogEntry | None = None
     for entry in entries if object_id > 0 else ():
-        change = _blame_entry(store, stack, object_id, before, entry)
+        change = _blame_entry(store, field, object_id, before, entry)
         if change is not None:
             found.append(change)
         before = entry
     if not found:
         raise LabelError(
-            f"stack {stack!r}: expected the id of an object that some round had, got {object_id}; "
+            f"field {field!r}: expected the id of an object that some round had, got {object_id}; "
             "look ids up in the labels or the queue"
         )
     return tuple(found)
@@ -125,7 +125,7 @@ def roll_back(
         It is the last round, or the store is read-only, locked or cannot be written.
     """
     snapshot = store.round_snapshot(number)
-    then = {info.name: (info.zyx, info.source_sha256) for info in store.stacks(round=number)}
+    then = {info.name: (info.zyx, info.source_sha256) for info in store.all_labels(round=number)}
     about = RoundInfo(
         kind="rollback",
         message=message or f"back to round {number}",
@@ -138,20 +138,20 @@ def roll_back(
                 f"round {number} is the last one: there is nothing to take back; `hitl log` lists "
                 "the rounds before it"
             )
-        now = {info.name: (info.zyx, info.source_sha256) for info in store.stacks()}
+        now = {info.name: (info.zyx, info.source_sha256) for info in store.all_labels()}
         order = newest_first(store)
         found = []
         for name in (name for name in then if then[name] == now.get(name)):
-            change = diff_stack(store, name, order[0], snapshot, order=order)
+            change = diff_labels(store, name, order[0], snapshot, order=order)
             _restore(store, round_, name, snapshot, order[0])
             round_.count(name, change.counts())
             found.append(change)
-    same = {change.stack for change in found}
+    same = {change.field for change in found}
     return RolledBack(
         round=round_.number,
         to=number,
         undone=tuple(range(number + 1, round_.number)),
-        stacks=tuple(found),
+        fields=tuple(found),
         left_alone=tuple(name for name in now if name not in same),
         gone=tuple(name for name in then if name not in same),
     )
@@ -161,8 +161,8 @@ def _restore(
     store: AnnotationStore, round_: RoundTransaction, name: str, snapshot: str, head: str
 ) -> None:
     """Write what an earlier commit had, chunk by chunk where anything was written since."""
-    view = store.stack_at(name, snapshot)
-    assert view is not None, "the caller chose stacks that both commits have"
+    view = store.labels_at(name, snapshot)
+    assert view is not None, "the caller chose fields that both commits have"
     round_.set_objects(name, view.objects)
     for place in changed_regions(store, name, view, snapshot, head):
         round_.write_labels(name, place, np.asarray(view.labels[place]))
@@ -170,8 +170,8 @@ def _restore(
         round_.write_verified(name, place, np.asarray(view.verified[place]))
 
 
-def provenance_steps(store: StoreReader, stack: str, round: int | None = None) -> dict[str, Any]:
-    """Return the attribute `provenance:steps`: the commits that made a stack, oldest first.
+def provenance_steps(store: StoreReader, field: str, round: int | None = None) -> dict[str, Any]:
+    """Return the attribute `provenance:steps`: the commits that made a field, oldest first.
 
     It is made from the history and not kept beside it; exports put it on their group. Each step
     has `name` (kind of the commit), `description`, `when` (ISO 8601), `by`, and where they apply
@@ -179,21 +179,21 @@ def provenance_steps(store: StoreReader, stack: str, round: int | None = None) -
 
     Raises
     ------
-    UnknownStackError, UnknownRoundError
+    UnknownFieldError, UnknownRoundError
     """
-    store.stack(stack, round=round)
+    store.labels(field, round=round)
     last = None if round is None else store.round_snapshot(round)
     steps = []
     for entry in reversed(store.log()):
-        if stack in entry.stacks:
-            steps.append(_step(entry, stack))
+        if field in entry.fields:
+            steps.append(_step(entry, field))
         if entry.snapshot == last:
             break
     return {"provenance:steps": steps}
 
 
-def _step(entry: LogEntry, stack: str) -> dict[str, Any]:
-    counts = entry.counts.get(stack)
+def _step(entry: LogEntry, field: str) -> dict[str, Any]:
+    counts = entry.counts.get(field)
     step = {
         "name": entry.kind,
         "description": entry.message,
@@ -209,14 +209,14 @@ def _step(entry: LogEntry, stack: str) -> dict[str, Any]:
 
 
 def _blame_entry(
-    store: StoreReader, stack: str, object_id: int, before: LogEntry | None, entry: LogEntry
+    store: StoreReader, field: str, object_id: int, before: LogEntry | None, entry: LogEntry
 ) -> BlameEntry | None:
     """Return what a commit did to an object, None where nothing."""
-    old = store.stack_at(stack, before.snapshot) if before is not None else None
-    new = store.stack_at(stack, entry.snapshot)
+    old = store.labels_at(field, before.snapshot) if before is not None else None
+    new = store.labels_at(field, entry.snapshot)
     regions: list[Region] | None = None
     if before is not None and old is not None and new is not None:
-        regions = changed_regions(store, stack, new, before.snapshot, entry.snapshot)
+        regions = changed_regions(store, field, new, before.snapshot, entry.snapshot)
     gained, lost = _voxels(old, new, object_id, regions)
     tables = tuple(view.objects if view is not None else ObjectTable.empty() for view in (old, new))
     what = _what(tables[0], tables[1], object_id, bool(gained or lost))
@@ -235,9 +235,9 @@ def _blame_entry(
 
 
 def _voxels(
-    old: StackView | None, new: StackView | None, object_id: int, regions: list[Region] | None
+    old: LabelsView | None, new: LabelsView | None, object_id: int, regions: list[Region] | None
 ) -> tuple[int, int]:
-    """Voxels that an object gained and lost; all of a stack that came or went."""
+    """Voxels that an object gained and lost; all of a field that came or went."""
     # Labels without a row for the object cannot hold it, and need not be read.
     holders = [view if _held(view, object_id) else None for view in (old, new)]
     some = holders[1] or holders[0]
@@ -256,7 +256,7 @@ def _voxels(
     return sum(gained for gained, _ in found), sum(lost for _, lost in found)
 
 
-def _held(view: StackView | None, object_id: int) -> bool:
+def _held(view: LabelsView | None, object_id: int) -> bool:
     return view is not None and row_of(view.objects, object_id) is not None
 
 

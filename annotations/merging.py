@@ -154,7 +154,7 @@ def merge_edits(
     objects : ObjectTable
         Rows of `theirs`.
     name : str
-        The stack's, for messages.
+        The field's, for messages.
     accepted : collection of int
         Ids in `mine` of unchanged objects that the person says are right.
     checked : iterable of (slice, slice, slice)

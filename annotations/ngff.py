@@ -1,4 +1,4 @@
-"""OME-NGFF 0.5 metadata, so that a plain copy of a stack's group opens in other viewers.
+"""OME-NGFF 0.5 metadata, so that a plain copy of a field's group opens in other viewers.
 
 Source: https://ngff.openmicroscopy.org/0.5/
 """

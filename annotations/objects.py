@@ -1,4 +1,4 @@
-"""What is known of each object of a stack: one row per id, kept as columns."""
+"""What is known of each object of a field: one row per id, kept as columns."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COLUMNS: Mapping[str, np.dtype[Any]] = {
 """Columns and their types, as on disk."""
 
 NO_ROUND = -1
-"""The round of an object that no round has touched yet (labels given with the stack)."""
+"""The round of an object that no round has touched yet (labels given with the field)."""
 
 
 class Status(IntEnum):
@@ -54,7 +54,7 @@ class ObjectTable:
     origins : tuple of str
         ``"person:<who>"`` or ``"model:<which>"``.
     highest_id : int
-        The highest id that was ever given in the stack, also to objects whose rows are gone; at
+        The highest id that was ever given in the field, also to objects whose rows are gone; at
         least that of the last row. New objects get ids above it, so that none is given twice.
 
     Raises

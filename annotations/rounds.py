@@ -18,7 +18,7 @@ RoundKind = Literal["bootstrap", "propose", "correct", "import", "rollback", "si
 """What a round can be, named after the command that makes it."""
 
 EntryKind = RoundKind | Literal["create", "add", "remove"]
-"""What a commit can be: a round, or a stack that came or went."""
+"""What a commit can be: a round, or a field that came or went."""
 
 
 def tag_name(number: int) -> str:
@@ -51,7 +51,7 @@ class ModelRef:
 
 @dataclass(frozen=True, kw_only=True)
 class EditCounts:
-    """How many objects of one stack a round changed, by what became of them."""
+    """How many objects of one field a round changed, by what became of them."""
 
     added: int = 0
     deleted: int = 0
@@ -127,7 +127,7 @@ class LogEntry:
     when : datetime
         In UTC.
     kind : str
-        ``"create"``, ``"add"`` or ``"remove"`` (of a stack), or the kind of the round.
+        ``"create"``, ``"add"`` or ``"remove"`` (of a field), or the kind of the round.
     message : str
     round : int, optional
         None for a commit that is no round.
@@ -135,9 +135,9 @@ class LogEntry:
     model : ModelRef, optional
     config : mapping
     counts : mapping of str to EditCounts
-        Per stack.
-    stacks : tuple of str
-        Stacks that the commit touched.
+        Per field.
+    fields : tuple of str
+        Fields that the commit touched.
     minutes : float, optional
     """
 
@@ -150,34 +150,34 @@ class LogEntry:
     model: ModelRef | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
     counts: Mapping[str, EditCounts] = field(default_factory=dict)
-    stacks: tuple[str, ...] = ()
+    fields: tuple[str, ...] = ()
     minutes: float | None = None
 
     @property
     def total(self) -> EditCounts:
-        """The counts of all stacks together."""
+        """The counts of all fields together."""
         return sum(self.counts.values(), EditCounts())
 
 
 def round_metadata(
-    info: RoundInfo, number: int, counts: Mapping[str, EditCounts], stacks: tuple[str, ...]
+    info: RoundInfo, number: int, counts: Mapping[str, EditCounts], fields: tuple[str, ...]
 ) -> dict[str, Any]:
     """Return the commit metadata of a round; `read_entry` is its inverse."""
     said = asdict(info)
     del said["message"]
-    counted = {stack: asdict(count) for stack, count in counts.items()}
-    about = {"round": number, "counts": counted, "stacks": list(stacks)}
+    counted = {field: asdict(count) for field, count in counts.items()}
+    about = {"round": number, "counts": counted, "fields": list(fields)}
     return {"hitl_format": METADATA_FORMAT, **said, **about}
 
 
-def stack_metadata(
-    kind: Literal["add", "remove"], stack: str, author: str | None
+def field_metadata(
+    kind: Literal["add", "remove"], field: str, author: str | None
 ) -> dict[str, Any]:
-    """Return the commit metadata of a stack that came or went."""
+    """Return the commit metadata of a field that came or went."""
     return {
         "hitl_format": METADATA_FORMAT,
         "kind": kind,
-        "stacks": [stack],
+        "fields": [field],
         "author": author,
     }
 
@@ -204,7 +204,7 @@ def read_entry(
         model=ModelRef(**model) if model else None,
         config=metadata.get("config", {}),
         counts={name: EditCounts(**found) for name, found in metadata.get("counts", {}).items()},
-        stacks=tuple(metadata.get("stacks", ())),
+        fields=tuple(metadata.get("fields", ())),
         minutes=metadata.get("minutes"),
     )
 

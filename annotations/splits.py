@@ -1,6 +1,6 @@
-"""What a stack is for."""
+"""What a field is for."""
 
 from typing import Literal
 
 Split = Literal["train", "val", "test"]
-"""A stack of split test never reaches training."""
+"""A field of split test never reaches training."""

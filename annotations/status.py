@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from annotations.stacks import StackInfo, StackView
+from annotations.fields import LabelsInfo, LabelsView
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,28 +26,28 @@ class Garbage:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StackStatus:
-    """State of one stack.
+class LabelsStatus:
+    """State of one field.
 
     Parameters
     ----------
-    info : StackInfo
+    info : LabelsInfo
     objects : mapping of str to int
         Number of objects by status.
     verified_share : float
         Of all voxels, in [0, 1].
     """
 
-    info: StackInfo
+    info: LabelsInfo
     objects: dict[str, int]
     verified_share: float
 
 
-def stack_status(view: StackView) -> StackStatus:
-    """Return the state of one stack without reading its voxels."""
+def labels_status(view: LabelsView) -> LabelsStatus:
+    """Return the state of one field without reading its voxels."""
     info = view.info
     z, y, x = info.zyx
-    return StackStatus(
+    return LabelsStatus(
         info=info,
         objects=view.objects.counts(),
         verified_share=view.verified_voxels / (z * y * x),

@@ -1,4 +1,4 @@
-"""The annotation store: stacks, their labels, and every round that changed them.
+"""The annotation store: fields, their labels, and every round that changed them.
 
 It is an Icechunk repository: a commit is all or nothing, and history is kept by it, not by us.
 """
@@ -29,22 +29,22 @@ from annotations._repository import (
     rounds_in,
 )
 from annotations._storage import Location, exclusive, parse_location, translated
-from annotations.errors import StoreError, UnknownStackError
-from annotations.rounds import (
-    RoundInfo,
-    round_metadata,
-    stack_metadata,
-    tag_name,
-)
-from annotations.splits import Split
-from annotations.stacks import (
-    STACKS,
-    StackInfo,
+from annotations.errors import StoreError, UnknownFieldError
+from annotations.fields import (
+    FIELDS,
+    LabelsInfo,
     check_name,
     check_split,
     child_group,
-    unknown_stack,
+    unknown_field,
 )
+from annotations.rounds import (
+    RoundInfo,
+    field_metadata,
+    round_metadata,
+    tag_name,
+)
+from annotations.splits import Split
 from annotations.status import Garbage
 from annotations.transaction import RoundTransaction
 from annotations.volume import ImageSource
@@ -55,7 +55,7 @@ LOCK_TIMEOUT_S = 10.0
 
 
 class AnnotationStore(StoreReader):
-    """A versioned store of stacks and their labels; make one with `create` or `open`."""
+    """A versioned store of fields and their labels; make one with `create` or `open`."""
 
     def __init__(
         self,
@@ -144,7 +144,7 @@ class AnnotationStore(StoreReader):
         """Whether writing is refused."""
         return self._read_only
 
-    def add_stack(
+    def add_field(
         self,
         name: str,
         source: ImageSource,
@@ -155,7 +155,7 @@ class AnnotationStore(StoreReader):
         labels: Voxels | None = None,
         annotator: str = "unknown",
         progress: Progress = no_progress,
-    ) -> StackInfo:
+    ) -> LabelsInfo:
         """Copy an image into the store, slab by slab, in one commit that is no round.
 
         Parameters
@@ -167,7 +167,7 @@ class AnnotationStore(StoreReader):
             The channel to segment.
         split : {"train", "val", "test"}
         group : str, optional
-            Stacks of one group are channels of the same field of view; by default its own name.
+            Fields of one group are channels of the same field of view; by default its own name.
         labels : array, or object with `shape` and `read(z_start, z_stop)`, optional
             A person's labels: they are verified everywhere.
         annotator : str
@@ -176,11 +176,11 @@ class AnnotationStore(StoreReader):
 
         Returns
         -------
-        StackInfo
+        LabelsInfo
 
         Raises
         ------
-        UnknownStackError
+        UnknownFieldError
             The name is taken or cannot be one.
         VoxelValueError
             NaN or infinite voxels, or the same value everywhere.
@@ -194,37 +194,37 @@ class AnnotationStore(StoreReader):
         check_name(name)
         check_split(split)
         with self._writing() as session:
-            stacks = self._stacks_of(session.store)
-            if name in stacks:
-                raise UnknownStackError(
-                    f"stack {name!r} is in the store already; choose another name with --name, "
-                    "or remove that stack first"
+            fields = self._fields_of(session.store)
+            if name in fields:
+                raise UnknownFieldError(
+                    f"field {name!r} is in the store already; choose another name with --name, "
+                    "or remove that field first"
                 )
             info = describe(name, source, channel=channel, split=split, group=group or name)
             check_source(info, labels)
             with translated("write to", self._location):
-                inner = stacks.create_group(name)
+                inner = fields.create_group(name)
             ingest(inner, info, source, labels, annotator, self._location, progress)
             author = annotator if labels is not None else None
-            self._commit(session, f"add stack {name}", stack_metadata("add", name, author))
-        return self.stack(name).info
+            self._commit(session, f"add field {name}", field_metadata("add", name, author))
+        return self.labels(name).info
 
-    def remove_stack(self, name: str) -> None:
-        """Take a stack out, in one commit that is no round; earlier rounds keep it.
+    def remove_field(self, name: str) -> None:
+        """Take a field out, in one commit that is no round; earlier rounds keep it.
 
         Raises
         ------
-        UnknownStackError
+        UnknownFieldError
         StoreError
             The store is read-only, locked or cannot be written; it stays as it was.
         """
         with self._writing() as session:
-            stacks = self._stacks_of(session.store)
-            if name not in set(stacks.group_keys()):
-                raise unknown_stack(name, stacks.group_keys())
+            fields = self._fields_of(session.store)
+            if name not in set(fields.group_keys()):
+                raise unknown_field(name, fields.group_keys())
             with translated("write to", self._location):
-                del stacks[name]
-            self._commit(session, f"remove stack {name}", stack_metadata("remove", name, None))
+                del fields[name]
+            self._commit(session, f"remove field {name}", field_metadata("remove", name, None))
 
     @contextmanager
     def begin_round(self, info: RoundInfo) -> Iterator[RoundTransaction]:
@@ -247,12 +247,12 @@ class AnnotationStore(StoreReader):
             with translated("write to", self._location):
                 root = zarr.open_group(session.store, mode="r+")
                 number = rounds_in(root)
-                txn = RoundTransaction(child_group(root, STACKS), info, number, self._location)
+                txn = RoundTransaction(child_group(root, FIELDS), info, number, self._location)
             yield txn
             txn.finish()
             with translated("write to", self._location):
                 root.attrs[ROUNDS] = number + 1
-            metadata = round_metadata(info, number, txn.counts, txn.stacks)
+            metadata = round_metadata(info, number, txn.counts, txn.fields)
             snapshot = self._commit(session, info.message, metadata)
             self._tag(number, snapshot)
 
@@ -297,9 +297,9 @@ class AnnotationStore(StoreReader):
             removed=not dry_run,
         )
 
-    def _stacks_of(self, store: Any) -> zarr.Group:
+    def _fields_of(self, store: Any) -> zarr.Group:
         with translated("read", self._location):
-            return child_group(zarr.open_group(store, mode="r+"), STACKS)
+            return child_group(zarr.open_group(store, mode="r+"), FIELDS)
 
     @contextmanager
     def _writing(self) -> Iterator[icechunk.Session]:

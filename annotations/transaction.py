@@ -37,18 +37,18 @@ from annotations._storage import Location, translated
 from annotations._verified import either, put_flags
 from annotations.edits._reading import read_region
 from annotations.errors import StoreError
-from annotations.objects import ObjectTable
-from annotations.rounds import EditCounts, RoundInfo
-from annotations.stacks import (
+from annotations.fields import (
     LABELS,
     VERIFIED,
-    StackView,
+    LabelsView,
     child_array,
     is_name,
     read_objects,
-    unknown_stack,
+    unknown_field,
     write_objects,
 )
+from annotations.objects import ObjectTable
+from annotations.rounds import EditCounts, RoundInfo
 
 
 class RoundTransaction:
@@ -56,8 +56,8 @@ class RoundTransaction:
 
     Parameters
     ----------
-    stacks : zarr group
-        The store's stacks, in a writable session.
+    fields : zarr group
+        The store's fields, in a writable session.
     info : RoundInfo
     number : int
         The number that the round will have.
@@ -65,9 +65,9 @@ class RoundTransaction:
     """
 
     def __init__(
-        self, stacks: zarr.Group, info: RoundInfo, number: int, location: Location
+        self, fields: zarr.Group, info: RoundInfo, number: int, location: Location
     ) -> None:
-        self._stacks = stacks
+        self._fields = fields
         self._info = info
         self._number = number
         self._location = location
@@ -89,25 +89,25 @@ class RoundTransaction:
 
     @property
     def counts(self) -> dict[str, EditCounts]:
-        """What was counted so far, per stack."""
+        """What was counted so far, per field."""
         return dict(self._counts)
 
     @property
-    def stacks(self) -> tuple[str, ...]:
-        """Names of the stacks written to so far."""
+    def fields(self) -> tuple[str, ...]:
+        """Names of the fields written to so far."""
         return tuple(sorted(self._touched))
 
-    def stack(self, name: str) -> StackView:
-        """Return a stack as this round has it so far; UnknownStackError when there is none."""
-        return StackView(self._group(name))
+    def labels(self, name: str) -> LabelsView:
+        """Return a field as this round has it so far; UnknownFieldError when there is none."""
+        return LabelsView(self._group(name))
 
     def count(self, name: str, counts: EditCounts) -> None:
-        """Add to what the round's commit says was done to the objects of a stack."""
+        """Add to what the round's commit says was done to the objects of a field."""
         self._group(name)
         self._counts[name] = self._counts.get(name, EditCounts()) + counts
 
     def set_labels(self, name: str, labels: Voxels, objects: ObjectTable) -> int:
-        """Replace all labels and objects of a stack.
+        """Replace all labels and objects of a field.
 
         Parameters
         ----------
@@ -150,7 +150,7 @@ class RoundTransaction:
         return changed
 
     def write_labels(self, name: str, region: Region, values: NDArray[Any]) -> int:
-        """Put labels into a part of a stack.
+        """Put labels into a part of a field.
 
         Parameters
         ----------
@@ -167,15 +167,15 @@ class RoundTransaction:
         Raises
         ------
         LabelError
-            A region outside the stack, another shape, or not labels. An id without a row is
+            A region outside the field, another shape, or not labels. An id without a row is
             found when the round ends.
         VerifiedError
             As `set_labels`.
         """
         group = self._writable(name)
         array = child_array(group, LABELS)
-        place = explicit(region, array.shape, f"stack {name!r}")
-        block = as_labels(np.asarray(values), f"stack {name!r}")
+        place = explicit(region, array.shape, f"field {name!r}")
+        block = as_labels(np.asarray(values), f"field {name!r}")
         check_shape(block, place, name)
         with self._noting_ids(group, name) as guard:
             return rewrite_patches(array, [(place, block)], np.copyto, guard, self._location)
@@ -192,7 +192,7 @@ class RoundTransaction:
         regions : iterable of (slice, slice, slice)
             Of (z, y, x); may overlap.
         known : callable, optional
-            Returns the labels that the stack has in a region, for who has read them already.
+            Returns the labels that the field has in a region, for who has read them already.
 
         Returns
         -------
@@ -207,7 +207,7 @@ class RoundTransaction:
         group = self._writable(name)
         array = child_array(group, LABELS)
         check_whole(name, "labels", labels, array)
-        places = [explicit(region, array.shape, f"stack {name!r}") for region in regions]
+        places = [explicit(region, array.shape, f"field {name!r}") for region in regions]
         chunks = chunks_meeting(array, places)
 
         def copied(place: Region, before: NDArray[Any]) -> NDArray[np.uint32]:
@@ -217,7 +217,7 @@ class RoundTransaction:
             return rewrite_chunks(array, chunks, copied, guard, self._location, known)
 
     def set_objects(self, name: str, objects: ObjectTable) -> None:
-        """Replace the objects of a stack.
+        """Replace the objects of a field.
 
         Raises
         ------
@@ -232,7 +232,7 @@ class RoundTransaction:
             write_objects(group, objects)
 
     def write_verified(self, name: str, region: Region, values: ArrayLike = 1) -> int:
-        """Say for a part of a stack whether a person has verified it.
+        """Say for a part of a field whether a person has verified it.
 
         Parameters
         ----------
@@ -249,13 +249,13 @@ class RoundTransaction:
         Raises
         ------
         LabelError
-            A region outside the stack, another shape, or values other than 0 and 1.
+            A region outside the field, another shape, or values other than 0 and 1.
         VerifiedError
             The round is a model's.
         """
         array, block = self._verifiable(name), np.asarray(values)
         if block.ndim == 0:
-            place = explicit(region, array.shape, f"stack {name!r}")
+            place = explicit(region, array.shape, f"field {name!r}")
             block = np.broadcast_to(block, tuple(s.stop - s.start for s in place))
         with self._all_or_nothing():
             return put_flags(array, [(region, block)], np.copyto, name, self._location)
@@ -303,7 +303,7 @@ class RoundTransaction:
                 "nothing was changed, begin the round again"
             )
         for name, ids in self._written_ids.items():
-            missing = np.setdiff1d(ids[ids > 0], self.stack(name).objects.live_ids)
+            missing = np.setdiff1d(ids[ids > 0], self.labels(name).objects.live_ids)
             if missing.size:
                 raise unknown_ids(missing, name)
         self._open = False
@@ -334,9 +334,9 @@ class RoundTransaction:
     def _group(self, name: str) -> zarr.Group:
         if not self._open:
             raise StoreError("the round is over; begin another to write more")
-        found = self._stacks.get(name) if is_name(name) else None
+        found = self._fields.get(name) if is_name(name) else None
         if not isinstance(found, zarr.Group):
-            raise unknown_stack(name, self._stacks.group_keys())
+            raise unknown_field(name, self._fields.group_keys())
         return found
 
     def _writable(self, name: str) -> zarr.Group:
@@ -347,7 +347,7 @@ class RoundTransaction:
     def _verifiable(self, name: str) -> zarr.Array[Any]:
         if self._info.model is not None:
             raise VerifiedError(
-                f"stack {name!r}: only a person can verify voxels, and this round is made by "
+                f"field {name!r}: only a person can verify voxels, and this round is made by "
                 f"model {self._info.model.name!r}; verify them in a round without a model"
             )
         return child_array(self._writable(name), VERIFIED)

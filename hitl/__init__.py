@@ -1,3 +1,3 @@
-"""Human-in-the-loop segmentation of nuclei in 3D fluorescence stacks."""
+"""Human-in-the-loop segmentation of nuclei in 3D fluorescence fields."""
 
 __version__ = "0.1.0"

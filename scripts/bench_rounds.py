@@ -1,4 +1,4 @@
-"""Time a correction round of 100 objects in a big stack: its commit, its import and its diff.
+"""Time a correction round of 100 objects in a big field: its commit, its import and its diff.
 
 Run it from the repository's root: ``python -m scripts.bench_rounds``.
 """
@@ -20,10 +20,10 @@ import zarr
 from scipy import ndimage
 
 from annotations.differences import diff_rounds
+from annotations.fields import LABELS, VERIFIED, LabelsView
 from annotations.formats import open_image, write_image_tiff, write_labels_tiff
 from annotations.objects import ObjectTable, Status
 from annotations.rounds import ModelRef, RoundInfo
-from annotations.stacks import LABELS, VERIFIED, StackView
 from annotations.store import AnnotationStore
 from hitl.labelling.exchange.importing import ImportRequest, import_labels
 from hitl.project.config import ProjectConfig
@@ -39,16 +39,16 @@ SPACING_UM = (1.0, 0.5, 0.5)
 EDITED = 100
 LIMIT_SECONDS = 2
 IMPORTS = 3
-STACK = "s"
+FIELD = "s"
 
 Figures = defaultdict[str, list[Any]]
-"""What was measured at one size of stack, by name: one value per round."""
+"""What was measured at one size of field, by name: one value per round."""
 
 
 def bench(repeats: int = 5, *, shape: Size = SHAPE, grid: Size = GRID) -> list[Row]:
     """Return a row each for commit, going on after it, diff and import, and rows for memory.
 
-    Each size of stack has a process of its own, so that one's memory is not the other's.
+    Each size of field has a process of its own, so that one's memory is not the other's.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def bench(repeats: int = 5, *, shape: Size = SHAPE, grid: Size = GRID) -> list[R
 
 
 def measure(shape: Size, grid: Size, repeats: int) -> Figures:
-    """Commit, compare and import rounds in one stack.
+    """Commit, compare and import rounds in one field.
 
     Raises
     ------
@@ -102,19 +102,19 @@ def measure(shape: Size, grid: Size, repeats: int) -> Figures:
 
 
 def make_project(folder: Path, labels: Labels) -> Project:
-    """Make a project with one stack whose labels a model proposed."""
+    """Make a project with one field whose labels a model proposed."""
     project = Project.create(folder, ProjectConfig())
     store = project.store(read_only=False)
     image = folder / "image.tif"
     write_image_tiff(image, (labels > 0) * np.uint8(200), SPACING_UM)
     with open_image(image) as source:
-        store.add_stack(STACK, source)
+        store.add_field(FIELD, source)
     image.unlink()
     ids = np.flatnonzero(np.bincount(labels.ravel()))[1:]
     objects = ObjectTable.make(ids, status=Status.PROPOSED, origin="model:m")
     info = RoundInfo(kind="bootstrap", message="m", author="m", model=ModelRef(name="m"))
     with store.begin_round(info) as txn:
-        txn.set_labels(STACK, labels, objects)
+        txn.set_labels(FIELD, labels, objects)
     return project
 
 
@@ -169,7 +169,7 @@ def _turns(objects: int) -> Iterator[list[int]]:
 
 def _rounds(project: Project, turns: Iterator[list[int]], repeats: int, figures: Figures) -> None:
     store = project.store(read_only=False)
-    with ProjectSession.open(project, STACK, annotator="ann") as opened:
+    with ProjectSession.open(project, FIELD, annotator="ann") as opened:
         for number in range(1, repeats + 2):
             if number == 2:
                 # The first round loaded compiled code.
@@ -177,7 +177,7 @@ def _rounds(project: Project, turns: Iterator[list[int]], repeats: int, figures:
             edit(opened.session, next(turns))
             size = folder_bytes(project.folder)
             commit = partial(commit_session, annotator="ann", base=opened.base)
-            _measure(figures, "commit", partial(commit, store, STACK, opened.session))
+            _measure(figures, "commit", partial(commit, store, FIELD, opened.session))
             figures["grown"].append(folder_bytes(project.folder) - size)
             chunks, stored = _changed(store, number)
             figures["chunks"].append(chunks)
@@ -188,8 +188,8 @@ def _rounds(project: Project, turns: Iterator[list[int]], repeats: int, figures:
 
 def _check(project: Project, number: int) -> None:
     """Compare a round with the one before."""
-    (stack,) = diff_rounds(project.store(), number - 1, number).stacks
-    counts = stack.counts()
+    (field,) = diff_rounds(project.store(), number - 1, number).fields
+    counts = field.counts()
     expected = (EDITED // 5,) * 5
     found = (counts.accepted, counts.deleted, counts.split, counts.merged, counts.reshaped)
     if found != expected:
@@ -198,28 +198,28 @@ def _check(project: Project, number: int) -> None:
 
 def _imports(project: Project, turns: Iterator[list[int]], file: Path, figures: Figures) -> None:
     for _ in range(IMPORTS):
-        labels = np.asarray(project.store().stack(STACK).labels[...], np.uint32)
+        labels = np.asarray(project.store().labels(FIELD).labels[...], np.uint32)
         present = set(np.flatnonzero(np.bincount(labels.ravel())).tolist())
         edit_array(labels, [i for i in next(turns) if i in present])
         write_labels_tiff(file, labels, SPACING_UM, overwrite=True)
         del labels
-        request = ImportRequest(stack=STACK, file=file, annotator="bob")
+        request = ImportRequest(field=FIELD, file=file, annotator="bob")
         _measure(figures, "imports", partial(import_labels, project, request, Silent()))
 
 
 def _changed(store: AnnotationStore, number: int) -> tuple[int, int]:
     """Return how many chunks a round wrote, and their bytes as they are stored."""
     older, newer = (store.round_snapshot(n) for n in (number - 1, number))
-    view = store.stack(STACK, round=number)
+    view = store.labels(FIELD, round=number)
     chunks = stored = 0
     for name, array in ((LABELS, view.labels), (VERIFIED, view.verified)):
-        for index in store.changed_chunks(STACK, name, older, newer) or ():
+        for index in store.changed_chunks(FIELD, name, older, newer) or ():
             chunks += 1
             stored += _encoded_bytes(view, array, index)
     return chunks, stored
 
 
-def _encoded_bytes(view: StackView, array: zarr.Array[Any], index: tuple[int, ...]) -> int:
+def _encoded_bytes(view: LabelsView, array: zarr.Array[Any], index: tuple[int, ...]) -> int:
     """Return the size of a chunk when it is encoded as its array does."""
     place = tuple(slice(i * c, (i + 1) * c) for i, c in zip(index, array.chunks, strict=True))
     kept: dict[str, Any] = {}

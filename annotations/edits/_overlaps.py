@@ -52,13 +52,13 @@ def check_pair(before: Voxels, after: Voxels) -> tuple[int, int, int]:
     if len(one) != 3 or one != other or 0 in one:
         raise LabelError(
             f"labels: expected two images of one shape (Z, Y, X), got {one} before and {other} "
-            "after; give both from the same stack"
+            "after; give both from the same field"
         )
     return one
 
 
 def blocks_of(before: Voxels, after: Voxels) -> Iterator[Region]:
-    """Yield parts of a stack that suit the chunks of both images and fit in memory."""
+    """Yield parts of a field that suit the chunks of both images and fit in memory."""
     z_size, y_size, x_size = check_pair(before, after)
     chunked = [s.chunks for s in (before, after) if isinstance(s, zarr.Array)]
     depth = max((c[0] for c in chunked), default=1)
@@ -75,7 +75,7 @@ def blocks_of(before: Voxels, after: Voxels) -> Iterator[Region]:
 
 
 def count_pairs(before: Voxels, after: Voxels, regions: Iterable[Region]) -> Pairs:
-    """Count the pairs of ids before and after in parts of a stack that share no voxel.
+    """Count the pairs of ids before and after in parts of a field that share no voxel.
 
     Memory: the tables of pairs, and a block of each image per worker.
 

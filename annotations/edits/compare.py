@@ -122,7 +122,7 @@ def _stable_ids(found: Contingency, groups: _Groups, objects: ObjectTable | None
     if highest + new.size > _LARGEST_ID:
         raise LabelError(
             f"labels: expected room for {new.size} new ids below {_LARGEST_ID + 1}, got {highest} "
-            "as the highest id; number the labels of the stack from 1 on and add it again"
+            "as the highest id; number the labels of the field from 1 on and add it again"
         )
     stable[new] = highest + 1 + np.arange(new.size)
     return stable.astype(np.uint32)

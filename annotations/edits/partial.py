@@ -1,4 +1,4 @@
-"""Finds edits where only parts of a stack can differ, without reading the rest."""
+"""Finds edits where only parts of a field can differ, without reading the rest."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from annotations._chunks import Region, Voxels, cell_place, cells_meeting, expli
 from annotations.edits._overlaps import WORKERS, check_pair, count_pairs
 from annotations.edits.compare import classify
 from annotations.edits.records import Edits
+from annotations.fields import CHUNKS
 from annotations.objects import ObjectTable
-from annotations.stacks import CHUNKS
 from labels.overlaps import Ids, Pairs, from_pairs, merge_pairs
 
 Cell = tuple[int, int, int]
@@ -28,10 +28,10 @@ def compare_regions(
     objects: ObjectTable,
     follow: Collection[int] = (),
 ) -> Edits:
-    """Find what became of the objects in parts of a stack, when the rest is known to be equal.
+    """Find what became of the objects in parts of a field, when the rest is known to be equal.
 
     The same as `compare_labels` would find, at a cost that grows with the parts, not with the
-    stack. Only chunks that a part meets are read, and from there the chunks that a changed
+    field. Only chunks that a part meets are read, and from there the chunks that a changed
     object reaches into. An object in pieces, with a whole chunk between them, is measured without
     the pieces out of reach: compare such labels whole.
 
@@ -54,7 +54,7 @@ def compare_regions(
     Raises
     ------
     LabelError
-        As `compare_labels`, or a region outside the stack.
+        As `compare_labels`, or a region outside the field.
     """
     shape = check_pair(before, after)
     grid = _grid(before, shape)

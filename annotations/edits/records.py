@@ -1,4 +1,4 @@
-"""What became of the objects of a stack between two label images."""
+"""What became of the objects of a field between two label images."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Edit:
 
 @dataclass(frozen=True, eq=False)
 class Edits:
-    """All that differs between two label images of one stack.
+    """All that differs between two label images of one field.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class Edits:
     stable_ids : ndarray of uint32
         The stable id of each of `after.ids`.
     whole : bool
-        Whether the whole stack was looked at. If not, an id that is not in `after` stands for
+        Whether the whole field was looked at. If not, an id that is not in `after` stands for
         the object that had it before.
     """
 

@@ -104,7 +104,7 @@ def verified_mask_update(
     Raises
     ------
     LabelError
-        An accepted id that the labels after do not have, a region outside the stack, a negative
+        An accepted id that the labels after do not have, a region outside the field, a negative
         shell, or images of another shape than those compared.
     """
     from annotations.edits import _kernels

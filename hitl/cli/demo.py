@@ -15,7 +15,7 @@ from annotations.formats import open_image, read_labels, write_image_tiff, write
 from annotations.splits import Split
 from hitl.evaluation.evaluate import Evaluated, evaluate
 from hitl.evaluation.requests import EvaluateRequest
-from hitl.labelling.add import add_stack, default_name
+from hitl.labelling.add import add_field, default_name
 from hitl.labelling.bootstrap import bootstrap
 from hitl.labelling.requests import AddRequest, BootstrapRequest
 from hitl.prediction.predict import BOOTSTRAP, predict
@@ -183,7 +183,7 @@ def _add(project: Project, stack: DemoStack, split: Split, rows: slice, reporter
         write_labels_tiff(label_file, stack.labels[:, rows], stack.spacing_um)
     options = f" --split {split}" + (f" --labels {label_file}" if label_file else "")
     reporter.step(f"hitl add {project.folder} {image_file}{options}")
-    add_stack(project, AddRequest(image=image_file, split=split, labels=label_file), reporter)
+    add_field(project, AddRequest(image=image_file, split=split, labels=label_file), reporter)
     return name
 
 

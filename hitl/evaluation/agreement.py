@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from dataclasses import field as default
 from pathlib import Path
 from typing import Any, Literal
 
@@ -65,13 +66,13 @@ class Rater:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far two label images of one stack agree, neither being the truth.
+    """How far two label images of one field agree, neither being the truth.
 
     Parameters
     ----------
     kind : {'annotators', 'self'}
         Two people, or one person at two times.
-    stack : str
+    field : str
     first, second : Rater
     values : dict of str to (float or None)
         Keys as in `Scores.flat`, each the mean of both directions (first as truth, second as
@@ -92,7 +93,7 @@ class Agreement:
     """
 
     kind: Kind
-    stack: str
+    field: str
     first: Rater
     second: Rater
     values: dict[str, float | None]
@@ -101,7 +102,7 @@ class Agreement:
     cases: tuple[Case, ...]
     spacing_um: Spacing | None
     options: ScoreOptions
-    reasons: dict[str, str] = field(default_factory=dict)
+    reasons: dict[str, str] = default(default_factory=dict)
     file: Path | None = None
 
 
@@ -110,7 +111,7 @@ def agree(
     second: NDArray[np.integer[Any]],
     *,
     kind: Kind,
-    stack: str,
+    field: str,
     raters: tuple[Rater, Rater],
     spacing_um: Spacing | None = None,
     options: ScoreOptions | None = None,
@@ -122,7 +123,7 @@ def agree(
     ----------
     first, second : ndarray of integers, shape (Z, Y, X)
     kind : {'annotators', 'self'}
-    stack : str
+    field : str
     raters : (Rater, Rater)
     spacing_um : (float, float, float), optional
         Voxel size (z, y, x) in µm.
@@ -152,7 +153,7 @@ def agree(
     reasons = {**backward.reasons, **forward.reasons}
     agreement = Agreement(
         kind=kind,
-        stack=stack,
+        field=field,
         first=Rater(raters[0].name, raters[0].source, forward.n_truth),
         second=Rater(raters[1].name, raters[1].source, forward.n_pred),
         values=values,
@@ -171,7 +172,7 @@ def agree(
 
 
 def agreement(request: AgreementRequest, reporter: Reporter) -> Agreement:
-    """Compare two label files, or two rounds of a project's stack; kept in a project.
+    """Compare two label files, or two rounds of a project's field; kept in a project.
 
     Raises
     ------
@@ -180,14 +181,14 @@ def agreement(request: AgreementRequest, reporter: Reporter) -> Agreement:
     MetricError
         Label images of different shapes, or no spacing for an option in µm.
     ProjectError
-        A project without a stack, or the reverse, or labels of another shape than the stack.
+        A project without a field, or the reverse, or labels of another shape than the field.
     NothingToDoError
         Nothing is verified in both rounds.
     """
     project = None if request.project is None else Project.open(request.project)
-    if request.rounds and project is not None and request.stack is not None:
+    if request.rounds and project is not None and request.field is not None:
         found = agree_rounds(
-            project, request.stack, request.rounds, reporter, options=request.options
+            project, request.field, request.rounds, reporter, options=request.options
         )
     else:
         found = _agree_files(request, project, reporter)
@@ -202,24 +203,24 @@ def agreement(request: AgreementRequest, reporter: Reporter) -> Agreement:
 def _agree_files(
     request: AgreementRequest, project: Project | None, reporter: Reporter
 ) -> Agreement:
-    stack, spacing_um, shape = request.stack, request.spacing_um, None
-    if (project is None) != (stack is None):
-        raise ProjectError("--project and --stack: expected both or neither, got one")
-    if project is not None and stack is not None:
-        info = project.store().stack(stack).info
+    field, spacing_um, shape = request.field, request.spacing_um, None
+    if (project is None) != (field is None):
+        raise ProjectError("--project and --field: expected both or neither, got one")
+    if project is not None and field is not None:
+        info = project.store().labels(field).info
         spacing_um, shape = spacing_um or info.spacing_um, info.zyx
     first, second = Path(request.first), Path(request.second)
     pair = read_label_pair(first, second, request.axes, spacing_um, reporter)
     if shape is not None and pair.first.shape != shape:
         raise ProjectError(
-            f"{first}: expected labels of {stack}'s shape {shape}, got {pair.first.shape}"
+            f"{first}: expected labels of {field}'s shape {shape}, got {pair.first.shape}"
         )
     who = request.names or (first.name, second.name)
     found, forward = agree(
         pair.first,
         pair.second,
         kind="self" if request.same_person else "annotators",
-        stack=stack or first.stem,
+        field=field or first.stem,
         raters=(Rater(who[0], first.name), Rater(who[1], second.name)),
         spacing_um=pair.spacing_um,
         options=request.options,
@@ -230,36 +231,36 @@ def _agree_files(
 
 def agree_rounds(
     project: Project,
-    stack: str,
+    field: str,
     rounds: tuple[int, int],
     reporter: Reporter,
     *,
     options: ScoreOptions | None = None,
 ) -> Agreement:
-    """Compare a stack's labels in two rounds, where both are verified.
+    """Compare a field's labels in two rounds, where both are verified.
 
     Objects of which no more than half is verified in both rounds do not count.
 
     Parameters
     ----------
     project : Project
-    stack : str
+    field : str
     rounds : (int, int)
     reporter : Reporter
     options : ScoreOptions, optional
 
     Raises
     ------
-    UnknownRoundError, UnknownStackError
+    UnknownRoundError, UnknownFieldError
     NothingToDoError
         Nothing is verified in both rounds.
     """
     store = project.store()
-    views = [store.stack(stack, round=number) for number in rounds]
+    views = [store.labels(field, round=number) for number in rounds]
     verified = np.logical_and(*(np.asarray(view.verified[...]) > 0 for view in views))
     if not verified.any():
         raise NothingToDoError(
-            f"nothing of {stack} is verified both in round {rounds[0]} and in round {rounds[1]}; "
+            f"nothing of {field} is verified both in round {rounds[0]} and in round {rounds[1]}; "
             "`hitl log` lists the rounds"
         )
     labels = [_within(np.asarray(view.labels[...], np.uint32), verified) for view in views]
@@ -269,7 +270,7 @@ def agree_rounds(
         labels[0],
         labels[1],
         kind="self" if who[0].name == who[1].name else "annotators",
-        stack=stack,
+        field=field,
         raters=(who[0], who[1]),
         spacing_um=views[0].info.spacing_um,
         options=options,

@@ -37,7 +37,7 @@ def read_agreements(project: Project) -> list[dict[str, Any]]:
 
 
 def ceiling(agreements: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return the mean agreement by kind: over the pairs of each stack, then over stacks.
+    """Return the mean agreement by kind: over the pairs of each field, then over fields.
 
     Parameters
     ----------
@@ -47,17 +47,17 @@ def ceiling(agreements: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]
     Returns
     -------
     dict of str to dict
-        Per kind that there is ("annotators", "self"): ``mean`` by key, ``stacks``, ``pairs``.
+        Per kind that there is ("annotators", "self"): ``mean`` by key, ``fields``, ``pairs``.
     """
     by_kind: dict[str, dict[str, list[Mapping[str, float | None]]]] = {}
     for found in agreements:
-        stacks = by_kind.setdefault(found["kind"], {})
-        stacks.setdefault(found["stack"], []).append(found["values"])
+        fields = by_kind.setdefault(found["kind"], {})
+        fields.setdefault(found["field"], []).append(found["values"])
     return {
         kind: {
-            "mean": mean_by_key([mean_by_key(pairs) for pairs in stacks.values()]),
-            "stacks": list(stacks),
-            "pairs": sum(map(len, stacks.values())),
+            "mean": mean_by_key([mean_by_key(pairs) for pairs in fields.values()]),
+            "fields": list(fields),
+            "pairs": sum(map(len, fields.values())),
         }
-        for kind, stacks in by_kind.items()
+        for kind, fields in by_kind.items()
     }

@@ -1,4 +1,4 @@
-"""Scoring models against hand-made labels: every metric, per stack and averaged, with pictures."""
+"""Scoring models against hand-made labels: every metric, per field and averaged, with pictures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotations.stacks import StackInfo
+from annotations.fields import LabelsInfo
 from annotations.store import AnnotationStore
 from hitl.evaluation.ceiling import ceiling, read_agreements
 from hitl.evaluation.metrics.averages import average
@@ -30,31 +30,31 @@ from hitl.project.runs import read_card
 
 Means = dict[str, float | None]
 Labels = dict[str, dict[str, NDArray[np.uint32]]]
-"""By stack, then by model."""
+"""By field, then by model."""
 
 
 @dataclass(frozen=True)
 class ModelScores:
-    """One model's scores on several stacks.
+    """One model's scores on several fields.
 
     Parameters
     ----------
     mean : dict of str to (float or None)
-        Over the stacks of each group, then over groups; keys as in `Scores.flat`.
+        Over the fields of each group, then over groups; keys as in `Scores.flat`.
     intervals : dict of str to Interval
         By metric, of the mean.
     groups : dict of str to dict
-        Means over the stacks of each group.
+        Means over the fields of each group.
     channels : dict of str to dict
-        Means over the stacks of each channel that was segmented, by its name.
-    stacks : dict of str to Scores
+        Means over the fields of each channel that was segmented, by its name.
+    fields : dict of str to Scores
     """
 
     mean: Means
     intervals: dict[str, Interval]
     groups: dict[str, Means]
     channels: dict[str, Means]
-    stacks: dict[str, Scores]
+    fields: dict[str, Scores]
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """The scores of several models on the same stacks.
+    """The scores of several models on the same fields.
 
     Parameters
     ----------
@@ -105,14 +105,14 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class _Truth:
-    """A stack that a person has labelled everywhere."""
+    """A field that a person has labelled everywhere."""
 
-    info: StackInfo
+    info: LabelsInfo
     labels: NDArray[np.uint32]
 
 
 def evaluate(project: Project, request: EvaluateRequest, reporter: Reporter) -> Evaluated:
-    """Score models on every labelled stack of a split.
+    """Score models on every labelled field of a split.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def evaluate(project: Project, request: EvaluateRequest, reporter: Reporter) -> 
     Raises
     ------
     NothingToDoError
-        No stack of that split has a person's labels.
+        No field of that split has a person's labels.
     ProjectError
         Unknown run.
     """
@@ -163,7 +163,7 @@ def _scores_of(
     predictions: Labels,
     reporter: Reporter,
 ) -> dict[str, Scores]:
-    """Score one model on every stack, and keep what it predicted."""
+    """Score one model on every field, and keep what it predicted."""
     found = {}
     for number, truth in enumerate(truths):
         name = truth.info.name
@@ -177,7 +177,7 @@ def _scores_of(
             options=options,
             edge_width_px=project.config.evaluation.edge_width_px,
         )
-        # Say why the main metrics of a stack are not defined.
+        # Say why the main metrics of a field are not defined.
         for key in ("evaluation_score", "f1"):
             if key in found[name].reasons:
                 reporter.note(f"{name}: {key} is not defined: {found[name].reasons[key]}")
@@ -192,14 +192,14 @@ def _model_scores(found: dict[str, Scores], truths: Sequence[_Truth]) -> ModelSc
         intervals=bootstrap({name: [s.items for s in part] for name, part in groups.items()}),
         groups=means.groups,
         channels=average(_grouped(found, truths, lambda info: info.channels[info.channel])).groups,
-        stacks=found,
+        fields=found,
     )
 
 
 def _grouped(
-    found: Mapping[str, Any], truths: Sequence[_Truth], key: Callable[[StackInfo], str]
+    found: Mapping[str, Any], truths: Sequence[_Truth], key: Callable[[LabelsInfo], str]
 ) -> dict[str, list[Any]]:
-    """Collect what was found of each stack by what the stacks have in common."""
+    """Collect what was found of each field by what the fields have in common."""
     groups: dict[str, list[Any]] = {}
     for truth in truths:
         groups.setdefault(key(truth.info), []).append(found[truth.info.name])
@@ -207,14 +207,14 @@ def _grouped(
 
 
 def _truths(store: AnnotationStore, split: str, round_number: int | None) -> list[_Truth]:
-    """Read the stacks of a split that a person has labelled everywhere."""
-    found = [info for info in store.stacks(round=round_number) if info.split == split]
+    """Read the fields of a split that a person has labelled everywhere."""
+    found = [info for info in store.all_labels(round=round_number) if info.split == split]
     if not found:
         raise NothingToDoError(
-            f"there is no stack of split {split}; "
+            f"there is no field of split {split}; "
             f"add one with `hitl add PROJECT IMAGE --split {split} --labels FILE`"
         )
-    views = [(info, store.stack(info.name, round=round_number)) for info in found]
+    views = [(info, store.labels(info.name, round=round_number)) for info in found]
     truths = [
         _Truth(info, np.asarray(view.labels[...], dtype=np.uint32))
         for info, view in views
@@ -222,7 +222,7 @@ def _truths(store: AnnotationStore, split: str, round_number: int | None) -> lis
     ]
     if not truths:
         raise NothingToDoError(
-            f"no stack of split {split} is labelled by hand everywhere: there is no truth to "
+            f"no field of split {split} is labelled by hand everywhere: there is no truth to "
             "score against; add one with `hitl add PROJECT IMAGE --labels FILE`"
         )
     return truths
@@ -272,7 +272,7 @@ def _draw(
         pictures.append(folder / f"{name}.png")
         save_comparison(
             pictures[-1],
-            project.store().stack(name).read_channel(),
+            project.store().labels(name).read_channel(),
             truth.labels,
             predictions[name],
             truth.info.spacing_um,

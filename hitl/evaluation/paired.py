@@ -37,7 +37,7 @@ EVERY_WAY = 12
 
 @dataclass(frozen=True, eq=False)
 class ItemPairs:
-    """Rows of two models on one stack; row n of one belongs to row n of the other.
+    """Rows of two models on one field; row n of one belongs to row n of the other.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def compare_items(
     Parameters
     ----------
     groups : mapping of str to sequence of ItemPairs
-        Per group and stack the items of the first and the second model.
+        Per group and field the items of the first and the second model.
     metrics : callable
         Takes sums of rows, shape (n, columns), and returns metrics, shape (n, metrics).
     one_sided : bool
@@ -140,14 +140,14 @@ def compare_items(
     Raises
     ------
     MetricError
-        No group, a group without a stack, or no resamples.
+        No group, a group without a field, or no resamples.
     """
     check_groups(groups, resamples, LEVEL)
-    stacks = {name: [(pair.first, pair.second) for pair in pairs] for name, pairs in groups.items()}
-    sums = mean_of_groups(stacks, metrics, lambda rows: [r.sum(axis=0)[None] for r in rows])
+    fields = {name: [(pair.first, pair.second) for pair in pairs] for name, pairs in groups.items()}
+    sums = mean_of_groups(fields, metrics, lambda rows: [r.sum(axis=0)[None] for r in rows])
     first, second = (model[0] for model in sums)
-    drawn = draw(stacks, metrics, resamples, seed)
-    by_chance, in_every_way = _change_sides(stacks, metrics, flips, seed)
+    drawn = draw(fields, metrics, resamples, seed)
+    by_chance, in_every_way = _change_sides(fields, metrics, flips, seed)
     if one_sided:
         as_far = (by_chance <= second - first + 1e-12).sum(axis=0)
     else:
@@ -162,11 +162,11 @@ def compare_items(
 
 
 def _change_sides(
-    stacks: Mapping[str, Sequence[tuple[Floats, Floats]]], metrics: MetricsOf, flips: int, seed: int
+    fields: Mapping[str, Sequence[tuple[Floats, Floats]]], metrics: MetricsOf, flips: int, seed: int
 ) -> tuple[Floats, bool]:
     """Differences of the metrics when items change sides, and whether in every way there is."""
     random = np.random.default_rng(seed)
-    n = sum(len(_moves(*rows)) for parts in stacks.values() for rows in parts)
+    n = sum(len(_moves(*rows)) for parts in fields.values() for rows in parts)
     every = np.array(list(product((0.0, 1.0), repeat=n if n <= EVERY_WAY else 0)))
     at = 0
 
@@ -184,7 +184,7 @@ def _change_sides(
         moved = np.concatenate(sums)
         return [rows[0].sum(axis=0) + moved, rows[1].sum(axis=0) - moved]
 
-    first, second = mean_of_groups(stacks, metrics, swap)
+    first, second = mean_of_groups(fields, metrics, swap)
     return second - first, n <= EVERY_WAY
 
 

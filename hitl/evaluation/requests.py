@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as default
 from pathlib import Path
 from typing import Annotated, get_args
 
@@ -42,7 +43,7 @@ class EvaluateRequest:
     ] = ()
     round: Annotated[int | None, Flag(metavar="R")] = None
     split: str = "test"
-    options: Annotated[ScoreOptions, Flag(panel=COUNTS)] = field(default_factory=ScoreOptions)
+    options: Annotated[ScoreOptions, Flag(panel=COUNTS)] = default(default_factory=ScoreOptions)
 
     def __post_init__(self) -> None:
         known = get_args(Split)
@@ -68,7 +69,7 @@ class ScoreRequest:
     predicted: LabelImage
     axes: Axes = None
     spacing_um: VoxelSize = None
-    options: Annotated[ScoreOptions, Flag(panel=COUNTS)] = field(default_factory=ScoreOptions)
+    options: Annotated[ScoreOptions, Flag(panel=COUNTS)] = default(default_factory=ScoreOptions)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,43 +79,43 @@ class AgreementRequest:
     Parameters
     ----------
     first, second : str
-        Label files, or two rounds of a project's stack.
+        Label files, or two rounds of a project's field.
     project : Path, optional
         Keep the result here, for the report.
-    stack : str, optional
-        The stack that both label.
+    field : str, optional
+        The field that both label.
     same_person : bool
         Both files are one person's, at two times.
     names : (str, str), optional
         Who made them; the file names if not given.
     axes : str, optional
     spacing_um : (float, float, float), optional
-        Voxel size (z, y, x) in µm; of the stack or the files when not given.
+        Voxel size (z, y, x) in µm; of the field or the files when not given.
     options : ScoreOptions
 
     Raises
     ------
     UsageError
-        Two rounds without a project and a stack, or with an option for files.
+        Two rounds without a project and a field, or with an option for files.
     """
 
     first: Annotated[str, Flag(metavar="A", help="Label image, or a round's number.")]
     second: Annotated[str, Flag(metavar="B", help="Label image, or a round's number.")]
     project: Annotated[Path | None, Flag(metavar="PROJECT")] = None
-    stack: Annotated[str | None, Flag(metavar="NAME")] = None
+    field: Annotated[str | None, Flag(metavar="NAME")] = None
     same_person: Annotated[bool, Flag("--self")] = False
     names: Annotated[tuple[str, str] | None, Flag(metavar="A B")] = None
     axes: Axes = None
     spacing_um: VoxelSize = None
     options: Annotated[
         ScoreOptions, Flag(panel=COUNTS, only=("border", "min_voxels", "tolerance_um"))
-    ] = field(default_factory=ScoreOptions)
+    ] = default(default_factory=ScoreOptions)
 
     def __post_init__(self) -> None:
         if self.rounds is None:
             return
-        if self.project is None or self.stack is None:
-            raise UsageError("two rounds need --project PROJECT and --stack NAME")
+        if self.project is None or self.field is None:
+            raise UsageError("two rounds need --project PROJECT and --field NAME")
         if self.same_person or self.names or self.axes or self.spacing_um:
             raise UsageError("--self, --names, --axes and --spacing-um are for label files")
 

@@ -38,7 +38,7 @@ class EvaluatedModel:
     round : int or None
         The round whose labels were the truth; None for those of the last commit then.
     model : str
-    stacks : mapping of str to mapping
+    fields : mapping of str to mapping
         As `hitl.evaluation.metrics.scores.Scores.to_dict` has them, with ``objects`` and ``cases``.
     """
 
@@ -47,19 +47,19 @@ class EvaluatedModel:
     split: str
     round: int | None
     model: str
-    stacks: Mapping[str, Mapping[str, Any]]
+    fields: Mapping[str, Mapping[str, Any]]
 
     @classmethod
-    def of(cls, evaluation: Evaluation, model: str, stacks: Sequence[str] = ()) -> EvaluatedModel:
-        """Take a model's scores out of an evaluation; those of all stacks when none are named."""
-        by_stack = evaluation["models"][model]["stacks"]
+    def of(cls, evaluation: Evaluation, model: str, fields: Sequence[str] = ()) -> EvaluatedModel:
+        """Take a model's scores out of an evaluation; those of all fields when none are named."""
+        by_field = evaluation["models"][model]["fields"]
         return cls(
             evaluation["number"],
             evaluation.get("made", ""),
             evaluation["split"],
             evaluation["round"],
             model,
-            {name: by_stack[name] for name in stacks or by_stack},
+            {name: by_field[name] for name in fields or by_field},
         )
 
 
@@ -95,7 +95,7 @@ class ScoredCase:
 
     Parameters
     ----------
-    stack : str
+    field : str
     kind : str
         One of `ERROR_KINDS`, or "matched".
     truth_ids, pred_ids : tuple of int
@@ -105,7 +105,7 @@ class ScoredCase:
         Those of `truth_ids` that count; none for a spurious object.
     """
 
-    stack: str
+    field: str
     kind: str
     truth_ids: tuple[int, ...]
     pred_ids: tuple[int, ...]
@@ -178,14 +178,14 @@ def shown_model(project: Project, evaluation: Evaluation) -> str:
 
 
 def find_evaluated(
-    project: Project, stacks: Sequence[str], model: str | None, number: int | None
+    project: Project, fields: Sequence[str], model: str | None, number: int | None
 ) -> EvaluatedModel:
-    """Find the newest evaluation of some stacks, and the model in it.
+    """Find the newest evaluation of some fields, and the model in it.
 
     Parameters
     ----------
     project : Project
-    stacks : sequence of str
+    fields : sequence of str
         It must have scored all of these; any will do when empty.
     model : str, optional
         A run or a segmenter; when not given the one in use, else the best in score.
@@ -208,55 +208,55 @@ def find_evaluated(
     if not found:
         known = ", ".join(e["number"] for e in every)
         raise NothingToDoError(f"--evaluation {number}: there is none; there are: {known}")
-    covering = [e for e in found if set(stacks) <= _stacks(e)]
+    covering = [e for e in found if set(fields) <= _fields(e)]
     if not covering:
-        raise NothingToDoError(_not_covered(project.store(), stacks))
+        raise NothingToDoError(_not_covered(project.store(), fields))
     newest = covering[-1]
     named = [e for e in covering if model is None or model in e["models"]]
     if not named:
-        of_stacks = f" of {', '.join(stacks)}" if stacks else ""
+        of_fields = f" of {', '.join(fields)}" if fields else ""
         raise NothingToDoError(
-            f"{model} is in no evaluation{of_stacks} (the newest has "
+            f"{model} is in no evaluation{of_fields} (the newest has "
             f"{', '.join(newest['models'])}); run "
             f"`hitl evaluate PROJECT --split {newest['split']} --model {model}`"
         )
-    return EvaluatedModel.of(named[-1], model or shown_model(project, named[-1]), stacks)
+    return EvaluatedModel.of(named[-1], model or shown_model(project, named[-1]), fields)
 
 
-def read_cases(found: EvaluatedModel, stack: str) -> tuple[dict[int, Nucleus], list[ScoredCase]]:
-    """Return the scored nuclei of a stack by id, and what became of them and of what was predicted.
+def read_cases(found: EvaluatedModel, field: str) -> tuple[dict[int, Nucleus], list[ScoredCase]]:
+    """Return the scored nuclei of a field by id, and what became of them and of what was predicted.
 
     Raises
     ------
     ProjectError
         The evaluation's file is damaged.
     """
-    scores = found.stacks[stack]
+    scores = found.fields[field]
     try:
         nuclei = {row["id"]: Nucleus.of(row) for row in scores["objects"]}
-        cases = [_case(stack, case, nuclei) for case in scores["cases"]]
+        cases = [_case(field, case, nuclei) for case in scores["cases"]]
     except (KeyError, TypeError, ValueError) as error:
         raise ProjectError(
             f"evaluations/{found.number}/scores.json: expected the errors of {found.model} on "
-            f"{stack}, got something else ({error!r}); delete the folder and run "
+            f"{field}, got something else ({error!r}); delete the folder and run "
             "`hitl evaluate` again"
         ) from error
     return nuclei, [case for case in cases if case.nuclei or case.kind == "spurious"]
 
 
-def read_scored(project: Project, found: EvaluatedModel, stack: str) -> ScoredLabels | None:
+def read_scored(project: Project, found: EvaluatedModel, field: str) -> ScoredLabels | None:
     """Return truth and prediction as they were scored, None where either is gone or has changed."""
     store = project.store()
-    file = project.folder / "predictions" / _file_name(found.model) / f"{_file_name(stack)}.tif"
-    known = stack in {info.name for info in store.stacks(round=found.round)}
+    file = project.folder / "predictions" / _file_name(found.model) / f"{_file_name(field)}.tif"
+    known = field in {info.name for info in store.all_labels(round=found.round)}
     if not known or not file.is_file():
         return None
-    truth = np.asarray(store.stack(stack, round=found.round).labels[...], np.uint32)
+    truth = np.asarray(store.labels(field, round=found.round).labels[...], np.uint32)
     predicted = read_labels(file)
     if predicted.shape != truth.shape:
         return None
     table = count_overlaps(truth, predicted)
-    return ScoredLabels(truth, predicted, table) if _as_scored(table, found.stacks[stack]) else None
+    return ScoredLabels(truth, predicted, table) if _as_scored(table, found.fields[field]) else None
 
 
 def _read_evaluation(file: Path) -> Evaluation:
@@ -265,8 +265,8 @@ def _read_evaluation(file: Path) -> Evaluation:
         for model in read["models"].values():
             if not isinstance(model["mean"], dict):
                 raise TypeError
-            for stack in model["stacks"].values():
-                if not all(isinstance(stack[key], list) for key in ("objects", "cases")):
+            for field in model["fields"].values():
+                if not all(isinstance(field[key], list) for key in ("objects", "cases")):
                     raise TypeError
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ProjectError(
@@ -276,14 +276,14 @@ def _read_evaluation(file: Path) -> Evaluation:
     return read
 
 
-def _case(stack: str, case: Mapping[str, Any], nuclei: Mapping[int, Nucleus]) -> ScoredCase:
+def _case(field: str, case: Mapping[str, Any], nuclei: Mapping[int, Nucleus]) -> ScoredCase:
     kind = str(case["kind"])
     if kind not in (*ERROR_KINDS, "matched"):
         raise ValueError(f"kind {kind}")
     truth_ids, pred_ids = (tuple(map(int, case[key])) for key in ("truth_ids", "pred_ids"))
     z, y, x = map(float, case["centroid_zyx"])
     known = tuple(nuclei[i] for i in truth_ids if i in nuclei)
-    return ScoredCase(stack, kind, truth_ids, pred_ids, (z, y, x), known)
+    return ScoredCase(field, kind, truth_ids, pred_ids, (z, y, x), known)
 
 
 def _as_scored(table: Contingency, scores: Mapping[str, Any]) -> bool:
@@ -303,16 +303,16 @@ def _as_scored(table: Contingency, scores: Mapping[str, Any]) -> bool:
     return listed <= set(table.pred.ids.tolist())
 
 
-def _stacks(evaluation: Evaluation) -> set[str]:
-    return {stack for scores in evaluation["models"].values() for stack in scores["stacks"]}
+def _fields(evaluation: Evaluation) -> set[str]:
+    return {field for scores in evaluation["models"].values() for field in scores["fields"]}
 
 
-def _not_covered(store: AnnotationStore, stacks: Sequence[str]) -> str:
-    """Say which command would score some stacks; an unknown one is the store's to complain of."""
-    splits = dict.fromkeys(store.stack(name).info.split for name in stacks)
+def _not_covered(store: AnnotationStore, fields: Sequence[str]) -> str:
+    """Say which command would score some fields; an unknown one is the store's to complain of."""
+    splits = dict.fromkeys(store.labels(name).info.split for name in fields)
     commands = " and ".join(f"`hitl evaluate PROJECT --split {split}`" for split in splits)
     return (
-        f"no evaluation has scored {', '.join(stacks)}; run {commands}, which scores every stack "
+        f"no evaluation has scored {', '.join(fields)}; run {commands}, which scores every field "
         "that people have labelled everywhere"
     )
 
@@ -321,7 +321,7 @@ def _file_name(name: str) -> str:
     """Refuse a name out of a file that would lead out of its folder."""
     if Path(name).name != name:
         raise ProjectError(
-            f"expected the name of a model or a stack in an evaluation, got {name!r}; delete the "
+            f"expected the name of a model or a field in an evaluation, got {name!r}; delete the "
             "evaluation's folder and run `hitl evaluate` again"
         )
     return name

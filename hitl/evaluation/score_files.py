@@ -24,7 +24,7 @@ SAME_SPACING = 0.01
 
 @dataclass(frozen=True)
 class LabelPair:
-    """Two label images of one stack.
+    """Two label images of one field.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def read_label_pair(
     if a.shape != b.shape:
         raise MetricError(
             f"expected label images of one shape, got {a.shape} in {first} and {b.shape} in "
-            f"{second}; give labels of the same stack"
+            f"{second}; give labels of the same field"
         )
     different = a_um and b_um and not np.allclose(a_um, b_um, rtol=SAME_SPACING, atol=0)
     if different and spacing_um is None:

@@ -32,7 +32,7 @@ FLIPS = 9999
 
 @dataclass(frozen=True, eq=False)
 class ObjectPairs:
-    """The items of one stack, or of several.
+    """The items of one field, or of several.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class ObjectPairs:
 
     @classmethod
     def joined(cls, parts: Sequence[ObjectPairs]) -> ObjectPairs:
-        """Return the items of several stacks as one."""
+        """Return the items of several fields as one."""
         return cls(
             **{
                 name: np.concatenate([getattr(part, name) for part in parts])
@@ -117,7 +117,7 @@ def pair_objects(
     candidate: NDArray[np.integer[Any]],
     spacing_um: Spacing,
 ) -> ObjectPairs:
-    """Score two predictions of one stack on the objects that count.
+    """Score two predictions of one field on the objects that count.
 
     An object counts where more than half of its voxels do. Objects are compared whole, also
     where they reach out of the voxels that count. A predicted object is spurious when it
@@ -140,7 +140,7 @@ def pair_objects(
     if counts.shape != truth.shape:
         raise MetricError(
             f"expected a mask of the truth's shape {truth.shape}, got {counts.shape}: "
-            "give both of one stack"
+            "give both of one field"
         )
     mask = np.ascontiguousarray(counts, dtype=np.uint32)
     tables = [count_overlaps(truth, labels) for labels in (in_use, candidate)]

@@ -1,1 +1,1 @@
-"""All that ends in a commit: stacks added, labels proposed, corrected, taken back."""
+"""All that ends in a commit: fields added, labels proposed, corrected, taken back."""

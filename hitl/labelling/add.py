@@ -1,4 +1,4 @@
-"""Adding a stack to a project's store."""
+"""Adding a field to a project's store."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Added:
     objects : int
         Labelled objects that came with it.
     twins : tuple of str
-        Stacks of another split that share voxels with this one.
+        Fields of another split that share voxels with this one.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Added:
     twins: tuple[str, ...]
 
 
-def add_stack(project: Project, request: AddRequest, reporter: Reporter) -> Added:
+def add_field(project: Project, request: AddRequest, reporter: Reporter) -> Added:
     """Stream an image, and its labels if there are any, into the store: all of it or nothing.
 
     Raises
@@ -65,7 +65,7 @@ def add_stack(project: Project, request: AddRequest, reporter: Reporter) -> Adde
             labels = files.enter_context(open_label_file(request.labels, label_axes))
             check_labels_match(source.info.shape[1:], labels.shape)
         store = project.store(read_only=False)
-        info = store.add_stack(
+        info = store.add_field(
             name,
             source,
             channel=channel,
@@ -77,7 +77,7 @@ def add_stack(project: Project, request: AddRequest, reporter: Reporter) -> Adde
         )
     twins = tuple(
         other.name
-        for other in store.stacks()
+        for other in store.all_labels()
         if other.name != name
         and "test" in {other.split, request.split}
         and other.split != request.split
@@ -85,10 +85,10 @@ def add_stack(project: Project, request: AddRequest, reporter: Reporter) -> Adde
     )
     if twins:
         reporter.note(
-            f"stack {name} ({request.split}) shares voxels with {', '.join(twins)} of another "
+            f"field {name} ({request.split}) shares voxels with {', '.join(twins)} of another "
             "split; training is refused as long as both are in the project"
         )
-    objects = len(store.stack(name).objects.id) if labels is not None else 0
+    objects = len(store.labels(name).objects.id) if labels is not None else 0
     return Added(name, request.split, source.info.shape, info.spacing_um, objects, twins)
 
 
@@ -109,10 +109,10 @@ def open_label_file(path: Path, axes: str | None) -> LabelSource:
 
 
 def default_name(path: Path) -> str:
-    """Make a stack name of a file name: ``Day 3 (GFP).ome.tif`` becomes ``Day_3_GFP``."""
+    """Make a field name of a file name: ``Day 3 (GFP).ome.tif`` becomes ``Day_3_GFP``."""
     stem = path.name
     for suffix in (".ome.tiff", ".ome.tif", ".ome.zarr", ".zarr", path.suffix):
         if suffix and stem.lower().endswith(suffix):
             stem = stem[: -len(suffix)]
             break
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", stem).strip("_.-") or "stack"
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", stem).strip("_.-") or "field"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from annotations.stacks import StackInfo
+from annotations.fields import LabelsInfo
 from annotations.store import AnnotationStore
-from hitl.labelling.proposals import Proposed, choose_stacks, commit_proposals, segment_stacks
+from hitl.labelling.proposals import Proposed, choose_fields, commit_proposals, segment_fields
 from hitl.labelling.requests import BootstrapRequest
 from hitl.prediction.predict import Predictor
 from hitl.prediction.segmenters import make_segmenter
@@ -14,44 +14,44 @@ from hitl.project.reporter import Reporter
 
 
 def bootstrap(project: Project, request: BootstrapRequest, reporter: Reporter) -> Proposed:
-    """Segment the stacks that have no labels yet, and commit the result as one round.
+    """Segment the fields that have no labels yet, and commit the result as one round.
 
     Parameters
     ----------
     project : Project
     request : BootstrapRequest
-        Of stacks that have labels, those that a person verified are kept.
+        Of fields that have labels, those that a person verified are kept.
     reporter : Reporter
 
     Raises
     ------
     NothingToDoError
-        No stack to bootstrap.
+        No field to bootstrap.
     ModelError
         The segmenter's weights or the image are not to be had.
     """
     store = project.store()
-    chosen = choose_stacks(store, request.stacks)
+    chosen = choose_fields(store, request.fields)
     if not request.replace:
         chosen = _unlabelled(store, chosen, reporter)
     name = request.segmenter or project.config.bootstrap.segmenter
     predictor = Predictor(project, make_segmenter(project.config, name, reporter), reporter)
-    found = segment_stacks(store, chosen, predictor)
+    found = segment_fields(store, chosen, predictor)
     message = f"bootstrap of {', '.join(found)} with {predictor.name}"
     return commit_proposals(project, "bootstrap", message, predictor, found)
 
 
 def _unlabelled(
-    store: AnnotationStore, stacks: list[StackInfo], reporter: Reporter
-) -> list[StackInfo]:
+    store: AnnotationStore, fields: list[LabelsInfo], reporter: Reporter
+) -> list[LabelsInfo]:
     left = []
-    for info in stacks:
-        if len(store.stack(info.name).objects.id) > 0:
+    for info in fields:
+        if len(store.labels(info.name).objects.id) > 0:
             reporter.note(f"{info.name} has labels already and is left as it is (see --replace)")
         else:
             left.append(info)
     if not left:
         raise NothingToDoError(
-            "every stack has labels already; --replace makes the unverified ones anew"
+            "every field has labels already; --replace makes the unverified ones anew"
         )
     return left

@@ -18,16 +18,16 @@ from annotations.rounds import EditCounts
 from annotations.transaction import RoundTransaction
 
 Region = tuple[slice, slice, slice]
-"""Part of a stack, (z, y, x)."""
+"""Part of a field, (z, y, x)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Corrections:
-    """What a person did to the labels of a stack.
+    """What a person did to the labels of a field.
 
     Parameters
     ----------
-    stack : str
+    field : str
     objects : ObjectTable
         Rows of the labels before.
     edits : Edits
@@ -39,7 +39,7 @@ class Corrections:
     annotator : str
     """
 
-    stack: str
+    field: str
     objects: ObjectTable
     edits: Edits
     labels: MergedLabels | StableLabels
@@ -77,12 +77,12 @@ class Corrections:
             round=round_.number,
             accepted=self.accepted,
         )
-        gained = round_.verify(self.stack, verified, verified_now)
+        gained = round_.verify(self.field, verified, verified_now)
         # Whole objects: a stable id can be another one than the tool's.
         boxes = [change.box for change in self.edits.changes]
-        round_.copy_labels(self.stack, self.labels, boxes, labels_now)
-        round_.set_objects(self.stack, rows)
-        round_.count(self.stack, counts)
+        round_.copy_labels(self.field, self.labels, boxes, labels_now)
+        round_.set_objects(self.field, rows)
+        round_.count(self.field, counts)
         return counts, gained
 
 

@@ -57,7 +57,7 @@ def merge_proposal(
       half of it is left in one piece (26-connected); smaller pieces that were cut off go.
     - Earlier proposals are replaced. One whose IoU with a new object is at least 0.5 hands its
       id to it (best pairs first, each once); other new objects get ids above every id ever
-      given in the stack.
+      given in the field.
     - An earlier proposal with verified voxels keeps these and its id. Where a new object is the
       same (IoU of at least 0.5, both uncut), the rest of it takes that one's shape, in pieces
       that hold a verified voxel; otherwise it stays as it is.

@@ -1,4 +1,4 @@
-"""A model's labels become a round: stacks are chosen, segmented, and committed together."""
+"""A model's labels become a round: fields are chosen, segmented, and committed together."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Literal
 
 import numpy as np
 
+from annotations.fields import LabelsInfo
 from annotations.rounds import RoundInfo
-from annotations.stacks import StackInfo
 from annotations.store import AnnotationStore
 from hitl.labelling.merge import merge_proposal
 from hitl.prediction.predict import Predictor
@@ -20,12 +20,12 @@ from models.base import Segmentation
 
 
 @dataclass(frozen=True)
-class StackProposal:
-    """What a proposal did to one stack.
+class FieldProposal:
+    """What a proposal did to one field.
 
     Parameters
     ----------
-    stack : str
+    field : str
     found : int
         Objects that the model found.
     added, deleted, reshaped : int
@@ -37,7 +37,7 @@ class StackProposal:
     seconds : float
     """
 
-    stack: str
+    field: str
     found: int
     added: int
     deleted: int
@@ -56,56 +56,56 @@ class Proposed:
     round : int
         Number of the round that was committed.
     model : str
-    stacks : tuple of StackProposal
+    fields : tuple of FieldProposal
     """
 
     round: int
     model: str
-    stacks: tuple[StackProposal, ...]
+    fields: tuple[FieldProposal, ...]
 
 
 @dataclass(frozen=True)
 class TimedSegmentation:
-    """What a model found in one stack, and how long it took."""
+    """What a model found in one field, and how long it took."""
 
     found: Segmentation
     seconds: float
 
 
-def choose_stacks(store: AnnotationStore, names: Sequence[str]) -> list[StackInfo]:
-    """Return the stacks that were named, else all of split train and val.
+def choose_fields(store: AnnotationStore, names: Sequence[str]) -> list[LabelsInfo]:
+    """Return the fields that were named, else all of split train and val.
 
     Raises
     ------
     NothingToDoError
-        There is none, or a test stack was named.
+        There is none, or a test field was named.
     """
-    every = store.stacks()
+    every = store.all_labels()
     if not every:
-        raise NothingToDoError("the project has no stacks; add one with `hitl add PROJECT IMAGE`")
-    named = [store.stack(name).info for name in dict.fromkeys(names)]
+        raise NothingToDoError("the project has no fields; add one with `hitl add PROJECT IMAGE`")
+    named = [store.labels(name).info for name in dict.fromkeys(names)]
     chosen = named or [info for info in every if info.split != "test"]
     if not chosen:
         raise NothingToDoError(
-            "every stack is of split test; add one to learn from with `hitl add PROJECT IMAGE`"
+            "every field is of split test; add one to learn from with `hitl add PROJECT IMAGE`"
         )
     for info in chosen:
         if info.split == "test":
             raise NothingToDoError(
-                f"stack {info.name} is of split test, its labels are a person's; "
+                f"field {info.name} is of split test, its labels are a person's; "
                 "`hitl predict` and `hitl evaluate` run models on it"
             )
     return chosen
 
 
-def segment_stacks(
-    store: AnnotationStore, stacks: Sequence[StackInfo], predictor: Predictor
+def segment_fields(
+    store: AnnotationStore, fields: Sequence[LabelsInfo], predictor: Predictor
 ) -> dict[str, TimedSegmentation]:
-    """Segment stacks, by name; the store is not opened for writing, so people can go on."""
+    """Segment fields, by name; the store is not opened for writing, so people can go on."""
     found = {}
-    for info in stacks:
+    for info in fields:
         started = time.monotonic()
-        segmentation = predictor.segment(store.stack(info.name))
+        segmentation = predictor.segment(store.labels(info.name))
         seconds = round(time.monotonic() - started, 2)
         found[info.name] = TimedSegmentation(segmentation, seconds)
     return found
@@ -118,7 +118,7 @@ def commit_proposals(
     predictor: Predictor,
     proposals: dict[str, TimedSegmentation],
 ) -> Proposed:
-    """Fill what nobody has verified; one round, all stacks or none.
+    """Fill what nobody has verified; one round, all fields or none.
 
     What people committed while the model ran stays too.
     """
@@ -132,8 +132,8 @@ def commit_proposals(
     )
     results = []
     with project.store(read_only=False).begin_round(about) as round_:
-        for stack, timed in proposals.items():
-            view = round_.stack(stack)
+        for field, timed in proposals.items():
+            view = round_.labels(field)
             labels, objects, counts = merge_proposal(
                 np.asarray(view.labels[...]),
                 np.asarray(view.verified[...]),
@@ -143,12 +143,12 @@ def commit_proposals(
                 origin,
                 round_.number,
             )
-            round_.set_labels(stack, labels, objects)
-            round_.count(stack, counts)
+            round_.set_labels(field, labels, objects)
+            round_.count(field, counts)
             statuses = objects.counts()
             results.append(
-                StackProposal(
-                    stack=stack,
+                FieldProposal(
+                    field=field,
                     found=int(np.count_nonzero(np.unique(timed.found.labels))),
                     added=counts.added,
                     deleted=counts.deleted,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hitl.labelling.proposals import Proposed, choose_stacks, commit_proposals, segment_stacks
+from hitl.labelling.proposals import Proposed, choose_fields, commit_proposals, segment_fields
 from hitl.prediction.predict import Predictor
 from hitl.project.errors import NothingToDoError
 from hitl.project.folder import Project
@@ -11,9 +11,9 @@ from hitl.project.runs import named_or_in_use
 
 
 def propose(
-    project: Project, model: str | None, stacks: tuple[str, ...], reporter: Reporter
+    project: Project, model: str | None, fields: tuple[str, ...], reporter: Reporter
 ) -> Proposed:
-    """Run a model on stacks and fill what nobody has verified; one round, all stacks or none.
+    """Run a model on fields and fill what nobody has verified; one round, all fields or none.
 
     The model runs before the store is opened for writing: people can go on correcting, and what
     they committed meanwhile stays too.
@@ -23,30 +23,30 @@ def propose(
     project : Project
     model : str, optional
         A run's id, a segmenter's name or ``"bootstrap"``; the promoted run when not given.
-    stacks : tuple of str
+    fields : tuple of str
         Only these; all of split train and val when empty.
     reporter : Reporter
 
     Raises
     ------
     NothingToDoError
-        No stack, a test stack, no model in use, or a model that finds no object anywhere.
+        No field, a test field, no model in use, or a model that finds no object anywhere.
     ProjectError
         Unknown run.
     """
     store = project.store()
-    chosen = choose_stacks(store, stacks)
+    chosen = choose_fields(store, fields)
     predictor = Predictor(project, named_or_in_use(project, model), reporter)
-    found = segment_stacks(store, chosen, predictor)
-    empty = [stack for stack, timed in found.items() if not timed.found.labels.any()]
+    found = segment_fields(store, chosen, predictor)
+    empty = [field for field, timed in found.items() if not timed.found.labels.any()]
     if len(empty) == len(found):
         raise NothingToDoError(
             f"{predictor.name} found no object in {', '.join(empty)}: nothing was proposed and "
             "nothing changed; look at its training, or propose with another model (--model)"
         )
-    for stack in empty:
+    for field in empty:
         reporter.note(
-            f"{predictor.name} found no object in {stack}: its unverified proposals are gone"
+            f"{predictor.name} found no object in {field}: its unverified proposals are gone"
         )
     message = f"proposals of {predictor.name} for {', '.join(found)}"
     return commit_proposals(project, "propose", message, predictor, found)

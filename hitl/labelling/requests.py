@@ -11,15 +11,15 @@ from hitl.project.options import (
     Annotator,
     Axes,
     Channel,
+    Field,
+    Fields,
     Flag,
     ImageFile,
-    Stack,
-    Stacks,
     VoxelSize,
 )
 
 Verified = Literal["all", "changed"]
-"""What a person has looked at: the whole stack, or only what they changed."""
+"""What a person has looked at: the whole field, or only what they changed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +30,9 @@ class AddRequest:
     ----------
     image : Path
     name : str, optional
-        Name of the stack; the file's name if not given.
+        Name of the field; the file's name if not given.
     split : {"train", "val", "test"}
-        A stack of split test never reaches training.
+        A field of split test never reaches training.
     labels : Path, optional
         Hand-made label image: verified everywhere.
     spacing_um : (float, float, float), optional
@@ -61,14 +61,14 @@ class BootstrapRequest:
     ----------
     segmenter : str, optional
         `hitl models` lists the names.
-    stacks : tuple of str
+    fields : tuple of str
         Only these; all of split train and val when empty.
     replace : bool
         Also where there are unverified labels already.
     """
 
     segmenter: Annotated[str | None, Flag(metavar="NAME")] = None
-    stacks: Stacks = ()
+    fields: Fields = ()
     replace: bool = False
 
 
@@ -78,7 +78,7 @@ class ImportRequest:
 
     Parameters
     ----------
-    stack : str
+    field : str
     file : Path
         Corrected labels.
     annotator : str, optional
@@ -91,7 +91,7 @@ class ImportRequest:
         The file holds 0 background, 1 edge, 2 and up nuclei.
     """
 
-    stack: Stack
+    field: Field
     file: Path
     annotator: Annotator = None
     minutes: Annotated[float | None, Flag(min=0)] = None

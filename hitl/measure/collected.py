@@ -1,4 +1,4 @@
-"""Measurements of several stacks put together; and those of two files."""
+"""Measurements of several fields put together; and those of two files."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class MeasuredFiles:
     summary : mapping
         What ``summary.json`` holds.
     phases : mapping of str to Phases
-        By stack; empty when none were asked for.
+        By field; empty when none were asked for.
     """
 
     folder: Path
@@ -44,7 +44,7 @@ class MeasuredFiles:
 
 
 class Collected:
-    """The tables of several stacks, as they are measured one after the other."""
+    """The tables of several fields, as they are measured one after the other."""
 
     def __init__(self, request: MeasureRequest, reporter: Reporter) -> None:
         self._request, self._reporter = request, reporter
@@ -61,7 +61,7 @@ class Collected:
         first: dict[str, Any],
         about: dict[str, Any],
     ) -> None:
-        """Add one stack: `first` holds the columns that come before those of `measured`."""
+        """Add one field: `first` holds the columns that come before those of `measured`."""
         fucci = self._request.phases
         columns = dict(measured.columns)
         named = dict(zip(column_names(channels), channels, strict=True))
@@ -69,7 +69,7 @@ class Collected:
         for note in measured.notes:
             self._reporter.note(f"{name}: {note}")
         about = {
-            "stack": name,
+            "field": name,
             "nuclei": len(measured.shapes),
             **about,
             "medians": {
@@ -94,7 +94,7 @@ class Collected:
 
     def write(self, folder: Path, settings: dict[str, Any]) -> MeasuredFiles:
         """Write all files."""
-        summary = {"made": now(), "hitl": __version__, "settings": settings, "stacks": self.about}
+        summary = {"made": now(), "hitl": __version__, "settings": settings, "fields": self.about}
         files = write_files(
             folder, joined(self.tables), self.channels, summary, self.phases,
             parse_formats(self._request.formats), self._reporter,
@@ -129,7 +129,7 @@ def measure_files(request: MeasureRequest, reporter: Reporter) -> MeasuredFiles:
         "spacing_um": list(source.spacing_um),
     }
     collected = Collected(request, reporter)
-    first = {"stack": np.full(n, labels.name, object)}
+    first = {"field": np.full(n, labels.name, object)}
     collected.add(name, source.channels, measured, first, about)
     return collected.write(request.output, settings(request))
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 VOXEL_CENTRES = "between the centres of the two nearest voxels"
 
 FIXED: dict[str, str] = {
-    "stack": "name of the stack, or of the label file",
-    "group": "field of view that the stack is a channel of",
+    "field": "name of the field, or of the label file",
+    "group": "field of view that the field is a channel of",
     "class": "channel that was segmented",
     "id": "label value of the nucleus",
     "status": "what people have said of it: proposed, accepted or corrected",
@@ -46,11 +46,11 @@ FIXED: dict[str, str] = {
     "nearest_surface_id": "id of that object",
     "other_distance_um": f"distance to the nearest object of another class of the group, "
     f"{VOXEL_CENTRES}; 0 where they overlap",
-    "other_class": "stack of that object",
+    "other_class": "field of that object",
     "other_id": "id of that object",
     "depth_z_um": "distance of the centroid from the centre of the first slice, along z",
     "depth_hull_um": "distance of the centroid from the surface of the convex hull of all objects "
-    "of the stack",
+    "of the field",
     "fucci_phase": "G1 (only the first channel bright), G1/S (both), S/G2/M (only the second) or "
     "M→G1 (neither)",
     "fucci_probability": "probability of that phase; empty where a threshold has too few nuclei "

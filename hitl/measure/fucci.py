@@ -1,7 +1,7 @@
 """The phase of the cell cycle of each nucleus, from two FUCCI channels.
 
 Cy3 (the G1 marker, Cdt1) alone: G1; both: G1/S; GFP (the S/G2/M marker, geminin) alone: S/G2/M;
-neither: M→G1. Thresholds are those of one stack on log10 of each nucleus' mean intensity.
+neither: M→G1. Thresholds are those of one field on log10 of each nucleus' mean intensity.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LEAST_NUCLEI = 10
 
 @dataclass(frozen=True, eq=False)
 class Phases:
-    """The phases of one stack's N nuclei.
+    """The phases of one field's N nuclei.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ class Phases:
 
 
 def tell_phases(signals: NDArray[np.float64], options: FucciOptions, where: str) -> Phases:
-    """Tell the phase of each nucleus of one stack.
+    """Tell the phase of each nucleus of one field.
 
     A nucleus is uncertain where the probability of its phase is below `CERTAIN`, where it is
     within `CLOSE` of a threshold, or where a threshold is not the user's and the data of its
@@ -88,7 +88,7 @@ def tell_phases(signals: NDArray[np.float64], options: FucciOptions, where: str)
         Mean intensity in the G1 marker's and the S/G2/M marker's channel.
     options : FucciOptions
     where : str
-        The stack's name, for notes.
+        The field's name, for notes.
     """
     n = signals.shape[1]
     logs = np.stack([_log(s) for s in signals]) if n else np.zeros((2, 0))
@@ -165,7 +165,7 @@ def _unimodal(where: str, name: str, gate: Gate) -> str:
         f"{where}: channel {name} shows one group of nuclei (two Gaussians fit {how}: BIC "
         f"{gate.bic_one:.1f} for one, {gate.bic_two:.1f} for two, which are {apart:.1f} widths "
         "apart); "
-        "its threshold means little and every phase of the stack is marked uncertain"
+        "its threshold means little and every phase of the field is marked uncertain"
     )
 
 

@@ -13,11 +13,11 @@ from hitl.measure.fucci import PHASES, Phases
 STYLES = {"G1": ("#D55E00", "o"), "G1/S": ("#E69F00", "s"), "S/G2/M": ("#009E73", "^"),
           "M→G1": ("#0072B2", "D")}  # fmt: skip
 COLUMNS = 3
-MOST_STACKS = 24
+MOST_FIELDS = 24
 
 
 def save_scatter(path: Path, found: dict[str, Phases]) -> None:
-    """Draw one panel per stack: both channels on log scales, thresholds, phases.
+    """Draw one panel per field: both channels on log scales, thresholds, phases.
 
     Uncertain nuclei are hollow.
 
@@ -26,11 +26,11 @@ def save_scatter(path: Path, found: dict[str, Phases]) -> None:
     path : Path
         PNG file to write.
     found : mapping of str to Phases
-        By stack; the first 24 are drawn.
+        By field; the first 24 are drawn.
     """
     from matplotlib.figure import Figure
 
-    drawn = dict(list(found.items())[:MOST_STACKS])
+    drawn = dict(list(found.items())[:MOST_FIELDS])
     across = min(len(drawn), COLUMNS)
     down = -(-len(drawn) // across)
     figure = Figure(figsize=(4.6 * across + 0.4, 4.4 * down + 0.5), layout="constrained")

@@ -19,7 +19,7 @@ PERCENTILES = (5, 25, 50, 75, 95)
 GROUP_VOXELS = 1 << 25
 """Voxels of one channel that are held at a time."""
 BACKGROUND_VOXELS = 1 << 21
-"""Background voxels that the median is taken of, spread evenly over the stack."""
+"""Background voxels that the median is taken of, spread evenly over the field."""
 
 COMPUTED = ("sum", "mean", "std", "min", "max", "entropy_bits", "skewness", "kurtosis")
 

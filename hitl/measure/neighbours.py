@@ -15,7 +15,7 @@ ROWS_AT_ONCE = 256
 
 
 def neighbour_columns(shapes: Shapes, within_um: float, progress: Progress) -> dict[str, Column]:
-    """Return the neighbours of each object in its own stack.
+    """Return the neighbours of each object in its own field.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def other_columns(
     others: dict[str, tuple[Shapes, NDArray[np.int64]]],
     progress: Progress,
 ) -> dict[str, Column]:
-    """Return the nearest object of another class: that of another stack of the same field of view.
+    """Return the nearest object of another class: that of another field of the same field of view.
 
     Parameters
     ----------

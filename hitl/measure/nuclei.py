@@ -1,4 +1,4 @@
-"""Everything that is measured of the nuclei of one stack."""
+"""Everything that is measured of the nuclei of one field."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from labels.progress import Progress, no_progress
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """The nuclei of one stack.
+    """The nuclei of one field.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def measure_nuclei(
     options: MeasureOptions | None = None,
     progress: Progress = no_progress,
 ) -> Measured:
-    """Measure every object of a stack.
+    """Measure every object of a field.
 
     Parameters
     ----------

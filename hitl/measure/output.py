@@ -90,11 +90,11 @@ def _move_in(partial: Path, folder: Path) -> None:
 
 
 def phase_rows(phases: dict[str, Phases]) -> list[dict[str, Any]]:
-    """Return one row per stack: nuclei by phase, uncertain ones, thresholds."""
+    """Return one row per field: nuclei by phase, uncertain ones, thresholds."""
     rows = []
-    for stack, found in phases.items():
+    for field, found in phases.items():
         about = found.summary()
-        row = {"stack": stack, "nuclei": about["nuclei"], **about["phases"]}
+        row = {"field": field, "nuclei": about["nuclei"], **about["phases"]}
         row["uncertain"] = about["uncertain"]
         row["uncertain_fraction"] = about["uncertain_fraction"]
         for name in found.channels:

@@ -1,4 +1,4 @@
-"""Measuring a project's stacks: the store's labels as of a round, or a model's."""
+"""Measuring a project's fields: the store's labels as of a round, or a model's."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from annotations.fields import LabelsInfo
 from annotations.objects import Status
 from annotations.rounds import LogEntry
-from annotations.stacks import StackInfo
 from annotations.store import AnnotationStore
 from hitl.measure.collected import Collected, MeasuredFiles, check_channels, settings
 from hitl.measure.neighbours import other_columns
@@ -39,7 +39,7 @@ class _Labels:
     entries: tuple[LogEntry, ...]
 
     def source(self, name: str) -> ArraySource:
-        view = self.store.stack(name, round=self.round)
+        view = self.store.labels(name, round=self.round)
         if self.predictor is None:
             return store_source(view)
         from hitl.prediction.predict import cached_prediction
@@ -62,12 +62,12 @@ class _Labels:
 
 
 def measure_project(project: Project, request: MeasureRequest, reporter: Reporter) -> MeasuredFiles:
-    """Measure the nuclei of a project's stacks.
+    """Measure the nuclei of a project's fields.
 
     Raises
     ------
     NothingToDoError
-        No stack, or none with labels.
+        No field, or none with labels.
     MeasureError
         A model and a round, an unknown channel, or files that may not be replaced.
     """
@@ -88,23 +88,23 @@ def measure_project(project: Project, request: MeasureRequest, reporter: Reporte
         # Boundaries are kept for one field of view at a time.
         mates = _mates(store, info, request.round, reporter)
         known = {name: shapes for name, shapes in known.items() if name in (*mates, info.name)}
-        _measure_stack(labels, info, mates, known, request, collected, reporter)
+        _measure_field(labels, info, mates, known, request, collected, reporter)
     folder = request.output or next_numbered(project.folder / "measurements")
     return collected.write(folder, settings(request))
 
 
-def _chosen(store: AnnotationStore, request: MeasureRequest) -> list[StackInfo]:
-    if request.stacks:
-        return [store.stack(n, round=request.round).info for n in dict.fromkeys(request.stacks)]
-    every = store.stacks(round=request.round)
+def _chosen(store: AnnotationStore, request: MeasureRequest) -> list[LabelsInfo]:
+    if request.fields:
+        return [store.labels(n, round=request.round).info for n in dict.fromkeys(request.fields)]
+    every = store.all_labels(round=request.round)
     if not every:
-        raise NothingToDoError("the project has no stacks; add one with `hitl add PROJECT IMAGE`")
+        raise NothingToDoError("the project has no fields; add one with `hitl add PROJECT IMAGE`")
     if request.model is not None:
         return every
-    held = [i for i in every if len(store.stack(i.name, round=request.round).objects.live_ids)]
+    held = [i for i in every if len(store.labels(i.name, round=request.round).objects.live_ids)]
     if not held:
         raise NothingToDoError(
-            "no stack has labels yet; make some with `hitl bootstrap PROJECT`, or measure a "
+            "no field has labels yet; make some with `hitl bootstrap PROJECT`, or measure a "
             "model's with --model"
         )
     return held
@@ -124,11 +124,11 @@ def _labels(
 
 
 def _mates(
-    store: AnnotationStore, info: StackInfo, round_number: int | None, reporter: Reporter
+    store: AnnotationStore, info: LabelsInfo, round_number: int | None, reporter: Reporter
 ) -> list[str]:
-    """Other stacks of the field of view, on the same grid."""
+    """Other fields of the field of view, on the same grid."""
     mates = []
-    for other in store.stacks(round=round_number):
+    for other in store.all_labels(round=round_number):
         if other.group != info.group or other.name == info.name:
             continue
         if other.zyx == info.zyx and np.allclose(other.spacing_um, info.spacing_um, rtol=1e-6):
@@ -141,9 +141,9 @@ def _mates(
     return mates
 
 
-def _measure_stack(
+def _measure_field(
     labels: _Labels,
-    info: StackInfo,
+    info: LabelsInfo,
     mates: list[str],
     known: dict[str, Shapes],
     request: MeasureRequest,
@@ -181,12 +181,12 @@ def _measure_stack(
 
 
 def _first_columns(
-    labels: _Labels, info: StackInfo, ids: NDArray[np.uint64]
+    labels: _Labels, info: LabelsInfo, ids: NDArray[np.uint64]
 ) -> dict[str, NDArray[Any]]:
     """Return where each nucleus comes from."""
     n = len(ids)
     columns: dict[str, NDArray[Any]] = {
-        "stack": np.full(n, info.name, object),
+        "field": np.full(n, info.name, object),
         "group": np.full(n, info.group, object),
         "class": np.full(n, info.channels[info.channel], object),
         "id": ids,
@@ -196,7 +196,7 @@ def _first_columns(
         columns["model"] = np.full(n, labels.model, object)
         columns["model_weights_sha256"] = np.full(n, labels.weights_sha256, object)
         return columns
-    objects = labels.store.stack(info.name, round=labels.round).objects
+    objects = labels.store.labels(info.name, round=labels.round).objects
     rows = np.searchsorted(objects.id, ids)
     origins = objects.to_arrays()["origin"][rows]
     columns["status"] = np.array([Status(s).name.lower() for s in objects.status[rows]], object)

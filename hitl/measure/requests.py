@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from hitl.project.errors import MeasureError, UsageError
-from hitl.project.options import Axes, Flag, Stacks, VoxelSize
+from hitl.project.options import Axes, Fields, Flag, VoxelSize
 
 FORMATS = ("parquet", "csv", "xlsx")
 FILES = "Plain files, without a project"
@@ -80,7 +80,7 @@ class MeasureRequest:
     ----------
     project : Path, optional
         Project folder; or give --labels and --image.
-    stacks : tuple of str
+    fields : tuple of str
         Only these; all that have labels when empty.
     round : int, optional
         Labels as of this round; else the last.
@@ -93,7 +93,7 @@ class MeasureRequest:
     fucci : (str, str), optional
         Phase of each nucleus, from the G1 marker's and the S/G2/M marker's channel.
     gate : {'mixture', 'otsu'}
-        How FUCCI thresholds are found, for each stack.
+        How FUCCI thresholds are found, for each field.
     thresholds : (float, float), optional
         FUCCI thresholds to use: mean intensities.
     options : MeasureOptions
@@ -115,7 +115,7 @@ class MeasureRequest:
     """
 
     project: Annotated[Path | None, Flag(argument=True, metavar="[PROJECT]")] = None
-    stacks: Stacks = ()
+    fields: Fields = ()
     round: Annotated[int | None, Flag(metavar="R")] = None
     model: Annotated[str | None, Flag(metavar="RUN")] = None
     output: Annotated[Path | None, Flag(metavar="DIR")] = None
@@ -140,8 +140,8 @@ class MeasureRequest:
             raise UsageError("give a PROJECT, or both --labels and --image")
         elif self.output is None:
             raise UsageError("say where to write with --output DIR")
-        elif self.stacks or self.round is not None or self.model is not None:
-            raise UsageError("--stack, --round and --model are for a PROJECT")
+        elif self.fields or self.round is not None or self.model is not None:
+            raise UsageError("--field, --round and --model are for a PROJECT")
         if self.fucci is None and self.thresholds is not None:
             raise UsageError("--thresholds: say which channels they are for with --fucci")
         parse_formats(self.formats)

@@ -19,7 +19,7 @@ Column = NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class Shapes:
-    """What the labels alone say of the N objects of a stack.
+    """What the labels alone say of the N objects of a field.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ class Shapes:
 
 
 def find_ids(source: VoxelSource) -> NDArray[np.uint64]:
-    """Return the ids of a stack's objects, ascending.
+    """Return the ids of a field's objects, ascending.
 
     Raises
     ------

@@ -9,20 +9,20 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from annotations.fields import LabelsView
 from annotations.formats import LabelSource, StackImage
-from annotations.stacks import StackView
 from hitl.project.errors import MeasureError
 from labels.blocks import shape_zyx
 from labels.spacing import Spacing, is_spacing
 
 SLAB_VOXELS = 1 << 23
-"""Voxels of a slab; a bound on memory, whatever the stack's depth."""
+"""Voxels of a slab; a bound on memory, whatever the field's depth."""
 SLAB_STEP = 16
 """Depth of the store's chunks, none of which should be read twice."""
 
 
 class VoxelSource(Protocol):
-    """Labels and channels of one stack.
+    """Labels and channels of one field.
 
     Parameters
     ----------
@@ -142,8 +142,8 @@ class FileSource:
         return np.asarray(self._image_file.read(z_start, z_stop)[index])
 
 
-def store_source(view: StackView, labels: NDArray[Any] | None = None) -> ArraySource:
-    """Return a stack of the store, with its own labels or with others of its shape."""
+def store_source(view: LabelsView, labels: NDArray[Any] | None = None) -> ArraySource:
+    """Return a field of the store, with its own labels or with others of its shape."""
     return ArraySource(
         view.labels if labels is None else labels,
         view.image,
@@ -180,7 +180,7 @@ def _check_labels(labels: Any) -> None:
     if len(labels.shape) != 3 or 0 in labels.shape:
         raise MeasureError(
             f"labels: expected voxels of shape (Z, Y, X), got {tuple(labels.shape)}; "
-            "give one channel of one stack"
+            "give one channel of one field"
         )
 
 

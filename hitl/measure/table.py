@@ -1,4 +1,4 @@
-"""The tables of several stacks as one, and as files."""
+"""The tables of several fields as one, and as files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WIDE = 18
 
 
 def joined(tables: Sequence[dict[str, NDArray[Any]]]) -> Any:
-    """Return one Arrow table with the columns of all; what a stack lacks is null.
+    """Return one Arrow table with the columns of all; what a field lacks is null.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def write_xlsx(
             _write_sheet(book.add_worksheet("phases"), head, names, rows)
         rows = (list(entry.values()) for entry in entries)
         _write_sheet(book.add_worksheet("columns"), head, ["name", "unit", "meaning"], rows)
-        # A row for each stack, since a cell of Excel's holds no more than 32,767 characters.
+        # A row for each field, since a cell of Excel's holds no more than 32,767 characters.
         facts = [
             [key, json.dumps(part)]
             for key, value in provenance.items()

@@ -1,1 +1,1 @@
-"""Segmenting stacks and files with segmenters and trained runs; nothing here is committed."""
+"""Segmenting fields and files with segmenters and trained runs; nothing here is committed."""

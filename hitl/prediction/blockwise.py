@@ -1,4 +1,4 @@
-"""Segmenting a stack of the store box by box: neither the image nor its labels are held whole."""
+"""Segmenting a field of the store box by box: neither the image nor its labels are held whole."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from annotations.fields import CHUNKS, LabelsView, image_codec, label_codec
 from annotations.formats import open_labels, write_labels_tiff
 from annotations.formats.new_file import new_file
-from annotations.stacks import CHUNKS, StackView, image_codec, label_codec
 from hitl.preprocess.streaming import apply_streamed, dtype_after, why_not_streamed
 from hitl.project.processing import PreprocessStep
 from labels.progress import Progress
@@ -28,7 +28,7 @@ LABEL_BLOCK = 256
 def why_whole(
     segmenter: Segmenter, steps: Sequence[PreprocessStep], dtype: np.dtype[Any]
 ) -> str | None:
-    """Return why a stack can only be segmented whole, in words, or None.
+    """Return why a field can only be segmented whole, in words, or None.
 
     Parameters
     ----------
@@ -46,19 +46,19 @@ def why_whole(
 def segment_view(
     segmenter: BlockSegmenter,
     steps: Sequence[PreprocessStep],
-    view: StackView,
+    view: LabelsView,
     sink: LabelSink,
     scratch: Path,
     progress: Progress,
 ) -> BlockSegmentation:
-    """Preprocess and segment a stack of the store into `sink`.
+    """Preprocess and segment a field of the store into `sink`.
 
     Parameters
     ----------
     segmenter : BlockSegmenter
     steps : sequence of step models
         For which `why_whole` says None.
-    view : StackView
+    view : LabelsView
     sink : array of uint32, shape (Z, Y, X)
     scratch : Path
         Folder for the preprocessed image, where there are steps.
@@ -73,11 +73,11 @@ def segment_view(
 def segment_to_file(
     segmenter: BlockSegmenter,
     steps: Sequence[PreprocessStep],
-    view: StackView,
+    view: LabelsView,
     file: Path,
     progress: Progress,
 ) -> BlockSegmentation:
-    """Preprocess and segment a stack of the store into a label TIFF, ids 1…n.
+    """Preprocess and segment a field of the store into a label TIFF, ids 1…n.
 
     What waits to be written lies compressed in a hidden folder beside `file`, which goes
     whatever happens; the file appears, or replaces an older one, when it is complete.
@@ -125,14 +125,14 @@ def count_objects(file: Path) -> int:
 
 
 class Channel:
-    """The channel to segment of a stack in the store, read when it is indexed.
+    """The channel to segment of a field in the store, read when it is indexed.
 
     Parameters
     ----------
-    view : StackView
+    view : LabelsView
     """
 
-    def __init__(self, view: StackView) -> None:
+    def __init__(self, view: LabelsView) -> None:
         self._image, self._channel = view.image, view.info.channel
         self.shape: tuple[int, ...] = view.info.zyx
         self.dtype = view.info.dtype

@@ -1,4 +1,4 @@
-"""Segmenting a project's stacks with a run or a segmenter, once for each pair of them."""
+"""Segmenting a project's fields with a run or a segmenter, once for each pair of them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from annotations.fields import LabelsView
 from annotations.formats import read_labels, write_labels_tiff
 from annotations.rounds import ModelRef
-from annotations.stacks import StackView
 from annotations.store import AnnotationStore
 from hitl.prediction.blockwise import copy_file, count_objects
 from hitl.prediction.segmenters import (
@@ -44,9 +44,9 @@ class Predicted:
     ----------
     model : str
     files : mapping of str to str
-        Stack name to label file.
+        Field name to label file.
     objects : mapping of str to int
-        Stack name to number of objects.
+        Field name to number of objects.
     """
 
     model: str
@@ -55,7 +55,7 @@ class Predicted:
 
 
 class Predictor:
-    """One run, or one segmenter with the bootstrap's cleaning, ready for a project's stacks.
+    """One run, or one segmenter with the bootstrap's cleaning, ready for a project's fields.
 
     Parameters
     ----------
@@ -95,9 +95,9 @@ class Predictor:
             other._run = replace(self._run, segmenter=other._segmenter)
         return other
 
-    def fingerprint(self, store: AnnotationStore, stack: str) -> str:
-        """Return a hash of everything that the prediction on `stack` depends on."""
-        info = store.stack(stack).info
+    def fingerprint(self, store: AnnotationStore, field: str) -> str:
+        """Return a hash of everything that the prediction on `field` depends on."""
+        info = store.labels(field).info
         dumped = self._project.config.model_dump(mode="json")
         parts: dict[str, Any] = {
             "segmenter": self._segmenter.describe(),
@@ -110,30 +110,30 @@ class Predictor:
         }
         return values_sha256(json.dumps(parts, sort_keys=True, default=str))
 
-    def segment(self, view: StackView) -> Segmentation:
-        """Segment one stack of the store; a run reads a large one box by box where it can."""
+    def segment(self, view: LabelsView) -> Segmentation:
+        """Segment one field of the store; a run reads a large one box by box where it can."""
         config = self._project.config
         if self._run is None:
             return segment_configured(view, config, self._segmenter, self._reporter)
         limit = config.prediction.whole_up_to_voxels
-        return self._run.segment_stack(view, limit, self._project.folder, self._reporter)
+        return self._run.segment_field(view, limit, self._project.folder, self._reporter)
 
     def segment_to_file(
-        self, store: AnnotationStore, stack: str, file: Path
+        self, store: AnnotationStore, field: str, file: Path
     ) -> tuple[int, NDArray[np.uint32] | None]:
-        """Segment one stack into a label TIFF; return the number of objects, and labels if held.
+        """Segment one field into a label TIFF; return the number of objects, and labels if held.
 
-        Stacks of more than the config's `prediction.whole_up_to_voxels` go box by box where the
+        Fields of more than the config's `prediction.whole_up_to_voxels` go box by box where the
         model and the preprocessing allow it; a note says where they do not.
         """
-        view = store.stack(stack)
+        view = store.labels(field)
         limit = self._project.config.prediction.whole_up_to_voxels
         if self._run is not None:
             blocks = self._run.by_blocks(view, limit, self._reporter)
             if blocks is not None:
                 return self._run.segment_to_file(view, blocks, file, self._reporter), None
             image, spacing_um = view.read_channel(), view.info.spacing_um
-            labels = self._run.segment(image, spacing_um, stack, self._reporter).labels
+            labels = self._run.segment(image, spacing_um, field, self._reporter).labels
         else:
             if math.prod(view.info.zyx) > limit:
                 note_whole(view.info, "only trained runs can segment box by box", self._reporter)
@@ -160,12 +160,12 @@ class PredictedFile:
 
 
 def predicted_file(
-    project: Project, store: AnnotationStore, predictor: Predictor, stack: str
+    project: Project, store: AnnotationStore, predictor: Predictor, field: str
 ) -> PredictedFile:
-    """Return the label file of one stack, made now or by an equal earlier prediction."""
+    """Return the label file of one field, made now or by an equal earlier prediction."""
     folder = project.folder / "predictions" / predictor.name
-    file, about = folder / f"{stack}.tif", folder / f"{stack}.json"
-    fingerprint = predictor.fingerprint(store, stack)
+    file, about = folder / f"{field}.tif", folder / f"{field}.json"
+    fingerprint = predictor.fingerprint(store, field)
     if file.is_file() and about.is_file():
         known = json.loads(about.read_text())
         if known.get("fingerprint") == fingerprint:
@@ -173,40 +173,40 @@ def predicted_file(
             return PredictedFile(file, count_objects(file) if objects is None else objects)
         about.unlink()
     folder.mkdir(parents=True, exist_ok=True)
-    objects, labels = predictor.segment_to_file(store, stack, file)
-    made = {"fingerprint": fingerprint, "model": predictor.name, "stack": stack}
+    objects, labels = predictor.segment_to_file(store, field, file)
+    made = {"fingerprint": fingerprint, "model": predictor.name, "field": field}
     write_json(about, {**made, "objects": objects})
     return PredictedFile(file, objects, labels)
 
 
 def cached_prediction(
-    project: Project, store: AnnotationStore, predictor: Predictor, stack: str
+    project: Project, store: AnnotationStore, predictor: Predictor, field: str
 ) -> tuple[NDArray[np.uint32], Path]:
-    """Return the labels of one stack, segmented now or taken from an equal earlier prediction."""
-    made = predicted_file(project, store, predictor, stack)
+    """Return the labels of one field, segmented now or taken from an equal earlier prediction."""
+    made = predicted_file(project, store, predictor, field)
     return (read_labels(made.file) if made.labels is None else made.labels), made.file
 
 
 def predict(
     project: Project,
     model: str,
-    stacks: tuple[str, ...],
+    fields: tuple[str, ...],
     output: Path | None,
     reporter: Reporter,
 ) -> Predicted:
-    """Segment stacks (all when none are named) and write one label TIFF each.
+    """Segment fields (all when none are named) and write one label TIFF each.
 
     Raises
     ------
     ProjectError
         Unknown run, or a file in `output` that would be overwritten.
     NothingToDoError
-        No stacks.
+        No fields.
     """
     store = project.store()
-    names = stacks or tuple(info.name for info in store.stacks())
+    names = fields or tuple(info.name for info in store.all_labels())
     if not names:
-        raise NothingToDoError("the project has no stacks; add one with `hitl add PROJECT IMAGE`")
+        raise NothingToDoError("the project has no fields; add one with `hitl add PROJECT IMAGE`")
     targets = {name: output / f"{name}.tif" for name in names} if output is not None else {}
     for target in targets.values():
         if target.exists():

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotations.stacks import StackInfo, StackView
+from annotations.fields import LabelsInfo, LabelsView
 from hitl.postprocess.pipeline import postprocess
 from hitl.prediction.blockwise import scratch_folder, segment_to_file, segment_view, why_whole
 from hitl.preprocess.pipeline import preprocess
@@ -41,9 +41,9 @@ def make_segmenter(config: ProjectConfig, name: str, reporter: Reporter) -> Segm
 
 
 def segment_configured(
-    view: StackView, config: ProjectConfig, segmenter: Segmenter, reporter: Reporter
+    view: LabelsView, config: ProjectConfig, segmenter: Segmenter, reporter: Reporter
 ) -> Segmentation:
-    """Preprocess, segment and clean one stack as the project's config says.
+    """Preprocess, segment and clean one field as the project's config says.
 
     The result's `confidence` has an entry for every object that is left (NaN where the segmenter
     gave none).
@@ -93,16 +93,16 @@ class RunSegmenter:
         self._pass_on(result.notes, what, reporter)
         return result
 
-    def segment_stack(
-        self, view: StackView, whole_up_to: int, scratch: Path, reporter: Reporter
+    def segment_field(
+        self, view: LabelsView, whole_up_to: int, scratch: Path, reporter: Reporter
     ) -> Segmentation:
-        """Segment a stack of the store; a large one is read box by box, its labels are held.
+        """Segment a field of the store; a large one is read box by box, its labels are held.
 
         Parameters
         ----------
-        view : StackView
+        view : LabelsView
         whole_up_to : int
-            Voxels up to which a stack is read whole.
+            Voxels up to which a field is read whole.
         scratch : Path
             An existing folder in which a large preprocessed image waits.
         reporter : Reporter
@@ -119,18 +119,18 @@ class RunSegmenter:
         return Segmentation(labels, found.confidence, notes=found.notes)
 
     def segment_to_file(
-        self, view: StackView, blocks: BlockSegmenter, file: Path, reporter: Reporter
+        self, view: LabelsView, blocks: BlockSegmenter, file: Path, reporter: Reporter
     ) -> int:
-        """Segment a large stack into a label TIFF; return the number of objects."""
+        """Segment a large field into a label TIFF; return the number of objects."""
         step = told(reporter, view.info.name)
         found = segment_to_file(blocks, self.steps, view, file, step)
         self._pass_on(found.notes, view.info.name, reporter)
         return len(found.confidence)
 
     def by_blocks(
-        self, view: StackView, whole_up_to: int, reporter: Reporter
+        self, view: LabelsView, whole_up_to: int, reporter: Reporter
     ) -> BlockSegmenter | None:
-        """Return the segmenter where the stack is large and need not be read whole."""
+        """Return the segmenter where the field is large and need not be read whole."""
         if math.prod(view.info.zyx) <= whole_up_to:
             return None
         why = why_whole(self.segmenter, self.steps, view.info.dtype)
@@ -150,8 +150,8 @@ def told(reporter: Reporter, what: str) -> Progress:
     return lambda done, total, step: reporter.progress(done, total, f"{what}: {step}")
 
 
-def note_whole(info: StackInfo, why: str, reporter: Reporter) -> None:
-    """Tell that a large stack is read whole, and why."""
+def note_whole(info: LabelsInfo, why: str, reporter: Reporter) -> None:
+    """Tell that a large field is read whole, and why."""
     reporter.note(
         f"{info.name}: all {math.prod(info.zyx):,} voxels are read into memory, though they are "
         f"more than prediction.whole_up_to_voxels: {why}"

@@ -41,8 +41,8 @@ class TrainingConfig(Frozen):
     Parameters
     ----------
     validation_share : float
-        Share of each training stack (a slab at its far end in y) that is held out for validation
-        when no stack of split ``val`` has labels.
+        Share of each training field (a slab at its far end in y) that is held out for validation
+        when no field of split ``val`` has labels.
     models : mapping of str to mapping
         Options of each trainable model by name; `hitl models --options NAME` lists them.
     """
@@ -71,12 +71,12 @@ class SweepConfig(Frozen):
 
 
 class PredictionConfig(Frozen):
-    """How stacks are segmented by trained models.
+    """How fields are segmented by trained models.
 
     Parameters
     ----------
     whole_up_to_voxels : int
-        Stacks of more voxels are segmented box by box, from the store into a file, by models that
+        Fields of more voxels are segmented box by box, from the store into a file, by models that
         can (StarDist); the default of 2²⁷ is 512 × 512 × 512.
     """
 

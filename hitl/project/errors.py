@@ -18,11 +18,11 @@ class ProjectError(HitlError):
 
 
 class NothingToDoError(HitlError):
-    """A step whose input is not there yet: no stacks, no labels, no test stack."""
+    """A step whose input is not there yet: no fields, no labels, no test field."""
 
 
 class LeakageError(HitlError):
-    """A test stack's voxels would reach training."""
+    """A test field's voxels would reach training."""
 
 
 class MetricError(HitlError):

@@ -75,8 +75,8 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
     return settings
 
 
-Stacks = Annotated[
-    tuple[str, ...], Flag("--stack", metavar="NAME", help="Only this stack (repeatable).")
+Fields = Annotated[
+    tuple[str, ...], Flag("--field", metavar="NAME", help="Only this field (repeatable).")
 ]
 Settings = Annotated[Mapping[str, Any], Flag("--set", metavar="KEY=VALUE", parse=parse_settings)]
 """Options of a model."""
@@ -93,7 +93,7 @@ Channel = Annotated[
     str | None,
     Flag("--channel", metavar="C", help="Channel to segment: name, or number from 0."),
 ]
-Stack = Annotated[str, Flag(help="Name of the stack.")]
+Field = Annotated[str, Flag(help="Name of the field.")]
 Annotator = Annotated[
     str | None,
     Flag("--annotator", metavar="NAME", help="Who corrects; the config's if not given."),

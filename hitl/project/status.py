@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from annotations.status import stack_status
+from annotations.status import labels_status
 from hitl.project.folder import Project
 from hitl.project.runs import model_in_use, read_card
 from models.registry import TRAINERS
 
 
 @dataclass(frozen=True)
-class StackState:
-    """One stack: size, objects by status, share of verified voxels."""
+class FieldState:
+    """One field: size, objects by status, share of verified voxels."""
 
     name: str
     split: str
@@ -35,11 +35,11 @@ class RunState:
 
 @dataclass(frozen=True)
 class Overview:
-    """Stacks, runs, the last round, the last evaluation and a hint."""
+    """Fields, runs, the last round, the last evaluation and a hint."""
 
     project: str
     last_round: int | None
-    stacks: tuple[StackState, ...]
+    fields: tuple[FieldState, ...]
     runs: tuple[RunState, ...]
     unfinished_runs: tuple[str, ...]
     evaluation: str | None
@@ -52,10 +52,10 @@ def status(project: Project) -> Overview:
     """Return what the project holds."""
     store = project.store()
     states = []
-    for info in store.stacks():
-        found = stack_status(store.stack(info.name))
+    for info in store.all_labels():
+        found = labels_status(store.labels(info.name))
         about = (info.name, info.split, info.shape, info.spacing_um)
-        states.append(StackState(*about, found.objects, found.verified_share))
+        states.append(FieldState(*about, found.objects, found.verified_share))
     cards = [read_card(folder) for folder in project.finished_runs()]
     runs = tuple(RunState(c["run"], c["made"], c["round"], c["validation"]) for c in cards)
     done = {run.run for run in runs}
@@ -91,7 +91,7 @@ def _last_evaluation(project: Project) -> tuple[str | None, dict[str, dict[str, 
 
 def _next_step(
     folder: str,
-    states: list[StackState],
+    states: list[FieldState],
     runs: tuple[RunState, ...],
     scores: dict[str, dict[str, float | None]],
     in_use: str | None,
@@ -99,14 +99,14 @@ def _next_step(
     learnable = [state for state in states if state.split != "test"]
     tested = [state for state in states if state.split == "test" and any(state.objects.values())]
     if not learnable:
-        return f"add a stack to learn from: hitl add {folder} IMAGE"
+        return f"add a field to learn from: hitl add {folder} IMAGE"
     if not any(any(state.objects.values()) for state in learnable):
         return f"make the first labels: hitl bootstrap {folder}"
     if not runs:
         return f"train a model: hitl train {folder} MODEL (one of {', '.join(TRAINERS)})"
     if not tested:
         return (
-            "add a stack with hand-made labels to test on: "
+            "add a field with hand-made labels to test on: "
             f"hitl add {folder} IMAGE --split test --labels FILE"
         )
     known = {run.run for run in runs}

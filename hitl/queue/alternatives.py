@@ -1,4 +1,4 @@
-"""Other segmentations of a project's stacks: other settings, other models, other views."""
+"""Other segmentations of a project's fields: other settings, other models, other views."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _darkened(image: NDArray[Any], power: float) -> NDArray[Any]:
 
 
 def predictors(project: Project, reporter: Reporter) -> list[Predictor]:
-    """Return what can segment a project's stacks in another way.
+    """Return what can segment a project's fields in another way.
 
     The classical segmenter as configured and in every variant, the bootstrap's segmenter where
     that is another, the last finished run of each kind of model, and views of the last run (of
@@ -161,18 +161,18 @@ def classical_segmentations(
 def other_segmentations(
     project: Project,
     store: AnnotationStore,
-    stack: str,
+    field: str,
     available: Sequence[Predictor],
     reporter: Reporter,
     made_by: str = "",
 ) -> dict[str, NDArray[np.uint32]]:
-    """Segment one stack in every other way; each is computed once and then read.
+    """Segment one field in every other way; each is computed once and then read.
 
     Parameters
     ----------
     project : Project
     store : AnnotationStore
-    stack : str
+    field : str
     available : sequence of Predictor
         As `predictors` returns.
     reporter : Reporter
@@ -187,6 +187,6 @@ def other_segmentations(
     wanted = [p for p in available if p.name != made_by]
     found = {}
     for number, predictor in enumerate(wanted):
-        reporter.progress(number, len(wanted), f"{stack}: segments with {predictor.name}")
-        found[predictor.name] = cached_prediction(project, store, predictor, stack)[0]
+        reporter.progress(number, len(wanted), f"{field}: segments with {predictor.name}")
+        found[predictor.name] = cached_prediction(project, store, predictor, field)[0]
     return found

@@ -1,4 +1,4 @@
-"""The queue of a project: what to correct next, over all its stacks."""
+"""The queue of a project: what to correct next, over all its fields."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from annotations.fields import LabelsInfo
 from annotations.objects import ObjectTable, Status
-from annotations.stacks import StackInfo
 from annotations.store import AnnotationStore
 from hitl.prediction.predict import Predictor
 from hitl.project.errors import NothingToDoError
@@ -50,7 +50,7 @@ class Queue:
 
 def build_queue(
     project: Project,
-    stacks: tuple[str, ...],
+    fields: tuple[str, ...],
     limit: int | None,
     reporter: Reporter,
     options: QueueOptions | None = None,
@@ -60,7 +60,7 @@ def build_queue(
     Parameters
     ----------
     project : Project
-    stacks : tuple of str
+    fields : tuple of str
         Only these; all of split train and val that have labels when empty.
     limit : int, optional
         Entries to list; all when not given, and then none is drawn at random.
@@ -75,18 +75,18 @@ def build_queue(
     ------
     NothingToDoError
         No labels yet, everything is verified, or a limit that is not positive.
-    UnknownStackError
-        No such stack.
+    UnknownFieldError
+        No such field.
     """
     if limit is not None and limit < 1:
         raise NothingToDoError(f"--limit {limit}: expected at least 1 entry to list")
     options = options or QueueOptions()
     store = project.store()
-    chosen = _labelled(store, stacks)
+    chosen = _labelled(store, fields)
     available = predictors(project, reporter)
     entries: list[Entry] = []
     for info in chosen:
-        entries += _rank_stack(project, store, info.name, available, reporter)
+        entries += _rank_field(project, store, info.name, available, reporter)
     if not entries:
         raise NothingToDoError(
             f"nothing is left to correct in {', '.join(info.name for info in chosen)}: "
@@ -104,11 +104,11 @@ def build_queue(
     )
 
 
-def _labelled(store: AnnotationStore, names: tuple[str, ...]) -> list[StackInfo]:
-    chosen = [store.stack(name).info for name in names] or [
-        info for info in store.stacks() if info.split != "test"
+def _labelled(store: AnnotationStore, names: tuple[str, ...]) -> list[LabelsInfo]:
+    chosen = [store.labels(name).info for name in names] or [
+        info for info in store.all_labels() if info.split != "test"
     ]
-    labelled = [info for info in chosen if len(store.stack(info.name).objects.live_ids) > 0]
+    labelled = [info for info in chosen if len(store.labels(info.name).objects.live_ids) > 0]
     if not labelled:
         raise NothingToDoError(
             "there are no labels to correct yet; make some with `hitl bootstrap PROJECT`"
@@ -116,14 +116,14 @@ def _labelled(store: AnnotationStore, names: tuple[str, ...]) -> list[StackInfo]
     return labelled
 
 
-def _rank_stack(
+def _rank_field(
     project: Project,
     store: AnnotationStore,
     name: str,
     available: Sequence[Predictor],
     reporter: Reporter,
 ) -> tuple[Entry, ...]:
-    view = store.stack(name)
+    view = store.labels(name)
     objects = view.objects
     others = other_segmentations(project, store, name, available, reporter, _maker(objects))
     return rank(
@@ -134,7 +134,7 @@ def _rank_stack(
         others=others,
         settled=objects.id[objects.status != Status.PROPOSED].tolist(),
         checked=np.asarray(view.verified[...]) > 0,
-        stack=name,
+        field=name,
     )
 
 

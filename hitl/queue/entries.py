@@ -34,7 +34,7 @@ class Entry:
 
     Parameters
     ----------
-    stack : str
+    field : str
     kind : {"object", "missed"}
     id : int or None
         The object's label; None for a missed one.
@@ -54,7 +54,7 @@ class Entry:
         … and its label there; 0 for an object.
     """
 
-    stack: str
+    field: str
     kind: Kind
     id: int | None
     position_zyx: tuple[int, int, int]

@@ -37,9 +37,9 @@ class ObjectFeatures:
     contact : ndarray of float64, shape (n,)
         Share of the surface that touches another object.
     border : ndarray of float64, shape (n,)
-        Share of the surface that lies on the stack's border.
+        Share of the surface that lies on the field's border.
     brightness : ndarray of float64, shape (n,)
-        Mean intensity above the stack's 5th percentile.
+        Mean intensity above the field's 5th percentile.
     fall : ndarray of float64, shape (n,)
         Fall of intensity across the free surface as a share of the object's contrast, in [0, 1].
     pieces : ndarray of int64, shape (n,)

@@ -1,4 +1,4 @@
-"""What a model got wrong on hand-labelled stacks: every place, its kind, and how wrong it is."""
+"""What a model got wrong on hand-labelled fields: every place, its kind, and how wrong it is."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from annotations.stacks import StackInfo
+from annotations.fields import LabelsInfo
 from hitl.evaluation.results import (
     EvaluatedModel,
     Nucleus,
@@ -31,13 +31,13 @@ class ErrorEntry:
 
     Parameters
     ----------
-    stack : str
+    field : str
     kind : str
         One of `KINDS`.
     truth_ids, pred_ids : tuple of int
         Of the hand-made labels and of the prediction; empty where there is none.
     position_zyx : (int, int, int)
-        Voxel nearest to the centroid of the case, inside the stack.
+        Voxel nearest to the centroid of the case, inside the field.
     position_um : (float, float, float)
     wrong : float
         How wrong it is, in nuclei: 1 - evaluation score, added up over the nuclei of the place;
@@ -47,12 +47,12 @@ class ErrorEntry:
     volume_um3 : float or None
         Of the nuclei; None for a spurious object.
     at_border : bool
-        A nucleus of the place is cut by the stack's border.
+        A nucleus of the place is cut by the field's border.
     why : str
         In plain words.
     """
 
-    stack: str
+    field: str
     kind: str
     truth_ids: tuple[int, ...]
     pred_ids: tuple[int, ...]
@@ -85,9 +85,9 @@ class ModelErrors:
     listed : tuple of ErrorEntry
         The most wrong first.
     kinds : mapping of str to (int, float)
-        Of every kind that occurs, on the same stacks: places, and the sum of `wrong` there.
+        Of every kind that occurs, on the same fields: places, and the sum of `wrong` there.
     stale : tuple of str
-        Stacks whose labels or prediction are no longer those that were scored.
+        Fields whose labels or prediction are no longer those that were scored.
     """
 
     found: EvaluatedModel
@@ -103,7 +103,7 @@ class ModelErrors:
 
 def list_errors(
     project: Project,
-    stacks: Sequence[str],
+    fields: Sequence[str],
     *,
     reporter: Reporter,
     model: str | None = None,
@@ -116,14 +116,14 @@ def list_errors(
     Parameters
     ----------
     project : Project
-    stacks : sequence of str
+    fields : sequence of str
         Only these; all that were scored when empty.
     reporter : Reporter
-        Told of stacks that have changed since they were scored.
+        Told of fields that have changed since they were scored.
     model : str, optional
         When not given the one in use, else the best in score.
     evaluation : int, optional
-        Its number; the newest that has the stacks and the model when not given.
+        Its number; the newest that has the fields and the model when not given.
     kinds : collection of str
         Only these of `KINDS`; all when empty.
     limit : int, optional
@@ -135,22 +135,22 @@ def list_errors(
         No such evaluation.
     ProjectError
         A damaged file.
-    UnknownStackError
-        No such stack.
+    UnknownFieldError
+        No such field.
     """
     store = project.store()
-    infos = {info.name: info for info in store.stacks()}
-    for name in stacks:
-        store.stack(name)
-    found = find_evaluated(project, stacks, model, evaluation)
+    infos = {info.name: info for info in store.all_labels()}
+    for name in fields:
+        store.labels(name)
+    found = find_evaluated(project, fields, model, evaluation)
     errors: list[ErrorEntry] = []
     stale = []
-    for number, name in enumerate(found.stacks):
-        reporter.progress(number, len(found.stacks), f"errors on {name}")
+    for number, name in enumerate(found.fields):
+        reporter.progress(number, len(found.fields), f"errors on {name}")
         if name not in infos:
             reporter.note(f"{name} was scored, but is no longer in the project; it is left out")
             continue
-        errors += of_stack(infos[name], found)
+        errors += of_field(infos[name], found)
         if read_scored(project, found, name) is None:
             stale.append(name)
             reporter.note(
@@ -168,7 +168,7 @@ def in_order(errors: Iterable[ErrorEntry]) -> tuple[ErrorEntry, ...]:
 
 def _order(error: ErrorEntry) -> tuple[Any, ...]:
     """Most wrong first; many are wrong by just one nucleus: of these the larger come first."""
-    place = (error.stack, error.truth_ids, error.pred_ids)
+    place = (error.field, error.truth_ids, error.pred_ids)
     return (-error.wrong, -(error.volume_um3 or 0.0), *place)
 
 
@@ -182,8 +182,8 @@ def _by_kind(errors: Sequence[ErrorEntry]) -> dict[str, tuple[int, float]]:
     return dict(sorted(counted.items(), key=lambda item: -item[1][1]))
 
 
-def of_stack(info: StackInfo, found: EvaluatedModel) -> list[ErrorEntry]:
-    """Return what a model got wrong on one stack, in the evaluation's order.
+def of_field(info: LabelsInfo, found: EvaluatedModel) -> list[ErrorEntry]:
+    """Return what a model got wrong on one field, in the evaluation's order.
 
     Raises
     ------
@@ -195,7 +195,7 @@ def of_stack(info: StackInfo, found: EvaluatedModel) -> list[ErrorEntry]:
     return [_entry(info, case, usual) for case in cases if case.kind != "matched"]
 
 
-def _entry(info: StackInfo, case: ScoredCase, usual_voxels: float) -> ErrorEntry:
+def _entry(info: LabelsInfo, case: ScoredCase, usual_voxels: float) -> ErrorEntry:
     z, y, x = (
         min(max(round(at), 0), size - 1)
         for at, size in zip(case.centroid_zyx, info.zyx, strict=True)
@@ -204,7 +204,7 @@ def _entry(info: StackInfo, case: ScoredCase, usual_voxels: float) -> ErrorEntry
     at_border = any(n.at_border for n in case.nuclei)
     reasons = [_words(case), *_unusual(case.nuclei, usual_voxels)]
     return ErrorEntry(
-        stack=info.name,
+        field=info.name,
         kind=case.kind,
         truth_ids=case.truth_ids,
         pred_ids=case.pred_ids,

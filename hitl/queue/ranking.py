@@ -44,16 +44,16 @@ WEIGHTS: Mapping[str, float] = {
 }
 """What one unit of each signal adds to the expected error 1 - IoU.
 
-Non-negative least squares on 813 objects of twelve stacks (nine synthetic spheroids of three
-kinds, a synthetic stack of StarDist's, the two real ones that the simulation uses too), rounded;
+Non-negative least squares on 813 objects of twelve fields (nine synthetic spheroids of three
+kinds, a synthetic field of StarDist's, the two real ones that the simulation uses too), rounded;
 `confidence` shares its weight with `fall`, which says much the same, and `pieces`, which the data
-never had, is set by hand. The synthetic stacks of `scripts/simulate_budget.py` are others.
+never had, is set by hand. The synthetic fields of `scripts/simulate_budget.py` are others.
 """
 
 LEAST_CHANCE = 0.2
 """Candidates for a missed object that are less likely a nucleus are not listed.
 
-Of 408 such candidates on the stacks behind `WEIGHTS`, 4 were nuclei.
+Of 408 such candidates on the fields behind `WEIGHTS`, 4 were nuclei.
 """
 
 _REASON_FROM = 0.05
@@ -128,7 +128,7 @@ def rank(
     others: Mapping[str, NDArray[np.uint32]],
     settled: Collection[int] = (),
     checked: NDArray[np.bool_] | None = None,
-    stack: str = "",
+    field: str = "",
 ) -> tuple[Entry, ...]:
     """Rank every unsettled object and every place of a possibly missed one by expected error.
 
@@ -147,7 +147,7 @@ def rank(
         Ids that people have judged; they serve as examples of what is usual, and are not listed.
     checked : ndarray of bool, shape (Z, Y, X), optional
         True where a person has looked; nothing is called missed there.
-    stack : str
+    field : str
         Name put into the entries.
 
     Returns
@@ -163,14 +163,14 @@ def rank(
     found = _signals(labels, image, spacing_um, confidence, others)
     done = set(map(int, settled))
     entries = [
-        _object_entry(found, row, stack)
+        _object_entry(found, row, field)
         for row, label in enumerate(found.features.ids)
         if int(label) not in done
     ]
     missed = find_missed(labels, others, checked) if others else []
     chances = _chances(missed, found.features, image, spacing_um)
     entries += [
-        _missed_entry(candidate, float(chance), len(others), stack)
+        _missed_entry(candidate, float(chance), len(others), field)
         for candidate, chance in zip(missed, chances, strict=True)
         if chance >= LEAST_CHANCE
     ]
@@ -179,12 +179,12 @@ def rank(
     )
 
 
-def _object_entry(found: Signals, row: int, stack: str) -> Entry:
+def _object_entry(found: Signals, row: int, field: str) -> Entry:
     shape = found.features
     z, y, x = (int(v) for v in shape.inside_zyx[row])
     rated = float(found.confidence[row])
     return Entry(
-        stack=stack,
+        field=field,
         kind="object",
         id=int(shape.ids[row]),
         position_zyx=(z, y, x),
@@ -220,7 +220,7 @@ def _words(found: Signals, name: str, row: int) -> str:
         "fall": lambda: f"faint outline (light falls by {shape.fall[row]:.0%} across it)",
         "confidence": lambda: f"low confidence ({found.confidence[row]:.2f})",
         "size": lambda: f"{shape.volume_um3[row] / usual:.1f} times the usual volume",
-        "border": lambda: "cut by the stack's border",
+        "border": lambda: "cut by the field's border",
         "pieces": lambda: f"in {shape.pieces[row]} pieces",
     }
     return sentences[name]()
@@ -234,7 +234,7 @@ def _chances(
 ) -> Floats:
     """Return how likely each candidate is a nucleus: as round, bright and large as the others.
 
-    On twelve stacks 495 candidates, of which 54 were nuclei, got these chances; they were right
+    On twelve fields 495 candidates, of which 54 were nuclei, got these chances; they were right
     for 93 % of those above 0.8, 82 % of 0.6 to 0.8, 18 % of 0.2 to 0.4 and 1 of 358 below 0.02.
     """
     if not missed:
@@ -257,11 +257,11 @@ def _ramp(values: Floats, zero: float, one: float) -> Floats:
     return np.clip((values - zero) / (one - zero), 0, 1)
 
 
-def _missed_entry(candidate: MissedCandidate, chance: float, count: int, stack: str) -> Entry:
+def _missed_entry(candidate: MissedCandidate, chance: float, count: int, field: str) -> Entry:
     found_by = len(candidate.names)
     more = ", …" if found_by > 3 else ""
     return Entry(
-        stack=stack,
+        field=field,
         kind="missed",
         id=None,
         position_zyx=candidate.inside_zyx,

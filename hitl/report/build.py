@@ -47,9 +47,9 @@ class Report:
     work : Work
         All hand work so far.
     errors : dict
-        Objects by model, stack and outcome.
+        Objects by model, field and outcome.
     truth_sizes, label_sizes : Sizes or None
-        Of the scored stacks; of the project's labels by status.
+        Of the scored fields; of the project's labels by status.
     tables : list of Table
     without_table : list of str
         Models for which the page has no room.
@@ -107,7 +107,7 @@ class Report:
         inputs, model = self.inputs, self.inputs.shown_model
         evaluation = inputs.evaluation
         mean = evaluation["models"][model]["mean"] if evaluation and model else {}
-        counts = {name: figures.added_up(stacks) for name, stacks in self.errors.items()}
+        counts = {name: figures.added_up(fields) for name, fields in self.errors.items()}
         return {
             "scores": sentences.scores(inputs),
             "progress": sentences.progress(self.points, self.gains, self.work),
@@ -152,9 +152,9 @@ def build(inputs: Inputs, limit: int, reporter: Reporter) -> Report:
 
 def model_dict(one: Scored) -> dict[str, Any]:
     """Return a model's figures without its objects."""
-    stacks = {
+    fields = {
         name: {key: scores.get(key) for key in ("evaluation_score", "f1", "n_truth", "n_pred")}
-        for name, scores in one.found["stacks"].items()
+        for name, scores in one.found["fields"].items()
     }
     return {
         "model": one.model,
@@ -165,7 +165,7 @@ def model_dict(one: Scored) -> dict[str, Any]:
         "intervals": one.found.get("intervals", {}),
         "groups": one.found.get("groups", {}),
         "channels": one.found.get("channels", {}),
-        "stacks": stacks,
+        "fields": fields,
     }
 
 
@@ -182,18 +182,18 @@ def round_dict(entry: LogEntry) -> dict[str, Any]:
         "counts": asdict(entry.total),
         "settled": settled(entry),
         "minutes": entry.minutes,
-        "stacks": list(entry.stacks),
+        "fields": list(entry.fields),
     }
 
 
 def _about(evaluation: dict[str, Any]) -> dict[str, Any]:
     keys = ("number", "made", "split", "round", "options")
-    stacks = list(next(iter(evaluation["models"].values()))["stacks"])
-    return {**{key: evaluation.get(key) for key in keys}, "stacks": stacks}
+    fields = list(next(iter(evaluation["models"].values()))["fields"])
+    return {**{key: evaluation.get(key) for key in keys}, "fields": fields}
 
 
 def _place_dict(place: Place) -> dict[str, Any]:
-    keys = ("stack", "kind", "truth_ids", "pred_ids", "score", "iou")
+    keys = ("field", "kind", "truth_ids", "pred_ids", "score", "iou")
     found = {key: getattr(place.case, key) for key in keys}
     return {**found, "volume_um3": place.volume_um3, "centroid_um": place.centroid_um}
 
@@ -209,8 +209,8 @@ def _finite(rows: Sequence[dict[str, float]]) -> list[dict[str, float | None]]:
 def _scored_sizes(evaluation: dict[str, Any] | None, places: Places) -> Sizes | None:
     if evaluation is None or places.model is None:
         return None
-    stacks = evaluation["models"][places.model]["stacks"].values()
-    rows = [row for scores in stacks for row in scores.get("objects", ())]
+    fields = evaluation["models"][places.model]["fields"].values()
+    rows = [row for scores in fields for row in scores.get("objects", ())]
     true = [row["volume_um3"] for row in rows if row["volume_um3"]]
     return sizes({"truth": true, "prediction": places.pred_volumes_um3})
 

@@ -26,7 +26,7 @@ def ceiling_lines(inputs: Inputs, metric: str) -> list[Reference]:
         value = found["mean"].get(metric)
         if value is not None:
             name = f"{_CEILINGS.get(kind, kind)}: {value:.3f}"
-            tip = f"{name}; {found['pairs']} comparisons on {', '.join(found['stacks'])}"
+            tip = f"{name}; {found['pairs']} comparisons on {', '.join(found['fields'])}"
             lines.append(Reference(name, value, tip))
     return lines
 
@@ -113,25 +113,25 @@ def overlap_chart(scored: Sequence[Scored]) -> Markup | None:
 
 
 def error_counts(evaluation: Mapping[str, Any]) -> dict[str, dict[str, dict[str, int]]]:
-    """Return objects by model, stack and outcome: `ERROR_KINDS`."""
+    """Return objects by model, field and outcome: `ERROR_KINDS`."""
     return {
         model: {
-            stack: {kind: int(scores["errors"].get(kind, 0)) for kind in ERROR_KINDS}
-            for stack, scores in found["stacks"].items()
+            field: {kind: int(scores["errors"].get(kind, 0)) for kind in ERROR_KINDS}
+            for field, scores in found["fields"].items()
         }
         for model, found in evaluation["models"].items()
     }
 
 
-def added_up(stacks: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
-    """Return the counts of all stacks together."""
-    return {kind: sum(found[kind] for found in stacks.values()) for kind in ERROR_KINDS}
+def added_up(fields: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    """Return the counts of all fields together."""
+    return {kind: sum(found[kind] for found in fields.values()) for kind in ERROR_KINDS}
 
 
 def error_chart(counts: Mapping[str, Mapping[str, Mapping[str, int]]]) -> Markup:
     """Draw what became of the objects, one bar per model."""
     rows = [
-        (model, [float(n) for n in added_up(stacks).values()]) for model, stacks in counts.items()
+        (model, [float(n) for n in added_up(fields).values()]) for model, fields in counts.items()
     ]
     return charts.stacked_bars(
         rows, ERROR_KINDS, title="outcome of objects by model", x_label="objects"
@@ -139,12 +139,12 @@ def error_chart(counts: Mapping[str, Mapping[str, Mapping[str, int]]]) -> Markup
 
 
 def status_chart(rows: Mapping[str, Mapping[str, int]]) -> Markup | None:
-    """Draw the objects of each stack by what people said of them."""
+    """Draw the objects of each field by what people said of them."""
     if not any(any(found.values()) for found in rows.values()):
         return None
     bars = [(name, [float(found.get(s, 0)) for s in STATUSES]) for name, found in rows.items()]
     return charts.stacked_bars(
-        bars, STATUSES, title="objects of each stack by status", x_label="objects"
+        bars, STATUSES, title="objects of each field by status", x_label="objects"
     )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from annotations.fields import LabelsInfo
 from annotations.rounds import LogEntry
-from annotations.stacks import StackInfo
 from hitl.evaluation.ceiling import ceiling, read_agreements
 from hitl.evaluation.results import Evaluation, best_model, read_evaluations, shown_model
 from hitl.project.folder import Project
@@ -48,7 +48,7 @@ class Inputs:
     ----------
     project : Project
     overview : Overview
-    stacks : tuple of StackInfo
+    fields : tuple of LabelsInfo
     rounds : tuple of LogEntry
         Oldest first.
     cards : tuple of dict
@@ -69,7 +69,7 @@ class Inputs:
 
     project: Project
     overview: Overview
-    stacks: tuple[StackInfo, ...]
+    fields: tuple[LabelsInfo, ...]
     rounds: tuple[LogEntry, ...]
     cards: tuple[dict[str, Any], ...]
     curves: dict[str, Curves]
@@ -107,7 +107,7 @@ def read_inputs(project: Project) -> Inputs:
     return Inputs(
         project=project,
         overview=status(project),
-        stacks=tuple(store.stacks()),
+        fields=tuple(store.all_labels()),
         rounds=tuple(store.rounds()),
         cards=tuple(read_card(folder) for folder in folders),
         curves={f.name: read_curves(f) for f in folders if (f / CURVES_FILE).is_file()},
@@ -120,7 +120,7 @@ def read_inputs(project: Project) -> Inputs:
 
 
 def _newest(evaluations: list[Evaluation]) -> Evaluation | None:
-    """Prefer test stacks: what was tuned on flatters."""
+    """Prefer test fields: what was tuned on flatters."""
     tested = [found for found in evaluations if found["split"] == "test"]
     found = tested or evaluations
     return found[-1] if found else None
@@ -145,8 +145,8 @@ def _scored(evaluations: list[Evaluation], newest: Evaluation | None) -> tuple[S
 
 
 def _objects(scores: dict[str, Any]) -> dict[str, list[int]]:
-    """Return the truth's objects by stack: what a model was scored on."""
+    """Return the truth's objects by field: what a model was scored on."""
     return {
-        stack: [row["id"] for row in found.get("objects", ())]
-        for stack, found in scores["stacks"].items()
+        field: [row["id"] for row in found.get("objects", ())]
+        for field, found in scores["fields"].items()
     }

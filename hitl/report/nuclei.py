@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from annotations.fields import LabelsView
 from annotations.objects import NO_ROUND, Status
-from annotations.stacks import StackView
 from hitl.project.folder import Project
 from hitl.report.inputs import Inputs
 from labels.overlaps import count_overlaps
@@ -53,7 +53,7 @@ class Table:
 
 
 SCORED_COLUMNS = (
-    ("stack", "stack", "text"),
+    ("field", "field", "text"),
     ("id", "nucleus", "number"),
     ("kind", "outcome", "text"),
     ("score", "score", "number"),
@@ -67,7 +67,7 @@ SCORED_COLUMNS = (
 )
 
 LABEL_COLUMNS = (
-    ("stack", "stack", "text"),
+    ("field", "field", "text"),
     ("id", "nucleus", "number"),
     ("status", "status", "text"),
     ("origin", "made by", "text"),
@@ -109,7 +109,7 @@ def scored_tables(inputs: Inputs) -> tuple[list[Table], list[str]]:
     tables: list[Table] = []
     left_out = []
     for model in order:
-        table = _scored_table(model, found[model]["stacks"])
+        table = _scored_table(model, found[model]["fields"])
         if tables and sum(map(len, tables)) + len(table) > MAX_ROWS:
             left_out.append(model)
         else:
@@ -117,21 +117,21 @@ def scored_tables(inputs: Inputs) -> tuple[list[Table], list[str]]:
     return tables, left_out
 
 
-def _scored_table(model: str, stacks: dict[str, Any]) -> Table:
+def _scored_table(model: str, fields: dict[str, Any]) -> Table:
     rows = [
         row
-        for stack, scores in stacks.items()
+        for field, scores in fields.items()
         for row in (
-            *(_scored_row(stack, row) for row in scores.get("objects", ())),
-            *(_spurious_row(stack, c) for c in scores.get("cases", ()) if c["kind"] == "spurious"),
+            *(_scored_row(field, row) for row in scores.get("objects", ())),
+            *(_spurious_row(field, c) for c in scores.get("cases", ()) if c["kind"] == "spurious"),
         )
     ]
     return Table.of(f"scored: {model}", SCORED_COLUMNS, rows)
 
 
-def _scored_row(stack: str, row: dict[str, Any]) -> tuple[Any, ...]:
+def _scored_row(field: str, row: dict[str, Any]) -> tuple[Any, ...]:
     return (
-        stack,
+        field,
         row["id"],
         row["kind"],
         round(row["score"], 3),
@@ -143,8 +143,8 @@ def _scored_row(stack: str, row: dict[str, Any]) -> tuple[Any, ...]:
     )
 
 
-def _spurious_row(stack: str, case: dict[str, Any]) -> tuple[Any, ...]:
-    return (stack, None, "spurious", None, None, None, case["pred_ids"][0], *_place(case), None)
+def _spurious_row(field: str, case: dict[str, Any]) -> tuple[Any, ...]:
+    return (field, None, "spurious", None, None, None, case["pred_ids"][0], *_place(case), None)
 
 
 def _place(found: dict[str, Any]) -> list[float | None]:
@@ -155,11 +155,11 @@ def _place(found: dict[str, Any]) -> list[float | None]:
 def label_table(project: Project) -> Table:
     """Return every object of the store's last commit, measured."""
     store = project.store()
-    rows = [row for info in store.stacks() for row in _label_rows(store.stack(info.name))]
+    rows = [row for info in store.all_labels() for row in _label_rows(store.labels(info.name))]
     return Table.of("labels of the project", LABEL_COLUMNS, rows)
 
 
-def _label_rows(view: StackView) -> Iterator[tuple[Any, ...]]:
+def _label_rows(view: LabelsView) -> Iterator[tuple[Any, ...]]:
     objects = view.objects
     if not len(objects.id):
         return

@@ -20,8 +20,8 @@ from hitl.report.worst_places import Place
 
 GENERATOR = '<meta name="generator" content="hitl report">'
 _IN_SCRIPT = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
-_MOST_STACKS = 12
-"""Stacks in a chart; beyond them, the table has the rest."""
+_MOST_FIELDS = 12
+"""Fields in a chart; beyond them, the table has the rest."""
 
 
 def page(report: Report, json_name: str) -> str:
@@ -99,7 +99,7 @@ def _context(report: Report) -> dict[str, Any]:
 
 def _charts(report: Report) -> dict[str, Markup | None]:
     inputs = report.inputs
-    states = inputs.overview.stacks[:_MOST_STACKS]
+    states = inputs.overview.fields[:_MOST_FIELDS]
     timed = report.work.minutes > 0
     return {
         "score": figures.score_chart(inputs, "evaluation_score", "evaluation score"),
@@ -140,7 +140,7 @@ def _card(card: dict[str, Any]) -> dict[str, Any]:
 
 def _place_context(place: Place, number: int) -> dict[str, Any]:
     who = ", ".join(map(str, place.case.truth_ids)) or "none"
-    name = f"{number}: {place.case.kind}, {place.case.stack}, true {who}"
+    name = f"{number}: {place.case.kind}, {place.case.field}, true {who}"
     mesh = {"name": name, **meshes.place_meshes(place)}
     return {
         "number": number,
@@ -167,7 +167,7 @@ def _numeric(names: Iterable[str]) -> list[str]:
 
 
 def _count(value: Any) -> str:
-    """Return a count, which is a mean where there are several stacks."""
+    """Return a count, which is a mean where there are several fields."""
     return "–" if value is None else f"{value:,.6g}".replace(",", "\u202f")
 
 

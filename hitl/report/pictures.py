@@ -96,7 +96,7 @@ def _view(
     height_um, width_um = (n * s for n, s in zip(grey.shape, pixel_um, strict=True))
     side = max(height_um, width_um)
     shape = tuple(max(8, round(TARGET_PX * um / side)) for um in (height_um, width_um))
-    names = f"{place.case.kind} in {place.case.stack}, {plane} slice at {where}"
+    names = f"{place.case.kind} in {place.case.field}, {plane} slice at {where}"
     panels = {
         "image": (_enlarged(np.repeat(grey[..., None], 3, axis=2), shape), f"image of {names}"),
         "truth": (

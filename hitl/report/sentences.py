@@ -96,7 +96,7 @@ def errors(counts: Mapping[str, Mapping[str, float]], model: str) -> str:
     found = counts.get(model, {})
     wrong = {k: v for k, v in found.items() if k != "matched" and v > 0}
     if not wrong:
-        return f"{model} makes no error on these stacks."
+        return f"{model} makes no error on these fields."
     worst = max(wrong, key=lambda kind: wrong[kind])
     advice = {
         "missed": "Correct rounds that add faint or small nuclei; check contrast and depth.",

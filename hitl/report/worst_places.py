@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as default
 from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from annotations.stacks import StackView
+from annotations.fields import LabelsView
 from hitl.evaluation.results import (
     ERROR_KINDS,
     EvaluatedModel,
@@ -24,7 +25,7 @@ from labels.overlaps import Objects
 from labels.spacing import Spacing
 
 MAX_SIDE_PX = 128
-"""A crop's sides in y and x; a merger may be as large as the stack."""
+"""A crop's sides in y and x; a merger may be as large as the field."""
 MAX_DEPTH_PX = 64
 LEAST = (7, 28, 28)
 """A crop's least sides in z, y, x: three voxels are not understood without what is around."""
@@ -36,7 +37,7 @@ Labels = NDArray[np.uint32]
 
 @dataclass(frozen=True)
 class Place:
-    """A place of the evaluated stacks: some true nuclei, what was predicted there, and the image.
+    """A place of the evaluated fields: some true nuclei, what was predicted there, and the image.
 
     Parameters
     ----------
@@ -49,7 +50,7 @@ class Place:
     truth, pred : ndarray of uint32, shape (Z, Y, X)
         All labels in the crop.
     start : (int, int, int)
-        First voxel of the crop in the stack.
+        First voxel of the crop in the field.
     spacing_um : (float, float, float)
     cut : bool
         The nuclei reach beyond the crop.
@@ -88,16 +89,16 @@ class Places:
     total : int
         Errors in all.
     stale : list of str
-        Stacks whose labels or prediction are not those that were scored.
+        Fields whose labels or prediction are not those that were scored.
     pred_volumes_um3 : list of float
-        Of all predicted objects of the scored stacks.
+        Of all predicted objects of the scored fields.
     """
 
     model: str | None
-    shown: list[Place] = field(default_factory=list)
+    shown: list[Place] = default(default_factory=list)
     total: int = 0
-    stale: list[str] = field(default_factory=list)
-    pred_volumes_um3: list[float] = field(default_factory=list)
+    stale: list[str] = default(default_factory=list)
+    pred_volumes_um3: list[float] = default(default_factory=list)
 
 
 def find_places(inputs: Inputs, limit: int, reporter: Reporter) -> Places:
@@ -119,27 +120,27 @@ def find_places(inputs: Inputs, limit: int, reporter: Reporter) -> Places:
         return found
     evaluated = EvaluatedModel.of(inputs.evaluation, found.model)
     chosen, found.total = _choose(evaluated, limit)
-    for number, stack in enumerate(evaluated.stacks):
-        reporter.progress(number, len(evaluated.stacks), f"pictures of {stack}")
-        scored = read_scored(inputs.project, evaluated, stack)
+    for number, field in enumerate(evaluated.fields):
+        reporter.progress(number, len(evaluated.fields), f"pictures of {field}")
+        scored = read_scored(inputs.project, evaluated, field)
         if scored is None:
-            found.stale.append(stack)
+            found.stale.append(field)
             reporter.note(
-                f"{stack}: the labels, or what {found.model} predicted, are no longer those that "
+                f"{field}: the labels, or what {found.model} predicted, are no longer those that "
                 "were scored, so no pictures of it are shown; run `hitl evaluate` again"
             )
             continue
-        view = inputs.project.store().stack(stack)
+        view = inputs.project.store().labels(field)
         voxel_um3 = float(np.prod(view.info.spacing_um))
         found.pred_volumes_um3 += (scored.table.pred.sizes * voxel_um3).tolist()
-        found.shown += [_cut(view, scored, case) for case in chosen if case.stack == stack]
+        found.shown += [_cut(view, scored, case) for case in chosen if case.field == field]
     found.shown.sort(key=lambda place: chosen.index(place.case))
     return found
 
 
 def _choose(found: EvaluatedModel, limit: int) -> tuple[list[ScoredCase], int]:
     """Return cases, each kind of error in its turn, and how many errors there are in all."""
-    cases = [case for stack in found.stacks for case in read_cases(found, stack)[1]]
+    cases = [case for field in found.fields for case in read_cases(found, field)[1]]
     cases.sort(key=_order)
     errors = ([case for case in cases if case.kind == kind] for kind in ERROR_KINDS)
     in_turn = [case for turn in zip_longest(*errors) for case in turn if case is not None]
@@ -149,10 +150,10 @@ def _choose(found: EvaluatedModel, limit: int) -> tuple[list[ScoredCase], int]:
 
 def _order(case: ScoredCase) -> tuple[Any, ...]:
     """Sort the most wrong first; of the many that are wrong by one nucleus, the larger."""
-    return (-case.wrong, -case.volume_voxels, case.stack, case.truth_ids, case.pred_ids)
+    return (-case.wrong, -case.volume_voxels, case.field, case.truth_ids, case.pred_ids)
 
 
-def _cut(view: StackView, scored: ScoredLabels, case: ScoredCase) -> Place:
+def _cut(view: LabelsView, scored: ScoredLabels, case: ScoredCase) -> Place:
     spacing_um = view.info.spacing_um
     table = scored.table
     true, predicted = _named(table.truth, case.truth_ids), _named(table.pred, case.pred_ids)

@@ -22,7 +22,7 @@ class Point:
     objects, voxels : int
         Objects corrected and voxels changed so far.
     f1 : float
-        At IoU 0.5, all stacks together.
+        At IoU 0.5, all fields together.
     score : float
         Mean evaluation score of all true objects.
     """

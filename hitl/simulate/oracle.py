@@ -21,7 +21,7 @@ SEEN_SHARE = 0.1
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Case:
-    """A stack whose truth is known, and the labels that its correction starts from.
+    """A field whose truth is known, and the labels that its correction starts from.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ class Target:
     Parameters
     ----------
     case : int
-        Which of the simulated stacks.
+        Which of the simulated fields.
     kind : {"object", "missed", "truth"}
         An object of the labels, one of another segmentation, or a true object that is shown itself.
     label : int
@@ -99,7 +99,7 @@ class Correction:
 
 
 class Bench:
-    """One stack being corrected.
+    """One field being corrected.
 
     A correction looks at the voxels of the target. The true objects concerned are those that lie
     mostly in it, and the one that overlaps it most if either fills a tenth of the other. The

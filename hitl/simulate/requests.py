@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as default
 from pathlib import Path
 from typing import Annotated
 
@@ -26,8 +27,8 @@ class SynthRequest:
         Labels of that image; else it is segmented.
     project : Path, optional
         Like a stack of this project.
-    stack : str, optional
-        Which stack of that project.
+    field : str, optional
+        Which field of that project.
     shape : (int, int, int), optional
         Voxels; 32 128 128 if not given.
     spacing_um : (float, float, float), optional
@@ -60,7 +61,7 @@ class SynthRequest:
     like: Annotated[Path | None, Flag(metavar="IMAGE")] = None
     labels: Annotated[Path | None, Flag(metavar="FILE")] = None
     project: Annotated[Path | None, Flag("--like-project", metavar="PROJECT")] = None
-    stack: Annotated[str | None, Flag(metavar="NAME")] = None
+    field: Annotated[str | None, Flag(metavar="NAME")] = None
     shape: Annotated[tuple[int, int, int] | None, Flag(metavar="Z Y X")] = None
     spacing_um: Annotated[
         VoxelSize,
@@ -71,7 +72,7 @@ class SynthRequest:
     settings: Annotated[
         Settings,
         Flag(help="Hold one of the options (repeatable)."),
-    ] = field(default_factory=dict)
+    ] = default(default_factory=dict)
     into: Annotated[Path | None, Flag(metavar="PROJECT")] = None
     axes: Axes = None
     channel: Annotated[
@@ -88,8 +89,8 @@ class SynthRequest:
             (self.folder is None, "say DEST, the folder for the files"),
             (self.like and self.project, "give --like or --like-project, not both"),
             (
-                self.stack is not None and self.project is None,
-                "--stack is of the project that --like-project names",
+                self.field is not None and self.project is None,
+                "--field is of the project that --like-project names",
             ),
             (
                 self.like is None and of_image,
@@ -97,7 +98,7 @@ class SynthRequest:
             ),
             (
                 self.project and self.spacing_um,
-                "the stack of --like-project has its own voxel size",
+                "the field of --like-project has its own voxel size",
             ),
         ):
             if wrong:

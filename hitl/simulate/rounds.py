@@ -18,7 +18,7 @@ from hitl.simulate.oracle import Bench, Case, Target
 from hitl.simulate.strategies import STRATEGIES
 
 Retrain = Callable[[Sequence[Bench], int], None]
-"""Called with the stacks and a seed after each round: gives the benches new proposals."""
+"""Called with the fields and a seed after each round: gives the benches new proposals."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class SimulationResult:
 
     Parameters
     ----------
-    stacks : tuple of str
+    fields : tuple of str
     objects_per_round, seed : int
     retrained : str
         The model that was trained after each round; empty for none.
@@ -35,7 +35,7 @@ class SimulationResult:
         By strategy, one for each repeat.
     """
 
-    stacks: tuple[str, ...]
+    fields: tuple[str, ...]
     objects_per_round: int
     seed: int
     retrained: str
@@ -71,13 +71,13 @@ def simulate(
 ) -> SimulationResult:
     """Let an oracle correct `objects_per_round` objects a round, and score after each one.
 
-    When a strategy has nothing left to show, the person looks through the stacks: what is still
+    When a strategy has nothing left to show, the person looks through the fields: what is still
     missed comes in any order, at the cost of one object each.
 
     Parameters
     ----------
     cases : sequence of Case
-        Stacks that share the budget; F1 is of all their objects together.
+        Fields that share the budget; F1 is of all their objects together.
     rounds : int, optional
         Until everything is right when not given.
     objects_per_round : int
@@ -99,7 +99,7 @@ def simulate(
     Raises
     ------
     NothingToDoError
-        No stack.
+        No field.
     ConfigError
         An unknown strategy, or a count that is not positive.
     """
@@ -170,7 +170,7 @@ class _Run:
         return True
 
     def _left(self) -> list[Target]:
-        """Return what looking through the stacks still finds."""
+        """Return what looking through the fields still finds."""
         pool = []
         for number, bench in enumerate(self._benches):
             pool += [Target(number, "object", i) for i in bench.open_objects()]
@@ -199,7 +199,7 @@ def _check(
     retrain: Retrain | None,
 ) -> None:
     if not cases:
-        raise NothingToDoError("expected at least one stack with known labels, got none")
+        raise NothingToDoError("expected at least one field with known labels, got none")
     unknown = [name for name in strategies if name not in STRATEGIES]
     if unknown or not strategies:
         raise ConfigError(

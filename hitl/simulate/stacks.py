@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotations.formats import open_image, write_image_tiff, write_labels_tiff
-from hitl.labelling.add import add_stack, open_label_file
+from hitl.labelling.add import add_field, open_label_file
 from hitl.labelling.requests import AddRequest
 from hitl.prediction.channels import channel_index
 from hitl.project.docstrings import parameter_descriptions
@@ -102,7 +102,7 @@ def synthesise(request: SynthRequest, reporter: Reporter) -> Synthesised:
         pairs.append(_write(folder, name, seed, options))
         if project is not None:
             pair = pairs[-1]
-            add_stack(
+            add_field(
                 project, AddRequest(image=pair.image, name=name, labels=pair.labels), reporter
             )
     reporter.progress(len(names), len(names), "drawing stacks")
@@ -150,11 +150,11 @@ def _check_targets(request: SynthRequest, folder: Path, names: list[str]) -> Pro
     if request.into is None:
         return None
     project = Project.open(request.into)
-    known = {info.name for info in project.store().stacks()}
+    known = {info.name for info in project.store().all_labels()}
     clash = [name for name in names if name in known]
     if clash:
         raise ProjectError(
-            f"{request.into} has a stack {clash[0]} already; draw others with another --seed"
+            f"{request.into} has a field {clash[0]} already; draw others with another --seed"
         )
     return project
 
@@ -178,7 +178,7 @@ def _fitted(request: SynthRequest) -> NucleiGenerator | None:
     if request.like is not None:
         image, labels, spacing_um = _read_file(request, request.like)
     elif request.project is not None:
-        image, labels, spacing_um = _read_stack(request, request.project)
+        image, labels, spacing_um = _read_field(request, request.project)
     else:
         return None
     return like(image, spacing_um, labels, shape=request.shape, diameter_um=request.diameter_um)
@@ -198,18 +198,18 @@ def _read_file(
         return image, labels.read(0, labels.shape[0]), spacing_um
 
 
-def _read_stack(
+def _read_field(
     request: SynthRequest, folder: Path
 ) -> tuple[NDArray[Any], NDArray[np.uint32] | None, Spacing]:
     store = Project.open(folder).store()
-    if request.stack is None:
-        listed = ", ".join(info.name for info in store.stacks()) or "none yet"
-        raise NothingToDoError(f"say which stack of {folder} with --stack; there are: {listed}")
-    view = store.stack(request.stack)
+    if request.field is None:
+        listed = ", ".join(info.name for info in store.all_labels()) or "none yet"
+        raise NothingToDoError(f"say which field of {folder} with --field; there are: {listed}")
+    view = store.labels(request.field)
     if view.info.split == "test":
         raise LeakageError(
-            f"{request.stack} is a test stack, and models may learn from what is drawn; name "
-            "a stack of split train or val"
+            f"{request.field} is a test field, and models may learn from what is drawn; name "
+            "a field of split train or val"
         )
     labels = np.asarray(view.labels[...], np.uint32)
     return view.read_channel(), labels if labels.any() else None, view.info.spacing_um

@@ -15,7 +15,7 @@ from hitl.queue.sampling import select
 from hitl.simulate.oracle import Bench, Target
 
 Order = Callable[[Sequence[Bench], int, np.random.Generator], list[Target]]
-"""From the stacks as they are, and how many are wanted, to what is shown first."""
+"""From the fields as they are, and how many are wanted, to what is shown first."""
 
 Scores = Callable[[Bench], dict[int, float]]
 
@@ -33,15 +33,15 @@ def _listed(benches: Sequence[Bench]) -> list[Entry]:
             others=case.others,
             settled=bench.settled,
             checked=bench.checked | bench.looked,
-            stack=str(number),
+            field=str(number),
         )
     return sorted(entries, key=lambda e: -e.score)
 
 
 def _target(entry: Entry) -> Target:
     if entry.id is not None:
-        return Target(int(entry.stack), "object", entry.id)
-    return Target(int(entry.stack), "missed", entry.source_label, entry.source)
+        return Target(int(entry.field), "object", entry.id)
+    return Target(int(entry.field), "missed", entry.source_label, entry.source)
 
 
 def _by_queue(benches: Sequence[Bench], wanted: int, rng: np.random.Generator) -> list[Target]:

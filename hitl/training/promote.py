@@ -11,7 +11,7 @@ from typing import Any
 import filelock
 import numpy as np
 
-from annotations.stacks import StackInfo
+from annotations.fields import LabelsInfo
 from annotations.store import AnnotationStore
 from hitl.evaluation.strata import ObjectPairs, Stratum, compare_strata, pair_objects
 from hitl.prediction.predict import BOOTSTRAP, Predictor, cached_prediction
@@ -43,7 +43,7 @@ class Promoted:
     compared_with : str or None
         The run that was in use, or the bootstrap's segmenter for the first promotion; None where
         a forced promotion had nothing to compare on.
-    stacks : tuple of str
+    fields : tuple of str
         Where they were compared.
     strata : tuple of Stratum
         All objects first.
@@ -55,7 +55,7 @@ class Promoted:
     run: str
     replaced: str | None
     compared_with: str | None
-    stacks: tuple[str, ...]
+    fields: tuple[str, ...]
     strata: tuple[Stratum, ...]
     forced: bool
     objections: tuple[str, ...]
@@ -63,9 +63,9 @@ class Promoted:
 
 @dataclass(frozen=True)
 class _Part:
-    """A stack, or the rows of it in y that no training saw."""
+    """A field, or the rows of it in y that no training saw."""
 
-    info: StackInfo
+    info: LabelsInfo
     rows: slice
 
 
@@ -80,9 +80,9 @@ def promote(
 ) -> Promoted:
     """Put a run in use, unless it is worse than what is in use.
 
-    Both are compared on labelled stacks of split val, on what people verified there; without
-    any, on what they verified in the slab at the far end in y of the training stacks that
-    training held out. Test stacks are never looked at. The first run is compared with the
+    Both are compared on labelled fields of split val, on what people verified there; without
+    any, on what they verified in the slab at the far end in y of the training fields that
+    training held out. Test fields are never looked at. The first run is compared with the
     bootstrap's segmenter, since that is what it would replace. See
     `evaluation.strata.compare_strata` for when it counts as worse.
 
@@ -108,7 +108,7 @@ def promote(
     ProjectError
         Unknown run, or `force` without a reason.
     LeakageError
-        A stack to compare on shares voxels with a test stack.
+        A field to compare on shares voxels with a test field.
     """
     project.run(run)
     if force and not why.strip():
@@ -162,22 +162,22 @@ def _judge(project: Project, run: str, against: str, force: bool, reporter: Repo
         return Promoted(run, replaced, None, (), (), True, (str(error),))
     models = [Predictor(project, name, reporter) for name in (against, run)]
     items, found = _items(project, store, parts, models)
-    stacks = tuple(part.info.name for part in parts)
+    fields = tuple(part.info.name for part in parts)
     if not items.in_use.size:
         missing = _nothing_verified(project)
         if not force:
             raise missing
-        return Promoted(run, replaced, None, stacks, (), True, (str(missing),))
+        return Promoted(run, replaced, None, fields, (), True, (str(missing),))
     if items.in_use.size < FEW:
         reporter.note(
             f"only {items.in_use.size} verified objects to compare on: no difference could be "
-            "told from noise; verify more objects of a stack of split val"
+            "told from noise; verify more objects of a field of split val"
         )
     strata = compare_strata(items)
     objections = [stratum.figures() for stratum in strata if stratum.worse]
     if not found:
-        objections.insert(0, f"it finds no object in {', '.join(stacks)}")
-    return Promoted(run, replaced, models[0].name, stacks, strata, force, tuple(objections))
+        objections.insert(0, f"it finds no object in {', '.join(fields)}")
+    return Promoted(run, replaced, models[0].name, fields, strata, force, tuple(objections))
 
 
 def _items(
@@ -186,7 +186,7 @@ def _items(
     """Scores of both models, and whether the second finds anything at all."""
     items, found = [], False
     for part in parts:
-        view = store.stack(part.info.name)
+        view = store.labels(part.info.name)
         in_use, candidate = (
             cached_prediction(project, store, model, part.info.name)[0] for model in models
         )
@@ -202,7 +202,7 @@ def _parts(
     project: Project, store: AnnotationStore, models: list[str], reporter: Reporter
 ) -> list[_Part]:
     """Where two models can be compared without anything that one of them was trained on."""
-    verified = [info for info in store.stacks() if store.stack(info.name).verified_voxels > 0]
+    verified = [info for info in store.all_labels() if store.labels(info.name).verified_voxels > 0]
     parts = [_Part(info, slice(0, info.zyx[1])) for info in verified if info.split == "val"]
     cards = [read_card(project.run(name)) for name in models if name != BOOTSTRAP]
     if parts:
@@ -215,14 +215,14 @@ def _parts(
             if info.split == "train" and (rows := held_out_rows(info.zyx[1], share)) is not None
         ]
         reporter.note(
-            f"no verified stack of split val: compares on the last {share:.0%} in y of the "
-            "training stacks"
+            f"no verified field of split val: compares on the last {share:.0%} in y of the "
+            "training fields"
         )
         for card in cards:
             if any(source["split"] == "val" for source in card["trained_on"]):
                 reporter.note(
-                    f"{card['run']} was trained when there was a stack of split val, so nothing "
-                    "of the training stacks was held out: its scores here flatter it"
+                    f"{card['run']} was trained when there was a field of split val, so nothing "
+                    "of the training fields was held out: its scores here flatter it"
                 )
     if not parts:
         raise _nothing_verified(project)
@@ -248,8 +248,8 @@ def _note_training(cards: list[dict[str, Any]], parts: list[_Part], reporter: Re
 def _nothing_verified(project: Project) -> NothingToDoError:
     share = project.config.training.validation_share
     return NothingToDoError(
-        "there is no verified object to compare on: verify some in a stack of split val (or in "
-        f"the last {share:.0%} in y of a training stack), add one with `hitl add PROJECT IMAGE "
+        "there is no verified object to compare on: verify some in a field of split val (or in "
+        f"the last {share:.0%} in y of a training field), add one with `hitl add PROJECT IMAGE "
         "--split val --labels FILE`, or promote without a comparison with --force --why TEXT"
     )
 
@@ -257,6 +257,6 @@ def _nothing_verified(project: Project) -> NothingToDoError:
 def _refusal(result: Promoted) -> str:
     return (
         f"{result.run} is not promoted, {result.compared_with} does better on "
-        f"{', '.join(result.stacks)}: {'; '.join(result.objections)}. Train again on more "
+        f"{', '.join(result.fields)}: {'; '.join(result.objections)}. Train again on more "
         "verified objects like these, or promote it all the same with --force --why TEXT"
     )

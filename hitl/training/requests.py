@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from hitl.project.errors import ConfigError
-from hitl.project.options import Flag, Settings, Stacks
+from hitl.project.options import Fields, Flag, Settings
 
 TrainableModel = Annotated[str, Flag(help="A trainable model; `hitl models` lists the names.")]
 
@@ -67,12 +67,12 @@ class TrainRequest:
     model : str
     settings : mapping
         One of the model's options (repeatable).
-    stacks : tuple of str
+    fields : tuple of str
     """
 
     model: TrainableModel
     settings: Settings = field(default_factory=dict)
-    stacks: Stacks = ()
+    fields: Fields = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,11 +91,11 @@ class SweepRequest:
         Train each combination with each seed.
     settings : mapping
         An option of every cell (repeatable).
-    stacks : tuple of str
+    fields : tuple of str
     name : str
         Folder in PROJECT/sweeps; made up if not given.
     evaluate : bool
-        Score on the test stacks too (not sorted by it).
+        Score on the test fields too (not sorted by it).
     sort : str
         f1, evaluation_score, f1_nucleus, f1_edge, val_loss, minutes.
     retry_failed : bool
@@ -111,7 +111,7 @@ class SweepRequest:
     )
     seeds: Annotated[tuple[int, ...], Flag(metavar="N,N", parse=parse_seeds)] = ()
     settings: Settings = field(default_factory=dict)
-    stacks: Stacks = ()
+    fields: Fields = ()
     name: str = ""
     evaluate: bool = False
     sort: str = "f1"

@@ -1,4 +1,4 @@
-"""What a model may learn from: labelled stacks, never a test stack, only voxels that count."""
+"""What a model may learn from: labelled fields, never a test field, only voxels that count."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from annotations.stacks import StackInfo
+from annotations.fields import LabelsInfo
 from annotations.store import AnnotationStore
 from hitl.preprocess.pipeline import preprocess
 from hitl.project.config import ProjectConfig
@@ -27,7 +27,7 @@ class TrainingSet:
     ----------
     train, val : tuple of TrainingSample
     sources : tuple of mapping
-        Per stack: name, split, round, objects, verified share, hashes of file and voxels.
+        Per field: name, split, round, objects, verified share, hashes of file and voxels.
     round : int
         The round that the labels come from.
     verified_only : bool
@@ -47,13 +47,13 @@ def collect_samples(
     """Gather training and validation samples from the last round.
 
     Verified voxels count and nothing else, when there are any; otherwise every voxel of the
-    proposals does. Without a labelled stack of split ``val``, a slab at the far end in y of each
-    training stack is held out.
+    proposals does. Without a labelled field of split ``val``, a slab at the far end in y of each
+    training field is held out.
 
     Raises
     ------
     LeakageError
-        A test stack was named, or a training stack shares voxels with one.
+        A test field was named, or a training field shares voxels with one.
     NothingToDoError
         No labels to train on.
     """
@@ -62,7 +62,7 @@ def collect_samples(
     if not train:
         raise NothingToDoError(
             "there are no labels to train on; make some with `hitl bootstrap PROJECT`, "
-            "or add a stack with `hitl add PROJECT IMAGE --labels FILE`"
+            "or add a field with `hitl add PROJECT IMAGE --labels FILE`"
         )
     refuse_leakage(store, [info.name for info in (*train, *val)])
     verified_only = any(_has_verified(store, info.name) for info in train)
@@ -75,8 +75,8 @@ def collect_samples(
         held_out = [_sample(store, info, config, _has_verified(store, info.name)) for info in val]
     else:
         reporter.note(
-            "no labelled stack of split val: holds out the last "
-            f"{config.training.validation_share:.0%} in y of each training stack for validation"
+            "no labelled field of split val: holds out the last "
+            f"{config.training.validation_share:.0%} in y of each training field for validation"
         )
         pairs = [split_sample(sample, config.training.validation_share) for sample in samples]
         samples, held_out = [a for a, _ in pairs], [b for _, b in pairs]
@@ -90,22 +90,22 @@ def collect_samples(
 
 
 def refuse_leakage(store: AnnotationStore, names: list[str]) -> None:
-    """Refuse to train on voxels that a test stack holds too, under whatever name.
+    """Refuse to train on voxels that a test field holds too, under whatever name.
 
     Raises
     ------
     LeakageError
-        Names both stacks and what to do.
+        Names both fields and what to do.
     """
-    tests = [info.name for info in store.stacks() if info.split == "test"]
+    tests = [info.name for info in store.all_labels() if info.split == "test"]
     for name in names:
         for test in tests:
             shared = store.shared_slices(name, test)
             if shared:
                 raise LeakageError(
-                    f"stack {name} holds the same voxels as test stack {test} in {len(shared)} of "
+                    f"field {name} holds the same voxels as test field {test} in {len(shared)} of "
                     "its slices: scores on it would mean nothing; leave one of them out (add only "
-                    "one to a new project, or train on others with --stack)"
+                    "one to a new project, or train on others with --field)"
                 )
 
 
@@ -115,14 +115,14 @@ def split_sample(sample: TrainingSample, share: float) -> tuple[TrainingSample, 
     Raises
     ------
     NothingToDoError
-        When the stack is too small in y to be split.
+        When the field is too small in y to be split.
     """
     height = sample.image.shape[1]
     held_out = held_out_rows(height, share)
     if held_out is None:
         raise NothingToDoError(
-            f"stack {sample.name} has {height} voxels in y, too few to hold some out for "
-            "validation; add a labelled stack of split val"
+            f"field {sample.name} has {height} voxels in y, too few to hold some out for "
+            "validation; add a labelled field of split val"
         )
     learned = slice(0, held_out.start)
     return _crop(sample, learned, ""), _crop(sample, held_out, " (held out)")
@@ -144,27 +144,27 @@ def _crop(sample: TrainingSample, rows: slice, suffix: str) -> TrainingSample:
     )
 
 
-def _labelled(store: AnnotationStore, split: str, names: tuple[str, ...]) -> list[StackInfo]:
-    chosen = [store.stack(name).info for name in names] or [
-        info for info in store.stacks() if info.split == split
+def _labelled(store: AnnotationStore, split: str, names: tuple[str, ...]) -> list[LabelsInfo]:
+    chosen = [store.labels(name).info for name in names] or [
+        info for info in store.all_labels() if info.split == split
     ]
     for info in chosen:
         if info.split == "test":
             raise LeakageError(
-                f"stack {info.name} is of split test and never reaches training; "
-                "name stacks of split train"
+                f"field {info.name} is of split test and never reaches training; "
+                "name fields of split train"
             )
-    return [info for info in chosen if len(store.stack(info.name).objects.id) > 0]
+    return [info for info in chosen if len(store.labels(info.name).objects.id) > 0]
 
 
 def _has_verified(store: AnnotationStore, name: str) -> bool:
-    return store.stack(name).verified_voxels > 0
+    return store.labels(name).verified_voxels > 0
 
 
 def _sample(
-    store: AnnotationStore, info: StackInfo, config: ProjectConfig, verified_only: bool
+    store: AnnotationStore, info: LabelsInfo, config: ProjectConfig, verified_only: bool
 ) -> TrainingSample:
-    view = store.stack(info.name)
+    view = store.labels(info.name)
     labels = np.asarray(view.labels[:])
     mask = (
         np.asarray(view.verified[:]) > 0 if verified_only else np.ones(labels.shape, dtype=np.bool_)
@@ -173,10 +173,10 @@ def _sample(
     return TrainingSample(info.name, image, labels, mask, info.spacing_um)
 
 
-def _source(store: AnnotationStore, info: StackInfo) -> dict[str, Any]:
-    view = store.stack(info.name)
+def _source(store: AnnotationStore, info: LabelsInfo) -> dict[str, Any]:
+    view = store.labels(info.name)
     return {
-        "stack": info.name,
+        "field": info.name,
         "split": info.split,
         "objects": len(view.objects.id),
         "verified_share": round(view.verified_voxels / math.prod(info.zyx), 4),

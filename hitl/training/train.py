@@ -60,7 +60,7 @@ def train(
     project: Project,
     model: str,
     settings: dict[str, Any],
-    stacks: tuple[str, ...],
+    fields: tuple[str, ...],
     reporter: Reporter,
 ) -> Trained:
     """Train `model` on the project's labels.
@@ -77,7 +77,7 @@ def train(
     options = trainer_options(project.config, model, resolve_base(project, settings))
     # Options that do not go together are refused before a folder is made.
     trainer_class(model)(**options)
-    data = collect_samples(project.store(), project.config, stacks, reporter)
+    data = collect_samples(project.store(), project.config, fields, reporter)
     return train_into(project.new_run(model), project, model, options, data, reporter)
 
 
@@ -184,7 +184,7 @@ def _installed(package: str) -> str | None:
 
 def _card_text(card: dict[str, Any]) -> str:
     sources = "\n".join(
-        f"| {s['stack']} | {s['split']} | {s['objects']} | {s['verified_share']:.0%} "
+        f"| {s['field']} | {s['split']} | {s['objects']} | {s['verified_share']:.0%} "
         f"| `{s['source_sha256'][:12]}` |"
         for s in card["trained_on"]
     )
@@ -199,7 +199,7 @@ def _card_text(card: dict[str, Any]) -> str:
     )
     return f"""# {card["run"]}
 
-A {card["model"]} model for instance segmentation of nuclei in 3D fluorescence stacks.
+A {card["model"]} model for instance segmentation of nuclei in 3D fluorescence fields.
 
 - Made: {card["made"]}, {card["epochs"]} epochs (best: {card["best_epoch"]}) in {card["seconds"]} s
 - Weights: `{card["weights"]}`, sha256 `{card["weights_sha256"]}`
@@ -210,7 +210,7 @@ A {card["model"]} model for instance segmentation of nuclei in 3D fluorescence s
 
 ## Trained on
 
-| stack | split | objects | verified | sha256 of the file |
+| field | split | objects | verified | sha256 of the file |
 |---|---|---|---|---|
 {sources}
 

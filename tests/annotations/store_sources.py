@@ -86,14 +86,14 @@ def by_person(message: str = "correct") -> RoundInfo:
 
 
 def new_store(location: str | Path, **add: Any) -> AnnotationStore:
-    """A store with one stack `a`."""
+    """A store with one field `a`."""
     store = AnnotationStore.create(location)
-    store.add_stack("a", ArraySource(noise()), **add)
+    store.add_field("a", ArraySource(noise()), **add)
     return store
 
 
 def bootstrapped(location: str | Path) -> AnnotationStore:
-    """A store with one stack `a` and round 0, a model's."""
+    """A store with one field `a` and round 0, a model's."""
     store = new_store(location)
     with store.begin_round(by_model()) as txn:
         txn.set_labels("a", boxes(), proposed([1, 2, 7]))

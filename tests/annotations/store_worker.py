@@ -38,7 +38,7 @@ def commit_rounds(folder: str, who: int, commits: int) -> None:
     store = AnnotationStore.open(folder, lock_timeout_s=120)
     for n in range(commits):
         with store.begin_round(by_person(f"{who}/{n}")) as txn:
-            before = int(txn.stack("a").labels[0, 0, 0])
+            before = int(txn.labels("a").labels[0, 0, 0])
             corner = (slice(0, 1), slice(0, 1), slice(0, 1))
             txn.write_labels("a", corner, np.full((1, 1, 1), before + 1))
             txn.set_objects("a", proposed(list(range(1, before + 2)), txn.number))
@@ -49,14 +49,14 @@ def write_until_killed(folder: str, started: Callable[[], None]) -> None:
     while True:
         with store.begin_round(by_model()) as txn:
             labels = labels_of(txn.number)
-            kept = txn.stack("a").objects
+            kept = txn.labels("a").objects
             objects = proposed([txn.number % 7 + 1], txn.number).updated(
                 kept.select(kept.id == HELD_ID)
             )
             txn.set_labels("a", labels, objects)
         # From here on: the first round of a process also starts threads and imports modules.
         started()
-        store.add_stack(f"extra-{time.time_ns()}", ArraySource(noise()))
+        store.add_field(f"extra-{time.time_ns()}", ArraySource(noise()))
 
 
 def _fork(work: Callable[[], None]) -> int:

@@ -40,7 +40,7 @@ class Unreadable:
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> AnnotationStore:
     store = AnnotationStore.create(tmp_path_factory.mktemp("store") / "s")
-    store.add_stack("a", ArraySource(noise((1, *SHAPE), "uint8")))
+    store.add_field("a", ArraySource(noise((1, *SHAPE), "uint8")))
     return store
 
 
@@ -67,13 +67,13 @@ def test_labels_are_copied_in_the_chunks_that_regions_meet(
     slabs: bool,
     known: bool,
 ) -> None:
-    before = np.asarray(store.stack("a").labels[...])
+    before = np.asarray(store.labels("a").labels[...])
     labels = np.random.default_rng(seed).integers(0, 5, SHAPE).astype(np.uint32)
     with store.begin_round(by_person()) as txn:
         source = SlabLabels(labels) if slabs else labels
         changed = txn.copy_labels("a", source, places, before.__getitem__ if known else None)
         txn.set_objects("a", proposed([1, 2, 3, 4]))
-    view = store.stack("a")
+    view = store.labels("a")
     expected = before.copy()
     for place in chunks_meeting(view.labels, places):
         expected[place] = labels[place]
@@ -88,7 +88,7 @@ def test_labels_are_copied_in_the_chunks_that_regions_meet(
 def test_masks_add_to_what_is_verified(
     store: AnnotationStore, given: list[tuple[tuple[slice, slice, slice], int]]
 ) -> None:
-    expected = np.asarray(store.stack("a").verified[...]) > 0
+    expected = np.asarray(store.labels("a").verified[...]) > 0
     before = np.count_nonzero(expected)
     patches = []
     for place, seed in given:
@@ -97,25 +97,25 @@ def test_masks_add_to_what_is_verified(
         patches.append((place, mask))
     with store.begin_round(by_person()) as txn:
         assert txn.verify("a", iter(patches)) == np.count_nonzero(expected) - before
-    view = store.stack("a")
+    view = store.labels("a")
     assert np.array_equal(view.verified[...], expected)
     assert view.verified_voxels == np.count_nonzero(expected)
 
 
 def test_verified_voxels_are_replaced_and_counted(tmp_path: Path) -> None:
     store = AnnotationStore.create(tmp_path / "store")
-    store.add_stack("a", ArraySource(noise((1, *SHAPE), "uint8")))
+    store.add_field("a", ArraySource(noise((1, *SHAPE), "uint8")))
     for seed in (0, 1):
         mask = np.random.default_rng(seed).random(SHAPE) < 0.3
         with store.begin_round(by_person()) as txn:
             txn.write_verified("a", np.s_[:, :, :], mask)
-        view = store.stack("a")
+        view = store.labels("a")
         assert np.array_equal(view.verified[...], mask)
         assert view.verified_voxels == np.count_nonzero(mask)
 
 
 def test_each_chunk_is_named_once(store: AnnotationStore) -> None:
-    array = store.stack("a").labels
+    array = store.labels("a").labels
     whole = (slice(0, 20), slice(0, 140), slice(0, 150))
     places = chunks_meeting(array, [whole, (slice(3, 4), slice(5, 6), slice(100, 129))])
     assert len(places) == len({str(place) for place in places}) == 8
@@ -126,7 +126,7 @@ def test_each_chunk_is_named_once(store: AnnotationStore) -> None:
 
 def test_what_a_round_must_not_write_is_refused(tmp_path: Path) -> None:
     store = AnnotationStore.create(tmp_path / "store")
-    store.add_stack("a", ArraySource(noise((1, *SHAPE), "uint8")))
+    store.add_field("a", ArraySource(noise((1, *SHAPE), "uint8")))
     place = (slice(0, 2), slice(0, 3), slice(0, 4))
     ones = np.ones(SHAPE, np.uint32)
     with store.begin_round(by_person()) as txn:
@@ -152,5 +152,5 @@ def test_what_a_round_must_not_write_is_refused(tmp_path: Path) -> None:
     ):
         txn.copy_labels("a", Unreadable(), [(slice(0, 20), slice(0, 140), slice(0, 150))])
     assert len(store.rounds()) == 1
-    assert np.all(store.stack("a").labels[place] == 1)
-    assert store.stack("a").verified_voxels == 24
+    assert np.all(store.labels("a").labels[place] == 1)
+    assert store.labels("a").verified_voxels == 24

@@ -38,7 +38,7 @@ IDS = [0, 1, 2, 300, 2**32 - 1]
 
 
 def regions(shape: tuple[int, ...]) -> st.SearchStrategy[tuple[slice, ...]]:
-    """Parts of a stack that are not empty."""
+    """Parts of a field that are not empty."""
     axis = [
         st.tuples(st.integers(0, size - 1), st.integers(1, size)).map(
             lambda ends: slice(min(ends[0], ends[1] - 1), max(ends[0] + 1, ends[1]))
@@ -59,15 +59,15 @@ def test_what_is_committed_is_what_is_reopened(data: st.DataObject, shape: tuple
     objects = proposed(IDS[1:])
     with tempfile.TemporaryDirectory() as folder:
         store = AnnotationStore.create(Path(folder) / "store")
-        store.add_stack("a", ArraySource(image))
+        store.add_field("a", ArraySource(image))
         with store.begin_round(by_model()) as txn:
             changed = txn.set_labels("a", SlabLabels(labels), objects)
         assert changed == np.count_nonzero(labels)
         with store.begin_round(by_person()) as txn:
             txn.write_labels("a", region, part)
             txn.write_verified("a", region, seen)
-        view = AnnotationStore.open(Path(folder) / "store").stack("a")
-        before = AnnotationStore.open(Path(folder) / "store", read_only=True).stack("a", round=0)
+        view = AnnotationStore.open(Path(folder) / "store").labels("a")
+        before = AnnotationStore.open(Path(folder) / "store", read_only=True).labels("a", round=0)
         assert np.array_equal(before.labels[...], labels)
         labels[region] = part
         assert np.array_equal(view.labels[...], labels)
@@ -90,7 +90,7 @@ def test_objects_grow_and_shrink(steps: list[set[int]]) -> None:
             with store.begin_round(by_person()) as txn:
                 txn.set_objects("a", table)
         for n, table in enumerate(tables):
-            assert store.stack("a", round=n).objects.equals(table)
+            assert store.labels("a", round=n).objects.equals(table)
 
 
 def copy_out(group: zarr.Group, folder: Path) -> None:
@@ -109,8 +109,8 @@ def copy_out(group: zarr.Group, folder: Path) -> None:
 
 def plain_copy(tmp_path: Path) -> Path:
     store = AnnotationStore.create(tmp_path / "store")
-    store.add_stack("a", ArraySource(noise((2, 20, 40, 30))), labels=boxes())
-    copy_out(store.stack("a").group, tmp_path / "a.zarr")
+    store.add_field("a", ArraySource(noise((2, 20, 40, 30))), labels=boxes())
+    copy_out(store.labels("a").group, tmp_path / "a.zarr")
     return tmp_path / "a.zarr"
 
 
@@ -176,25 +176,25 @@ class Endless:
         self.close()
 
 
-def test_memory_does_not_grow_with_the_stack(tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_the_field(tmp_path: Path) -> None:
     store = AnnotationStore.create(tmp_path / "store")
     peaks = []
     for depth in (32, 32, 128):
-        name = f"stack-{len(peaks)}"
+        name = f"field-{len(peaks)}"
 
         class Labels(Endless):
             def read(self, z_start: int, z_stop: int) -> Any:
                 return super().read(z_start, z_stop)[0] % 5
 
         tracemalloc.start()
-        store.add_stack(name, Endless(depth), labels=Labels(depth))
+        store.add_field(name, Endless(depth), labels=Labels(depth))
         with store.begin_round(by_person()) as txn:
             txn.set_labels(name, Labels(depth), proposed([1, 2, 3, 4]))
             for z in range(0, depth, 16):
                 slab = np.s_[z : z + 16, :, :]
-                txn.write_verified(name, slab, txn.stack(name).verified[slab])
+                txn.write_verified(name, slab, txn.labels(name).verified[slab])
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    # The first stack pays for imports. A slab of this stack is 2 MB, the whole of it 17 MB.
+    # The first field pays for imports. A slab of this field is 2 MB, the whole of it 17 MB.
     assert peaks[2] < 1.2 * peaks[1]
-    assert isinstance(store.stack("stack-2").objects, ObjectTable)
+    assert isinstance(store.labels("field-2").objects, ObjectTable)

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from annotations.differences import ObjectChange, StackDiff, diff_rounds
-from annotations.errors import LabelError, StoreError, UnknownRoundError, UnknownStackError
+from annotations.differences import LabelsDiff, ObjectChange, diff_rounds
+from annotations.errors import LabelError, StoreError, UnknownFieldError, UnknownRoundError
 from annotations.history import blame, provenance_steps, roll_back
 from annotations.objects import ObjectTable, Status
 from annotations.rounds import EditCounts
@@ -42,13 +42,13 @@ def commit(store: AnnotationStore, labels: NDArray[np.uint32], objects: ObjectTa
     return txn.number
 
 
-def only(found: tuple[StackDiff, ...]) -> StackDiff:
+def only(found: tuple[LabelsDiff, ...]) -> LabelsDiff:
     (one,) = found
     return one
 
 
 def state(store: AnnotationStore, round: int | None = None) -> tuple[bytes, ...]:
-    view = store.stack("a", round=round)
+    view = store.labels("a", round=round)
     columns = view.objects.to_arrays()
     return (
         np.asarray(view.labels[...]).tobytes(),
@@ -77,7 +77,7 @@ def test_every_kind_of_change_is_told_apart(tmp_path: Path) -> None:
         ObjectTable.make([6], status=Status.ACCEPTED, origin="person:anna")
     )
     second = commit(store, after, objects)
-    found = only(diff_rounds(store, first, second).stacks)
+    found = only(diff_rounds(store, first, second).fields)
     assert [(c.kind, c.before, c.after) for c in found.changes] == [
         ("split", (1,), (1, 7)),
         ("merged", (2, 3), (2,)),
@@ -99,12 +99,12 @@ def test_every_kind_of_change_is_told_apart(tmp_path: Path) -> None:
     assert found.counts() == EditCounts(
         added=1, deleted=1, split=1, merged=1, reshaped=1, accepted=1
     )
-    back = only(diff_rounds(store, second, first).stacks)
+    back = only(diff_rounds(store, second, first).fields)
     kinds = {"split": "merged", "merged": "split", "added": "deleted", "deleted": "added"}
     assert {(c.kind, c.before, c.after) for c in back.changes} == {
         (kinds.get(c.kind, c.kind), c.after, c.before) for c in found.changes
     }
-    assert diff_rounds(store, second, second).stacks == ()
+    assert diff_rounds(store, second, second).fields == ()
 
 
 @st.composite
@@ -126,17 +126,17 @@ def test_changed_chunks_tell_the_same_as_all_voxels(
     tmp_path_factory: pytest.TempPathFactory, images: list[NDArray[np.uint32]]
 ) -> None:
     store = AnnotationStore.create(tmp_path_factory.mktemp("store") / "store")
-    store.add_stack("a", ArraySource(noise((1, *SHAPE))))
+    store.add_field("a", ArraySource(noise((1, *SHAPE))))
     for labels in images:
         commit(store, labels, table(labels))
     before, after = images
-    found = diff_rounds(store, 0, 1).stacks
+    found = diff_rounds(store, 0, 1).fields
     changes = found[0].changes if found else ()
     check_changes(changes, before, after)
     # The rest of the images does not matter, so neither does where the chunks lie.
     with store.begin_round(by_person()) as txn:
         txn.set_labels("a", before, table(before))
-    assert diff_rounds(store, 0, 2).stacks == ()
+    assert diff_rounds(store, 0, 2).fields == ()
 
 
 def check_changes(
@@ -163,23 +163,23 @@ def check_changes(
             assert change.kind == expected[size]
 
 
-def test_stacks_that_came_and_went_are_named(tmp_path: Path) -> None:
+def test_fields_that_came_and_went_are_named(tmp_path: Path) -> None:
     store = bootstrapped(tmp_path / "store")
-    store.add_stack("b", ArraySource(noise(seed=1)))
-    store.remove_stack("a")
+    store.add_field("b", ArraySource(noise(seed=1)))
+    store.remove_field("a")
     with store.begin_round(by_model()) as txn:
         txn.set_labels("b", boxes(), proposed([1, 2, 7]))
     found = diff_rounds(store, 0, 1)
-    assert (found.stacks, found.added, found.removed) == ((), ("b",), ("a",))
+    assert (found.fields, found.added, found.removed) == ((), ("b",), ("a",))
 
 
-def test_a_stack_that_was_made_anew_is_compared_whole(tmp_path: Path) -> None:
+def test_a_field_that_was_made_anew_is_compared_whole(tmp_path: Path) -> None:
     store = bootstrapped(tmp_path / "store")
-    store.remove_stack("a")
-    store.add_stack("a", ArraySource(noise()), labels=boxes() * (boxes() < 7))
+    store.remove_field("a")
+    store.add_field("a", ArraySource(noise()), labels=boxes() * (boxes() < 7))
     with store.begin_round(by_person()) as txn:
         txn.write_verified("a", (slice(0, 1), slice(0, 1), slice(0, 1)), 0)
-    found = only(diff_rounds(store, 0, 1).stacks)
+    found = only(diff_rounds(store, 0, 1).fields)
     assert [(c.kind, c.before) for c in found.changes] == [
         ("verdict", (1,)),
         ("verdict", (2,)),
@@ -202,15 +202,15 @@ def test_blame_tells_who_changed_an_object_with_what(tmp_path: Path) -> None:
     with store.begin_round(by_person("other object")) as txn:
         txn.write_labels("a", (slice(2, 3), slice(5, 12), slice(5, 12)), np.zeros((1, 7, 7), "u4"))
     with store.begin_round(by_person("trim")) as txn:
-        labels = np.asarray(txn.stack("a").labels[...])
+        labels = np.asarray(txn.labels("a").labels[...])
         labels[3] = 0
         rows = ObjectTable.make([2], status=Status.CORRECTED, origin="person:anna", round=2)
-        txn.set_labels("a", labels, txn.stack("a").objects.updated(rows))
+        txn.set_labels("a", labels, txn.labels("a").objects.updated(rows))
     with store.begin_round(by_person("delete")) as txn:
-        labels = np.asarray(txn.stack("a").labels[...])
+        labels = np.asarray(txn.labels("a").labels[...])
         labels[labels == 2] = 0
         rows = ObjectTable.make([2], status=Status.REJECTED, origin="person:anna", round=3)
-        txn.set_labels("a", labels, txn.stack("a").objects.updated(rows))
+        txn.set_labels("a", labels, txn.labels("a").objects.updated(rows))
     found = blame(store, "a", 2)
     assert [entry.entry.round for entry in found] == [0, 2, 3]
     made, trimmed, deleted = found
@@ -224,12 +224,12 @@ def test_blame_tells_who_changed_an_object_with_what(tmp_path: Path) -> None:
     assert (deleted.status, deleted.lost) == ("rejected", 320)
 
 
-def test_blame_begins_with_the_labels_that_came_with_a_stack(tmp_path: Path) -> None:
+def test_blame_begins_with_the_labels_that_came_with_a_field(tmp_path: Path) -> None:
     store = new_store(tmp_path / "store", labels=boxes(), annotator="anna")
     (entry,) = blame(store, "a", 7)
     assert (entry.entry.kind, entry.entry.author) == ("add", "anna")
     assert (entry.what, entry.gained) == (("added",), int((boxes() == 7).sum()))
-    store.remove_stack("a")
+    store.remove_field("a")
     assert [entry.what for entry in blame(store, "a", 7)] == [("added",), ("deleted",)]
 
 
@@ -239,7 +239,7 @@ def test_blame_refuses_what_never_was(tmp_path: Path) -> None:
         blame(store, "a", 99)
     with pytest.raises(LabelError, match="got 0"):
         blame(store, "a", 0)
-    with pytest.raises(UnknownStackError, match="'b'"):
+    with pytest.raises(UnknownFieldError, match="'b'"):
         blame(store, "b", 1)
 
 
@@ -253,7 +253,7 @@ def test_rollback_is_a_new_round_that_equals_an_earlier_one(tmp_path: Path) -> N
         labels[labels == 7] = 9
         txn.set_labels("a", labels, table(labels, Status.ACCEPTED))
         txn.write_verified("a", np.s_[:, :, :], (labels > 0).astype(np.uint8))
-    store.add_stack("b", ArraySource(noise(seed=1)))
+    store.add_field("b", ArraySource(noise(seed=1)))
     earlier = [state(store, 0), state(store, 1)]
     log = store.log()
     done = roll_back(store, 0, author="ben")
@@ -263,7 +263,7 @@ def test_rollback_is_a_new_round_that_equals_an_earlier_one(tmp_path: Path) -> N
     assert store.log()[1:] == log
     entry = store.rounds()[-1]
     assert (entry.kind, entry.author, entry.message) == ("rollback", "ben", "back to round 0")
-    assert entry.counts["a"] == only(done.stacks).counts()
+    assert entry.counts["a"] == only(done.fields).counts()
     assert entry.counts["a"] != EditCounts()
     forth = roll_back(store, 1, author="ben")
     assert (forth.round, forth.undone) == (3, (2,))
@@ -276,16 +276,16 @@ def test_ids_that_a_rollback_took_back_are_not_given_again(tmp_path: Path) -> No
     labels[0, 0, 0] = 50
     commit(store, labels, table(labels))
     roll_back(store, 0, author="ben")
-    assert store.stack("a").objects.id.tolist() == [1, 2, 7]
-    assert store.stack("a").objects.highest_id == 50
+    assert store.labels("a").objects.id.tolist() == [1, 2, 7]
+    assert store.labels("a").objects.highest_id == 50
 
 
-def test_rollback_says_which_stacks_do_not_come_back(tmp_path: Path) -> None:
+def test_rollback_says_which_fields_do_not_come_back(tmp_path: Path) -> None:
     store = bootstrapped(tmp_path / "store")
-    store.add_stack("b", ArraySource(noise(seed=1)))
+    store.add_field("b", ArraySource(noise(seed=1)))
     with store.begin_round(by_model()) as txn:
         txn.set_labels("b", boxes(), proposed([1, 2, 7]))
-    store.remove_stack("a")
+    store.remove_field("a")
     done = roll_back(store, 0, author="ben")
     assert (done.gone, done.left_alone) == (("a",), ("b",))
 
@@ -311,7 +311,7 @@ def leave_chunks_behind(store: AnnotationStore) -> None:
     import zarr
 
     session = store._repository.writable_session("main")
-    image = zarr.open_array(session.store, path="stacks/a/image", mode="r+")
+    image = zarr.open_array(session.store, path="fields/a/image", mode="r+")
     image[...] = noise(seed=5)
 
 
@@ -336,7 +336,7 @@ def test_garbage_goes_and_every_round_stays(tmp_path: Path) -> None:
     assert bytes_of(tmp_path / "store") == size
     fresh = AnnotationStore.open(tmp_path / "store")
     assert [state(fresh, n) for n in (0, 1)] == earlier
-    np.testing.assert_array_equal(fresh.stack("a").read_channel(), noise()[0])
+    np.testing.assert_array_equal(fresh.labels("a").read_channel(), noise()[0])
 
 
 def test_garbage_is_left_where_somebody_may_be_writing(tmp_path: Path) -> None:
@@ -355,9 +355,9 @@ def test_garbage_is_left_where_somebody_may_be_writing(tmp_path: Path) -> None:
     assert remote.collect_garbage().bytes == 0
 
 
-def test_provenance_steps_tell_how_a_stack_came_to_be(tmp_path: Path) -> None:
+def test_provenance_steps_tell_how_a_field_came_to_be(tmp_path: Path) -> None:
     store = bootstrapped(tmp_path / "store")
-    store.add_stack("b", ArraySource(noise(seed=1)))
+    store.add_field("b", ArraySource(noise(seed=1)))
     with store.begin_round(by_person("by hand")) as txn:
         txn.write_verified("a", (slice(0, 1), slice(0, 1), slice(0, 1)))
     steps = provenance_steps(store, "a")["provenance:steps"]
@@ -366,5 +366,5 @@ def test_provenance_steps_tell_how_a_stack_came_to_be(tmp_path: Path) -> None:
     assert steps[1]["weights_sha256"] == "ab" * 32
     assert (steps[2]["by"], steps[2]["minutes"]) == ("anna", 2.5)
     assert provenance_steps(store, "a", round=0)["provenance:steps"] == steps[:2]
-    with pytest.raises(UnknownStackError):
+    with pytest.raises(UnknownFieldError):
         provenance_steps(store, "c")

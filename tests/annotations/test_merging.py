@@ -103,7 +103,7 @@ def test_a_pair_that_i_edit_and_of_which_they_edit_one(op: str) -> None:
         merge_edits(mine.before, theirs, now, objects=table)
 
 
-def stack() -> np.ndarray:
+def field() -> np.ndarray:
     """Two objects with room between them."""
     labels = np.zeros((6, 5, 12), np.uint32)
     labels[1:4, 1:4, 1:4], labels[1:4, 1:4, 8:11] = 3, 7
@@ -111,7 +111,7 @@ def stack() -> np.ndarray:
 
 
 def test_background_that_both_gave_to_an_object_is_a_conflict() -> None:
-    base, mine, theirs = stack(), stack(), stack()
+    base, mine, theirs = field(), field(), field()
     mine[2:4, 1:4, 4:7] = 3
     theirs[3:5, 1:4, 6:8] = 7
     now, table = committed(base, theirs)
@@ -128,7 +128,7 @@ def test_background_that_both_gave_to_an_object_is_a_conflict() -> None:
 
 
 def test_two_new_objects_get_two_ids() -> None:
-    base, mine, theirs = stack(), stack(), stack()
+    base, mine, theirs = field(), field(), field()
     mine[5, 0, 0:2] = 8
     theirs[5, 4, 0:2] = 8
     now, table = committed(base, theirs)
@@ -140,7 +140,7 @@ def test_two_new_objects_get_two_ids() -> None:
 
 
 def test_what_i_accept_or_check_must_not_have_changed() -> None:
-    base, theirs = stack(), stack()
+    base, theirs = field(), field()
     theirs[1, 1, 8] = 0
     now, table = committed(base, theirs)
     mine = np.where(base == 7, 30, base)
@@ -160,7 +160,7 @@ def test_what_i_accept_or_check_must_not_have_changed() -> None:
 
 
 def test_an_object_that_only_got_another_id_meanwhile_is_still_mine_to_edit() -> None:
-    base = stack()
+    base = field()
     now = np.where(base == 7, 12, base).astype(np.uint32)
     table = ObjectTable.make([3, 7, 12], status=[0, 3, 0], origin="model:u")
     mine = base.copy()
@@ -173,7 +173,7 @@ def test_an_object_that_only_got_another_id_meanwhile_is_still_mine_to_edit() ->
 
 
 def test_accepting_what_only_got_another_id_accepts_it() -> None:
-    base = stack()
+    base = field()
     now = np.where(base == 7, 12, base).astype(np.uint32)
     table = ObjectTable.make([3, 7, 12], status=[0, 3, 0], origin="model:u")
     merged = merge_edits(base, base.copy(), now, objects=table, accepted=[7])
@@ -222,8 +222,8 @@ def test_chunks_in_a_store_merge_the_same_and_stay_as_they_are() -> None:
     assert np.array_equal(arrays[2][...], committed(base, their_image)[0])
 
 
-def test_labels_of_another_stack_are_refused() -> None:
-    base = stack()
+def test_labels_of_another_field_are_refused() -> None:
+    base = field()
     with pytest.raises(LabelError, match="one shape"):
         merge_edits(base, base, base[1:], objects=first_table(base))
     with pytest.raises(LabelError, match="one shape"):

@@ -50,8 +50,8 @@ def test_rounds_are_commits_with_tags_and_their_story(tmp_path: Path) -> None:
         rejected = ObjectTable.make(
             [1], status=Status.REJECTED, origin="person:anna", round=txn.number
         )
-        txn.set_objects("a", txn.stack("a").objects.updated(rejected))
-        assert not np.any(txn.stack("a").labels[...] == 1)
+        txn.set_objects("a", txn.labels("a").objects.updated(rejected))
+        assert not np.any(txn.labels("a").labels[...] == 1)
     store = AnnotationStore.open(tmp_path / "store", read_only=True)
     zero, one = store.rounds()
     assert (zero.round, one.round) == (0, 1)
@@ -59,14 +59,14 @@ def test_rounds_are_commits_with_tags_and_their_story(tmp_path: Path) -> None:
     assert zero.config == first.config
     assert zero.counts == {"a": EditCounts(added=3, merged=4)}
     assert zero.total == EditCounts(added=3, merged=4)
-    assert zero.stacks == ("a",)
+    assert zero.fields == ("a",)
     assert (one.model, one.minutes, one.author, one.message) == (None, 2.5, "anna", "second")
     assert zero.when < one.when
     assert zero.when.tzinfo is not None
     assert [entry.round for entry in store.log()] == [1, 0, None, None]
     assert store.round_snapshot(0) == zero.snapshot
-    assert store.stack("a").objects.counts()["rejected"] == 1
-    assert np.array_equal(store.stack("a", round=0).labels[...], boxes())
+    assert store.labels("a").objects.counts()["rejected"] == 1
+    assert np.array_equal(store.labels("a", round=0).labels[...], boxes())
     repository = icechunk.Repository.open(
         icechunk.local_filesystem_storage(str(tmp_path / "store"))
     )
@@ -89,7 +89,7 @@ def test_an_exception_drops_the_round_and_its_chunks(tmp_path: Path) -> None:
         raise KeyboardInterrupt
     assert snapshots(store) == before
     assert sorted((tmp_path / "store" / "chunks").iterdir()) == chunks
-    assert np.array_equal(store.stack("a").labels[...], boxes())
+    assert np.array_equal(store.labels("a").labels[...], boxes())
     with store.begin_round(by_person()) as txn:
         assert txn.number == 1
 
@@ -118,17 +118,17 @@ def test_a_round_that_is_over_takes_no_more(tmp_path: Path) -> None:
 
 def test_a_view_does_not_change_under_its_reader(tmp_path: Path) -> None:
     store = bootstrapped(tmp_path / "store")
-    view = store.stack("a")
+    view = store.labels("a")
     with store.begin_round(by_person()) as txn:
         txn.set_labels("a", boxes() * 0, proposed([]))
-        assert np.array_equal(store.stack("a").labels[...], boxes())
+        assert np.array_equal(store.labels("a").labels[...], boxes())
     assert np.array_equal(view.labels[...], boxes())
-    assert not store.stack("a").labels[...].any()
+    assert not store.labels("a").labels[...].any()
 
 
 def test_only_chunks_that_differ_are_written(tmp_path: Path) -> None:
     store = AnnotationStore.create(tmp_path / "store")
-    store.add_stack("a", ArraySource(noise((1, 40, 260, 260))))
+    store.add_field("a", ArraySource(noise((1, 40, 260, 260))))
     labels = np.random.default_rng(0).integers(0, 9, (40, 260, 260)).astype(np.uint32)
     objects = proposed(list(range(1, 10)))
     chunks = tmp_path / "store" / "chunks"
@@ -145,18 +145,18 @@ def test_only_chunks_that_differ_are_written(tmp_path: Path) -> None:
             "a", (slice(10, 20), slice(120, 130), slice(0, 20)), labels[10:20, 120:130, :20]
         )
     assert len(list(chunks.iterdir())) == before + 5
-    assert np.array_equal(store.stack("a").labels[...], labels)
+    assert np.array_equal(store.labels("a").labels[...], labels)
 
 
 def test_unknown_rounds_say_which_there_are(tmp_path: Path) -> None:
     store = new_store(tmp_path / "store")
     with pytest.raises(UnknownRoundError, match="none yet"):
-        store.stack("a", round=0)
+        store.labels("a", round=0)
     with store.begin_round(by_model()):
         pass
     for wrong in (1, -1):
         with pytest.raises(UnknownRoundError, match="0 to 0"):
-            store.stacks(round=wrong)
+            store.all_labels(round=wrong)
 
 
 @pytest.mark.parametrize(

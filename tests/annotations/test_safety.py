@@ -90,26 +90,26 @@ def test_a_model_never_changes_a_verified_voxel(tmp_path: Path) -> None:
             write(txn)
         assert "'a'" in str(caught.value)
     assert len(store.rounds()) == 3
-    assert np.all(store.stack("a").labels[15:19, 20:30, 18:28] == 7)
+    assert np.all(store.labels("a").labels[15:19, 20:30, 18:28] == 7)
     assert store.round_snapshot(1) == before
     with store.begin_round(by_person()) as txn:
         txn.set_labels("a", labels, proposed([1, 3, 7]))
-    assert store.stack("a").labels[18, 29, 27] == 0
+    assert store.labels("a").labels[18, 29, 27] == 0
 
 
 def test_a_model_keeps_what_people_said_of_objects(tmp_path: Path) -> None:
     store = bootstrapped(tmp_path / "store")
     with store.begin_round(by_person()) as txn:
         accepted = ObjectTable.make([2], status=Status.ACCEPTED, origin="person:anna", round=1)
-        txn.set_objects("a", txn.stack("a").objects.updated(accepted))
-    told = store.stack("a").objects
+        txn.set_objects("a", txn.labels("a").objects.updated(accepted))
+    told = store.labels("a").objects
     rated = ObjectTable.make([2], status=1, origin="person:anna", confidence=[0.4], round=1)
     with store.begin_round(by_model()) as txn:
         txn.set_objects("a", told.updated(rated))
     for table in (told.select(told.id != 2), told.updated(proposed([2]))):
         with pytest.raises(VerifiedError, match="person"), store.begin_round(by_model()) as txn:
             txn.set_objects("a", table)
-    assert store.stack("a").objects.confidence[1] == np.float32(0.4)
+    assert store.labels("a").objects.confidence[1] == np.float32(0.4)
 
 
 def test_labels_and_objects_must_agree(tmp_path: Path) -> None:
@@ -132,15 +132,15 @@ def test_labels_and_objects_must_agree(tmp_path: Path) -> None:
         txn.set_labels("a", huge, proposed([1, 2, 7, 4294967295]))
         txn.write_labels("a", corner, np.full((1, 1, 1), 9))
         txn.set_objects("a", proposed([1, 2, 7, 9, 4294967295]))
-    assert store.stack("a").labels[-1, -1, -1] == 9
+    assert store.labels("a").labels[-1, -1, -1] == 9
 
 
 @pytest.mark.parametrize(
     ("region", "values", "message"),
     [
         ((slice(0, 1), slice(0, 1), slice(0, 2)), np.zeros((1, 1, 1), int), "region's shape"),
-        ((slice(0, 21), slice(0, 1), slice(0, 1)), np.zeros((21, 1, 1), int), "inside the stack"),
-        ((slice(-1, 1), slice(0, 1), slice(0, 1)), np.zeros((1, 1, 1), int), "inside the stack"),
+        ((slice(0, 21), slice(0, 1), slice(0, 1)), np.zeros((21, 1, 1), int), "inside the field"),
+        ((slice(-1, 1), slice(0, 1), slice(0, 1)), np.zeros((1, 1, 1), int), "inside the field"),
         ((slice(0, 2, 2), slice(0, 1), slice(0, 1)), np.zeros((1, 1, 1), int), "step 1"),
         ((slice(0, 1), slice(0, 1), slice(0, 1)), np.zeros((1, 1, 1)), "whole numbers"),
         ((slice(0, 1), slice(0, 1), slice(0, 1)), np.full((1, 1, 1), -3), "from 0"),
@@ -170,12 +170,12 @@ def test_a_locked_store_says_who_to_wait_for(tmp_path: Path) -> None:
     lock_file = tmp_path / "store.lock"
     with filelock.FileLock(lock_file):
         with pytest.raises(StoreLockedError, match="wait until it is done") as caught:
-            store.remove_stack("a")
+            store.remove_field("a")
         assert str(lock_file) in str(caught.value)
         with pytest.raises(StoreLockedError), store.begin_round(by_person()):
             pass
-        assert [info.name for info in store.stacks()] == ["a"]
-    store.remove_stack("a")
+        assert [info.name for info in store.all_labels()] == ["a"]
+    store.remove_field("a")
 
 
 def test_a_round_inside_a_round_is_refused(tmp_path: Path) -> None:
@@ -194,8 +194,8 @@ def test_a_read_only_store_refuses_to_write(tmp_path: Path) -> None:
     bootstrapped(tmp_path / "store")
     store = AnnotationStore.open(tmp_path / "store", read_only=True)
     for write in (
-        lambda: store.remove_stack("a"),
-        lambda: store.add_stack("b", ArraySource(noise())),
+        lambda: store.remove_field("a"),
+        lambda: store.add_field("b", ArraySource(noise())),
         lambda: store.begin_round(by_person()).__enter__(),
     ):
         with pytest.raises(StoreError, match="opened read-only"):
@@ -207,11 +207,11 @@ def test_a_read_only_disk_can_be_read_and_not_written(small_disk: Path) -> None:
     bootstrapped(small_disk / "store")
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     store = AnnotationStore.open(small_disk / "store", read_only=True)
-    assert np.array_equal(store.stack("a", round=0).labels[...], boxes())
+    assert np.array_equal(store.labels("a", round=0).labels[...], boxes())
     assert len(store.rounds()) == 1
     store = AnnotationStore.open(small_disk / "store")
     with pytest.raises(StoreError, match="no permission"):
-        store.remove_stack("a")
+        store.remove_field("a")
     with pytest.raises(StoreError, match="no permission"):
         AnnotationStore.create(small_disk / "other")
 
@@ -224,7 +224,7 @@ def test_a_missing_tag_loses_no_round(tmp_path: Path, monkeypatch: pytest.Monkey
             pass
     assert tags(tmp_path / "store") == {"round-0000"}
     assert [entry.round for entry in store.rounds()] == [0, 1]
-    assert store.stack("a", round=1).info.name == "a"
+    assert store.labels("a", round=1).info.name == "a"
     with store.begin_round(by_person()) as txn:
         assert txn.number == 2
     assert tags(tmp_path / "store") == {tag_name(n) for n in range(3)}
@@ -237,7 +237,7 @@ def test_a_full_disk_loses_nothing(small_disk: Path, capfd: pytest.CaptureFixtur
     store = bootstrapped(small_disk / "store")
     before = [entry.snapshot for entry in store.log()]
     with pytest.raises(StoreError, match="no space left there; nothing was changed") as caught:
-        store.add_stack("big", ArraySource(noise((1, 64, 512, 512), "uint8")))
+        store.add_field("big", ArraySource(noise((1, 64, 512, 512), "uint8")))
     assert "\n" not in str(caught.value)
     assert not getattr(caught.value, "__notes__", [])
     # What the failed write left must not go on filling the disk.
@@ -246,7 +246,7 @@ def test_a_full_disk_loses_nothing(small_disk: Path, capfd: pytest.CaptureFixtur
     with pytest.raises(StoreError, match="no space left"), store.begin_round(by_person()) as txn:
         txn.set_labels("a", noise()[0].astype(np.uint32), proposed(list(range(1, 251))))
     assert [entry.snapshot for entry in store.log()] == before
-    assert np.array_equal(store.stack("a").labels[...], boxes())
+    assert np.array_equal(store.labels("a").labels[...], boxes())
     (small_disk / "filler").unlink()
     with store.begin_round(by_person()) as txn:
         assert txn.number == 1
@@ -270,7 +270,7 @@ def test_processes_that_commit_at_once_all_land_in_order(tmp_path: Path) -> None
         mine = [entry.message for entry in rounds if entry.message.startswith(f"{who}/")]
         assert mine == [f"{who}/{n}" for n in range(5)]
     # Each round added one to what it found: none was built on anything but the one before it.
-    assert store.stack("a").labels[0, 0, 0] == 20
+    assert store.labels("a").labels[0, 0, 0] == 20
     assert tags(folder) == {tag_name(n) for n in range(20)}
 
 
@@ -314,7 +314,7 @@ def check_last_round(folder: Path, at_least: int) -> int:
     rounds = store.rounds()
     assert [entry.round for entry in rounds] == list(range(len(rounds)))
     assert len(rounds) >= at_least
-    view = store.stack("a")
+    view = store.labels("a")
     if len(rounds) > 1:
         assert np.array_equal(view.labels[...], labels_of(len(rounds) - 1))
         assert view.objects.id.tolist() == [(len(rounds) - 1) % 7 + 1, HELD_ID]
@@ -322,6 +322,6 @@ def check_last_round(folder: Path, at_least: int) -> int:
     verified[HELD] = 1
     assert np.array_equal(view.verified[...], verified)
     assert np.all(view.labels[HELD] == HELD_ID)
-    for info in store.stacks():
-        assert np.array_equal(store.stack(info.name).image[...], noise())
+    for info in store.all_labels():
+        assert np.array_equal(store.labels(info.name).image[...], noise())
     return len(rounds)

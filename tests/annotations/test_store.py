@@ -12,7 +12,7 @@ from annotations.errors import (
     ConflictError,
     StoreError,
 )
-from annotations.status import stack_status
+from annotations.status import labels_status
 from annotations.store import AnnotationStore
 from tests.annotations.store_sources import (
     ArraySource,
@@ -29,7 +29,7 @@ from tests.annotations.store_sources import (
 def test_a_new_store_is_empty_and_says_so(tmp_path: Path) -> None:
     AnnotationStore.create(tmp_path / "store")
     store = AnnotationStore.open(tmp_path / "store")
-    assert store.stacks() == []
+    assert store.all_labels() == []
     assert store.rounds() == []
     assert [entry.kind for entry in store.log()] == ["create"]
 
@@ -44,13 +44,13 @@ def test_create_leaves_what_is_there_alone(tmp_path: Path) -> None:
     new_store(tmp_path / "store")
     with pytest.raises(StoreError, match="new or empty folder"):
         AnnotationStore.create(tmp_path / "store")
-    assert [info.name for info in AnnotationStore.open(tmp_path / "store").stacks()] == ["a"]
+    assert [info.name for info in AnnotationStore.open(tmp_path / "store").all_labels()] == ["a"]
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
 def test_create_takes_an_empty_folder(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    assert AnnotationStore.create(tmp_path / "empty").stacks() == []
+    assert AnnotationStore.create(tmp_path / "empty").all_labels() == []
 
 
 @pytest.mark.parametrize("kind", ["missing", "folder", "file", "repository", "damaged"])
@@ -116,16 +116,16 @@ def test_object_storage_works_without_a_lock_and_finds_conflicts() -> None:
             txn.set_labels("a", boxes(), proposed([1, 2, 7]))
         late.set_labels("a", boxes() * 2, proposed([2, 4, 14]))
     assert [entry.message for entry in store.rounds()] == ["first"]
-    assert np.array_equal(store.stack("a").labels[...], boxes())
+    assert np.array_equal(store.labels("a").labels[...], boxes())
 
 
 def test_status_counts_without_being_told(tmp_path: Path) -> None:
     store = bootstrapped(tmp_path / "store")
-    store.add_stack("b", ArraySource(noise(seed=2)), split="test", labels=boxes())
+    store.add_field("b", ArraySource(noise(seed=2)), split="test", labels=boxes())
     with store.begin_round(by_person()) as txn:
         txn.write_verified("a", (slice(0, 10), slice(0, 40), slice(0, 30)))
         txn.write_verified("a", (slice(5, 10), slice(0, 40), slice(0, 15)), 0)
-    a, b = (stack_status(store.stack(name)) for name in ("a", "b"))
+    a, b = (labels_status(store.labels(name)) for name in ("a", "b"))
     assert (a.info.name, b.info.split) == ("a", "test")
     assert a.objects == {"proposed": 3, "accepted": 0, "corrected": 0, "rejected": 0}
     assert a.verified_share == pytest.approx(0.375)

@@ -92,7 +92,7 @@ class Bench:
             "model": "fake",
             "made": "2026-01-01T00:00:00+00:00",
             "weights_sha256": f"{int(name[-4:]):064x}",
-            "trained_on": [{"stack": "learn", "split": "train", "source_sha256": None}],
+            "trained_on": [{"field": "learn", "split": "train", "source_sha256": None}],
             "round": 0,
             "validation": {},
             "config": config,
@@ -103,7 +103,7 @@ class Bench:
     def add(self, name: str, split: str, labelled: bool, seed: int = 0) -> None:
         image, labels = scene(seed)
         source = ArraySource(image[None])
-        self.store.add_stack(name, source, split=split, labels=labels if labelled else None)
+        self.store.add_field(name, source, split=split, labels=labels if labelled else None)
 
 
 def scene(seed: int = 0) -> tuple[NDArray[np.uint8], NDArray[np.uint32]]:

@@ -1,4 +1,4 @@
-"""The comparison of trainers on both halves of a stack."""
+"""The comparison of trainers on both halves of a field."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SPACING = (2.0, 1.0, 1.0)
 
 
 @pytest.fixture
-def stack(tmp_path: Path) -> Path:
+def field(tmp_path: Path) -> Path:
     """Four cubes, two in each half in y."""
     labels = np.zeros((6, 24, 20), np.uint32)
     for number, (y, x) in enumerate(((2, 2), (2, 12), (14, 2), (14, 12)), start=1):
@@ -32,11 +32,11 @@ def stack(tmp_path: Path) -> Path:
 
 
 def row(**more: object) -> dict[str, object]:
-    return {**dict.fromkeys(FIELDS, ""), "stack": "a", "model": "unet3d", "minutes": "1", **more}
+    return {**dict.fromkeys(FIELDS, ""), "field": "a", "model": "unet3d", "minutes": "1", **more}
 
 
-def test_a_stack_is_cut_both_ways_and_no_row_is_in_both(stack: Path) -> None:
-    one, other = Halves.read(stack)
+def test_a_field_is_cut_both_ways_and_no_row_is_in_both(field: Path) -> None:
+    one, other = Halves.read(field)
     assert one.learn.image.shape == one.test.image.shape == (6, 12, 20)
     np.testing.assert_array_equal(one.learn.labels, other.test.labels)
     np.testing.assert_array_equal(one.test.labels, other.learn.labels)
@@ -56,7 +56,7 @@ def test_means_are_over_halves_and_the_spread_over_seeds(tmp_path: Path) -> None
 
 
 def test_what_has_a_row_is_not_trained_again(
-    stack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    field: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     trained = []
 
@@ -70,7 +70,7 @@ def test_what_has_a_row_is_not_trained_again(
 
     monkeypatch.setattr(compare_halves, "StarterSegmenter", Starter)
     monkeypatch.setattr(compare_halves, "train_once", once)
-    words = ["x", str(tmp_path / "out"), "--stack", str(stack), "--minutes", "2", "--seeds"]
+    words = ["x", str(tmp_path / "out"), "--field", str(field), "--minutes", "2", "--seeds"]
     monkeypatch.setattr("sys.argv", [*words, "1"])
     assert compare_halves.main() == 0
     assert len(trained) == 4

@@ -77,13 +77,13 @@ def evaluated(done: Evaluated, everything: bool, compare: bool) -> tuple[Evaluat
 
 
 def score_table(done: Evaluated) -> Any:
-    """Return the table of the main scores: a row per model and stack, and their means."""
-    stacks = dict.fromkeys(name for found in done.models.values() for name in found.stacks)
-    title = f"scores on {', '.join(stacks)} ({done.split}); F1, precision, recall, PQ at IoU 0.5"
+    """Return the table of the main scores: a row per model and field, and their means."""
+    fields = dict.fromkeys(name for found in done.models.values() for name in found.fields)
+    title = f"scores on {', '.join(fields)} ({done.split}); F1, precision, recall, PQ at IoU 0.5"
     rows: dict[str, tables.Row] = {}
-    if len(stacks) > 1:
+    if len(fields) > 1:
         for model, found in done.models.items():
-            rows |= {f"{model}, {name}": part.flat() for name, part in found.stacks.items()}
+            rows |= {f"{model}, {name}": part.flat() for name, part in found.fields.items()}
     mean = ", mean" if rows else ""
     rows |= {f"{model}{mean}": found.mean for model, found in done.models.items()}
     return tables.score_table(rows, title=title)
@@ -101,7 +101,7 @@ def agreed(found: Agreement) -> tuple[Agreement, Any]:
     first, second = found.first, found.second
     raters = f"{first.name} ({first.source}), {second.name} ({second.source})"
     table = plain_table(
-        ("agreement", "value", "95 %"), rows, title=f"{found.stack}: {raters}", right=("value",)
+        ("agreement", "value", "95 %"), rows, title=f"{found.field}: {raters}", right=("value",)
     )
     kept = [] if found.file is None else [f"kept in {found.file}"]
     return found, Group(table, f"{first.objects} and {second.objects} objects", *kept)
@@ -111,7 +111,7 @@ def _in_words(found: dict[str, Any]) -> str:
     mean = found["mean"]
     figures = (("score", "evaluation_score"), ("F1", "f1"), ("AJI", "aji"))
     known = [f"{name} {mean[key]:.3f}" for name, key in figures if mean.get(key) is not None]
-    return f"{', '.join(known)} on {', '.join(found['stacks'])}"
+    return f"{', '.join(known)} on {', '.join(found['fields'])}"
 
 
 def _footnote(done: Scored) -> str:

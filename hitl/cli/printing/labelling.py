@@ -1,12 +1,12 @@
-"""What is printed of labelling: stacks added, rounds made, compared and taken back."""
+"""What is printed of labelling: fields added, rounds made, compared and taken back."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
 from typing import Any
 
-from annotations.differences import ObjectChange, RoundDiff, StackDiff
+from annotations.differences import LabelsDiff, ObjectChange, RoundDiff
 from annotations.history import BlameEntry, RolledBack
 from annotations.rounds import EditCounts
 from annotations.status import Garbage
@@ -23,12 +23,12 @@ MOST_ROWS = 200
 
 
 def added(done: Added) -> tuple[dict[str, Any], str]:
-    """Tell of a stack that was added."""
+    """Tell of a field that was added."""
     size = " × ".join(str(n) for n in done.shape[1:])
     labels = f", {done.objects} labelled objects" if done.objects else ""
     step = " × ".join(f"{s:g}" for s in done.spacing_um)
     data = {
-        "stack": done.name,
+        "field": done.name,
         "split": done.split,
         "shape_czyx": done.shape,
         "spacing_um": done.spacing_um,
@@ -40,10 +40,10 @@ def added(done: Added) -> tuple[dict[str, Any], str]:
 
 def bootstrapped(done: Proposed) -> tuple[dict[str, Any], Any]:
     """Tell of a round of first labels."""
-    stacks = [{"stack": s.stack, "objects": s.found, "seconds": s.seconds} for s in done.stacks]
-    return {"round": done.round, "segmenter": done.model, "stacks": stacks}, plain_table(
-        ("stack", "objects", "seconds"),
-        [(s.stack, str(s.found), f"{s.seconds:.1f}") for s in done.stacks],
+    fields = [{"field": s.field, "objects": s.found, "seconds": s.seconds} for s in done.fields]
+    return {"round": done.round, "segmenter": done.model, "fields": fields}, plain_table(
+        ("field", "objects", "seconds"),
+        [(s.field, str(s.found), f"{s.seconds:.1f}") for s in done.fields],
         title=f"round {done.round}, bootstrapped with {done.model}",
     )
 
@@ -52,10 +52,10 @@ def proposed(done: Proposed) -> tuple[Proposed, Any]:
     """Tell of a round of proposals."""
     columns = ("added", "deleted", "reshaped", "unchanged", "kept")
     return done, plain_table(
-        ("stack", *columns, "seconds"),
+        ("field", *columns, "seconds"),
         [
-            (s.stack, *(str(getattr(s, name)) for name in columns), f"{s.seconds:.1f}")
-            for s in done.stacks
+            (s.field, *(str(getattr(s, name)) for name in columns), f"{s.seconds:.1f}")
+            for s in done.fields
         ],
         title=f"round {done.round}, proposed by {done.model}",
         right=(*columns, "seconds"),
@@ -67,15 +67,15 @@ def exported(done: Exported) -> tuple[Exported, str]:
     state = "as added" if done.round is None else f"round {done.round}"
     listed = "\n".join(f"  {file}" for file in done.files)
     return done, (
-        f"{done.objects} objects of {done.stack} ({state}):\n{listed}\n{done.hint}, then "
-        f"`hitl import PROJECT {done.stack} {done.labels}`"
+        f"{done.objects} objects of {done.field} ({state}):\n{listed}\n{done.hint}, then "
+        f"`hitl import PROJECT {done.field} {done.labels}`"
     )
 
 
 def imported(done: Imported) -> tuple[Imported, str]:
     """Tell of a round of corrected labels."""
     return done, (
-        f"round {done.round} of {done.stack}: {counted(done.counts) or 'no object changed'}; "
+        f"round {done.round} of {done.field}: {counted(done.counts) or 'no object changed'}; "
         f"{done.verified_voxels} more voxels are verified"
     )
 
@@ -87,25 +87,25 @@ def difference(found: RoundDiff) -> tuple[dict[str, Any], Any]:
     data = {
         "a": found.a,
         "b": found.b,
-        "stacks": [{**vars(stack), "counts": stack.counts()} for stack in found.stacks],
-        "added_stacks": found.added,
-        "removed_stacks": found.removed,
+        "fields": [{**vars(field), "counts": field.counts()} for field in found.fields],
+        "added_fields": found.added,
+        "removed_fields": found.removed,
     }
-    changes = [(stack.stack, change) for stack in found.stacks for change in stack.changes]
-    title = f"round {found.a} to {found.b}: {len(changes)} changes in {len(found.stacks)} stacks"
+    changes = [(field.field, change) for field in found.fields for change in field.changes]
+    title = f"round {found.a} to {found.b}: {len(changes)} changes in {len(found.fields)} fields"
     for names, what in ((found.added, "added"), (found.removed, "removed")):
         title += f"; {what}: {', '.join(names)}" if names else ""
     listed = plain_table(
-        ("stack", "change", "before", "after", "gained", "lost", "where (z, y, x)", "status"),
-        [_change_row(stack, change) for stack, change in changes[:MOST_ROWS]],
+        ("field", "change", "before", "after", "gained", "lost", "where (z, y, x)", "status"),
+        [_change_row(field, change) for field, change in changes[:MOST_ROWS]],
         right=("gained", "lost"),
     )
     rest = len(changes) - MOST_ROWS
     more = [f"and {rest} more changes: --json has all of them"] if rest > 0 else []
-    return data, Group(_count_table(found.stacks, title), listed, *more)
+    return data, Group(_count_table(found.fields, title), listed, *more)
 
 
-def blamed(stack: str, object_id: int, entries: Iterable[BlameEntry]) -> tuple[dict[str, Any], Any]:
+def blamed(field: str, object_id: int, entries: Iterable[BlameEntry]) -> tuple[dict[str, Any], Any]:
     """Tell one object's history, oldest first."""
     changes, rows = [], []
     for found in entries:
@@ -141,10 +141,10 @@ def blamed(stack: str, object_id: int, entries: Iterable[BlameEntry]) -> tuple[d
     table = plain_table(
         ("round", "when (UTC)", "kind", "by", "what", "gained", "lost", "status"),
         rows,
-        title=f"object {object_id} of {stack}",
+        title=f"object {object_id} of {field}",
         right=("gained", "lost"),
     )
-    return {"stack": stack, "object": object_id, "changes": changes}, table
+    return {"field": field, "object": object_id, "changes": changes}, table
 
 
 def rolled_back(done: RolledBack) -> tuple[dict[str, Any], Any]:
@@ -158,8 +158,8 @@ def rolled_back(done: RolledBack) -> tuple[dict[str, Any], Any]:
         title += f"; added since and left alone: {', '.join(done.left_alone)}"
     if done.gone:
         title += f"; removed since and not brought back: {', '.join(done.gone)}"
-    data = {**vars(done), "stacks": {s.stack: s.counts() for s in done.stacks}}
-    return data, _count_table(done.stacks, title)
+    data = {**vars(done), "fields": {s.field: s.counts() for s in done.fields}}
+    return data, _count_table(done.fields, title)
 
 
 def collected(found: Garbage) -> tuple[Garbage, str]:
@@ -171,14 +171,14 @@ def collected(found: Garbage) -> tuple[Garbage, str]:
     )
 
 
-def _change_row(stack: str, change: ObjectChange) -> tuple[str, ...]:
+def _change_row(field: str, change: ObjectChange) -> tuple[str, ...]:
     statuses = [
         f"{before or 'none'} to {after or 'none'}"
         for before, after in change.statuses.values()
         if before != after
     ]
     return (
-        stack,
+        field,
         change.kind,
         ", ".join(map(str, change.before)),
         ", ".join(map(str, change.after)),
@@ -189,12 +189,12 @@ def _change_row(stack: str, change: ObjectChange) -> tuple[str, ...]:
     )
 
 
-def _count_table(stacks: Sequence[StackDiff], title: str) -> Any:
-    kinds = [field.name for field in fields(EditCounts)]
+def _count_table(fields: Sequence[LabelsDiff], title: str) -> Any:
+    kinds = [item.name for item in dataclasses.fields(EditCounts)]
     columns = (*kinds, "verified voxels")
     rows = []
-    for stack in stacks:
-        counts = stack.counts()
-        figures = (*(str(getattr(counts, kind)) for kind in kinds), f"{stack.verified_voxels:+d}")
-        rows.append((stack.stack, *figures))
-    return plain_table(("stack", *columns), rows, title=title, right=columns)
+    for field in fields:
+        counts = field.counts()
+        figures = (*(str(getattr(counts, kind)) for kind in kinds), f"{field.verified_voxels:+d}")
+        rows.append((field.field, *figures))
+    return plain_table(("field", *columns), rows, title=title, right=columns)

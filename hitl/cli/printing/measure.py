@@ -15,17 +15,17 @@ def measured(done: MeasuredFiles) -> tuple[dict[str, Any], Any]:
     from rich.console import Group
     from rich.markup import escape
 
-    columns = ("stack", "nuclei", "volume (µm³)", "sphericity", "at the border", "labels of")
+    columns = ("field", "nuclei", "volume (µm³)", "sphericity", "at the border", "labels of")
     rows = [
-        (escape(about["stack"]), str(about["nuclei"]), *map(_number, about["medians"].values()),
+        (escape(about["field"]), str(about["nuclei"]), *map(_number, about["medians"].values()),
          str(about["at_border"]), escape(about["labels_of"]))
-        for about in done.summary["stacks"]
+        for about in done.summary["fields"]
     ]  # fmt: skip
-    parts = [plain_table(columns, rows, title="nuclei; medians of each stack", right=columns[1:5])]
+    parts = [plain_table(columns, rows, title="nuclei; medians of each field", right=columns[1:5])]
     if done.phases:
-        heads = ("stack", *PHASES, "not told", "uncertain")
+        heads = ("field", *PHASES, "not told", "uncertain")
         found = [
-            (escape(row["stack"]), *(str(row[phase]) for phase in PHASES),
+            (escape(row["field"]), *(str(row[phase]) for phase in PHASES),
              str(row["nuclei"] - sum(row[phase] for phase in PHASES)),
              "–" if row["uncertain_fraction"] is None else f"{row['uncertain_fraction']:.0%}")
             for row in phase_rows(done.phases)

@@ -7,9 +7,9 @@ from hitl.prediction.predict import Predicted
 
 
 def predicted(done: Predicted) -> tuple[Predicted, str]:
-    """Tell of the label files of stacks."""
+    """Tell of the label files of fields."""
     return done, "\n".join(
-        f"{stack}: {done.objects[stack]} objects in {file}" for stack, file in done.files.items()
+        f"{field}: {done.objects[field]} objects in {file}" for field, file in done.files.items()
     )
 
 

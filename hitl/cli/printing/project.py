@@ -23,14 +23,14 @@ def made(project: Project) -> tuple[dict[str, Any], str]:
 
 
 def overview(found: Overview) -> tuple[Overview, Any]:
-    """Tell of stacks, runs, scores, and what comes next."""
+    """Tell of fields, runs, scores, and what comes next."""
     from rich.console import Group
 
     round_ = "no round yet" if found.last_round is None else f"last round: {found.last_round}"
     statuses = [status.name.lower() for status in Status]
     parts: list[Any] = [
         plain_table(
-            ("stack", "split", "voxels z, y, x", "µm z, y, x", *statuses, "verified"),
+            ("field", "split", "voxels z, y, x", "µm z, y, x", *statuses, "verified"),
             [
                 (
                     state.name,
@@ -40,7 +40,7 @@ def overview(found: Overview) -> tuple[Overview, Any]:
                     *(str(state.objects[status]) for status in statuses),
                     f"{state.verified_share:.0%}",
                 )
-                for state in found.stacks
+                for state in found.fields
             ],
             title=f"{found.project}: {round_}",
             right=(*statuses, "verified"),

@@ -20,11 +20,11 @@ def queued(found: Queue) -> tuple[dict[str, Any], Any]:
         ],
     }
     table = plain_table(
-        ("", "stack", "object", "z, y, x", "expected error", "confidence", "why"),
+        ("", "field", "object", "z, y, x", "expected error", "confidence", "why"),
         [
             (
                 str(number),
-                entry.stack,
+                entry.field,
                 "missed?" if entry.id is None else str(entry.id),
                 ", ".join(map(str, entry.position_zyx)),
                 f"{entry.score:.2f}",
@@ -48,7 +48,7 @@ def errors(done: ModelErrors) -> tuple[dict[str, Any], Any]:
         "split": found.split,
         "round": found.round,
         "model": found.model,
-        "stacks": list(found.stacks),
+        "fields": list(found.fields),
         "stale": done.stale,
         "total": done.total,
         "kinds": {k: {"places": n, "wrong": sum_} for k, (n, sum_) in done.kinds.items()},
@@ -62,7 +62,7 @@ def _error_tables(done: ModelErrors) -> Any:
     from rich.markup import escape
 
     found = done.found
-    whose = f"{found.model} on {', '.join(found.stacks)}"
+    whose = f"{found.model} on {', '.join(found.fields)}"
     which = f"evaluation {found.number} of {found.made[:10]}, split {found.split}"
     if not done.total:
         return escape(f"{whose}: every nucleus is matched and nothing is spurious ({which})")
@@ -82,12 +82,12 @@ def _places(done: ModelErrors) -> Any:
     from rich.markup import escape
 
     columns: tuple[str, ...] = (
-        "", "stack", "error", "nuclei", "predicted", "z, y, x", "wrong by", "IoU", "why",
+        "", "field", "error", "nuclei", "predicted", "z, y, x", "wrong by", "IoU", "why",
     )  # fmt: skip
     rows: list[tuple[str, ...]] = [
         (
             str(number),
-            escape(m.stack),
+            escape(m.field),
             m.kind,
             listed_ids(m.truth_ids) or "–",
             listed_ids(m.pred_ids) or "–",
@@ -98,7 +98,7 @@ def _places(done: ModelErrors) -> Any:
         )
         for number, m in enumerate(done.listed, start=1)
     ]
-    if len(done.found.stacks) == 1:
+    if len(done.found.fields) == 1:
         # The title says it, and the room is needed.
         columns, *rows = [(row[0], *row[2:]) for row in (columns, *rows)]
     return plain_table(
@@ -110,11 +110,11 @@ def _places(done: ModelErrors) -> Any:
 
 
 def _advice(done: ModelErrors) -> str:
-    stack = done.listed[0].stack if done.listed else next(iter(done.found.stacks))
-    look = f"look at them: hitl correct PROJECT {stack} --errors"
+    field = done.listed[0].field if done.listed else next(iter(done.found.fields))
+    look = f"look at them: hitl correct PROJECT {field} --errors"
     if done.found.split != "test":
         return look
     return (
-        f"{look} (read-only: nothing is learned from test stacks); then correct what is alike "
+        f"{look} (read-only: nothing is learned from test fields); then correct what is alike "
         "in the others: hitl queue PROJECT"
     )

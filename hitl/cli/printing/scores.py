@@ -1,4 +1,4 @@
-"""Scores of one, or of several models or stacks, as tables for the terminal."""
+"""Scores of one, or of several models or fields, as tables for the terminal."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from hitl.evaluation.metrics.scores import Scores
 from hitl.evaluation.metrics.voxel import CLASS_NAMES
 
 Row = Mapping[str, float | None]
-"""Values of a model or stack by their key in `Scores.flat`."""
+"""Values of a model or field by their key in `Scores.flat`."""
 Rows = Mapping[str, Row]
-"""By model or stack."""
+"""By model or field."""
 
 SUMMARY_COLUMNS = {
     "score": "evaluation_score",
@@ -58,7 +58,7 @@ ERROR_COLUMNS = {
 
 
 def score_table(rows: Rows, *, title: str = "Scores") -> Table:
-    """One row per model or stack: evaluation score, F1 … at IoU 0.5, mean AP, PQ, SEG, counts."""
+    """One row per model or field: evaluation score, F1 … at IoU 0.5, mean AP, PQ, SEG, counts."""
     return _table(rows, SUMMARY_COLUMNS, title)
 
 
@@ -108,7 +108,7 @@ def convention_table(scores: Scores, *, title: str = "AP as others count it") ->
 
 
 def border_table(rows: Rows, *, title: str = "Objects that touch the border") -> Table:
-    """Two rows per model or stack: with the objects that touch the border, and without."""
+    """Two rows per model or field: with the objects that touch the border, and without."""
     table = _empty_table(("border", *SUMMARY_COLUMNS), title)
     for name, row in rows.items():
         for kind in ("with", "without"):
@@ -118,12 +118,12 @@ def border_table(rows: Rows, *, title: str = "Objects that touch the border") ->
 
 
 def error_table(rows: Rows, *, title: str = "Errors") -> Table:
-    """One row per model or stack: how many objects are split, merged, shifted, missed, …."""
+    """One row per model or field: how many objects are split, merged, shifted, missed, …."""
     return _table(rows, ERROR_COLUMNS, title)
 
 
 def threshold_table(rows: Rows, *, metric: str = "f1", title: str | None = None) -> Table:
-    """One row per model or stack, one column per IoU threshold (tenths, where they are many).
+    """One row per model or field, one column per IoU threshold (tenths, where they are many).
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ def threshold_table(rows: Rows, *, metric: str = "f1", title: str | None = None)
 
 
 def voxel_table(rows: Rows, *, title: str = "Voxels per class") -> Table:
-    """One row per model or stack and class: precision, recall, F1 and IoU."""
+    """One row per model or field and class: precision, recall, F1 and IoU."""
     table = _empty_table(("class", *VOXEL_COLUMNS), title)
     for name, row in rows.items():
         for kind in CLASS_NAMES:
@@ -154,7 +154,7 @@ def voxel_table(rows: Rows, *, title: str = "Voxels per class") -> Table:
 
 
 def group_table(groups: Rows, mean: Row, *, title: str = "Mean per group") -> Table:
-    """One row per group of stacks, and a last one for the mean over groups."""
+    """One row per group of fields, and a last one for the mean over groups."""
     table = _table(groups, SUMMARY_COLUMNS, title)
     table.add_section()
     table.add_row("mean", *_cells(mean, list(SUMMARY_COLUMNS.values())))

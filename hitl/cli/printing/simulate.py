@@ -14,7 +14,7 @@ def simulated(done: SimulationResult) -> tuple[dict[str, Any], Any]:
 
     costs = done.costs()
     curves = {name: [curve.points for curve in repeats] for name, repeats in done.curves.items()}
-    table = Table(title=f"objects to correct on {', '.join(done.stacks)}")
+    table = Table(title=f"objects to correct on {', '.join(done.fields)}")
     table.add_column("strategy")
     for row in next(iter(costs.values())):
         table.add_column(f"F1 {row.f1:.2f}", justify="right")

@@ -37,7 +37,7 @@ def promoted(done: Promoted) -> tuple[Promoted, Any]:
     return done, plain_table(
         ("stratum", "items", "in use", "candidate", "difference", "95 %", "p"),
         [_stratum_row(stratum) for stratum in done.strata],
-        title=f"{done.run} against {done.compared_with} on {', '.join(done.stacks)}",
+        title=f"{done.run} against {done.compared_with} on {', '.join(done.fields)}",
         right=("items", "in use", "candidate", "difference", "p"),
     )
 

@@ -9,7 +9,7 @@ from hitl.cli.console import Console
 from hitl.cli.verb import Result, verb
 from hitl.evaluation.requests import AgreementRequest, EvaluateRequest
 from hitl.measure.requests import MeasureRequest
-from hitl.project.options import Flag, Stacks
+from hitl.project.options import Fields, Flag
 from hitl.training.requests import SweepRequest, TrainRequest
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def train(project: Project, request: TrainRequest, out: Console) -> Result:
     from hitl.cli.printing.training import trained
     from hitl.training.train import train
 
-    return trained(train(project, request.model, dict(request.settings), request.stacks, out))
+    return trained(train(project, request.model, dict(request.settings), request.fields, out))
 
 
 @verb(PANEL)
@@ -41,17 +41,17 @@ def predict(
         str | None,
         Flag(metavar="RUN", help="A run or a segmenter; the promoted run if not given."),
     ] = None,
-    stacks: Stacks = (),
+    fields: Fields = (),
     output: Annotated[
         Path | None, Flag(metavar="DIR", help="Where to; PROJECT/predictions if not given.")
     ] = None,
 ) -> Result:
-    """Segment stacks with a trained model; writes label images."""
+    """Segment fields with a trained model; writes label images."""
     from hitl.cli.printing.prediction import predicted
     from hitl.prediction.predict import predict
     from hitl.project.runs import named_or_in_use
 
-    return predicted(predict(project, named_or_in_use(project, model), stacks, output, out))
+    return predicted(predict(project, named_or_in_use(project, model), fields, output, out))
 
 
 @verb(PANEL)

@@ -38,11 +38,11 @@ def init(
 
 @verb(PANEL)
 def add(project: Project, request: AddRequest, out: Console) -> Result:
-    """Add a stack, and its hand-made labels if there are any."""
+    """Add a field, and its hand-made labels if there are any."""
     from hitl.cli.printing import labelling
-    from hitl.labelling.add import add_stack
+    from hitl.labelling.add import add_field
 
-    return labelling.added(add_stack(project, request, out))
+    return labelling.added(add_field(project, request, out))
 
 
 @verb(PANEL)

@@ -11,7 +11,7 @@ from hitl.cli.console import Console
 from hitl.cli.verb import Result, verb
 from hitl.labelling.requests import ImportRequest
 from hitl.project.errors import NothingToDoError, ProjectError, UsageError
-from hitl.project.options import Annotator, Flag, Stack, Stacks
+from hitl.project.options import Annotator, Field, Fields, Flag
 from hitl.queue.kinds import ErrorKind
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def format_tools() -> dict[str, str]:
 def queue(
     project: Project,
     out: Console,
-    stacks: Stacks = (),
+    fields: Fields = (),
     limit: Annotated[int, Flag(min=1)] = 20,
     errors: bool = False,
     model: ErrorsModel = None,
@@ -61,10 +61,10 @@ def queue(
     if not errors:
         if model is not None or kinds or evaluation is not None:
             raise UsageError("--model, --kind and --evaluation go with --errors")
-        return printing.queued(build_queue(project, stacks, limit, out))
+        return printing.queued(build_queue(project, fields, limit, out))
     return printing.errors(
         list_errors(
-            project, stacks, reporter=out, model=model, evaluation=evaluation, kinds=kinds,
+            project, fields, reporter=out, model=model, evaluation=evaluation, kinds=kinds,
             limit=limit,
         )
     )  # fmt: skip
@@ -74,13 +74,13 @@ def queue(
 def correct(
     project: Project,
     out: Console,
-    stack: Stack,
+    field: Field,
     annotator: Annotator = None,
     limit: Annotated[int, Flag(min=0)] = 50,
     errors: bool = False,
     model: ErrorsModel = None,
 ) -> None:
-    """Correct a stack in a napari window; a draft is kept until a round is committed.
+    """Correct a field in a napari window; a draft is kept until a round is committed.
 
     Parameters
     ----------
@@ -90,13 +90,13 @@ def correct(
         Begin with what a model got wrong in an evaluation.
     """
     from hitl.queue.build import build_queue
-    from hitl.review.session.stack_errors import stack_errors
+    from hitl.review.session.field_errors import field_errors
     from hitl.review.window.opening import check_display, open_window
 
     check_display()
     model_errors = None
     try:
-        model_errors = stack_errors(project, stack, model)
+        model_errors = field_errors(project, field, model)
     except (NothingToDoError, ProjectError) as error:
         # Asked for, it must be there; otherwise labels can be corrected all the same.
         if errors or model is not None:
@@ -104,10 +104,10 @@ def correct(
         if isinstance(error, ProjectError):
             out.note(str(error))
     ranked = limit and not errors
-    entries = build_queue(project, (stack,), limit, out).entries if ranked else None
+    entries = build_queue(project, (field,), limit, out).entries if ranked else None
     window = open_window(
         project,
-        stack,
+        field,
         annotator=project.annotator(annotator),
         queue=entries,
         errors=model_errors,
@@ -121,12 +121,12 @@ def correct(
 def export(
     project: Project,
     out: Console,
-    stack: Stack,
+    field: Field,
     destination: Annotated[Path, Flag(metavar="DEST", help="Folder to write to.")],
     file_format: Annotated[str, Flag("--format", choices=format_tools)] = TIFF.name,
     round_number: Annotated[int | None, Flag("--round", metavar="R")] = None,
 ) -> Result:
-    """Write a stack and its labels for another tool to correct.
+    """Write a field and its labels for another tool to correct.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def export(
     from hitl.cli.printing.labelling import exported
     from hitl.labelling.exchange.export import export
 
-    return exported(export(project, stack, destination, file_format, round_number, out))
+    return exported(export(project, field, destination, file_format, round_number, out))
 
 
 @verb(PANEL, "import")
@@ -153,13 +153,13 @@ def propose(
     project: Project,
     out: Console,
     model: Annotated[str | None, Flag(metavar="RUN", help="The promoted run if not given.")] = None,
-    stacks: Stacks = (),
+    fields: Fields = (),
 ) -> Result:
     """Make the next round: a model fills what nobody has verified."""
     from hitl.cli.printing.labelling import proposed
     from hitl.labelling.propose import propose
 
-    return proposed(propose(project, model, stacks, out))
+    return proposed(propose(project, model, fields, out))
 
 
 @verb(PANEL)
@@ -189,14 +189,14 @@ def diff(project: Project, a: Round, b: Annotated[int, Flag(help="Another round.
 @verb(PANEL)
 def blame(
     project: Project,
-    stack: Stack,
+    field: Field,
     object_id: Annotated[int, Flag(metavar="OBJECT", help="Id of the object.")],
 ) -> Result:
     """One object's history: each round that changed it, by whom, with which model."""
     from annotations.history import blame
     from hitl.cli.printing.labelling import blamed
 
-    return blamed(stack, object_id, blame(project.store(), stack, object_id))
+    return blamed(field, object_id, blame(project.store(), field, object_id))
 
 
 @verb(PANEL)
@@ -233,7 +233,7 @@ def simulate(
     rounds: Annotated[int | None, Flag(min=1)] = None,
     objects_per_round: Annotated[int, Flag(min=1)] = 10,
     strategies: Annotated[tuple[str, ...], Flag("--strategy", metavar="S")] = (),
-    stacks: Stacks = (),
+    fields: Fields = (),
     repeats: Annotated[int, Flag(min=1)] = 5,
     seed: int = 0,
     retrain: Annotated[str | None, Flag(metavar="MODEL")] = None,
@@ -252,12 +252,12 @@ def simulate(
         Train a model each round (slow).
     """
     from hitl.cli.printing.simulate import simulated
-    from hitl.simulate.project_stacks import simulate_project
+    from hitl.simulate.project_fields import simulate_project
 
     return simulated(
         simulate_project(
             project,
-            stacks=stacks,
+            fields=fields,
             rounds=rounds,
             objects_per_round=objects_per_round,
             strategies=strategies,

@@ -1,4 +1,4 @@
-"""Means of all metrics over the stacks of each group, and over groups."""
+"""Means of all metrics over the fields of each group, and over groups."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from hitl.project.errors import MetricError
 
 @dataclass(frozen=True)
 class AverageScores:
-    """Means over the stacks of each group, and over groups.
+    """Means over the fields of each group, and over groups.
 
     Parameters
     ----------
     groups : dict of str to dict
         Per group (such as a field of view) the mean of each of `Scores.flat`'s values over its
-        stacks; stacks where it is None are left out, and it is None where it is so in all.
+        fields; fields where it is None are left out, and it is None where it is so in all.
     mean : dict of str to (float or None)
-        Mean over groups, likewise: each group counts once, however many stacks it has.
+        Mean over groups, likewise: each group counts once, however many fields it has.
     left_out : dict of str to int
-        Number of stacks whose value was None, for keys where there are any.
+        Number of fields whose value was None, for keys where there are any.
     """
 
     groups: dict[str, dict[str, float | None]]
@@ -32,7 +32,7 @@ class AverageScores:
 
 
 def average(groups: Mapping[str, Sequence[Scores]]) -> AverageScores:
-    """Average over the stacks of each group (such as the channels of a field), then over groups.
+    """Average over the fields of each group (such as the channels of a field), then over groups.
 
     Parameters
     ----------
@@ -46,12 +46,12 @@ def average(groups: Mapping[str, Sequence[Scores]]) -> AverageScores:
     Raises
     ------
     MetricError
-        No group, or a group without a stack.
+        No group, or a group without a field.
     """
-    empty = [name for name, stacks in groups.items() if not stacks]
+    empty = [name for name, fields in groups.items() if not fields]
     if not groups or empty:
         raise MetricError(f"expected scores in every group, got none in {empty or 'any'}")
-    flat = {name: [scores.flat() for scores in stacks] for name, stacks in groups.items()}
+    flat = {name: [scores.flat() for scores in fields] for name, fields in groups.items()}
     means = {name: mean_by_key(rows) for name, rows in flat.items()}
     rows = [row for group in flat.values() for row in group]
     left_out = {key: sum(row.get(key) is None for row in rows) for key in _keys(rows)}

@@ -1,6 +1,6 @@
 """The evaluation score: Dice of each truth object with the predicted object that overlaps it most.
 
-Two overlaps are mixed: over the whole stack (`full`), and within the truth object's bounding box
+Two overlaps are mixed: over the whole field (`full`), and within the truth object's bounding box
 (`sub`), which forgives what the predicted object does elsewhere, such as joining a neighbour.
 """
 

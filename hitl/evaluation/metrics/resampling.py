@@ -1,7 +1,7 @@
 """How far scores may be trusted: intervals from drawing objects again at random.
 
-Groups of stacks (fields of view, whose stacks are their channels; mostly one stack each) are drawn
-with replacement first, then objects within each of their stacks (the hierarchical bootstrap of
+Groups of fields (fields of view, whose fields are their channels; mostly one field each) are drawn
+with replacement first, then objects within each of their fields (the hierarchical bootstrap of
 Saravanan, Berman and Sober, Neurons, Behavior, Data Analysis and Theory 2020), since objects of one
 field resemble each other. Of a single group only objects are drawn: such an interval says nothing
 about other fields of view.
@@ -24,8 +24,8 @@ FEW_OBJECTS = 10
 """With fewer objects an interval by percentiles is too narrow to go by."""
 _CHUNK = 1 << 21
 
-Stacks = Mapping[str, Sequence[Sequence[Floats]]]
-"""Per group (such as a field of view) and stack: the rows of one model or of several."""
+Fields = Mapping[str, Sequence[Sequence[Floats]]]
+"""Per group (such as a field of view) and field: the rows of one model or of several."""
 MetricsOf = Callable[[Floats], Floats]
 """Takes sums of rows, shape (n, columns), and returns metrics, shape (n, metrics)."""
 
@@ -45,11 +45,11 @@ class Difference:
     Parameters
     ----------
     first, second : float or None
-        The metric under both, averaged over stacks and groups.
+        The metric under both, averaged over fields and groups.
     difference : float or None
         Second minus first.
     low, high : float or None
-        95 % interval of the difference from resampling stacks and objects, both models at once.
+        95 % interval of the difference from resampling fields and objects, both models at once.
     p : float or None
         Of the paired randomisation test: how often a difference as large (one-sided: as low)
         arises when each object's two results (and each unmatched prediction) change sides.
@@ -70,12 +70,12 @@ def bootstrap(
     level: float = LEVEL,
     seed: int = 0,
 ) -> dict[str, Interval]:
-    """Return the interval of each metric's mean over stacks, then groups.
+    """Return the interval of each metric's mean over fields, then groups.
 
     Parameters
     ----------
     groups : mapping of str to sequence of Items
-        Per group (such as a field of view) the items of each stack (such as a channel).
+        Per group (such as a field of view) the items of each field (such as a channel).
     resamples : int
     level : float
         In (0, 1).
@@ -90,11 +90,11 @@ def bootstrap(
     Raises
     ------
     MetricError
-        No group, a group without a stack, no resamples, or a level outside (0, 1).
+        No group, a group without a field, no resamples, or a level outside (0, 1).
     """
     check_groups(groups, resamples, level)
-    stacks = {name: [(part.rows,) for part in parts] for name, parts in groups.items()}
-    ends = percentiles(draw(stacks, metrics_of, resamples, seed)[0], level)
+    fields = {name: [(part.rows,) for part in parts] for name, parts in groups.items()}
+    ends = percentiles(draw(fields, metrics_of, resamples, seed)[0], level)
     return {
         name: Interval(*map(value_or_none, pair))
         for name, pair in zip(METRICS, ends.T.tolist(), strict=True)
@@ -107,9 +107,9 @@ def check_groups(groups: Mapping[str, Sequence[object]], resamples: int, level: 
     Raises
     ------
     MetricError
-        No group, a group without a stack, no resamples, or a level outside (0, 1).
+        No group, a group without a field, no resamples, or a level outside (0, 1).
     """
-    empty = [name for name, stacks in groups.items() if not stacks]
+    empty = [name for name, fields in groups.items() if not fields]
     if not groups or empty:
         raise MetricError(f"expected items in every group, got none in {empty or 'any'}")
     if resamples < 1 or not 0 < level < 1:
@@ -119,32 +119,32 @@ def check_groups(groups: Mapping[str, Sequence[object]], resamples: int, level: 
 
 
 def mean_of_groups(
-    stacks: Stacks, metrics: MetricsOf, summed: Callable[[Sequence[Floats]], Sequence[Floats]]
+    fields: Fields, metrics: MetricsOf, summed: Callable[[Sequence[Floats]], Sequence[Floats]]
 ) -> list[Floats]:
-    """Return the metrics of each model, averaged over the stacks of each group, then over groups.
+    """Return the metrics of each model, averaged over the fields of each group, then over groups.
 
     Parameters
     ----------
-    stacks : mapping of str to sequence of sequence of ndarray
-        Per group and stack the rows of each model.
+    fields : mapping of str to sequence of sequence of ndarray
+        Per group and field the rows of each model.
     metrics : callable
         Takes sums of rows, shape (n, columns), and returns metrics, shape (n, metrics).
     summed : callable
-        Takes the rows of each model in a stack and returns their sums, shape (n, columns) each.
+        Takes the rows of each model in a field and returns their sums, shape (n, columns) each.
     """
     by_group = []
-    for parts in stacks.values():
+    for parts in fields.values():
         found = [[metrics(sums) for sums in summed(rows)] for rows in parts]
         by_group.append([_mean(np.stack(model)) for model in zip(*found, strict=True)])
     return [_mean(np.stack(model)) for model in zip(*by_group, strict=True)]
 
 
-def draw(stacks: Stacks, metrics: MetricsOf, resamples: int, seed: int) -> list[Floats]:
+def draw(fields: Fields, metrics: MetricsOf, resamples: int, seed: int) -> list[Floats]:
     """Return the metrics of each model in every resample, shape (resamples, metrics)."""
     random = np.random.default_rng(seed)
-    drawn = random.integers(0, len(stacks), (resamples, len(stacks)))
+    drawn = random.integers(0, len(fields), (resamples, len(fields)))
     models: list[Floats] = []
-    for number, parts in enumerate(stacks.values()):
+    for number, parts in enumerate(fields.values()):
         here = (drawn == number).T
         found = [
             [metrics(sums) for sums in _drawn(rows, int(here.sum()), random)] for rows in parts

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from annotations.fields import LabelsView
 from annotations.formats.registry import export_formats
 from annotations.history import provenance_steps
-from annotations.stacks import StackView
 from annotations.store import AnnotationStore
 from hitl.labelling.exchange.errors import ExchangeError
 from hitl.labelling.exchange.sidecar import Sidecar, sidecar_path, slices_digest
@@ -23,9 +23,9 @@ class Exported:
 
     Parameters
     ----------
-    stack, format : str
+    field, format : str
     round : int, optional
-        None for the labels that came with the stack.
+        None for the labels that came with the field.
     objects : int
     labels : str
         The file to give to `hitl import` when it has been corrected.
@@ -35,7 +35,7 @@ class Exported:
         What to do with them.
     """
 
-    stack: str
+    field: str
     format: str
     round: int | None
     objects: int
@@ -46,18 +46,18 @@ class Exported:
 
 def export(
     project: Project,
-    stack: str,
+    field: str,
     destination: Path,
     format_name: str,
     round: int | None,
     reporter: Reporter,
 ) -> Exported:
-    """Write a stack's labels, and its image where the tool needs it: all files or none.
+    """Write a field's labels, and its image where the tool needs it: all files or none.
 
     Parameters
     ----------
     project : Project
-    stack : str
+    field : str
     destination : Path
         A folder, made where it is not there; no file in it is overwritten.
     format_name : str
@@ -71,8 +71,8 @@ def export(
     ExchangeError
         An unknown format, or a destination that cannot be used.
     NothingToDoError
-        The stack has no labels yet.
-    UnknownStackError, UnknownRoundError
+        The field has no labels yet.
+    UnknownFieldError, UnknownRoundError
     FormatError
         A file that cannot be written.
     """
@@ -81,19 +81,19 @@ def export(
         raise ExchangeError(f"--format: expected one of {', '.join(formats)}, got {format_name!r}")
     fmt = formats[format_name]
     store = project.store()
-    view, round, snapshot = _state(store, stack, round)
+    view, round, snapshot = _state(store, field, round)
     if not len(view.objects.live_ids):
         raise NothingToDoError(
-            f"stack {stack} has no labels to export; make some with `hitl bootstrap "
+            f"field {field} has no labels to export; make some with `hitl bootstrap "
             f"{project.folder}`"
         )
-    names = file_names(stack, fmt)
+    names = file_names(field, fmt)
     with new_folder_files(destination, (*names, sidecar_path(Path(names[-1])).name)) as folder:
-        steps = provenance_steps(store, stack, round)
+        steps = provenance_steps(store, field, round)
         ids = write_files(view, fmt, folder, destination, steps, reporter)
         state = Sidecar(
             project=project.folder.resolve().name,
-            stack=stack,
+            field=field,
             format=fmt.name,
             round=round,
             snapshot=snapshot,
@@ -106,7 +106,7 @@ def export(
         )
         state.write(folder / names[-1])
     return Exported(
-        stack=stack,
+        field=field,
         format=fmt.name,
         round=round,
         objects=len(ids),
@@ -117,20 +117,20 @@ def export(
 
 
 def _state(
-    store: AnnotationStore, stack: str, round: int | None
-) -> tuple[StackView, int | None, str]:
-    """Return a stack with the round whose labels it has, and the snapshot of that state."""
+    store: AnnotationStore, field: str, round: int | None
+) -> tuple[LabelsView, int | None, str]:
+    """Return a field with the round whose labels it has, and the snapshot of that state."""
     if round is not None:
-        return store.stack(stack, round), round, store.round_snapshot(round)
+        return store.labels(field, round), round, store.round_snapshot(round)
     while True:
         log = store.log()
-        view = store.stack(stack)
+        view = store.labels(field)
         # Somebody may have committed between the two.
         if store.log()[0].snapshot == log[0].snapshot:
             break
     for entry in log:
         if entry.round is not None:
             return view, entry.round, log[0].snapshot
-        if entry.kind == "add" and stack in entry.stacks:
+        if entry.kind == "add" and field in entry.fields:
             break
     return view, None, log[0].snapshot

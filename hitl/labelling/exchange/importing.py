@@ -7,18 +7,18 @@ from typing import get_args
 
 from annotations.edits.verified import shell_voxels, verified_mask_update
 from annotations.errors import LabelError
+from annotations.fields import LabelsView
 from annotations.formats.coded import CODED
 from annotations.formats.format import Expected, LabelsRead, recognise
 from annotations.formats.registry import FORMATS
 from annotations.formats.sources import read_stack_labels
 from annotations.merging import Merged, merge_edits
 from annotations.rounds import EditCounts, RoundInfo
-from annotations.stacks import StackView
 from annotations.store import AnnotationStore
 from annotations.transaction import RoundTransaction
 from hitl.labelling.corrections import Corrections, Region
 from hitl.labelling.exchange.errors import ExchangeError, NothingChangedError
-from hitl.labelling.exchange.sidecar import Sidecar, check_stack, find_sidecar
+from hitl.labelling.exchange.sidecar import Sidecar, check_field, find_sidecar
 from hitl.labelling.requests import ImportRequest, Verified
 from hitl.project.folder import Project
 from hitl.project.reporter import Reporter
@@ -31,18 +31,18 @@ class Imported:
 
     Parameters
     ----------
-    stack : str
+    field : str
     round : int
         The round that it became.
     format : str
     base_round : int, optional
-        The round that the labels were compared with; None for those that came with the stack.
+        The round that the labels were compared with; None for those that came with the field.
     counts : EditCounts
     verified_voxels : int
         Voxels that are verified now and were not.
     """
 
-    stack: str
+    field: str
     round: int
     format: str
     base_round: int | None
@@ -65,7 +65,7 @@ def import_labels(project: Project, request: ImportRequest, reporter: Reporter) 
     Raises
     ------
     LabelError
-        No labels, labels of another shape or of another stack.
+        No labels, labels of another shape or of another field.
     FormatError
         A file that cannot be read, or that asks for code to be run.
     ConflictError
@@ -80,20 +80,20 @@ def import_labels(project: Project, request: ImportRequest, reporter: Reporter) 
     if request.verified not in get_args(Verified):
         raise ExchangeError(f"--verified: expected all or changed, got {request.verified!r}")
     store = project.store(read_only=False)
-    view = store.stack(request.stack)
+    view = store.labels(request.field)
     sidecar = _sidecar(store, view, request, reporter)
-    reporter.progress(0, 2, f"{request.stack}: reading labels")
+    reporter.progress(0, 2, f"{request.field}: reading labels")
     stated = sidecar.format if sidecar is not None else None
     fmt = recognise(request.file, FORMATS, CODED.name if request.coded else stated)
     known = Expected(shape=view.info.zyx, axes=request.axes, exported=sidecar is not None)
     found = read_stack_labels(fmt, request.file, known)
     for note in found.notes:
         reporter.note(note)
-    reporter.progress(1, 2, f"{request.stack}: comparing")
+    reporter.progress(1, 2, f"{request.field}: comparing")
     info = _round_info(project, request, fmt.name, sidecar)
     with store.begin_round(info) as round_:
         # Nobody commits between this and the end of the block.
-        now = store.stack(request.stack)
+        now = store.labels(request.field)
         base, base_round = _base(store, now, sidecar)
         everywhere = [_whole(now)] if request.verified == "all" else []
         merged = merge_edits(
@@ -107,9 +107,9 @@ def import_labels(project: Project, request: ImportRequest, reporter: Reporter) 
         )
         counts, gained = _write(round_, now, merged, everywhere, info.author)
         number = round_.number
-    reporter.progress(2, 2, f"{request.stack}: comparing")
+    reporter.progress(2, 2, f"{request.field}: comparing")
     return Imported(
-        stack=request.stack,
+        field=request.field,
         round=number,
         format=fmt.name,
         base_round=base_round,
@@ -119,20 +119,20 @@ def import_labels(project: Project, request: ImportRequest, reporter: Reporter) 
 
 
 def _sidecar(
-    store: AnnotationStore, view: StackView, request: ImportRequest, reporter: Reporter
+    store: AnnotationStore, view: LabelsView, request: ImportRequest, reporter: Reporter
 ) -> Sidecar | None:
-    """Find where the labels come from; refuse those of another stack or project."""
-    path = find_sidecar(request.file, request.stack) if request.file.exists() else None
+    """Find where the labels come from; refuse those of another field or project."""
+    path = find_sidecar(request.file, request.field) if request.file.exists() else None
     if path is None:
         rounds = store.rounds()
-        with_what = f"round {rounds[-1].round}" if rounds else "the labels of the stack"
+        with_what = f"round {rounds[-1].round}" if rounds else "the labels of the field"
         reporter.note(
             f"{request.file}: nothing beside it says which round it was exported from; compared "
             f"with {with_what}, the last one"
         )
         return None
     sidecar = Sidecar.read(path)
-    check_stack(sidecar, view, request.file)
+    check_field(sidecar, view, request.file)
     if sidecar.snapshot not in {entry.snapshot for entry in store.log()}:
         raise LabelError(
             f"{request.file}: expected labels exported from this project, got those of another, "
@@ -143,9 +143,9 @@ def _sidecar(
 
 
 def _base(
-    store: AnnotationStore, now: StackView, sidecar: Sidecar | None
-) -> tuple[StackView, int | None]:
-    """Return the stack as it was handed out, and its round; `now` where nothing came after."""
+    store: AnnotationStore, now: LabelsView, sidecar: Sidecar | None
+) -> tuple[LabelsView, int | None]:
+    """Return the field as it was handed out, and its round; `now` where nothing came after."""
     if sidecar is None:
         last = store.rounds()
         return now, last[-1].round if last else None
@@ -153,12 +153,12 @@ def _base(
     for entry in store.log():
         if entry.snapshot == sidecar.snapshot:
             return now, sidecar.round
-        if name in entry.stacks:
+        if name in entry.fields:
             break
-    base = store.stack_at(name, sidecar.snapshot)
+    base = store.labels_at(name, sidecar.snapshot)
     if base is None:
         raise ExchangeError(
-            f"{name}: expected a stack that was there when it was exported, got none at "
+            f"{name}: expected a field that was there when it was exported, got none at "
             f"{sidecar.snapshot}; the file beside the labels was changed: export again"
         )
     return base, sidecar.round
@@ -169,7 +169,7 @@ def _round_info(
 ) -> RoundInfo:
     return RoundInfo(
         kind="import",
-        message=f"import of {request.file.name} into {request.stack}",
+        message=f"import of {request.file.name} into {request.field}",
         author=project.annotator(request.annotator),
         minutes=request.minutes,
         config={
@@ -182,7 +182,7 @@ def _round_info(
     )
 
 
-def _whole(view: StackView) -> Region:
+def _whole(view: LabelsView) -> Region:
     z, y, x = view.info.zyx
     return slice(0, z), slice(0, y), slice(0, x)
 
@@ -196,14 +196,14 @@ def _ids(found: LabelsRead) -> list[int]:
 
 def _write(
     round_: RoundTransaction,
-    now: StackView,
+    now: LabelsView,
     merged: Merged,
     everywhere: list[Region],
     annotator: str,
 ) -> tuple[EditCounts, int]:
     """Write labels, objects and verified voxels; return the counts and the voxels verified."""
     corrections = Corrections(
-        stack=now.info.name,
+        field=now.info.name,
         objects=now.objects,
         edits=merged.edits,
         labels=merged.labels,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from annotations.errors import LabelError
-from annotations.stacks import StackView
+from annotations.fields import LabelsView
 from hitl.labelling.exchange.errors import ExchangeError
 from hitl.project.folder import write_json
 
@@ -27,11 +27,11 @@ class Sidecar:
     ----------
     project : str
         Name of the project's folder.
-    stack : str
+    field : str
     format : str
         Name of the export's format.
     round : int, optional
-        The round whose labels these are; None for those that came with the stack.
+        The round whose labels these are; None for those that came with the field.
     snapshot : str
         The store's own name of that state.
     shape_zyx : tuple of int
@@ -47,7 +47,7 @@ class Sidecar:
     """
 
     project: str
-    stack: str
+    field: str
     format: str
     round: int | None
     snapshot: str
@@ -86,7 +86,7 @@ class Sidecar:
             ) from exc
 
     def _checked(self) -> Self:
-        texts = (self.project, self.stack, self.format, self.snapshot, self.slices)
+        texts = (self.project, self.field, self.format, self.snapshot, self.slices)
         whole = self.round is None or (type(self.round) is int and self.round >= 0)
         if not all(isinstance(text, str) for text in texts) or not whole:
             raise ValueError("a value of another kind")
@@ -98,11 +98,11 @@ def sidecar_path(labels_file: Path) -> Path:
     return labels_file.with_name(labels_file.name + SUFFIX)
 
 
-def find_sidecar(labels_file: Path, stack: str) -> Path | None:
+def find_sidecar(labels_file: Path, field: str) -> Path | None:
     """Return the sidecar of a file, also where a tool saved it under a new name.
 
     That of the same name, or that of the OME-Zarr around a label group; else that of the only
-    export of the stack in the same folder.
+    export of the field in the same folder.
     """
     file = labels_file.resolve()
     for candidate in (file, *file.parents[:2]):
@@ -110,31 +110,31 @@ def find_sidecar(labels_file: Path, stack: str) -> Path | None:
         if own.is_file() and (candidate == file or candidate.suffix == ".zarr"):
             return own
     others = sorted(file.parent.glob(f"*{SUFFIX}"))
-    of_stack = [path for path in others if Sidecar.read(path).stack == stack]
-    states = {(read.round, read.snapshot) for read in map(Sidecar.read, of_stack)}
-    return of_stack[0] if len(states) == 1 else None
+    of_field = [path for path in others if Sidecar.read(path).field == field]
+    states = {(read.round, read.snapshot) for read in map(Sidecar.read, of_field)}
+    return of_field[0] if len(states) == 1 else None
 
 
-def slices_digest(view: StackView) -> str:
+def slices_digest(view: LabelsView) -> str:
     """Return a digest of the segmented channel, whatever file it came from."""
     return hashlib.blake2b(view.slice_hashes.tobytes(), digest_size=16).hexdigest()
 
 
-def check_stack(sidecar: Sidecar, view: StackView, file: Path) -> None:
-    """Refuse labels that were exported from another stack.
+def check_field(sidecar: Sidecar, view: LabelsView, file: Path) -> None:
+    """Refuse labels that were exported from another field.
 
     Raises
     ------
     LabelError
     """
-    stack = view.info.name
-    if sidecar.stack != stack:
+    field = view.info.name
+    if sidecar.field != field:
         raise LabelError(
-            f"{file}: expected labels of stack {stack!r}, got those of {sidecar.stack!r} "
-            f"(says {sidecar_path(file).name}); import them into that stack"
+            f"{file}: expected labels of field {field!r}, got those of {sidecar.field!r} "
+            f"(says {sidecar_path(file).name}); import them into that field"
         )
     if sidecar.slices != slices_digest(view):
         raise LabelError(
-            f"{file}: expected labels of the image in stack {stack!r}, got those of another image "
+            f"{file}: expected labels of the image in field {field!r}, got those of another image "
             f"of this name (from project {sidecar.project!r}); import them there, or export again"
         )

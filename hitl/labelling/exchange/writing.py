@@ -12,22 +12,22 @@ from typing import Any
 import fastremap
 import numpy as np
 
+from annotations.fields import LabelsView
 from annotations.formats import write_image_tiff
 from annotations.formats.format import Content, Format
 from annotations.formats.registry import FORMATS
-from annotations.stacks import StackView
 from hitl.labelling.exchange.errors import ExchangeError
 from hitl.project.reporter import Reporter
 
 
-def file_names(stack: str, fmt: Format) -> tuple[str, ...]:
+def file_names(field: str, fmt: Format) -> tuple[str, ...]:
     """Return the names of the files of an export, that of the labels last."""
-    labels = fmt.export_name.format(stack)
-    return (labels,) if fmt.holds_image else (f"{stack}.tif", labels)
+    labels = fmt.export_name.format(field)
+    return (labels,) if fmt.holds_image else (f"{field}.tif", labels)
 
 
 def write_files(
-    view: StackView,
+    view: LabelsView,
     fmt: Format,
     folder: Path,
     destination: Path,
@@ -38,7 +38,7 @@ def write_files(
 
     Parameters
     ----------
-    view : StackView
+    view : LabelsView
     fmt : Format
     folder : Path
         Where they are written.
@@ -75,9 +75,9 @@ def write_files(
 
 
 class _Channel:
-    """The segmented channel of a stack, read when it is indexed by z."""
+    """The segmented channel of a field, read when it is indexed by z."""
 
-    def __init__(self, view: StackView) -> None:
+    def __init__(self, view: LabelsView) -> None:
         self._image, self._channel = view.image, view.info.channel
         self.shape, self.dtype = view.info.zyx, view.info.dtype
 

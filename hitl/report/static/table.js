@@ -129,10 +129,10 @@
     update();
   };
 
-  const find = (stack, id) => {
+  const find = (field, id) => {
     choose(0);
     const { values } = current();
-    const row = state.rows.findIndex((n) => values.stack[n] === stack && values.id[n] === id);
+    const row = state.rows.findIndex((n) => values.field[n] === field && values.id[n] === id);
     if (row < 0) return;
     state.found = state.rows[row];
     state.page = Math.floor(row / state.size);
@@ -150,7 +150,7 @@
   byId("page-back").addEventListener("click", () => { state.page -= 1; update(); });
   byId("page-on").addEventListener("click", () => { state.page += 1; update(); });
   for (const button of document.querySelectorAll("button.find")) {
-    button.addEventListener("click", () => find(button.dataset.stack, +button.dataset.id));
+    button.addEventListener("click", () => find(button.dataset.field, +button.dataset.id));
   }
   choose(0);
 })();

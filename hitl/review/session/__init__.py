@@ -1,1 +1,1 @@
-"""A person's corrections of one stack, kept as a draft until they are committed; no Qt here."""
+"""A person's corrections of one field, kept as a draft until they are committed; no Qt here."""

@@ -10,7 +10,7 @@ from scipy import ndimage
 from hitl.review.errors import ReviewError
 
 Box = tuple[slice, slice, slice]
-"""Part of a stack, (z, y, x), with explicit ends."""
+"""Part of a field, (z, y, x), with explicit ends."""
 
 
 def box_shape(box: Box) -> tuple[int, int, int]:
@@ -41,7 +41,7 @@ def union(a: Box, b: Box) -> Box:
 
 
 def grown(box: Box, by: tuple[int, int, int], shape: tuple[int, ...]) -> Box:
-    """Return a box with a margin of (z, y, x) voxels, cut at the stack's border."""
+    """Return a box with a margin of (z, y, x) voxels, cut at the field's border."""
     z, y, x = (
         slice(max(part.start - more, 0), min(part.stop + more, size))
         for part, more, size in zip(box, by, shape, strict=True)

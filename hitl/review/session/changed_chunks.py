@@ -76,7 +76,7 @@ class ChangedChunks:
                 self._base[index] = self._read(index)
 
     def box(self, index: ChunkIndex) -> Box:
-        """Return the voxels of a chunk, cut at the stack's border."""
+        """Return the voxels of a chunk, cut at the field's border."""
         z, y, x = (
             slice(i * chunk, min((i + 1) * chunk, size))
             for i, chunk, size in zip(index, self._chunks, self._labels.shape, strict=True)

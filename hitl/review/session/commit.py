@@ -119,7 +119,7 @@ def find_edits(session: ReviewSession) -> Edits:
 
 def commit_session(
     store: AnnotationStore,
-    stack: str,
+    field: str,
     session: ReviewSession,
     *,
     annotator: str,
@@ -133,9 +133,9 @@ def commit_session(
     ----------
     store : AnnotationStore
         Open for writing.
-    stack : str
+    field : str
     session : ReviewSession
-        Of that stack, as its last commit has it.
+        Of that field, as its last commit has it.
     annotator : str
     message : str
         One line for people; says what was done when empty.
@@ -154,7 +154,7 @@ def commit_session(
     ReviewError
         There is nothing to commit.
     ConflictError
-        Somebody else has committed to the stack since the session began.
+        Somebody else has committed to the field since the session began.
     StoreError
         The store cannot be written.
     """
@@ -164,13 +164,13 @@ def commit_session(
         raise ReviewError("there is nothing to commit: no object was changed or accepted")
     info = RoundInfo(
         kind="correct",
-        message=message.strip() or f"corrected {stack}: {summary.sentence()}",
+        message=message.strip() or f"corrected {field}: {summary.sentence()}",
         author=annotator,
         minutes=round(summary.minutes, 3),
         config={**(config or {}), "actions": dict(session.changes())},
     )
     corrections = Corrections(
-        stack=stack,
+        field=field,
         objects=session.objects,
         edits=edits,
         labels=StableLabels(session.labels, edits),
@@ -184,7 +184,7 @@ def commit_session(
                 txn, seen, labels_now=chunks.base_labels, verified_now=chunks.base_verified
             )
         else:
-            _check_base(txn, stack, session)
+            _check_base(txn, field, session)
             corrections.write(txn, seen)
         return Committed(round=txn.number, summary=summary)
 
@@ -204,9 +204,9 @@ def _seen(session: ReviewSession, edits: Edits) -> Iterator[tuple[Box, NDArray[n
     )
 
 
-def _check_base(txn: RoundTransaction, stack: str, session: ReviewSession) -> None:
+def _check_base(txn: RoundTransaction, field: str, session: ReviewSession) -> None:
     """Refuse to write over what others committed between the session's start and now."""
-    view, chunks = txn.stack(stack), session.chunks
+    view, chunks = txn.labels(field), session.chunks
     boxes = [chunks.box(index) for index in chunks.changed()]
     same = view.objects.equals(session.objects) and all(
         np.array_equal(chunks.base_labels(box), np.asarray(view.labels[box]))
@@ -215,6 +215,6 @@ def _check_base(txn: RoundTransaction, stack: str, session: ReviewSession) -> No
     )
     if not same:
         raise ConflictError(
-            f"stack {stack!r}: somebody else has committed to it just now; nothing was written, "
+            f"field {field!r}: somebody else has committed to it just now; nothing was written, "
             "commit again"
         )

@@ -9,7 +9,8 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
+from dataclasses import field as default
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ class DraftHeader:
     ----------
     id : str
         Goes into the round that the draft becomes, so that it is not taken up twice.
-    stack, annotator : str
+    field, annotator : str
     base : str
         Snapshot of the store that the session began with.
     shape : tuple of int
@@ -65,7 +66,7 @@ class DraftHeader:
     """
 
     id: str
-    stack: str
+    field: str
     annotator: str
     base: str
     shape: tuple[int, ...]
@@ -73,10 +74,10 @@ class DraftHeader:
     seconds: float
     row: int
     highest_id: int
-    verdicts: Mapping[str, str] = field(default_factory=dict)
-    counts: Mapping[str, int] = field(default_factory=dict)
+    verdicts: Mapping[str, str] = default(default_factory=dict)
+    counts: Mapping[str, int] = default(default_factory=dict)
     handled: tuple[int, ...] = ()
-    rounds: Mapping[str, int] = field(default_factory=dict)
+    rounds: Mapping[str, int] = default(default_factory=dict)
     base_highest_id: int = 0
     chunks: tuple[str, ...] = ()
 
@@ -91,7 +92,7 @@ class Draft:
     @property
     def name(self) -> str:
         """For messages."""
-        return f"draft of {self.header.annotator!r} for stack {self.header.stack!r}"
+        return f"draft of {self.header.annotator!r} for field {self.header.field!r}"
 
     def apply(self, session: ReviewSession) -> None:
         """Bring a session that has just begun to where the draft was saved.
@@ -104,7 +105,7 @@ class Draft:
         DraftConflictError
             The same voxel or object was changed.
         DraftError
-            Another stack's draft, or a chunk that is not of its size.
+            Another field's draft, or a chunk that is not of its size.
         """
         header = self.header
         if header.shape != session.labels.shape:
@@ -141,19 +142,19 @@ class Draft:
             yield index, base, (new(labels), verified), theirs
 
 
-def draft_path(folder: Path, stack: str, annotator: str) -> Path:
-    """Return where a person's draft of a stack lies: ``drafts/<stack>/<annotator>.zip``."""
-    return folder / "drafts" / stack / f"{quote(annotator, safe=' ')}.zip"
+def draft_path(folder: Path, field: str, annotator: str) -> Path:
+    """Return where a person's draft of a field lies: ``drafts/<field>/<annotator>.zip``."""
+    return folder / "drafts" / field / f"{quote(annotator, safe=' ')}.zip"
 
 
-def draft_of(session: ReviewSession, *, id: str, stack: str, annotator: str, base: str) -> Draft:
+def draft_of(session: ReviewSession, *, id: str, field: str, annotator: str, base: str) -> Draft:
     """Return a session as a draft; the parameters are those of its header."""
     rounds = dict(zip(session.objects.id.tolist(), session.objects.round.tolist(), strict=True))
     changed = session.chunks.changed()
     chunks = {index: (session.chunks.base(index), after) for index, after in changed.items()}
     header = DraftHeader(
         id=id,
-        stack=stack,
+        field=field,
         annotator=annotator,
         base=base,
         shape=session.labels.shape,

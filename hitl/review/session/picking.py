@@ -32,12 +32,12 @@ def as_voxel(point: Any, shape: tuple[int, ...]) -> tuple[int, int, int]:
     Raises
     ------
     ReviewError
-        Outside the stack.
+        Outside the field.
     """
     z, y, x = (int(np.rint(part)) for part in point)
     if not all(0 <= i < n for i, n in zip((z, y, x), shape, strict=True)):
         raise ReviewError(
-            f"expected a point inside the stack of shape {shape} (z, y, x), got {(z, y, x)}; "
+            f"expected a point inside the field of shape {shape} (z, y, x), got {(z, y, x)}; "
             "click on the image"
         )
     return z, y, x

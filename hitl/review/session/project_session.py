@@ -1,4 +1,4 @@
-"""A session at a project's stack: where it comes from, its draft, and the round it becomes."""
+"""A session at a project's field: where it comes from, its draft, and the round it becomes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Self
 import filelock
 import numpy as np
 
-from annotations.stacks import StackView
+from annotations.fields import LabelsView
 from annotations.store import AnnotationStore
 from hitl.project.folder import Project
 from hitl.review.errors import DraftConflictError, DraftError
@@ -33,7 +33,7 @@ DRAFT_KEY = "draft"
 
 
 class ProjectSession(AbstractContextManager["ProjectSession"]):
-    """One person at one stack of a project; `open` makes it, and leaving it saves the draft.
+    """One person at one field of a project; `open` makes it, and leaving it saves the draft.
 
     Attributes
     ----------
@@ -51,16 +51,16 @@ class ProjectSession(AbstractContextManager["ProjectSession"]):
     def __init__(
         self,
         project: Project,
-        stack: str,
+        field: str,
         annotator: str,
         queue: Sequence[WorklistEntry] | None,
         clock: Callable[[], float],
     ) -> None:
         self.project = project
-        self.stack = stack
+        self.field = field
         self.annotator = annotator
         self.notice = ""
-        self.draft_file = draft_path(project.folder, stack, annotator)
+        self.draft_file = draft_path(project.folder, field, annotator)
         self._queue = queue
         self._clock = clock
         self._lock = filelock.FileLock(self.draft_file.with_suffix(".lock"))
@@ -71,7 +71,7 @@ class ProjectSession(AbstractContextManager["ProjectSession"]):
     def open(
         cls,
         project: Project,
-        stack: str,
+        field: str,
         *,
         annotator: str,
         queue: Sequence[WorklistEntry] | None = None,
@@ -82,7 +82,7 @@ class ProjectSession(AbstractContextManager["ProjectSession"]):
         Parameters
         ----------
         project : Project
-        stack : str
+        field : str
         annotator : str
             The person; each has a draft of their own.
         queue : sequence of WorklistEntry, optional
@@ -91,14 +91,14 @@ class ProjectSession(AbstractContextManager["ProjectSession"]):
 
         Raises
         ------
-        UnknownStackError
+        UnknownFieldError
         DraftConflictError
             Somebody else changed voxels or objects of the draft in the store meanwhile; the draft
             is kept.
         DraftError
-            The draft cannot be read, or a window of the same person is open at the stack.
+            The draft cannot be read, or a window of the same person is open at the field.
         """
-        opened = cls(project, stack, annotator, queue, clock)
+        opened = cls(project, field, annotator, queue, clock)
         opened._acquire()
         try:
             opened._take_up_draft()
@@ -156,7 +156,7 @@ class ProjectSession(AbstractContextManager["ProjectSession"]):
         self._follow()
         done = commit_session(
             self.project.store(read_only=False),
-            self.stack,
+            self.field,
             self.session,
             annotator=self.annotator,
             message=message,
@@ -172,7 +172,7 @@ class ProjectSession(AbstractContextManager["ProjectSession"]):
         return done
 
     def close(self) -> None:
-        """Save the draft and let others have the stack."""
+        """Save the draft and let others have the field."""
         try:
             self.save_draft()
         finally:
@@ -185,7 +185,7 @@ class ProjectSession(AbstractContextManager["ProjectSession"]):
         return draft_of(
             self.session,
             id=self._draft_id,
-            stack=self.stack,
+            field=self.field,
             annotator=self.annotator,
             base=self.base,
         )
@@ -221,7 +221,7 @@ class ProjectSession(AbstractContextManager["ProjectSession"]):
         base, after = "", _last_snapshot(store)
         while base != after:
             base = after
-            view = store.stack(self.stack)
+            view = store.labels(self.field)
             session = _read_session(view, self._queue, WorkTimer(now=self._clock))
             after = _last_snapshot(store)
         return session, base
@@ -232,7 +232,7 @@ class ProjectSession(AbstractContextManager["ProjectSession"]):
             self._lock.acquire(timeout=0)
         except filelock.Timeout as error:
             raise DraftError(
-                f"stack {self.stack!r} is open in another window of {self.annotator!r}; close it, "
+                f"field {self.field!r} is open in another window of {self.annotator!r}; close it, "
                 "or say who you are with --annotator"
             ) from error
         except OSError as error:
@@ -250,10 +250,10 @@ class ProjectSession(AbstractContextManager["ProjectSession"]):
             self.draft_file.unlink()
             self.notice = "the last session was committed; nothing was left to take up"
             return
-        if draft.header.stack != self.stack:
+        if draft.header.field != self.field:
             raise DraftError(
-                f"{self.draft_file}: expected a draft of stack {self.stack!r}, got one of "
-                f"{draft.header.stack!r}; move it away to start afresh"
+                f"{self.draft_file}: expected a draft of field {self.field!r}, got one of "
+                f"{draft.header.field!r}; move it away to start afresh"
             )
         session = self.session
         session.timer = WorkTimer(seconds=draft.header.seconds, now=self._clock)
@@ -269,7 +269,7 @@ def _last_snapshot(store: AnnotationStore) -> str:
 
 
 def _read_session(
-    view: StackView, queue: Sequence[WorklistEntry] | None, timer: WorkTimer
+    view: LabelsView, queue: Sequence[WorklistEntry] | None, timer: WorkTimer
 ) -> ReviewSession:
     depth, height, width = view.labels.chunks
     return ReviewSession(

@@ -1,4 +1,4 @@
-"""One sitting of a person at one stack: every edit is a method, and every edit can be undone."""
+"""One sitting of a person at one field: every edit is a method, and every edit can be undone."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class ReviewSession(ReviewState):
         ----------
         values : array of uint32, shape of the box
         box : (slice, slice, slice), optional
-            The whole stack when not given.
+            The whole field when not given.
 
         Returns
         -------
@@ -207,7 +207,7 @@ class ReviewSession(ReviewState):
         Raises
         ------
         ReviewError
-            A corner outside the stack, or all of it was checked already.
+            A corner outside the field, or all of it was checked already.
         """
         ends = np.sort(
             [as_voxel(np.asarray(end), self.labels.shape) for end in (corner, opposite)], axis=0

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from annotations.fields import CHUNKS
 from annotations.objects import ObjectTable, Status
-from annotations.stacks import CHUNKS
 from hitl.review.errors import ReviewError
 from hitl.review.session.boxes import Box, ObjectBoxes, box_shape
 from hitl.review.session.changed_chunks import ChangedChunks, ChunkIndex
@@ -236,7 +236,7 @@ def _check_arrays(image: NDArray[Any], labels: NDArray[Any], verified: NDArray[A
     if image.ndim != 3 or len(set(shapes)) != 1:
         raise ReviewError(
             f"expected image, labels and verified of one shape (Z, Y, X), got {shapes}; "
-            "give those of one stack and one channel"
+            "give those of one field and one channel"
         )
     if labels.dtype != np.uint32 or verified.dtype != np.uint8:
         raise ReviewError(

@@ -31,7 +31,7 @@ PROMPTS: dict[Mode, str] = {
     "box": "Checked box: click on a corner, go to another slice, click on the opposite one.",
 }
 NO_ERRORS = (
-    "No evaluation has scored this stack. `hitl evaluate PROJECT --split …` scores stacks that are "
+    "No evaluation has scored this field. `hitl evaluate PROJECT --split …` scores fields that are "
     "labelled by hand everywhere; then open it again."
 )
 CHANGED = (
@@ -39,7 +39,7 @@ CHANGED = (
     "evaluation"
 )
 LOCKED = (
-    "A test stack: its labels are only looked at beside a model's errors. E goes back to the queue."
+    "A test field: its labels are only looked at beside a model's errors. E goes back to the queue."
 )
 _JITTER_PX = 4.0
 
@@ -52,7 +52,7 @@ class ReviewControls:
     layers: ReviewLayers
     dock: ReviewDock
     errors: ErrorLayers | None = None
-    """A model's errors; None where no evaluation has scored the stack."""
+    """A model's errors; None where no evaluation has scored the field."""
     shown_errors: ErrorLayers | None = None
     """The same while they are looked at; None while labels are corrected."""
     mode: Mode = "look"
@@ -73,7 +73,7 @@ class ReviewControls:
 
     @property
     def is_locked(self) -> bool:
-        """Whether nothing can be edited: a test stack is not corrected towards a model."""
+        """Whether nothing can be edited: a test field is not corrected towards a model."""
         return self.shown_errors is not None and self.shown_errors.found.read_only
 
     def keys(self) -> Iterator[tuple[str, str, str, Callable[[], None]]]:

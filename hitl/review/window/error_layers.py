@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from napari.utils.colormaps import DirectLabelColormap
 
-from hitl.review.session.stack_errors import StackErrors
+from hitl.review.session.field_errors import FieldErrors
 from hitl.review.session.worklist import ViewedWorklist
 from hitl.review.window.dock import Listing
 from labels.spacing import Spacing
@@ -41,11 +41,11 @@ class ErrorLayers:
     Parameters
     ----------
     viewer : napari viewer
-    found : StackErrors
+    found : FieldErrors
     spacing_um : (float, float, float)
     """
 
-    def __init__(self, viewer: Any, found: StackErrors, spacing_um: Spacing) -> None:
+    def __init__(self, viewer: Any, found: FieldErrors, spacing_um: Spacing) -> None:
         self.found = found
         self.worklist = ViewedWorklist(found.entries)
         self.points: Any = None

@@ -91,7 +91,7 @@ class ReviewLayers:
         self.viewer.layers.selection.active = self.labels
 
     def show(self, session: ReviewSession) -> None:
-        """Show another session of the same stack."""
+        """Show another session of the same field."""
         self.session = session
         self.labels.data = session.labels.copy()
         self.checked.data = session.verified
@@ -170,7 +170,7 @@ class ReviewLayers:
         Raises
         ------
         ReviewError
-            Beside the stack.
+            Beside the field.
         """
         if self.viewer.dims.ndisplay == 2:
             return as_voxel(self.labels.world_to_data(event.position), self.labels.data.shape)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from hitl.project.folder import Project
 from hitl.review.errors import WindowError
+from hitl.review.session.field_errors import FieldErrors
 from hitl.review.session.project_session import ProjectSession
-from hitl.review.session.stack_errors import StackErrors
 from hitl.review.session.worklist import WorklistEntry
 
 if TYPE_CHECKING:
@@ -24,36 +24,36 @@ _BY_FILES = "or correct by files: hitl export, hitl import"
 
 def open_window(
     project: Project,
-    stack: str,
+    field: str,
     *,
     annotator: str,
     queue: Sequence[WorklistEntry] | None = None,
-    errors: StackErrors | None = None,
+    errors: FieldErrors | None = None,
 ) -> ReviewWindow:
-    """Open the correction window at a stack; call `run` on it to wait until it is closed.
+    """Open the correction window at a field; call `run` on it to wait until it is closed.
 
     Parameters
     ----------
     project : Project
-    stack : str
+    field : str
     annotator : str
         The person.
     queue : sequence of WorklistEntry, optional
         What to look at; the proposed objects by confidence when not given.
-    errors : StackErrors, optional
-        A model's errors on the stack; a key changes between them and the queue.
+    errors : FieldErrors, optional
+        A model's errors on the field; a key changes between them and the queue.
 
     Raises
     ------
     WindowError
         No napari, or no display.
-    UnknownStackError, DraftError, DraftConflictError
+    UnknownFieldError, DraftError, DraftConflictError
         As `ProjectSession.open`.
     """
     check_display()
     from hitl.review.window.review_window import ReviewWindow
 
-    opened = ProjectSession.open(project, stack, annotator=annotator, queue=queue)
+    opened = ProjectSession.open(project, field, annotator=annotator, queue=queue)
     try:
         return ReviewWindow(opened, errors)
     except BaseException:

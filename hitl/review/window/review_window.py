@@ -13,8 +13,8 @@ from qtpy.QtCore import QTimer
 from annotations.errors import AnnotationError
 from hitl.project.errors import HitlError
 from hitl.review.session.commit import Summary, summarise
+from hitl.review.session.field_errors import FieldErrors
 from hitl.review.session.project_session import ProjectSession
-from hitl.review.session.stack_errors import StackErrors
 from hitl.review.window.controls import ReviewControls
 from hitl.review.window.dock import CommitDialog, ReviewDock
 from hitl.review.window.error_layers import ErrorLayers
@@ -31,13 +31,13 @@ class ReviewWindow(ReviewControls):
     ----------
     opened : ProjectSession
         Open; closing the window closes it.
-    errors : StackErrors, optional
+    errors : FieldErrors, optional
     """
 
-    def __init__(self, opened: ProjectSession, errors: StackErrors | None = None) -> None:
+    def __init__(self, opened: ProjectSession, errors: FieldErrors | None = None) -> None:
         self.project_session = opened
         super().__init__()
-        title = f"{opened.stack} — {opened.annotator}"
+        title = f"{opened.field} — {opened.annotator}"
         self.viewer = napari.Viewer(title=f"Correct {title}")
         self.layers = ReviewLayers(self.viewer, opened.session)
         if errors is not None:

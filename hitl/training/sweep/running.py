@@ -72,7 +72,7 @@ def sweep(project: Project, request: SweepRequest, reporter: Reporter) -> Sweep:
     SweepError
         Too many cells without `yes`, another sweep at work, or no cell that could be trained.
     LeakageError, NothingToDoError
-        See `collect_samples`; also no test stack to evaluate on.
+        See `collect_samples`; also no test field to evaluate on.
     KeyboardInterrupt
         After the table of what is done was written.
     """
@@ -88,9 +88,9 @@ def sweep(project: Project, request: SweepRequest, reporter: Reporter) -> Sweep:
         raise SweepError(_too_many(project, request.model, {**options, **spec.set}, spec))
     spec = _with_base_runs(project, spec)
     cells = make_cells(request.model, resolve_base(project, options), spec, where)
-    if request.evaluate and not any(s.split == "test" for s in project.store().stacks()):
-        raise NothingToDoError("--evaluate: there is no stack of split test; leave it out")
-    data = collect_samples(project.store(), project.config, request.stacks, reporter)
+    if request.evaluate and not any(s.split == "test" for s in project.store().all_labels()):
+        raise NothingToDoError("--evaluate: there is no field of split test; leave it out")
+    data = collect_samples(project.store(), project.config, request.fields, reporter)
     (project.folder / "sweeps").mkdir(exist_ok=True)
     lock = FileLock(project.folder / "sweeps" / ".lock")
     try:
@@ -254,7 +254,7 @@ class _Work:
         return run
 
     def _evaluate(self) -> None:
-        """Score the trained cells on the test stacks; they are not sorted by it."""
+        """Score the trained cells on the test fields; they are not sorted by it."""
         quiet = self._project.config.evaluation.model_copy(update={"picture": False})
         project = replace(
             self._project, config=self._project.config.model_copy(update={"evaluation": quiet})

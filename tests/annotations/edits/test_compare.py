@@ -179,7 +179,7 @@ def test_no_more_ids_are_refused() -> None:
         (np.zeros((1, 2, 2), int), np.full((1, 2, 2), -1), "from 0"),
     ],
 )
-def test_what_are_not_labels_of_one_stack_is_refused(
+def test_what_are_not_labels_of_one_field_is_refused(
     before: np.ndarray, after: np.ndarray, message: str
 ) -> None:
     with pytest.raises(LabelError, match=message):
@@ -275,7 +275,7 @@ def test_parts_are_read_and_the_rest_is_not() -> None:
     )
     assert whole.after.sizes.tolist() == [4 * 6 * 13 - 1, 4 * 6 * 9]
     assert not compare_regions(source, after, [], objects=table).changes
-    with pytest.raises(LabelError, match="inside the stack"):
+    with pytest.raises(LabelError, match="inside the field"):
         compare_regions(source, after, [(slice(0, 5), slice(0, 1), slice(0, 1))], objects=table)
 
 
@@ -290,7 +290,7 @@ class Endless:
         return ((z // 8 * 256 + y // 8 * 16 + x // 8) + self.offset).astype(np.uint32)
 
 
-def test_memory_does_not_grow_with_the_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_does_not_grow_with_the_field(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("annotations.edits._overlaps.BLOCK_BYTES", 1 << 19)
     compare_labels(Endless(8, 1), Endless(8, 2))
     peaks = []

@@ -127,7 +127,7 @@ def test_what_does_not_fit_the_labels_is_refused() -> None:
     region = (slice(0, 3), slice(0, 1), slice(0, 1))
     with pytest.raises(LabelError, match=r"\[7\]"):
         list(verified_mask_update(labels, labels, edits, [7], shell=SHELL))
-    with pytest.raises(LabelError, match="inside the stack"):
+    with pytest.raises(LabelError, match="inside the field"):
         list(verified_mask_update(labels, labels, edits, shell=SHELL, checked=[region]))
     with pytest.raises(LabelError, match="0 or more"):
         list(verified_mask_update(labels, labels, edits, shell=(-1, 1, 1)))

@@ -19,7 +19,7 @@ from hitl.cli import run
 SHAPE = (6, 40, 36)
 
 
-def write_stack(path: Path, array: np.ndarray, *, spacing: float | None = 2.0) -> Path:
+def write_field(path: Path, array: np.ndarray, *, spacing: float | None = 2.0) -> Path:
     """Write an ImageJ TIFF with axes ZYX and, if given, a voxel size of (2, 0.5, 0.5) µm."""
     metadata = {"axes": "ZYX"}
     resolution = None
@@ -80,7 +80,7 @@ def test_not_an_image(refused: Callable[..., str], project: Path, tmp_path: Path
 
 
 def test_truncated_tiff(refused: Callable[..., str], project: Path, tmp_path: Path) -> None:
-    whole = write_stack(tmp_path / "whole.tif", noise())
+    whole = write_field(tmp_path / "whole.tif", noise())
     cut = tmp_path / "cut.tif"
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     assert "truncated" in refused("add", project, cut)
@@ -98,7 +98,7 @@ def test_ambiguous_axes(refused: Callable[..., str], project: Path, tmp_path: Pa
 
 
 def test_no_voxel_size(refused: Callable[..., str], project: Path, tmp_path: Path) -> None:
-    file = write_stack(tmp_path / "a.tif", noise(), spacing=None)
+    file = write_field(tmp_path / "a.tif", noise(), spacing=None)
     assert "--spacing-um Z Y X" in refused("add", project, file)
     assert "positive" in refused("add", project, file, "--spacing-um", 0, 1, 1)
 
@@ -107,21 +107,21 @@ def test_no_voxel_size(refused: Callable[..., str], project: Path, tmp_path: Pat
 def test_not_finite(refused: Callable[..., str], project: Path, tmp_path: Path, bad: float) -> None:
     voxels = noise().astype(np.float32)
     voxels[4, 3, 2] = bad
-    said = refused("add", project, write_stack(tmp_path / "a.tif", voxels))
+    said = refused("add", project, write_field(tmp_path / "a.tif", voxels))
     assert "NaN or infinite" in said
     assert "replace" in said
 
 
 def test_constant(refused: Callable[..., str], project: Path, tmp_path: Path) -> None:
-    file = write_stack(tmp_path / "a.tif", np.full(SHAPE, 7, np.uint8))
+    file = write_field(tmp_path / "a.tif", np.full(SHAPE, 7, np.uint8))
     assert "7" in refused("add", project, file)
 
 
 def test_labels_that_do_not_fit(refused: Callable[..., str], project: Path, tmp_path: Path) -> None:
-    image = write_stack(tmp_path / "a.tif", noise())
-    small = write_stack(tmp_path / "small.tif", np.ones((6, 40, 35), np.uint16))
+    image = write_field(tmp_path / "a.tif", noise())
+    small = write_field(tmp_path / "small.tif", np.ones((6, 40, 35), np.uint16))
     assert "(6, 40, 35)" in refused("add", project, image, "--labels", small)
-    floats = write_stack(tmp_path / "floats.tif", np.ones(SHAPE, np.float32))
+    floats = write_field(tmp_path / "floats.tif", np.ones(SHAPE, np.float32))
     assert "integer" in refused("add", project, image, "--labels", floats)
     negative = np.ones(SHAPE, np.int32)
     negative[2, 3, 3] = -1
@@ -138,7 +138,7 @@ def test_several_channels(refused: Callable[..., str], project: Path, tmp_path: 
 
 
 def test_a_name_twice(refused: Callable[..., str], project: Path, tmp_path: Path) -> None:
-    file = write_stack(tmp_path / "a.tif", noise())
+    file = write_field(tmp_path / "a.tif", noise())
     assert run(["add", str(project), str(file)]) == 0
     assert "--name" in refused("add", project, file)
 
@@ -147,12 +147,12 @@ def test_a_name_twice(refused: Callable[..., str], project: Path, tmp_path: Path
 def test_a_name_that_leaves_the_store(
     refused: Callable[..., str], project: Path, tmp_path: Path, name: str
 ) -> None:
-    file = write_stack(tmp_path / "a.tif", noise())
+    file = write_field(tmp_path / "a.tif", noise())
     assert "--name" in refused("add", project, file, "--name", name)
 
 
 def test_unknown_segmenter(refused: Callable[..., str], project: Path, tmp_path: Path) -> None:
-    assert run(["add", str(project), str(write_stack(tmp_path / "a.tif", noise()))]) == 0
+    assert run(["add", str(project), str(write_field(tmp_path / "a.tif", noise()))]) == 0
     said = refused("bootstrap", project, "--segmenter", "celpose")
     assert "did you mean 'cellpose'" in said
     assert "did you mean 'unet3d'" in refused("train", project, "unet")
@@ -168,38 +168,38 @@ def test_unknown_config_key(refused: Callable[..., str], project: Path, tmp_path
 
 
 def test_no_labels_to_train_on(refused: Callable[..., str], project: Path, tmp_path: Path) -> None:
-    assert run(["add", str(project), str(write_stack(tmp_path / "a.tif", noise()))]) == 0
+    assert run(["add", str(project), str(write_field(tmp_path / "a.tif", noise()))]) == 0
     assert "hitl bootstrap" in refused("train", project, "unet3d")
     assert not (project / "runs").exists()
 
 
-def test_no_test_stack(refused: Callable[..., str], project: Path, tmp_path: Path) -> None:
+def test_no_test_field(refused: Callable[..., str], project: Path, tmp_path: Path) -> None:
     assert "--split test" in refused("evaluate", project)
-    file = write_stack(tmp_path / "a.tif", noise())
+    file = write_field(tmp_path / "a.tif", noise())
     assert run(["add", str(project), str(file), "--split", "test"]) == 0
     assert "by hand" in refused("evaluate", project)
 
 
 def test_nothing_to_bootstrap(refused: Callable[..., str], project: Path, tmp_path: Path) -> None:
     assert "hitl add" in refused("bootstrap", project)
-    file = write_stack(tmp_path / "a.tif", noise())
+    file = write_field(tmp_path / "a.tif", noise())
     assert run(["add", str(project), str(file), "--split", "test"]) == 0
     assert "split test" in refused("bootstrap", project)
 
 
-def test_a_test_stack_never_reaches_training(
+def test_a_test_field_never_reaches_training(
     refused: Callable[..., str], project: Path, tmp_path: Path
 ) -> None:
     labels = np.zeros(SHAPE, np.uint16)
     labels[1:4, 5:15, 5:15] = 1
-    label_file = write_stack(tmp_path / "labels.tif", labels)
-    image = write_stack(tmp_path / "a.tif", noise())
-    other_dtype = write_stack(tmp_path / "b.tif", noise().astype(np.float32))
-    part = write_stack(tmp_path / "c.tif", noise()[2:])
-    part_labels = write_stack(tmp_path / "c_labels.tif", labels[2:])
+    label_file = write_field(tmp_path / "labels.tif", labels)
+    image = write_field(tmp_path / "a.tif", noise())
+    other_dtype = write_field(tmp_path / "b.tif", noise().astype(np.float32))
+    part = write_field(tmp_path / "c.tif", noise()[2:])
+    part_labels = write_field(tmp_path / "c_labels.tif", labels[2:])
     held_out = ["--split", "test", "--labels", str(label_file)]
     assert run(["add", str(project), str(image), "--name", "held_out", *held_out]) == 0
-    assert "split test" in refused("train", project, "unet3d", "--stack", "held_out")
+    assert "split test" in refused("train", project, "unet3d", "--field", "held_out")
     for name, file, its_labels in (
         ("again", image, label_file),
         ("cast", other_dtype, label_file),
@@ -207,7 +207,7 @@ def test_a_test_stack_never_reaches_training(
     ):
         arguments = ["--name", name, "--labels", str(its_labels)]
         assert run(["add", str(project), str(file), *arguments]) == 0
-        said = refused("train", project, "unet3d", "--stack", name)
+        said = refused("train", project, "unet3d", "--field", name)
         assert "held_out" in said
         assert name in said
     assert not (project / "runs").exists()
@@ -224,7 +224,7 @@ def test_foreign_and_locked_folders(
     assert "other files" in refused("init", foreign)
     assert [p.name for p in foreign.iterdir()] == ["thesis.docx"]
     assert "is a project already" in refused("init", project)
-    image = write_stack(tmp_path / "a.tif", noise())
+    image = write_field(tmp_path / "a.tif", noise())
     impatient = functools.partial(AnnotationStore.open, lock_timeout_s=0.2)
     monkeypatch.setattr("hitl.project.folder.AnnotationStore.open", impatient)
     lock = next(project.glob("*.lock"))
@@ -232,11 +232,11 @@ def test_foreign_and_locked_folders(
         assert "another process" in refused("add", project, image)
 
 
-def test_unknown_run_and_stack(refused: Callable[..., str], project: Path, tmp_path: Path) -> None:
-    assert run(["add", str(project), str(write_stack(tmp_path / "a.tif", noise()))]) == 0
+def test_unknown_run_and_field(refused: Callable[..., str], project: Path, tmp_path: Path) -> None:
+    assert run(["add", str(project), str(write_field(tmp_path / "a.tif", noise()))]) == 0
     assert "hitl train" in refused("predict", project, "--model", "unet3d-0009")
     assert "unknown run" in refused("predict", project, "--model", "../../etc")
-    assert "did you mean 'a'" in refused("bootstrap", project, "--stack", "aa")
+    assert "did you mean 'a'" in refused("bootstrap", project, "--field", "aa")
 
 
 def test_wrong_usage_is_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
@@ -249,7 +249,7 @@ def test_wrong_usage_is_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
 def test_json_is_the_only_output(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     assert run(["status", str(project), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["stacks"] == []
+    assert json.loads(capsys.readouterr().out)["fields"] == []
 
 
 def test_no_space_left(
@@ -259,5 +259,5 @@ def test_no_space_left(
     assert run(["init", str(small_disk / "p")]) == 0
     (tmp_path / "project").symlink_to(small_disk / "p")
     big = np.random.default_rng(0).integers(0, 60000, (16, 256, 256)).astype(np.uint16)
-    file = write_stack(tmp_path / "big.tif", big)
+    file = write_field(tmp_path / "big.tif", big)
     assert "no space left" in refused("add", small_disk / "p", file).lower()

@@ -1,4 +1,4 @@
-"""The steps of a project on a tiny synthetic stack: what they write, print and refuse."""
+"""The steps of a project on a tiny synthetic field: what they write, print and refuse."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def blobs(seed: int = 0) -> tuple[NDArray[np.uint16], NDArray[np.uint32]]:
 
 @pytest.fixture
 def files(tmp_path: Path) -> dict[str, Path]:
-    """Write two stacks with labels."""
+    """Write two fields with labels."""
     found = {}
     for name, seed in (("a", 0), ("b", 1)):
         image, labels = blobs(seed)
@@ -59,7 +59,7 @@ def files(tmp_path: Path) -> dict[str, Path]:
 
 @pytest.fixture
 def project(tmp_path: Path, files: dict[str, Path], command: Command) -> Path:
-    """A project with one stack to learn from and one to test on, bootstrapped."""
+    """A project with one field to learn from and one to test on, bootstrapped."""
     folder = tmp_path / "project"
     config = tmp_path / "classical.yaml"
     config.write_text("bootstrap: {segmenter: classical}\n")
@@ -70,9 +70,9 @@ def project(tmp_path: Path, files: dict[str, Path], command: Command) -> Path:
     return folder
 
 
-def test_bootstrap_is_round_0_and_leaves_test_stacks_alone(project: Path) -> None:
+def test_bootstrap_is_round_0_and_leaves_test_fields_alone(project: Path) -> None:
     store = AnnotationStore.open(project / "store", read_only=True)
-    learned, tested = store.stack("a"), store.stack("b")
+    learned, tested = store.labels("a"), store.labels("b")
     assert set(learned.objects.origins) == {"model:classical"}
     assert len(learned.objects.id) == 24
     assert set(np.unique(learned.labels[...])) == {0, *learned.objects.id.tolist()}
@@ -88,12 +88,12 @@ def test_bootstrap_again_asks_for_replace(
 ) -> None:
     assert run(["bootstrap", str(project)]) == 1
     assert "--replace" in capsys.readouterr().err
-    before = AnnotationStore.open(project / "store", read_only=True).stack("a")
+    before = AnnotationStore.open(project / "store", read_only=True).labels("a")
     again = command("bootstrap", project, "--segmenter", "classical", "--replace")
     assert again["round"] == 1
     log = command("log", project)["log"]
     assert [entry["round"] for entry in log] == [1, 0, None, None, None]
-    after = AnnotationStore.open(project / "store", read_only=True).stack("a")
+    after = AnnotationStore.open(project / "store", read_only=True).labels("a")
     np.testing.assert_array_equal(after.labels[...], before.labels[...])
 
 
@@ -103,7 +103,7 @@ def test_replace_keeps_what_a_person_labelled(
     command("add", project, files["a"], "--name", "mine", "--labels", files["a_labels"])
     command("bootstrap", project, "--segmenter", "classical", "--replace")
     store = AnnotationStore.open(project / "store", read_only=True)
-    np.testing.assert_array_equal(store.stack("mine").labels[...], blobs(0)[1])
+    np.testing.assert_array_equal(store.labels("mine").labels[...], blobs(0)[1])
 
 
 @pytest.mark.parametrize("model", ["unet3d"])
@@ -127,7 +127,7 @@ def test_train_predict_evaluate(project: Path, model: str, command: Command) -> 
     )
     scores = command("evaluate", project)
     assert set(scores["models"]) == {"classical", trained["run"]}
-    classical = scores["models"]["classical"]["stacks"]["b"]
+    classical = scores["models"]["classical"]["fields"]["b"]
     assert classical["f1"] > 0.9
     assert classical["thresholds"]["0.5"]["f1"] == classical["f1"]
     assert set(classical["voxels"]) == {"background", "edge", "nucleus"}
@@ -140,24 +140,24 @@ def test_train_predict_evaluate(project: Path, model: str, command: Command) -> 
 def test_a_prediction_is_made_once(
     project: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = command("predict", project, "--model", "classical", "--stack", "b")
+    first = command("predict", project, "--model", "classical", "--field", "b")
     monkeypatch.setattr(
         "models.classical.ClassicalSegmenter.segment",
         lambda *_, **__: pytest.fail("segmented again"),
     )
-    again = command("predict", project, "--model", "classical", "--stack", "b")
+    again = command("predict", project, "--model", "classical", "--field", "b")
     assert (again["files"], again["objects"]) == (first["files"], first["objects"])
 
 
 def test_a_change_of_settings_is_a_new_prediction(project: Path, command: Command) -> None:
-    command("predict", project, "--model", "classical", "--stack", "b")
+    command("predict", project, "--model", "classical", "--field", "b")
     config = yaml.safe_load((project / "hitl.yaml").read_text())
     config["postprocess"]["min_area_px"] = 500
     (project / "hitl.yaml").write_text(yaml.safe_dump(config))
-    assert command("predict", project, "--model", "classical", "--stack", "b")["objects"]["b"] == 0
+    assert command("predict", project, "--model", "classical", "--field", "b")["objects"]["b"] == 0
 
 
-def test_evaluation_says_when_a_model_has_seen_the_stack(
+def test_evaluation_says_when_a_model_has_seen_the_field(
     tmp_path: Path, files: dict[str, Path], command: Command
 ) -> None:
     folder = tmp_path / "leaky"
@@ -183,7 +183,7 @@ def test_labels_are_read_by_the_axes_of_their_image(
     added = command("add", folder, tmp_path / "two.npy", *stated, *labelled)
     assert added["shape_czyx"] == [2, *SHAPE]
     assert added["objects"] == 24
-    view = AnnotationStore.open(folder / "store", read_only=True).stack("two")
+    view = AnnotationStore.open(folder / "store", read_only=True).labels("two")
     np.testing.assert_array_equal(view.read_channel(), image[::-1])
 
 
@@ -192,11 +192,11 @@ def test_labels_are_read_by_the_axes_of_their_image(
     [
         ("Day 3 (GFP).ome.tif", "Day_3_GFP"),
         ("x.zarr", "x"),
-        ("___.tif", "stack"),
-        ("é.npy", "stack"),
+        ("___.tif", "field"),
+        ("é.npy", "field"),
     ],
 )
-def test_stack_names_come_from_file_names(file: str, name: str) -> None:
+def test_field_names_come_from_file_names(file: str, name: str) -> None:
     assert default_name(Path(file)) == name
 
 

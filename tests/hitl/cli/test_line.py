@@ -28,9 +28,9 @@ TRAINING = {
 }
 
 
-def write_halves(stack: RealStack, folder: Path) -> dict[str, Path]:
+def write_halves(field: RealStack, folder: Path) -> dict[str, Path]:
     """Write one half in y to learn from, and the other with its labels."""
-    image, labels, spacing_um = stack
+    image, labels, spacing_um = field
     half = image.shape[1] // 2
     files = {name: folder / f"{name}.tif" for name in ("learn", "held_out", "truth")}
     write_image_tiff(files["learn"], image[:, :half], spacing_um)
@@ -60,12 +60,12 @@ def test_the_line_by_hand(
     assert held_out["objects"] > 0
     first = command("bootstrap", project)
     assert first["round"] == 0
-    assert first["stacks"][0]["objects"] > 3
+    assert first["fields"][0]["objects"] > 3
     runs = {}
     for model, settings in TRAINING.items():
         options = [part for setting in settings for part in ("--set", setting)]
         runs[model] = command("train", project, model, *options)["run"]
-        written = command("predict", project, "--model", runs[model], "--stack", "held_out")
+        written = command("predict", project, "--model", runs[model], "--field", "held_out")
         predicted = tifffile.imread(written["files"]["held_out"])
         assert predicted.shape == tuple(held_out["shape_czyx"][1:])
     scores = command("evaluate", project)
@@ -84,16 +84,16 @@ def check_records(
 ) -> None:
     """The store, the run folders and the log say what was done, with what."""
     store = AnnotationStore.open(project / "store", read_only=True)
-    held_out = store.stack("held_out")
+    held_out = store.labels("held_out")
     assert held_out.verified_voxels == np.prod(held_out.info.zyx)
-    assert store.stack("learn").verified_voxels == 0
+    assert store.labels("learn").verified_voxels == 0
     entries = command("log", project)["log"]
     assert [entry["kind"] for entry in entries] == ["bootstrap", "add", "add", "create"]
-    assert entries[0]["counts"]["learn"]["added"] == len(store.stack("learn").objects.id)
+    assert entries[0]["counts"]["learn"]["added"] == len(store.labels("learn").objects.id)
     for model, run_id in runs.items():
         folder = project / "runs" / run_id
         card = json.loads((folder / "card.json").read_text())
-        assert [s["stack"] for s in card["trained_on"]] == ["learn"]
+        assert [s["field"] for s in card["trained_on"]] == ["learn"]
         assert card["round"] == 0
         assert len(card["weights_sha256"]) == 64
         assert (folder / card["weights"]).is_file()

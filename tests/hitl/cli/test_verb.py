@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from hitl.cli.verb import verb
 from hitl.project.errors import UsageError
-from hitl.project.options import Flag, Settings, Stacks
+from hitl.project.options import Fields, Flag, Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class Order:
         How much of it.
     sides : tuple of str
         What goes with it (repeatable).
-    stacks : tuple of str
+    fields : tuple of str
     settings : mapping
     guests : tuple of str
         Who eats.
@@ -59,7 +59,7 @@ class Order:
     table: Annotated[Path | None, Flag(metavar="PLACE")] = None
     size: Literal["small", "large"] = "small"
     sides: Annotated[tuple[Literal["rice", "bread"], ...], Flag("--side")] = ()
-    stacks: Stacks = ()
+    fields: Fields = ()
     settings: Annotated[Settings, Flag(help="Anything else.")] = field(default_factory=dict)
     guests: Annotated[tuple[str, ...], Flag(parse=lambda text: tuple(text.split("+")))] = ("me",)
     sauce: Annotated[Sauce, Flag(panel="On top")] = field(default_factory=Sauce)
@@ -92,7 +92,7 @@ def line_of(help_text: str, option: str) -> str:
 
 def test_what_is_typed_becomes_the_request() -> None:
     typed = (
-        "soup --plates 3 --table window --size large --side rice --side bread --stack a "
+        "soup --plates 3 --table window --size large --side rice --side bread --field a "
         "--set salt=[1,2] --guests ann+bo --amount-ml 5"
     )
     result, (order,) = served(Order, *typed.split())
@@ -103,7 +103,7 @@ def test_what_is_typed_becomes_the_request() -> None:
         table=Path("window"),
         size="large",
         sides=("rice", "bread"),
-        stacks=("a",),
+        fields=("a",),
         settings={"salt": [1, 2]},
         guests=("ann", "bo"),
         sauce=Sauce(amount_ml=5.0),

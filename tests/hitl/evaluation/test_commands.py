@@ -173,7 +173,7 @@ def raters():
 def test_agreement_is_the_same_both_ways():
     a, b = blobs(0, jitter=1)
     there, back = (
-        agree(*pair, kind="annotators", stack="s", raters=raters(), spacing_um=SPACING)[0]
+        agree(*pair, kind="annotators", field="s", raters=raters(), spacing_um=SPACING)[0]
         for pair in ((a, b), (b, a))
     )
     assert there.values == pytest.approx(back.values)
@@ -184,13 +184,13 @@ def test_agreement_is_the_same_both_ways():
     assert "precision" not in there.values
     for name, between in there.intervals.items():
         assert between.low <= there.values[name] <= between.high, name
-    itself, _ = agree(a, a, kind="self", stack="s", raters=raters(), spacing_um=SPACING)
+    itself, _ = agree(a, a, kind="self", field="s", raters=raters(), spacing_um=SPACING)
     assert itself.values["evaluation_score"] == itself.values["boundary.f1"] == 1
 
 
 def test_agreement_of_nothing_says_why():
     nothing = np.zeros((3, 8, 8), np.uint32)
-    found, _ = agree(nothing, nothing, kind="annotators", stack="s", raters=raters())
+    found, _ = agree(nothing, nothing, kind="annotators", field="s", raters=raters())
     assert found.values["f1"] is None
     missing = {key for key, value in found.values.items() if value is None}
     assert missing == set(found.reasons)
@@ -199,7 +199,7 @@ def test_agreement_of_nothing_says_why():
 
 @pytest.fixture
 def project(tmp_path, files, command):
-    """A project with one stack whose labels ann drew, then bob."""
+    """A project with one field whose labels ann drew, then bob."""
     folder = tmp_path / "project"
     command("init", folder)
     command("add", folder, files["image"], "--name", "s", "--split", "test")
@@ -211,10 +211,10 @@ def project(tmp_path, files, command):
 
 def test_agreement_of_files_is_kept_for_the_report(project, files, command):
     first = command(
-        "agreement", files["ann"], files["bob"], "--project", project, "--stack", "s",
+        "agreement", files["ann"], files["bob"], "--project", project, "--field", "s",
         "--names", "Ann", "Bob",
     )  # fmt: skip
-    command("agreement", files["ann"], files["ann"], "--project", project, "--stack", "s", "--self")
+    command("agreement", files["ann"], files["ann"], "--project", project, "--field", "s", "--self")
     kept = read_agreements(Project.open(project))
     assert [found["kind"] for found in kept] == ["annotators", "self"]
     assert kept[0]["values"] == first["values"]
@@ -222,51 +222,51 @@ def test_agreement_of_files_is_kept_for_the_report(project, files, command):
     people = ceiling(kept)
     assert people["annotators"]["mean"]["f1"] == first["values"]["f1"]
     assert people["self"]["mean"]["f1"] == 1
-    assert people["self"] == {**people["self"], "stacks": ["s"], "pairs": 1}
+    assert people["self"] == {**people["self"], "fields": ["s"], "pairs": 1}
 
 
 def test_agreement_of_rounds(project, files, command):
-    found = command("agreement", 0, 1, "--project", project, "--stack", "s")
+    found = command("agreement", 0, 1, "--project", project, "--field", "s")
     direct = command("agreement", files["ann"], files["bob"])
     assert found["kind"] == "annotators"
     assert (found["first"]["name"], found["second"]["source"]) == ("ann", "round 1")
     assert found["values"]["f1"] == pytest.approx(direct["values"]["f1"])
-    same = command("agreement", 1, 1, "--project", project, "--stack", "s")
+    same = command("agreement", 1, 1, "--project", project, "--field", "s")
     assert same["kind"] == "self"
     assert any("same to the voxel" in note for note in same["notes"])
 
 
 def test_evaluation_has_everything_that_the_report_needs(project, files, command):
-    people = command("agreement", files["ann"], files["bob"], "--project", project, "--stack", "s")
+    people = command("agreement", files["ann"], files["bob"], "--project", project, "--field", "s")
     found = command("evaluate", project, "--model", "classical", "--border", "drop")
     assert json.loads(Path(found["file"]).read_text())["ceiling"] == found["ceiling"]
     assert found["ceiling"]["annotators"]["mean"]["f1"] == people["values"]["f1"]
     assert found["options"]["border"] == "drop"
     model = found["models"]["classical"]
-    assert set(model) == {"mean", "intervals", "groups", "channels", "stacks"}
+    assert set(model) == {"mean", "intervals", "groups", "channels", "fields"}
     assert set(model["intervals"]) == set(METRICS)
     assert next(iter(model["channels"].values()))["f1"] == model["mean"]["f1"]
-    assert {case["kind"] for case in model["stacks"]["s"]["cases"]}
+    assert {case["kind"] for case in model["fields"]["s"]["cases"]}
     assert found["comparisons"] == []
 
 
-def test_means_of_agreement_count_each_stack_once():
+def test_means_of_agreement_count_each_field_once():
     kept = [
-        {"kind": "annotators", "stack": "a", "values": {"f1": 1.0, "aji": None}},
-        {"kind": "annotators", "stack": "a", "values": {"f1": 0.0, "aji": None}},
-        {"kind": "annotators", "stack": "b", "values": {"f1": 0.9, "aji": None}},
+        {"kind": "annotators", "field": "a", "values": {"f1": 1.0, "aji": None}},
+        {"kind": "annotators", "field": "a", "values": {"f1": 0.0, "aji": None}},
+        {"kind": "annotators", "field": "b", "values": {"f1": 0.9, "aji": None}},
     ]
     found = ceiling(kept)["annotators"]
     assert found["mean"] == {"f1": pytest.approx(0.7), "aji": None}
-    assert (found["stacks"], found["pairs"]) == (["a", "b"], 3)
+    assert (found["fields"], found["pairs"]) == (["a", "b"], 3)
 
 
 def test_agreement_refuses_in_one_line(project, files, refused, tmp_path):
     small = tmp_path / "small.tif"
     write_labels_tiff(small, blobs(0)[0][:4], SPACING)
-    where = ("--project", project, "--stack", "s")
+    where = ("--project", project, "--field", "s")
     assert "shape" in refused("agreement", small, small, *where)
-    assert "expected both or neither" in refused("agreement", small, small, "--stack", "s")
+    assert "expected both or neither" in refused("agreement", small, small, "--field", "s")
     assert "one shape" in refused("agreement", files["ann"], small)
     assert "round 7" in refused("agreement", "0", "7", *where)
     (project / "agreement").mkdir(exist_ok=True)

@@ -51,14 +51,14 @@ def test_the_model_in_use_is_shown_else_the_best(project: Project) -> None:
     assert shown_model(project, evaluation) == MODEL
 
 
-def test_the_newest_evaluation_that_has_the_stacks_and_the_model_is_found(
+def test_the_newest_evaluation_that_has_the_fields_and_the_model_is_found(
     project: Project,
 ) -> None:
     evaluated(project, 2, "seen", {MODEL: volumes()[1]})
     assert find_evaluated(project, (), None, None).number == "0002"
     assert find_evaluated(project, ("held",), None, None).number == "0001"
     assert find_evaluated(project, (), "other", None).number == "0001"
-    assert list(find_evaluated(project, (), None, 1).stacks) == ["held"]
+    assert list(find_evaluated(project, (), None, 1).fields) == ["held"]
     with pytest.raises(NothingToDoError, match="no evaluation has scored seen, held"):
         find_evaluated(project, ("seen", "held"), None, None)
     with pytest.raises(NothingToDoError, match="x-0001 is in no evaluation of held"):
@@ -86,7 +86,7 @@ def test_cases_come_with_the_nuclei_that_they_are_about(project: Project) -> Non
 def test_a_damaged_case_is_named(project: Project) -> None:
     (file,) = project.evaluation_files()
     read = json.loads(file.read_text())
-    del read["models"][MODEL]["stacks"]["held"]["objects"][0]["best_id"]
+    del read["models"][MODEL]["fields"]["held"]["objects"][0]["best_id"]
     file.write_text(json.dumps(read))
     with pytest.raises(ProjectError, match=r"0001/scores.json.*run `hitl evaluate` again"):
         read_cases(find_evaluated(project, (), None, None), "held")

@@ -42,7 +42,7 @@ RUN_LOADERS["fake"] = "tests.hitl.fake_model:load_run"
 
 
 def start_import(project: Project, what: dict[str, Any]) -> Callable[[], object]:
-    request = ImportRequest(stack="s", file=Path(what["file"]), annotator="bob")
+    request = ImportRequest(field="s", file=Path(what["file"]), annotator="bob")
     return lambda: import_labels(project, request, Silent())
 
 

@@ -1,4 +1,4 @@
-"""A stack of several chunks on which a person, a tool and a model have places of their own."""
+"""A field of several chunks on which a person, a tool and a model have places of their own."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ def scene() -> tuple[NDArray[np.uint8], NDArray[np.uint32]]:
 
 
 def make_project(folder: Path) -> Project:
-    """A project with stack ``s``: a person's paths and held region, the rest proposed."""
+    """A project with field ``s``: a person's paths and held region, the rest proposed."""
     project = Project.create(folder, ProjectConfig())
     image, labels = scene()
     store = project.store(read_only=False)
-    store.add_stack("s", ArraySource(image[None]))
+    store.add_field("s", ArraySource(image[None]))
     ids = np.unique(labels[labels > 0])
     own = np.union1d(list(PATHS), np.unique(labels[HELD]))
     own = own[own > 0]

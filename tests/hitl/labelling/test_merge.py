@@ -21,7 +21,7 @@ ORIGIN = "model:unet3d-0002"
 
 
 @dataclass(frozen=True)
-class Stack:
+class Field:
     labels: NDArray[np.uint32]
     verified: NDArray[np.uint8]
     objects: ObjectTable
@@ -62,7 +62,7 @@ def row(objects: ObjectTable, i: int) -> dict[str, object]:
 
 
 @st.composite
-def stacks(draw: st.DrawFn) -> Stack:
+def fields(draw: st.DrawFn) -> Field:
     """Boxes over each other, some of whose objects are judged, and boxes that are verified."""
     labels = np.zeros(SHAPE, np.uint32)
     for _ in range(draw(st.integers(0, 6))):
@@ -76,7 +76,7 @@ def stacks(draw: st.DrawFn) -> Stack:
     }
     for i in draw(st.sets(st.sampled_from([4, 5, 95]))):
         statuses[i] = Status.REJECTED
-    return Stack(labels, verified, table(statuses, draw(st.sampled_from([0, 200]))))
+    return Field(labels, verified, table(statuses, draw(st.sampled_from([0, 200]))))
 
 
 @st.composite
@@ -97,21 +97,21 @@ def proposals(draw: st.DrawFn) -> NDArray[np.uint32]:
 
 
 @settings(max_examples=250, deadline=None)
-@given(stacks(), proposals(), st.dictionaries(st.sampled_from([1, 2, 50]), st.floats(0, 1)))
+@given(fields(), proposals(), st.dictionaries(st.sampled_from([1, 2, 50]), st.floats(0, 1)))
 def test_what_people_said_never_changes(
-    stack: Stack, proposed: NDArray[np.uint32], confidence: dict[int, float]
+    field: Field, proposed: NDArray[np.uint32], confidence: dict[int, float]
 ) -> None:
-    inputs = stack.labels.copy(), stack.verified.copy(), proposed.copy()
-    merged, objects, counts = stack.propose(proposed, confidence)
-    for given_array, kept in zip(inputs, (stack.labels, stack.verified, proposed), strict=True):
+    inputs = field.labels.copy(), field.verified.copy(), proposed.copy()
+    merged, objects, counts = field.propose(proposed, confidence)
+    for given_array, kept in zip(inputs, (field.labels, field.verified, proposed), strict=True):
         np.testing.assert_array_equal(given_array, kept)
-    seen = stack.verified > 0
-    np.testing.assert_array_equal(merged[seen], stack.labels[seen])
-    old, new = stack.objects, objects
+    seen = field.verified > 0
+    np.testing.assert_array_equal(merged[seen], field.labels[seen])
+    old, new = field.objects, objects
     judged = old.select(old.status != Status.PROPOSED)
     assert new.select(np.isin(new.id, judged.id)).equals(judged)
     for i in judged.live_ids:
-        np.testing.assert_array_equal(merged == i, stack.labels == i)
+        np.testing.assert_array_equal(merged == i, field.labels == i)
     present = np.unique(merged[merged > 0])
     np.testing.assert_array_equal(present, new.live_ids)
     added = np.setdiff1d(new.id, old.id)
@@ -119,9 +119,9 @@ def test_what_people_said_never_changes(
     assert new.highest_id >= old.highest_id
     assert counts.added == added.size
     assert counts.deleted == np.setdiff1d(old.id, new.id).size
-    check_origin_of_new_voxels(stack, proposed, merged, added)
-    check_rows(stack, merged, new, counts)
-    again = Stack(merged, stack.verified, new).propose(proposed, confidence)
+    check_origin_of_new_voxels(field, proposed, merged, added)
+    check_rows(field, merged, new, counts)
+    again = Field(merged, field.verified, new).propose(proposed, confidence)
     if not seen.any() and judged.live_ids.size == 0:
         np.testing.assert_array_equal(again[0], merged)
         assert again[1].equals(new)
@@ -129,7 +129,7 @@ def test_what_people_said_never_changes(
 
 
 def check_origin_of_new_voxels(
-    stack: Stack,
+    field: Field,
     proposed: NDArray[np.uint32],
     merged: NDArray[np.uint32],
     added: NDArray[np.uint32],
@@ -147,17 +147,17 @@ def check_origin_of_new_voxels(
 
 
 def check_rows(
-    stack: Stack, merged: NDArray[np.uint32], new: ObjectTable, counts: EditCounts
+    field: Field, merged: NDArray[np.uint32], new: ObjectTable, counts: EditCounts
 ) -> None:
     """A row is of this round exactly when its object is another one, or somebody else's."""
     reshaped = 0
     for i in new.id[new.status == Status.PROPOSED].tolist():
         found = row(new, i)
-        same = i in stack.objects.id and np.array_equal(merged == i, stack.labels == i)
-        reshaped += i in stack.objects.id and not same
+        same = i in field.objects.id and np.array_equal(merged == i, field.labels == i)
+        reshaped += i in field.objects.id and not same
         assert found["round"] == ROUND or same
         if found["round"] != ROUND:
-            assert row(stack.objects, i)["origin"] == found["origin"]
+            assert row(field.objects, i)["origin"] == found["origin"]
     assert counts.reshaped == reshaped
 
 
@@ -167,13 +167,13 @@ def check_rows(
 def test_ids_live_on_where_objects_are_the_same_and_never_come_back() -> None:
     kept, moved = box((0, 3), (0, 3), (0, 4)), box((0, 3), (5, 8), (0, 4))
     labels = image(i3=kept, i9=moved)
-    stack = Stack(
+    field = Field(
         labels,
         np.zeros(SHAPE, np.uint8),
         table({3: Status.PROPOSED, 9: Status.PROPOSED}, highest_id=40),
     )
     proposed = image(i1=box((0, 3), (0, 3), (0, 3)), i2=box((1, 4), (6, 9), (3, 8)))
-    merged, objects, counts = stack.propose(proposed, {1: 0.75})
+    merged, objects, counts = field.propose(proposed, {1: 0.75})
     np.testing.assert_array_equal(merged == 3, proposed == 1)
     np.testing.assert_array_equal(merged == 41, proposed == 2)
     assert objects.id.tolist() == [3, 41]
@@ -185,9 +185,9 @@ def test_ids_live_on_where_objects_are_the_same_and_never_come_back() -> None:
 
 def test_an_id_goes_to_the_better_of_two_and_only_once() -> None:
     labels = image(i1=box((0, 4), (0, 8), (0, 4)))
-    stack = Stack(labels, np.zeros(SHAPE, np.uint8), table({1: Status.PROPOSED}))
+    field = Field(labels, np.zeros(SHAPE, np.uint8), table({1: Status.PROPOSED}))
     half = box((0, 4), (0, 4), (0, 4)), box((0, 4), (4, 8), (0, 4))
-    merged, objects, counts = stack.propose(image(i5=half[0], i6=half[1]))
+    merged, objects, counts = field.propose(image(i5=half[0], i6=half[1]))
     assert SAME_IOU == 0.5, "the halves below are at the threshold"
     assert objects.id.tolist() == [1, 2]
     assert (merged[half[0]] == 1).all()
@@ -198,10 +198,10 @@ def test_an_id_goes_to_the_better_of_two_and_only_once() -> None:
 def test_a_rejected_object_does_not_come_back_on_verified_background() -> None:
     verified = np.zeros(SHAPE, np.uint8)
     verified[:, :5] = 1
-    stack = Stack(image(), verified, table({1: Status.REJECTED}))
-    merged, objects, counts = stack.propose(image(i1=box((0, 4), (0, 5), (0, 8))))
+    field = Field(image(), verified, table({1: Status.REJECTED}))
+    merged, objects, counts = field.propose(image(i1=box((0, 4), (0, 5), (0, 8))))
     assert not merged.any()
-    assert objects.equals(stack.objects)
+    assert objects.equals(field.objects)
     assert counts == EditCounts()
 
 
@@ -211,8 +211,8 @@ def test_an_object_cut_in_two_keeps_its_larger_piece_if_that_is_half_of_it(
 ) -> None:
     verified = np.zeros(SHAPE, np.uint8)
     verified[:, 2] = 1
-    stack = Stack(image(), verified, table({}))
-    merged, objects, _ = stack.propose(image(i7=box((0, 2), rows, (0, 6))))
+    field = Field(image(), verified, table({}))
+    merged, objects, _ = field.propose(image(i7=box((0, 2), rows, (0, 6))))
     expected = image(i1=box((0, 2), left, (0, 6))) if left else image()
     np.testing.assert_array_equal(merged, expected)
     assert len(objects) == (left is not None)
@@ -222,9 +222,9 @@ def test_a_proposal_with_verified_voxels_takes_the_new_shape_around_them() -> No
     labels = image(i1=box((0, 2), (0, 6), (0, 4)))
     verified = np.zeros(SHAPE, np.uint8)
     verified[:, :3] = 1
-    stack = Stack(labels, verified, table({1: Status.PROPOSED}))
+    field = Field(labels, verified, table({1: Status.PROPOSED}))
     proposed = image(i8=box((0, 2), (1, 8), (0, 4)))
-    merged, objects, counts = stack.propose(proposed, {8: 0.5})
+    merged, objects, counts = field.propose(proposed, {8: 0.5})
     np.testing.assert_array_equal(merged[:, :3], labels[:, :3])
     np.testing.assert_array_equal(merged[:, 3:] == 1, proposed[:, 3:] == 8)
     assert objects.id.tolist() == [1]
@@ -236,25 +236,25 @@ def test_a_proposal_with_verified_voxels_that_the_model_does_not_find_stays() ->
     labels = image(i1=box((0, 2), (0, 6), (0, 4)))
     verified = np.zeros(SHAPE, np.uint8)
     verified[:, :3] = 1
-    stack = Stack(labels, verified, table({1: Status.PROPOSED}))
-    merged, objects, counts = stack.propose(image())
+    field = Field(labels, verified, table({1: Status.PROPOSED}))
+    merged, objects, counts = field.propose(image())
     np.testing.assert_array_equal(merged, labels)
-    assert objects.equals(stack.objects)
+    assert objects.equals(field.objects)
     assert counts == EditCounts()
 
 
 def test_an_accepted_object_stays_whole_where_nobody_verified_it() -> None:
     labels = image(i1=box((0, 2), (0, 6), (0, 4)))
-    stack = Stack(labels, np.zeros(SHAPE, np.uint8), table({1: Status.ACCEPTED}))
-    merged, objects, _ = stack.propose(image(i1=box((0, 2), (4, 9), (0, 8))))
+    field = Field(labels, np.zeros(SHAPE, np.uint8), table({1: Status.ACCEPTED}))
+    merged, objects, _ = field.propose(image(i1=box((0, 2), (4, 9), (0, 8))))
     np.testing.assert_array_equal(merged == 1, labels == 1)
     assert objects.id.tolist() == [1, 2]
 
 
 def test_the_same_shape_from_another_model_keeps_the_id_and_names_the_new_model() -> None:
     labels = image(i4=box((0, 2), (0, 6), (0, 4)))
-    stack = Stack(labels, np.zeros(SHAPE, np.uint8), table({4: Status.PROPOSED}))
-    merged, objects, counts = stack.propose(labels, {4: 0.9})
+    field = Field(labels, np.zeros(SHAPE, np.uint8), table({4: Status.PROPOSED}))
+    merged, objects, counts = field.propose(labels, {4: 0.9})
     np.testing.assert_array_equal(merged, labels)
     assert row(objects, 4)["origin"] == ORIGIN
     assert counts == EditCounts()

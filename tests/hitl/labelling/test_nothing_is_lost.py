@@ -85,7 +85,7 @@ def tags(project: Project) -> set[str]:
 
 
 def stored(project: Project) -> Labels:
-    return np.asarray(project.store().stack("s").labels[...])
+    return np.asarray(project.store().labels("s").labels[...])
 
 
 def corrected(project: Project, folder: Path, labels: Labels) -> Path:
@@ -118,7 +118,7 @@ class World:
         bench.run("run-0001", missing="small", spurious=3)
 
     def read(self) -> tuple[Labels, NDArray[np.uint8]]:
-        view = self.project.store().stack("s")
+        view = self.project.store().labels("s")
         return np.asarray(view.labels[...]), np.asarray(view.verified[...])
 
     def at_hand(self, more: int = 0) -> Labels:
@@ -145,7 +145,7 @@ class World:
         return {"object": OF_WINDOW}, after
 
     def proposed(self, run: str) -> Labels:
-        view = self.project.store().stack("s")
+        view = self.project.store().labels("s")
         segmenter = run_segmenter(self.project.run(run))
         found = segmenter.segment(view.read_channel(), view.info.spacing_um, "s", SILENT)
         args = (view.objects, found.labels, found.confidence, f"model:{run}", self.rounds)
@@ -160,7 +160,7 @@ class World:
         assert landed == (action != "draft") if done else landed in (0, action != "draft")
         labels, verified = self.read()
         assert np.array_equal(labels, after if landed else self.labels)
-        ids = store.stack("s").objects.live_ids
+        ids = store.labels("s").objects.live_ids
         assert np.array_equal(ids, np.unique(labels[labels > 0]))
         self.check_verified(action, labels, verified, bool(landed))
         self.check_draft(action, labels, done, bool(landed))
@@ -241,7 +241,7 @@ def finish(world: World) -> None:
     assert tags(world.project) == {tag_name(n) for n in range(world.rounds + 1)}
     store.collect_garbage(timedelta(0))
     for number in range(world.rounds + 1):
-        view = AnnotationStore.open(store.location).stack("s", round=number)
+        view = AnnotationStore.open(store.location).labels("s", round=number)
         assert np.all(view.labels[HELD] == world.labels[HELD])
     assert np.array_equal(world.read()[0], world.labels)
 
@@ -270,11 +270,11 @@ def test_rounds_of_many_processes_all_land_in_order(tmp_path: Path) -> None:
     assert [entry.round for entry in rounds] == list(range(PROCESSES * COMMITS))
     check_messages([entry.message for entry in rounds], PROCESSES)
     # Each round added one to what it found: none was built on anything but the one before it.
-    assert store.stack("a").labels[0, 0, 0] == PROCESSES * COMMITS
+    assert store.labels("a").labels[0, 0, 0] == PROCESSES * COMMITS
 
 
 @pytest.mark.slow
-def test_many_people_at_one_stack_all_land(tmp_path: Path) -> None:
+def test_many_people_at_one_field_all_land(tmp_path: Path) -> None:
     project = make_project(tmp_path / "project")
     before = stored(project)
     run_worker("tests.hitl.labelling.kill_worker", "sessions", project.folder, PEOPLE)
@@ -299,11 +299,11 @@ def test_files_of_two_people_land_or_conflict_and_are_kept(tmp_path: Path) -> No
     files = {who: corrected(project, tmp_path / who, labels) for who, labels in edited.items()}
     kept = {who: sha256(file) for who, file in files.items()}
     for who in ("ann", "bob"):
-        request = ImportRequest(stack="s", file=files[who], annotator=who)
+        request = ImportRequest(field="s", file=files[who], annotator=who)
         import_labels(project, request, SILENT)
     landed = grown(edited["ann"], OF_TOOL)
     assert np.array_equal(stored(project), landed)
-    request = ImportRequest(stack="s", file=files["cleo"], annotator="cleo")
+    request = ImportRequest(field="s", file=files["cleo"], annotator="cleo")
     with pytest.raises(ConflictError, match=rf"objects {OF_TOOL};.*nothing was written"):
         import_labels(project, request, SILENT)
     assert [entry.author for entry in project.store().rounds()] == ["ann", "ann", "bob"]
@@ -322,7 +322,7 @@ def test_a_draft_meets_a_file_of_somebody_else(tmp_path: Path) -> None:
         ann.session.paint(grown(ann.session.labels, OF_WINDOW))
         cleo.session.paint(grown(grown(cleo.session.labels, OF_TOOL), OF_TOOL))
         hers = cleo.session.labels.copy()
-        import_labels(project, ImportRequest(stack="s", file=file, annotator="bob"), SILENT)
+        import_labels(project, ImportRequest(field="s", file=file, annotator="bob"), SILENT)
         assert ann.commit().round == 2
         with pytest.raises(DraftConflictError, match="Nothing was overwritten"):
             cleo.commit()

@@ -55,10 +55,10 @@ def test_one_group_is_announced_and_makes_everything_uncertain():
     rng = np.random.default_rng(1)
     signals, _ = cells()
     signals[1] = 500 * rng.lognormal(0, 0.3, signals.shape[1])
-    found = tell_phases(signals, FucciOptions(channels=CHANNELS), "stack_7")
+    found = tell_phases(signals, FucciOptions(channels=CHANNELS), "field_7")
     assert found.uncertain.all()
     (note,) = found.notes
-    assert "stack_7" in note and "GFP" in note and "one group" in note and "BIC" in note
+    assert "field_7" in note and "GFP" in note and "one group" in note and "BIC" in note
     assert found.summary()["thresholds"]["GFP"]["unimodal"] is True
     assert found.summary()["thresholds"]["Cy3"]["unimodal"] is False
 
@@ -122,11 +122,11 @@ def test_bad_options_are_refused():
         FucciOptions(channels=CHANNELS, thresholds=(1.0, 0.0))
 
 
-def test_the_picture_draws_several_stacks(tmp_path):
+def test_the_picture_draws_several_fields(tmp_path):
     import matplotlib.image as pictures
 
     found = {
-        f"stack_{n}": tell_phases(
+        f"field_{n}": tell_phases(
             cells(n, spread=0.4)[0], FucciOptions(channels=("a$b", "c_d")), "s"
         )
         for n in range(4)

@@ -64,7 +64,7 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
 
 @pytest.fixture
 def project(tmp_path: Path, files: tuple[Path, Path]) -> Path:
-    """Two stacks of one field of view: a person's labels and a model's."""
+    """Two fields of one field of view: a person's labels and a model's."""
     folder = tmp_path / "project"
     image = str(files[1])
     for arguments in (
@@ -79,7 +79,7 @@ def project(tmp_path: Path, files: tuple[Path, Path]) -> Path:
 
 
 def propose(folder: Path) -> None:
-    """Commit labels by a model with weights to the stack ``green``."""
+    """Commit labels by a model with weights to the field ``green``."""
     labels = grid(shift=3)
     objects = ObjectTable.make(
         np.arange(1, 25), status=Status.PROPOSED, origin="model:unet3d-0001",
@@ -116,7 +116,7 @@ def test_a_project_s_rows_say_where_they_come_from(project, command):
     folder = project / "measurements" / "0001"
     assert set(done["files"]) == set(output_module.NAMES)
     rows = pq.read_table(folder / "nuclei.parquet").to_pylist()
-    assert [row["stack"] for row in rows] == ["green"] * 24 + ["red"] * 24
+    assert [row["field"] for row in rows] == ["green"] * 24 + ["red"] * 24
     green, red = rows[0], rows[24]
     assert (green["status"], green["model"], green["model_weights_sha256"]) == (
         "proposed", "unet3d-0001", SHA256)  # fmt: skip
@@ -127,8 +127,8 @@ def test_a_project_s_rows_say_where_they_come_from(project, command):
     assert red["volume_um3"] == 150 and red["voxels"] == 75
     # The boxes of the two classes overlap, shifted by 3 voxels.
     assert (red["other_class"], red["other_id"], red["other_distance_um"]) == ("green", 1, 0)
-    assert done["stacks"][0]["model_weights_sha256"] is None
-    assert command(project, "--stack", "red")["stacks"][0]["round"] == 0
+    assert done["fields"][0]["model_weights_sha256"] is None
+    assert command(project, "--field", "red")["fields"][0]["round"] == 0
     assert (project / "measurements" / "0002" / "nuclei.csv").is_file()
 
 
@@ -154,11 +154,11 @@ def test_three_formats_hold_the_same_values(files, command, tmp_path):
     field = parquet.schema.field("volume_um3")
     assert field.metadata[b"unit"].decode() == "µm³"
     about = json.loads(parquet.schema.metadata[b"hitl"])
-    assert about["stacks"][0]["spacing_um"] == list(SPACING)
+    assert about["fields"][0]["spacing_um"] == list(SPACING)
 
 
 def test_text_that_would_be_a_formula_is_written_as_text(project, command):
-    command(project, "--stack", "red")
+    command(project, "--field", "red")
     folder = project / "measurements" / "0001"
     assert '"\'=1+1"' in (folder / "nuclei.csv").read_text()
     cells = [c for row in openpyxl.load_workbook(folder / "nuclei.xlsx")["nuclei"] for c in row]
@@ -187,7 +187,7 @@ def test_no_label_gives_a_table_with_columns(files, command, tmp_path):
     table = pq.read_table(tmp_path / "out" / "nuclei.parquet")
     assert table.num_rows == 0 and "cy3_mean" in table.column_names
     assert any("no object" in note for note in done["notes"])
-    assert done["stacks"][0]["fucci"]["uncertain_fraction"] is None
+    assert done["fields"][0]["fucci"]["uncertain_fraction"] is None
 
 
 def test_nothing_is_overwritten_unless_it_is_said(files, command, tmp_path, capsys):
@@ -302,9 +302,9 @@ def test_a_project_without_labels_says_what_to_do(tmp_path, files, capsys):
 
 
 def test_what_a_segmenter_predicts_is_measured(project, command):
-    done = command(project, "--stack", "red", "--model", "classical", "--format", "csv")
-    assert done["stacks"][0]["model"] == "classical" and done["stacks"][0]["round"] is None
-    assert done["stacks"][0]["nuclei"] > 0
+    done = command(project, "--field", "red", "--model", "classical", "--format", "csv")
+    assert done["fields"][0]["model"] == "classical" and done["fields"][0]["round"] is None
+    assert done["fields"][0]["nuclei"] > 0
     assert run(["measure", str(project), "--model", "classical", "--round", "0"]) == 1
 
 

@@ -25,7 +25,7 @@ SHAPES = hnp.array_shapes(min_dims=3, max_dims=3, min_side=1, max_side=8)
 
 
 @st.composite
-def stacks(draw):
+def fields(draw):
     """Random labels with sparse ids, and an image of 8, 16 or 32 bits."""
     shape = draw(SHAPES)
     ids = np.array([0, 3, 7, 2**31 + 5, 4_000_000_000], np.uint32)
@@ -60,7 +60,7 @@ def columns_of(labels, image=None, **options):
 
 
 @settings(max_examples=40, deadline=None)
-@given(stacks(), st.integers(1, 3))
+@given(fields(), st.integers(1, 3))
 def test_shapes_equal_scikit_image(pair, slab_depth):
     labels, _ = pair
     with pytest.MonkeyPatch.context() as patch:
@@ -88,7 +88,7 @@ def test_shapes_equal_scikit_image(pair, slab_depth):
 
 
 @settings(max_examples=40, deadline=None)
-@given(stacks(), st.sampled_from([1, 20, 1 << 20]))
+@given(fields(), st.sampled_from([1, 20, 1 << 20]))
 def test_intensities_equal_numpy_and_scipy(pair, group_voxels):
     labels, image = pair[0], matching(*pair)
     with pytest.MonkeyPatch.context() as patch:
@@ -129,7 +129,7 @@ def test_percentiles_of_whole_numbers_are_numpys_to_the_last_bit():
 
 
 @settings(max_examples=60, deadline=None)
-@given(stacks())
+@given(fields())
 def test_the_nearest_object_equals_the_loop_over_all_voxels(pair):
     labels, _ = pair
     found = columns_of(labels, neighbour_um=2.0)
@@ -259,7 +259,7 @@ def test_no_object_gives_columns_without_rows_and_says_so():
     assert any("no object" in note for note in found.notes)
 
 
-def test_one_object_that_is_constant_and_fills_the_stack():
+def test_one_object_that_is_constant_and_fills_the_field():
     labels = np.ones((2, 3, 4), np.uint8)
     found = measure_nuclei(ArraySource(labels, np.full((2, 3, 4), 7.5), spacing_um=SPACING))
     row = {name: values[0] for name, values in found.columns.items()}

@@ -1,4 +1,4 @@
-"""Predictions of stacks beyond the limit: the same labels, and never the whole image at once."""
+"""Predictions of fields beyond the limit: the same labels, and never the whole image at once."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ROUGH = (6, 24, 220)
 
 @dataclass(frozen=True, kw_only=True)
 class LatticeSegmenter:
-    """Bright voxels of one cell of the scene's lattice are one object, in a box as in a stack."""
+    """Bright voxels of one cell of the scene's lattice are one object, in a box as in a field."""
 
     name = "lattice"
 
@@ -112,7 +112,7 @@ def counted_reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(Channel, "__getitem__", counted)
     monkeypatch.setattr(
-        "annotations.stacks.StackView.read_channel", lambda self: pytest.fail("read whole")
+        "annotations.fields.LabelsView.read_channel", lambda self: pytest.fail("read whole")
     )
     return sizes
 
@@ -134,7 +134,7 @@ def limited(project: Project, voxels: int) -> Project:
 
 
 def whole_labels(project: Project, run: str, output: Path) -> tuple[NDArray[np.uint32], int]:
-    """What the path for small stacks says; nothing of it is kept in the project."""
+    """What the path for small fields says; nothing of it is kept in the project."""
     done = predict(project, run, (), output, Silent())
     labels = read_labels(output / "learn.tif")
     for file in (project.folder / "predictions" / run).iterdir():
@@ -149,7 +149,7 @@ def left_over(project: Project) -> list[Path]:
 @pytest.mark.parametrize(
     "steps", [(), ({"step": "to_uint8", "low": 1, "high": 99.5}, {"step": "median"})]
 )
-def test_a_large_stack_gets_the_labels_of_a_small_one(
+def test_a_large_field_gets_the_labels_of_a_small_one(
     bench: Bench,
     tmp_path: Path,
     steps: tuple[dict[str, Any], ...],
@@ -176,7 +176,7 @@ def test_a_large_stack_gets_the_labels_of_a_small_one(
         assert file.info.dtype == np.uint16
 
 
-def test_at_the_limit_a_stack_is_read_whole(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_at_the_limit_a_field_is_read_whole(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     run = run_of(bench, "blocks")
     monkeypatch.setattr(LatticeBlocks, "segment_blocks", lambda *_, **__: pytest.fail("box by box"))
     predict(limited(bench.project, int(np.prod(SHAPE))), run, (), None, Silent())
@@ -216,7 +216,7 @@ def test_what_must_be_read_whole_is_said(
     bench: Bench, kind: str, steps: list[dict[str, Any]], why: str
 ) -> None:
     image = np.random.default_rng(0).random(SHAPE).astype(np.float32)
-    bench.store.add_stack("floats", ArraySource(255 * image[None]), split="train")
+    bench.store.add_field("floats", ArraySource(255 * image[None]), split="train")
     run, silent = run_of(bench, kind, *steps), Silent()
     predict(limited(bench.project, 100), run, ("floats",), None, silent)
     assert silent.notes == [
@@ -225,7 +225,7 @@ def test_what_must_be_read_whole_is_said(
     ]
 
 
-def test_the_bootstrap_says_that_it_reads_whole_stacks(bench: Bench) -> None:
+def test_the_bootstrap_says_that_it_reads_whole_fields(bench: Bench) -> None:
     silent = Silent()
     predict(limited(bench.project, 100), "bootstrap", (), None, silent)
     assert any("only trained runs can segment box by box" in note for note in silent.notes)
@@ -259,10 +259,10 @@ def test_proposals_are_the_same(bench: Bench, monkeypatch: pytest.MonkeyPatch) -
     reads = counted_reads(monkeypatch)
     run = run_of(bench, "blocks", {"step": "to_uint8"})
     done = propose(limited(bench.project, 0), run, (), Silent())
-    labels = np.asarray(bench.project.store().stack("learn").labels[...])
-    image = np.asarray(bench.project.store().stack("learn").image[0])
+    labels = np.asarray(bench.project.store().labels("learn").labels[...])
+    image = np.asarray(bench.project.store().labels("learn").image[0])
     np.testing.assert_array_equal(labels > 0, image > BRIGHT)
-    assert done.stacks[0].added == len(np.unique(labels)) - 1 > 30
+    assert done.fields[0].added == len(np.unique(labels)) - 1 > 30
     assert reads and not list(bench.project.folder.glob(".blocks*"))
 
 
@@ -301,7 +301,7 @@ def stardist(
     for file in stardist_files.iterdir():
         (folder / file.name).write_bytes(file.read_bytes())
     noise = np.random.default_rng(0).integers(0, 1000, (1, *ROUGH)).astype(np.uint16)
-    bench.store.add_stack("rough", ArraySource(noise), split="test")
+    bench.store.add_field("rough", ArraySource(noise), split="test")
     monkeypatch.setattr(samples, "_PERCENTILE_VOXELS", 2**10)
     monkeypatch.setattr(blocks, "CHECKED_BOX", (4, 16, 32))
     small = partialmethod(StarDist3DSegmenter.segment_blocks, tile_voxels=2**13)

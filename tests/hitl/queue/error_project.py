@@ -49,14 +49,14 @@ def volumes() -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
 
 
 def error_project(folder: Path, splits: dict[str, str] | None = None) -> Project:
-    """Stacks ``held`` (test) and ``seen`` (train), labelled by hand; ``held`` is evaluated."""
+    """Fields ``held`` (test) and ``seen`` (train), labelled by hand; ``held`` is evaluated."""
     project = Project.create(folder, ProjectConfig())
     truth, predicted = volumes()
     source = ArraySource((100 * (truth > 0) + 10)[None].astype(np.uint8))
     source.info = replace(source.info, spacing_um=SPACING)
     store = project.store(read_only=False)
     for name, split in (splits or {"held": "test", "seen": "train"}).items():
-        store.add_stack(name, source, split=split, labels=truth)
+        store.add_field(name, source, split=split, labels=truth)
     evaluated(project, 1, "held", {MODEL: predicted, "other": truth})
     return project
 
@@ -64,18 +64,18 @@ def error_project(folder: Path, splits: dict[str, str] | None = None) -> Project
 def evaluated(
     project: Project,
     number: int,
-    stack: str,
+    field: str,
     predictions: dict[str, NDArray[np.uint32]],
 ) -> None:
     """Write what `hitl evaluate` would, of predictions made by hand."""
-    view = project.store().stack(stack)
+    view = project.store().labels(field)
     models = {}
     for model, predicted in predictions.items():
         found = plain(score(np.asarray(view.labels[...]), predicted, spacing_um=SPACING))
         # So that the best in score is the one that makes the errors.
         mean = {"evaluation_score": 0.9 if model == MODEL else 0.1}
-        models[model] = {"mean": mean, "stacks": {stack: found}}
-        file = project.folder / "predictions" / model / f"{stack}.tif"
+        models[model] = {"mean": mean, "fields": {field: found}}
+        file = project.folder / "predictions" / model / f"{field}.tif"
         file.parent.mkdir(parents=True, exist_ok=True)
         write_labels_tiff(file, predicted, SPACING, overwrite=True)
     folder = project.folder / "evaluations" / f"{number:04d}"

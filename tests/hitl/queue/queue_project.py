@@ -1,4 +1,4 @@
-"""A project with a stack to correct, one labelled by hand, and one of split test."""
+"""A project with a field to correct, one labelled by hand, and one of split test."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from annotations.formats import write_image_tiff, write_labels_tiff
-from hitl.labelling.add import add_stack
+from hitl.labelling.add import add_field
 from hitl.labelling.requests import AddRequest
 from hitl.project.config import parse_config
 from hitl.project.folder import Project
 from hitl.project.reporter import Silent
 from scripts.simulate_budget import SPHEROID
 
-STACK = replace(SPHEROID, shape=(16, 56, 56), nuclei=25).make(1)
+FIELD = replace(SPHEROID, shape=(16, 56, 56), nuclei=25).make(1)
 
 
 TRAINING = {
@@ -26,10 +26,10 @@ TRAINING = {
 
 
 def make_project(folder: Path) -> Project:
-    """A stack to correct, one labelled by hand, and one of split test."""
-    write_image_tiff(folder / "image.tif", STACK.image, STACK.spacing_um)
-    write_image_tiff(folder / "other.tif", STACK.image[:, ::-1], STACK.spacing_um)
-    write_labels_tiff(folder / "labels.tif", STACK.labels, STACK.spacing_um)
+    """A field to correct, one labelled by hand, and one of split test."""
+    write_image_tiff(folder / "image.tif", FIELD.image, FIELD.spacing_um)
+    write_image_tiff(folder / "other.tif", FIELD.image[:, ::-1], FIELD.spacing_um)
+    write_labels_tiff(folder / "labels.tif", FIELD.labels, FIELD.spacing_um)
     made = Project.create(
         folder / "project",
         parse_config(
@@ -41,7 +41,7 @@ def make_project(folder: Path) -> Project:
         ("image.tif", "known", "train", folder / "labels.tif"),
         ("other.tif", "held", "test", folder / "labels.tif"),
     ):
-        add_stack(
+        add_field(
             made, AddRequest(image=folder / image, name=name, split=split, labels=labels), Silent()
         )
     return made

@@ -1,4 +1,4 @@
-"""Other segmentations of a project's stacks."""
+"""Other segmentations of a project's fields."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hitl.project.reporter import Silent
 from hitl.queue.alternatives import VIEWS, ViewedSegmenter, predictors
 from models.classical import ClassicalSegmenter
 from tests.hitl.fake_model import make_bench
-from tests.hitl.queue.queue_project import STACK, make_project
+from tests.hitl.queue.queue_project import FIELD, make_project
 
 
 @pytest.fixture(scope="module")
@@ -23,10 +23,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_a_view_is_turned_back(view: str) -> None:
-    image = STACK.image[:, :50]
+    image = FIELD.image[:, :50]
     plain = ClassicalSegmenter(diameter_um=12.0)
-    seen = ViewedSegmenter(plain, view).segment(image, STACK.spacing_um).labels
-    expected = plain.segment(image, STACK.spacing_um).labels
+    seen = ViewedSegmenter(plain, view).segment(image, FIELD.spacing_um).labels
+    expected = plain.segment(image, FIELD.spacing_um).labels
     assert seen.shape == image.shape
     assert np.mean((seen > 0) == (expected > 0)) > 0.97
     assert ViewedSegmenter(plain, view).describe() != plain.describe()
@@ -62,5 +62,5 @@ def test_a_view_of_a_run_is_kept_apart_from_the_run(
     view = run.variant("flipped", lambda segmenter: ViewedSegmenter(segmenter, "flipped"))
     assert (run.name, view.name) == ("fake-0001", "fake-0001@flipped")
     assert run.fingerprint(bench.store, "learn") != view.fingerprint(bench.store, "learn")
-    expected = run.segment(bench.store.stack("learn")).labels
-    assert np.array_equal(view.segment(bench.store.stack("learn")).labels > 0, expected > 0)
+    expected = run.segment(bench.store.labels("learn")).labels
+    assert np.array_equal(view.segment(bench.store.labels("learn")).labels > 0, expected > 0)

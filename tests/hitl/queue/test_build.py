@@ -31,17 +31,17 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 @pytest.fixture(scope="module")
 def bootstrapped(project: Project) -> Project:
-    bootstrap(project, BootstrapRequest(stacks=("open",)), Silent())
+    bootstrap(project, BootstrapRequest(fields=("open",)), Silent())
     return project
 
 
 def test_the_queue_of_a_project(bootstrapped: Project) -> None:
     found = build_queue(bootstrapped, (), 10, Silent())
     assert len(found.entries) == 10 and found.open > 10
-    assert {entry.stack for entry in found.entries} == {"open"}, "known is verified, held is test"
+    assert {entry.field for entry in found.entries} == {"open"}, "known is verified, held is test"
     assert [entry.chosen for entry in found.entries].count("random") == 1
     assert found.rest == found.open - 9
-    labels = np.asarray(bootstrapped.store().stack("open").labels[...])
+    labels = np.asarray(bootstrapped.store().labels("open").labels[...])
     for entry in found.entries:
         at = labels[entry.position_zyx]
         assert at == entry.id if entry.id is not None else at == 0
@@ -66,7 +66,7 @@ def test_accepted_objects_leave_the_queue(bootstrapped: Project) -> None:
     first = next(entry for entry in before.entries if entry.id is not None)
     about = RoundInfo(kind="correct", message="accepts one", author="person:test")
     with bootstrapped.store(read_only=False).begin_round(about) as round_:
-        view = round_.stack("open")
+        view = round_.labels("open")
         columns = view.objects.to_arrays()
         chosen = columns["id"] == first.id
         columns["status"] = np.where(chosen, int(Status.ACCEPTED), columns["status"])

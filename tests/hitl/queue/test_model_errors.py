@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from annotations.errors import AnnotationError, UnknownStackError
+from annotations.errors import AnnotationError, UnknownFieldError
 from annotations.rounds import RoundInfo
 from hitl.cli import run
 from hitl.cli.printing.queue import errors
@@ -19,7 +19,7 @@ from hitl.project.errors import NothingToDoError, ProjectError
 from hitl.project.folder import Project
 from hitl.project.reporter import Silent
 from hitl.queue.model_errors import KINDS, list_errors
-from hitl.review.session.stack_errors import stack_errors
+from hitl.review.session.field_errors import field_errors
 from tests.hitl.fake_model import make_bench
 from tests.hitl.queue.error_project import MODEL, error_project, evaluated, volumes
 from tests.hitl.review.volumes import SPACING
@@ -45,7 +45,7 @@ def test_every_kind_is_there_with_ids_and_place(project: Project) -> None:
         assert labels[error.position_zyx] in ids
         um = [at * step for at, step in zip(error.position_zyx, SPACING, strict=True)]
         assert list(error.position_um) == um
-        assert error.stack == "held"
+        assert error.field == "held"
     assert found.total == 5
     assert not found.stale
 
@@ -85,17 +85,17 @@ def test_the_best_model_is_taken_or_the_named_one(project: Project) -> None:
     assert "every nucleus is matched" in errors(perfect)[1]
 
 
-def test_the_newest_evaluation_of_the_stack_counts(project: Project) -> None:
+def test_the_newest_evaluation_of_the_field_counts(project: Project) -> None:
     predicted = volumes()[1]
     evaluated(project, 2, "seen", {MODEL: predicted})
     assert list_errors(project, (), reporter=Silent()).found.number == "0002"
     assert list_errors(project, ("held",), reporter=Silent()).found.number == "0001"
     named = list_errors(project, (), reporter=Silent(), evaluation=1)
     assert named.found.number == "0001"
-    assert not stack_errors(project, "seen").read_only
-    assert stack_errors(project, "held").read_only
-    assert np.array_equal(stack_errors(project, "held").read_predicted(), predicted)
-    assert stack_errors(project, "held", "other").entries == ()
+    assert not field_errors(project, "seen").read_only
+    assert field_errors(project, "held").read_only
+    assert np.array_equal(field_errors(project, "held").read_predicted(), predicted)
+    assert field_errors(project, "held", "other").entries == ()
 
 
 def test_what_is_not_there_is_said_with_the_command_that_makes_it(
@@ -103,7 +103,7 @@ def test_what_is_not_there_is_said_with_the_command_that_makes_it(
 ) -> None:
     with pytest.raises(NothingToDoError, match=r"seen; run `hitl evaluate PROJECT --split train`"):
         list_errors(project, ("seen",), reporter=Silent())
-    with pytest.raises(UnknownStackError, match="nowhere"):
+    with pytest.raises(UnknownFieldError, match="nowhere"):
         list_errors(project, ("nowhere",), reporter=Silent())
     with pytest.raises(NothingToDoError, match="hitl evaluate PROJECT --split test --model x-0001"):
         list_errors(project, (), reporter=Silent(), model="x-0001")
@@ -127,7 +127,7 @@ def test_what_is_not_there_is_said_with_the_command_that_makes_it(
 def test_a_damaged_evaluation_is_named(project: Project, damage) -> None:
     file = project.folder / "evaluations" / "0001" / "scores.json"
     read = json.loads(file.read_text())
-    damage(read["models"][MODEL]["stacks"]["held"]["cases"][0])
+    damage(read["models"][MODEL]["fields"]["held"]["cases"][0])
     file.write_text(json.dumps(read))
     with pytest.raises(ProjectError, match=r"scores.json.*run `hitl evaluate` again"):
         list_errors(project, (), reporter=Silent())
@@ -136,7 +136,7 @@ def test_a_damaged_evaluation_is_named(project: Project, damage) -> None:
 def test_an_evaluation_from_before_there_were_cases_is_named(project: Project) -> None:
     file = project.folder / "evaluations" / "0001" / "scores.json"
     read = json.loads(file.read_text())
-    del read["models"][MODEL]["stacks"]["held"]["cases"]
+    del read["models"][MODEL]["fields"]["held"]["cases"]
     file.write_text(json.dumps(read))
     with pytest.raises(ProjectError, match=r"0001.*run `hitl evaluate` again"):
         list_errors(project, (), reporter=Silent())
@@ -154,12 +154,12 @@ def test_changed_labels_are_told(project: Project) -> None:
     truth[2:6, 2:4, 2:10] = 0
     about = RoundInfo(kind="correct", message="cuts nucleus 1", author="person:test")
     with project.store(read_only=False).begin_round(about) as round_:
-        round_.set_labels("held", truth, round_.stack("held").objects)
+        round_.set_labels("held", truth, round_.labels("held").objects)
     told = Silent()
     found = list_errors(project, (), reporter=told)
     assert found.stale == ("held",)
     assert "run `hitl evaluate` again" in told.notes[0]
-    assert stack_errors(project, "held").read_predicted() is None
+    assert field_errors(project, "held").read_predicted() is None
 
 
 def test_a_prediction_that_is_gone_or_other_is_told(project: Project) -> None:
@@ -178,9 +178,9 @@ def test_a_damaged_prediction_is_named(
     assert run(["queue", str(project.folder), "--errors"]) == 1
     assert "held.tif" in capsys.readouterr().err.splitlines()[-1]
     # The window asks for it only when the errors are looked at.
-    assert len(stack_errors(project, "held").entries) == 5
+    assert len(field_errors(project, "held").entries) == 5
     with pytest.raises(AnnotationError, match=r"held\.tif"):
-        stack_errors(project, "held").read_predicted()
+        field_errors(project, "held").read_predicted()
 
 
 def test_the_command_lists_them(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
@@ -189,7 +189,7 @@ def test_the_command_lists_them(project: Project, capsys: pytest.CaptureFixture[
     out = capsys.readouterr().out
     assert "errors of hand-0001 on held (evaluation 0001 of 2026-01-02, split test)" in out
     assert "object 102 covers 2 nuclei" in out
-    assert "nothing is learned from test stacks" in " ".join(out.split())
+    assert "nothing is learned from test fields" in " ".join(out.split())
     assert run(["queue", folder, "--errors", "--kind", "split", "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     (only,) = printed["errors"]
@@ -204,7 +204,7 @@ def test_the_command_refuses_what_does_not_go_together(
     folder = str(project.folder)
     assert run(["queue", folder, "--model", MODEL]) == 2
     assert run(["queue", folder, "--errors", "--kind", "eaten"]) == 2
-    assert run(["queue", folder, "--errors", "--stack", "seen"]) == 1
+    assert run(["queue", folder, "--errors", "--field", "seen"]) == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("error: no evaluation has scored seen; run `hitl evaluate")
 
@@ -214,7 +214,7 @@ def test_what_evaluate_writes_is_read(tmp_path: Path, monkeypatch: pytest.Monkey
     bench.add("tested", "test", labelled=True, seed=1)
     bench.run("fake-0001", missing="small", spurious=3)
     done = evaluate(bench.project, EvaluateRequest(models=("bright", "fake-0001")), Silent())
-    errors = done.models["fake-0001"].stacks["tested"].errors
+    errors = done.models["fake-0001"].fields["tested"].errors
     told = Silent()
     found = list_errors(bench.project, (), reporter=told, model="fake-0001")
     assert {kind: places for kind, (places, _) in found.kinds.items()} == {

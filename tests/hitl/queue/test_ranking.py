@@ -27,7 +27,7 @@ def test_the_wrong_come_first_and_say_why() -> None:
         SPACING_UM,
         confidence={1: 0.2, 2: 0.9, 3: 0.9, 4: 0.9, 8: float("nan")},
         others={"good": truth, "copy": truth},
-        stack="s",
+        field="s",
     )
     assert [e.id for e in entries[:3]] in ([None, 1, 8], [None, 8, 1])
     missed, first = entries[0], next(e for e in entries if e.id == 1)

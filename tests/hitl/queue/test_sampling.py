@@ -15,7 +15,7 @@ from hitl.queue.sampling import Outcome, estimate_error, select
 def entries_with(scores: list[float]) -> list[Entry]:
     return [
         Entry(
-            stack="s",
+            field="s",
             kind="object",
             id=n,
             position_zyx=(0, 0, n),

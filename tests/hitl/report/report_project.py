@@ -44,7 +44,7 @@ def full_project(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     for name, labels in (("a", scene(1)[1]), ("b", other)):
         write_labels_tiff(folder / f"{name}.tif", labels, (1.0, 1.0, 1.0))
     people = ["agreement", folder / "a.tif", folder / "b.tif", "--project", project.folder]
-    assert run([*map(str, people), "--stack", "tested", "--names", HOSTILE, "bela"]) == 0
+    assert run([*map(str, people), "--field", "tested", "--names", HOSTILE, "bela"]) == 0
     assert image.shape == truth.shape
     return project
 

@@ -32,7 +32,7 @@ def test_hand_work_adds_up_and_gains_are_per_hour() -> None:
     cards = [{"run": f"m-000{n}", "model": "m", "round": n} for n in (1, 3, 4)]
     scored = [
         Scored(
-            f"m-000{n}", "0001", "", {"mean": {"evaluation_score": s, "f1": s}, "stacks": {}}, True
+            f"m-000{n}", "0001", "", {"mean": {"evaluation_score": s, "f1": s}, "fields": {}}, True
         )
         for n, s in ((1, 0.5), (3, 0.6), (4, 0.7))
     ]

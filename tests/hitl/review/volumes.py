@@ -1,4 +1,4 @@
-"""Tiny anisotropic stacks for the correction session."""
+"""Tiny anisotropic fields for the correction session."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def ball(centre: tuple[int, int, int], radius_um: float, shape=SHAPE) -> NDArray
     return sum(((grid[i] - centre[i]) * SPACING[i]) ** 2 for i in range(3)) <= radius_um**2
 
 
-def stack() -> tuple[NDArray, NDArray, NDArray, ObjectTable]:
+def field() -> tuple[NDArray, NDArray, NDArray, ObjectTable]:
     """Image, labels, verified, objects: 1 is fine, 2 is debris, 3 is two nuclei, 4 + 5 are one."""
     labels = np.zeros(SHAPE, np.uint32)
     labels[ball((4, 7, 7), 5)] = 1
@@ -56,7 +56,7 @@ class Clock:
 
 
 def session(clock: Clock | None = None) -> ReviewSession:
-    image, labels, verified, objects = stack()
+    image, labels, verified, objects = field()
     return ReviewSession(
         image,
         labels,
@@ -71,7 +71,7 @@ def session(clock: Clock | None = None) -> ReviewSession:
 def entry(object_id: int | None, position_zyx: tuple[int, int, int]) -> Entry:
     """An entry of the queue: an object, or a place where one may be missing."""
     return Entry(
-        stack="s",
+        field="s",
         kind="missed" if object_id is None else "object",
         id=object_id,
         position_zyx=position_zyx,
@@ -83,13 +83,13 @@ def entry(object_id: int | None, position_zyx: tuple[int, int, int]) -> Entry:
 
 
 def make_project(folder: Path) -> Project:
-    """A project with one stack, ``s``, and a model's proposal of it."""
+    """A project with one field, ``s``, and a model's proposal of it."""
     project = Project.create(folder, ProjectConfig())
-    image, labels, _, objects = stack()
+    image, labels, _, objects = field()
     source = ArraySource(image[None])
     source.info = replace(source.info, spacing_um=SPACING)
     store = project.store(read_only=False)
-    store.add_stack("s", source)
+    store.add_field("s", source)
     info = RoundInfo(kind="bootstrap", message="m", author="model", model=ModelRef(name="m"))
     with store.begin_round(info) as txn:
         txn.set_labels("s", labels, objects)

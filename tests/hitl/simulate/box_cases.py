@@ -1,4 +1,4 @@
-"""Stacks of a few boxes with known truth, for the tests of simulated corrections."""
+"""Fields of a few boxes with known truth, for the tests of simulated corrections."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def same_objects(a: NDArray, b: NDArray) -> bool:
 
 
 @st.composite
-def stacks(draw: st.DrawFn) -> Case:
-    """Two unrelated partitions of a small stack, and a third as another segmentation."""
+def fields(draw: st.DrawFn) -> Case:
+    """Two unrelated partitions of a small field, and a third as another segmentation."""
     seed = draw(st.integers(0, 2**31))
     rng = np.random.default_rng(seed)
 

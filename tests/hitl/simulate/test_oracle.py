@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hitl.simulate.oracle import Bench, Case, Target
-from tests.hitl.simulate.box_cases import SHAPE, boxes, case_of, same_objects, stacks
+from tests.hitl.simulate.box_cases import SHAPE, boxes, case_of, fields, same_objects
 
 
-@given(case=stacks(), seed=st.integers(0, 1000))
+@given(case=fields(), seed=st.integers(0, 1000))
 @settings(max_examples=40, deadline=None)
 def test_what_is_settled_is_true_and_stays(case: Case, seed: int) -> None:
     rng = np.random.default_rng(seed)

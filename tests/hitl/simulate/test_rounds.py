@@ -18,11 +18,11 @@ from hitl.simulate.rounds import simulate
 from hitl.simulate.strategies import STRATEGIES
 from scripts.simulate_budget import SPHEROID
 from tests.conftest import RealStack
-from tests.hitl.simulate.box_cases import boxes, case_of, stacks
+from tests.hitl.simulate.box_cases import boxes, case_of, fields
 from tests.hitl.simulate.spheroid_cases import spheroid
 
 
-@given(case=stacks(), strategy=st.sampled_from(tuple(STRATEGIES)), per_round=st.integers(1, 12))
+@given(case=fields(), strategy=st.sampled_from(tuple(STRATEGIES)), per_round=st.integers(1, 12))
 @settings(max_examples=60, deadline=None)
 def test_all_corrected_is_the_truth_and_costs_only_rise(
     case: Case, strategy: str, per_round: int
@@ -118,7 +118,7 @@ def test_after_each_round_new_proposals_may_come() -> None:
 def test_bad_requests_are_refused() -> None:
     truth = boxes((slice(2, 10), slice(2, 8)))
     case = case_of(truth, truth)
-    with pytest.raises(NothingToDoError, match="at least one stack"):
+    with pytest.raises(NothingToDoError, match="at least one field"):
         simulate([])
     with pytest.raises(ConfigError, match="strategies"):
         simulate([case], strategies=["luck"])

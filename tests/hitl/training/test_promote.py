@@ -40,7 +40,7 @@ def test_the_first_run_is_compared_with_the_bootstrap(bench: Bench) -> None:
     assert model_in_use(bench.project) is None
     done = promote(bench.project, "fake-0001", Silent(), by="anna")
     assert model_in_use(bench.project) == "fake-0001"
-    assert (done.replaced, done.compared_with, done.stacks) == (None, "bright", ("check",))
+    assert (done.replaced, done.compared_with, done.fields) == (None, "bright", ("check",))
     assert done.strata[0].difference == 0
     (entry,) = promotions(bench.project)
     assert (entry["run"], entry["by"], entry["forced"]) == ("fake-0001", "anna", False)
@@ -95,7 +95,7 @@ def test_force_is_recorded_with_who_why_and_what_spoke_against_it(bench: Bench) 
     assert done.forced and done.objections == tuple(entry["objections"])
 
 
-def test_without_val_stacks_it_is_what_training_held_out(
+def test_without_val_fields_it_is_what_training_held_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench = make_bench(tmp_path, monkeypatch)
@@ -105,9 +105,9 @@ def test_without_val_stacks_it_is_what_training_held_out(
     cut = SHAPE[1] - round(SHAPE[1] * bench.project.config.training.validation_share)
     ids = np.unique(bench.labels)[1:]
     inside = [i for i in ids if (np.argwhere(bench.labels == i)[:, 1] >= cut).mean() > 0.5]
-    assert done.stacks == ("learn",)
+    assert done.fields == ("learn",)
     assert done.strata[0].objects == len(inside) > 0
-    assert any("in y of the training stacks" in note for note in reporter.notes)
+    assert any("in y of the training fields" in note for note in reporter.notes)
 
 
 def test_without_verified_objects_only_force_promotes(
@@ -139,7 +139,7 @@ def test_bad_input_changes_nothing(bench: Bench) -> None:
         model_in_use(bench.project)
 
 
-def test_a_val_stack_that_is_a_test_stack_too_is_refused(bench: Bench) -> None:
+def test_a_val_field_that_is_a_test_field_too_is_refused(bench: Bench) -> None:
     bench.add("held", "test", labelled=True, seed=1)
-    with pytest.raises(LeakageError, match="check holds the same voxels as test stack held"):
+    with pytest.raises(LeakageError, match="check holds the same voxels as test field held"):
         promote(bench.project, "fake-0001", Silent())

@@ -48,23 +48,23 @@ def data(said: Said, *arguments: object) -> dict[str, Any]:
     return found
 
 
-def test_diff_lists_stacks_counts_and_objects(bench: Bench, said: Said) -> None:
+def test_diff_lists_fields_counts_and_objects(bench: Bench, said: Said) -> None:
     found = data(said, "diff", 0, 1)
     assert (found["a"], found["b"]) == (0, 1)
-    assert found["added_stacks"] == found["removed_stacks"] == []
-    (stack,) = found["stacks"]
+    assert found["added_fields"] == found["removed_fields"] == []
+    (field,) = found["fields"]
     entry = bench.store.rounds()[-1]
-    assert stack["counts"]["deleted"] == entry.counts["learn"].deleted > 0
-    assert {change["kind"] for change in stack["changes"]} == {"deleted"}
-    assert stack["voxels"] == sum(change["lost"] for change in stack["changes"])
+    assert field["counts"]["deleted"] == entry.counts["learn"].deleted > 0
+    assert {change["kind"] for change in field["changes"]} == {"deleted"}
+    assert field["voxels"] == sum(change["lost"] for change in field["changes"])
     text = said("diff", 0, 1)
     assert "deleted" in text
-    assert f"round 0 to 1: {len(stack['changes'])} changes in 1 stacks" in text
-    assert data(said, "diff", 1, 1)["stacks"] == []
+    assert f"round 0 to 1: {len(field['changes'])} changes in 1 fields" in text
+    assert data(said, "diff", 1, 1)["fields"] == []
 
 
 def test_blame_names_the_models_of_an_object(said: Said) -> None:
-    gone = data(said, "diff", 0, 1)["stacks"][0]["changes"][0]["before"][0]
+    gone = data(said, "diff", 0, 1)["fields"][0]["changes"][0]["before"][0]
     changes = data(said, "blame", "learn", gone)["changes"]
     assert [(c["round"], c["what"], c["model"]) for c in changes] == [
         (0, ["added"], "fake-0001"),
@@ -75,12 +75,12 @@ def test_blame_names_the_models_of_an_object(said: Said) -> None:
 
 
 def test_rollback_says_what_it_took_back(bench: Bench, said: Said) -> None:
-    before = np.asarray(bench.store.stack("learn", round=0).labels[...])
+    before = np.asarray(bench.store.labels("learn", round=0).labels[...])
     done = data(said, "rollback", 0)
-    np.testing.assert_array_equal(np.asarray(bench.store.stack("learn").labels[...]), before)
+    np.testing.assert_array_equal(np.asarray(bench.store.labels("learn").labels[...]), before)
     assert done["undone"] == [1]
-    assert done["stacks"]["learn"]["added"] > 0
-    assert data(said, "diff", 0, 2)["stacks"] == []
+    assert done["fields"]["learn"]["added"] > 0
+    assert data(said, "diff", 0, 2)["fields"] == []
     text = said("rollback", 1)
     assert "round 3 equals round 1; it takes back round 2" in text
     assert "added" in text
@@ -89,11 +89,11 @@ def test_rollback_says_what_it_took_back(bench: Bench, said: Said) -> None:
 
 
 def test_gc_keeps_every_round(bench: Bench, said: Said) -> None:
-    before = [np.asarray(bench.store.stack("learn", round=n).labels[...]) for n in (0, 1)]
+    before = [np.asarray(bench.store.labels("learn", round=n).labels[...]) for n in (0, 1)]
     assert data(said, "gc", "--dry-run")["removed"] is False
     assert "freed 0.0 MB" in said("gc")
     for number, labels in enumerate(before):
-        now = np.asarray(bench.store.stack("learn", round=number).labels[...])
+        now = np.asarray(bench.store.labels("learn", round=number).labels[...])
         np.testing.assert_array_equal(now, labels)
 
 
@@ -119,10 +119,10 @@ def test_an_empty_project_has_nothing_to_take_back(
 def test_a_person_s_round_shows_the_verdicts(bench: Bench, said: Said) -> None:
     person = RoundInfo(kind="correct", message="look", author="anna")
     with bench.store.begin_round(person) as round_:
-        objects = round_.stack("learn").objects
+        objects = round_.labels("learn").objects
         columns = objects.to_arrays()
         columns["status"] = np.ones(len(objects), np.uint8)
         round_.set_objects("learn", type(objects).from_arrays(columns))
-    assert data(said, "diff", 1, 2)["stacks"][0]["counts"]["accepted"] == len(objects)
+    assert data(said, "diff", 1, 2)["fields"][0]["counts"]["accepted"] == len(objects)
     text = " ".join(said("diff", 1, 2).split())
     assert "proposed to" in text and "accepted" in text

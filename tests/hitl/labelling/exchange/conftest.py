@@ -1,4 +1,4 @@
-"""A project with one stack and its bootstrapped labels."""
+"""A project with one field and its bootstrapped labels."""
 
 from __future__ import annotations
 

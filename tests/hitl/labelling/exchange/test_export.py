@@ -17,7 +17,7 @@ from annotations.formats import (
 )
 from annotations.rounds import RoundInfo
 from hitl.cli.printing.labelling import exported
-from hitl.labelling.add import add_stack
+from hitl.labelling.add import add_field
 from hitl.labelling.exchange.errors import ExchangeError
 from hitl.labelling.exchange.sidecar import Sidecar, sidecar_path
 from hitl.labelling.requests import AddRequest
@@ -49,10 +49,10 @@ def test_an_export_has_the_labels_the_image_and_where_they_come_from(
         labels = np.unique(labels, return_inverse=True)[1].reshape(labels.shape)
     assert np.array_equal(found, labels)
     with open_image(sent.files[0]) as image:
-        assert np.array_equal(image.read(0, 14)[0], project.store().stack("cells").read_channel())
+        assert np.array_equal(image.read(0, 14)[0], project.store().labels("cells").read_channel())
         assert image.info.spacing_um == pytest.approx(SPACING_UM)
     sidecar = Sidecar.read(sidecar_path(Path(sent.labels)))
-    assert (sidecar.stack, sidecar.round, sidecar.format) == ("cells", 0, fmt)
+    assert (sidecar.field, sidecar.round, sidecar.format) == ("cells", 0, fmt)
     assert sidecar.snapshot == project.store().round_snapshot(0)
     assert list(sidecar.ids) == by_id(stored(project))
     assert {p.name for p in (tmp_path / "out").iterdir()} == {
@@ -80,7 +80,7 @@ def commit_other_id(project: Project, renumbered: int) -> None:
     """A round of somebody else's, in which the last object has another id."""
     store = project.store(read_only=False)
     with store.begin_round(RoundInfo(kind="correct", message="other ids", author="bob")) as round_:
-        view = round_.stack("cells")
+        view = round_.labels("cells")
         labels = np.asarray(view.labels[...])
         last = by_id(labels)[-1]
         columns = view.objects.to_arrays()
@@ -123,7 +123,7 @@ def test_a_round_of_the_past_can_be_exported(project: Project, tmp_path: Path) -
     assert Sidecar.read(sidecar_path(Path(old.labels))).round == 0
 
 
-def test_another_channel_is_exported_as_the_stack_says(tmp_path: Path) -> None:
+def test_another_channel_is_exported_as_the_field_says(tmp_path: Path) -> None:
     image, labels = balls()
     two = np.stack([np.flip(image), image])
     write_image_tiff(tmp_path / "two.tif", two, SPACING_UM)
@@ -132,7 +132,7 @@ def test_another_channel_is_exported_as_the_stack_says(tmp_path: Path) -> None:
     request = AddRequest(
         image=tmp_path / "two.tif", labels=tmp_path / "truth.tif", channel="1", name="cells"
     )
-    add_stack(project, request, Silent())
+    add_field(project, request, Silent())
     with open_image(send(project, tmp_path / "a", "tiff").files[0]) as source:
         assert np.array_equal(source.read(0, 14)[0], image)
     with open_image(send(project, tmp_path / "b", "ome-zarr").files[0]) as source:
@@ -142,6 +142,6 @@ def test_another_channel_is_exported_as_the_stack_says(tmp_path: Path) -> None:
 def test_an_ome_zarr_carries_where_its_labels_come_from(project: Project, tmp_path: Path) -> None:
     sent = send(project, tmp_path / "z", "ome-zarr")
     steps = zarr.open_group(Path(sent.labels) / "labels" / "objects").attrs["provenance:steps"]
-    kinds = [entry.kind for entry in reversed(project.store().log()) if "cells" in entry.stacks]
+    kinds = [entry.kind for entry in reversed(project.store().log()) if "cells" in entry.fields]
     assert [step["name"] for step in steps] == kinds
     assert steps[-1]["by"]

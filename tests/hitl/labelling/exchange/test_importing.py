@@ -17,7 +17,7 @@ from annotations.formats.coded import encode
 from annotations.objects import Status
 from annotations.store import AnnotationStore
 from hitl.cli.printing.labelling import imported
-from hitl.labelling.add import add_stack
+from hitl.labelling.add import add_field
 from hitl.labelling.exchange.errors import NothingChangedError
 from hitl.labelling.requests import AddRequest
 from hitl.project.config import ProjectConfig
@@ -49,7 +49,7 @@ def test_the_same_file_lands_once(project: Project, tmp_path: Path) -> None:
 def test_a_person_who_looked_at_all_verifies_all(project: Project, tmp_path: Path) -> None:
     sent = send(project, tmp_path / "a", "tiff")
     done = fetch(project, sent.labels, verified="all")
-    view = project.store().stack("cells")
+    view = project.store().labels("cells")
     assert view.verified_voxels == np.prod(view.info.zyx) == done.verified_voxels
     assert done.counts.accepted == len(view.objects)
     assert set(view.objects.status.tolist()) == {Status.ACCEPTED}
@@ -78,7 +78,7 @@ def test_labels_from_before_the_first_round_are_merged_too(tmp_path: Path) -> No
     write_labels_tiff(tmp_path / "truth.tif", labels, SPACING_UM)
     project = Project.create(tmp_path / "project", ProjectConfig())
     request = AddRequest(image=tmp_path / "cells.tif", labels=tmp_path / "truth.tif")
-    add_stack(project, request, Silent())
+    add_field(project, request, Silent())
     sent = [send(project, tmp_path / name, "tiff") for name in ("a", "b", "c")]
     assert [s.round for s in sent] == [None] * 3
     save_tiff(Path(sent[0].labels), first_edit(labels))
@@ -126,12 +126,12 @@ def test_axes_are_not_guessed(project: Project, tmp_path: Path) -> None:
     write_image_tiff(tmp_path / "square.tif", image, SPACING_UM)
     square = np.zeros(image.shape, np.uint16)
     square[1:3, 2:9, 3:7] = 1
-    add_stack(project, AddRequest(image=tmp_path / "square.tif"), Silent())
+    add_field(project, AddRequest(image=tmp_path / "square.tif"), Silent())
     np.save(tmp_path / "square.npy", square)
     with pytest.raises(AxesError, match="--axes"):
-        fetch(project, tmp_path / "square.npy", stack="square")
-    fetch(project, tmp_path / "square.npy", stack="square", axes="ZXY")
-    found = AnnotationStore.open(project.folder / "store", read_only=True).stack("square").labels
+        fetch(project, tmp_path / "square.npy", field="square")
+    fetch(project, tmp_path / "square.npy", field="square", axes="ZXY")
+    found = AnnotationStore.open(project.folder / "store", read_only=True).labels("square").labels
     assert np.array_equal(np.asarray(found[...]), square.transpose(0, 2, 1))
 
 

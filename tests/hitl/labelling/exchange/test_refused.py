@@ -13,7 +13,7 @@ from annotations.errors import ConflictError, FormatError, LabelError
 from annotations.formats import (
     write_image_tiff,
 )
-from hitl.labelling.add import add_stack
+from hitl.labelling.add import add_field
 from hitl.labelling.exchange.errors import ExchangeError, NothingChangedError
 from hitl.labelling.exchange.sidecar import sidecar_path
 from hitl.labelling.requests import AddRequest
@@ -96,12 +96,12 @@ def test_a_roi_outside_the_image(where: str, project: Project, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
-def test_labels_of_another_stack(fmt: str, project: Project, tmp_path: Path) -> None:
+def test_labels_of_another_field(fmt: str, project: Project, tmp_path: Path) -> None:
     write_image_tiff(tmp_path / "others.tif", balls(seed=1)[0], SPACING_UM)
-    add_stack(project, AddRequest(image=tmp_path / "others.tif"), Silent())
+    add_field(project, AddRequest(image=tmp_path / "others.tif"), Silent())
     sent = send(project, tmp_path / "a", fmt)
     with pytest.raises(LabelError, match="those of 'cells'"):
-        fetch(project, sent.labels, stack="others")
+        fetch(project, sent.labels, field="others")
     assert len(project.store().rounds()) == 1
 
 

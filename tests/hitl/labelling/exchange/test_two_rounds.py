@@ -34,7 +34,7 @@ def two_rounds(project: Project, folder: Path, fmt: str) -> dict[str, Any]:
         SAVE[fmt](file, edit(LOAD[fmt](file, shape)))
         fetch(project, file)
     store = project.store()
-    view = store.stack("cells")
+    view = store.labels("cells")
     rounds = store.rounds()
     return {
         "labels": stored(project),

@@ -19,7 +19,7 @@ from annotations.formats.cellpose_seg import read_cellpose_seg
 from annotations.formats.coded import decode, encode
 from annotations.formats.registry import export_formats
 from annotations.formats.roi_sets import read_rois, write_rois
-from hitl.labelling.add import add_stack
+from hitl.labelling.add import add_field
 from hitl.labelling.exchange.export import Exported, export
 from hitl.labelling.exchange.importing import Imported, import_labels
 from hitl.labelling.requests import AddRequest, BootstrapRequest, ImportRequest
@@ -47,18 +47,18 @@ def balls(seed: int = 0) -> tuple[NDArray[np.uint16], Labels]:
 
 
 def new_project(folder: Path, image: NDArray[Any], spacing_um: tuple[float, ...]) -> Project:
-    """A project with one stack and its bootstrapped labels."""
+    """A project with one field and its bootstrapped labels."""
     from hitl.labelling.bootstrap import bootstrap
 
     write_image_tiff(folder / "cells.tif", image, spacing_um)
     project = Project.create(folder / "project", ProjectConfig())
-    add_stack(project, AddRequest(image=folder / "cells.tif"), Silent())
+    add_field(project, AddRequest(image=folder / "cells.tif"), Silent())
     bootstrap(project, BootstrapRequest(segmenter="classical"), Silent())
     return project
 
 
 def stored(project: Project, round: int | None = None) -> Labels:
-    return np.asarray(project.store().stack("cells", round).labels[...], np.uint32)
+    return np.asarray(project.store().labels("cells", round).labels[...], np.uint32)
 
 
 def send(project: Project, folder: Path, fmt: str, round: int | None = None) -> Exported:
@@ -67,7 +67,7 @@ def send(project: Project, folder: Path, fmt: str, round: int | None = None) -> 
 
 def fetch(project: Project, file: Path | str, **options: Any) -> Imported:
     reporter = options.pop("reporter", Silent())
-    options = {"stack": "cells", "annotator": "ann", "minutes": 3.0} | options
+    options = {"field": "cells", "annotator": "ann", "minutes": 3.0} | options
     return import_labels(project, ImportRequest(file=Path(file), **options), reporter)
 
 
@@ -145,7 +145,7 @@ def second_edit(labels: Labels) -> Labels:
         if not labels[:2, y : y + 3, x0 : x0 + 3].any():
             out[:2, y : y + 3, x0 : x0 + 3] = labels.max() + 2
             return out
-    raise AssertionError("the stack is full")
+    raise AssertionError("the field is full")
 
 
 def by_id(labels: Labels) -> list[int]:

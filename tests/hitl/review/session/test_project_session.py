@@ -63,7 +63,7 @@ def test_a_commit_is_a_round_that_says_what_was_done(project):
     assert (entry.kind, entry.author, entry.total) == ("correct", "ann", expected)
     assert entry.minutes == pytest.approx(1.5)
     assert entry.config["actions"]["checked"] == 1
-    view = store.stack("s")
+    view = store.labels("s")
     assert np.array_equal(view.labels[...], labels)
     rows = dict(zip(view.objects.id.tolist(), view.objects.status.tolist(), strict=True))
     assert rows == {
@@ -89,7 +89,7 @@ def test_a_stable_id_lives_on_with_the_largest_piece(project):
         values[tuple(three[: len(three) * 3 // 4].T)] = 0
         opened.session.paint(values)
         opened.commit()
-    labels = project.store().stack("s").labels[...]
+    labels = project.store().labels("s").labels[...]
     assert np.count_nonzero(labels == kept) > np.count_nonzero(labels == other) > 0
 
 
@@ -132,7 +132,7 @@ def test_nothing_is_written_before_something_is_done(project):
     assert not opened.draft_file.exists()
 
 
-def test_one_person_has_one_window_at_a_stack(project):
+def test_one_person_has_one_window_at_a_field(project):
     with open_session(project), pytest.raises(DraftError, match="another window of 'ann'"):
         open_session(project)
     with open_session(project), open_session(project, "Bo / x"):
@@ -149,7 +149,7 @@ def test_two_people_at_different_objects_both_land(project):
         bo.session.paint(values)
         ann.commit()
         bo.commit()
-    labels = project.store().stack("s").labels[...]
+    labels = project.store().labels("s").labels[...]
     assert np.unique(labels).tolist() == [0, 1, 3, 4, 5, 6, 7]
     assert np.all(labels[0, 0:3, 36:40] == 7)
     assert {int(labels[p]) for p in POINTS} == {3, 6}

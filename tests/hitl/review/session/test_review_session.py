@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from annotations.objects import ObjectTable, Status
 from hitl.review.errors import ReviewError
 from hitl.review.session.review_session import ReviewSession
-from tests.hitl.review.volumes import SHAPE, SPACING, ball, session, stack
+from tests.hitl.review.volumes import SHAPE, SPACING, ball, field, session
 
 
 def test_accept_is_a_verdict_and_changes_no_voxel():
@@ -81,7 +81,7 @@ def test_split_needs_points_in_the_object():
         found.split(3, [(4, 8, 22), (4, 8, 22)])
     with pytest.raises(ReviewError, match=r"\(4, 24, 10\).*inside the object"):
         found.split(3, [(4, 8, 22), (4, 24, 10)])
-    with pytest.raises(ReviewError, match="inside the stack"):
+    with pytest.raises(ReviewError, match="inside the field"):
         found.split(3, [(4, 8, 22), (40, 8, 22)])
     assert found.changes() == {}
 
@@ -124,7 +124,7 @@ def test_painting_finds_out_what_differs():
 
 
 def test_ids_are_never_given_twice():
-    image, labels, verified, objects = stack()
+    image, labels, verified, objects = field()
     rows = objects.updated(ObjectTable.make([70], status=Status.REJECTED, origin="person:p"))
     found = ReviewSession(image, labels, verified, rows, SPACING)
     first = found.split(3, [(4, 8, 22), (4, 8, 31)]).ids[1]
@@ -144,7 +144,7 @@ def test_checked_slices_and_boxes():
     assert np.array_equal(found.verified, expected)
     with pytest.raises(ReviewError, match="slice 3 is checked already"):
         found.check_slice(3)
-    with pytest.raises(ReviewError, match="inside the stack"):
+    with pytest.raises(ReviewError, match="inside the field"):
         found.check_slice(8)
 
 
@@ -233,7 +233,7 @@ def test_undo_and_redo_are_inverse(edits):
 
 
 def test_arrays_must_belong_together():
-    image, labels, verified, objects = stack()
+    image, labels, verified, objects = field()
     with pytest.raises(ReviewError, match="one shape"):
         ReviewSession(image[1:], labels, verified, objects, SPACING)
     with pytest.raises(ReviewError, match="uint32"):

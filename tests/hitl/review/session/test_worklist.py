@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hitl.review.session.review_session import ReviewSession
-from tests.hitl.review.volumes import SPACING, entry, session, stack
+from tests.hitl.review.volumes import SPACING, entry, field, session
 
 
 def test_the_queue_goes_by_confidence_and_skips_what_is_done():
@@ -23,7 +23,7 @@ def test_the_queue_goes_by_confidence_and_skips_what_is_done():
 def test_a_place_is_done_when_something_was_made_of_it():
     """An object may stand where a queue says that another one is missing."""
     places = [entry(None, place) for place in ((1, 20, 30), (4, 7, 7), (0, 0, 0))]
-    image, labels, verified, objects = stack()
+    image, labels, verified, objects = field()
     found = ReviewSession(image, labels, verified, objects, SPACING, places)
     assert found.worklist.left == 3
     painted = labels.copy()

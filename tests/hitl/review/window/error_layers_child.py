@@ -21,7 +21,7 @@ from tests.hitl.review.window.person import Person, send
 
 
 def held(person: Person) -> None:
-    """Look at all errors on a test stack; nothing can be edited until the queue is back."""
+    """Look at all errors on a test field; nothing can be edited until the queue is back."""
     window = person.window
     entries, points = window.errors.found.entries, window.errors.points
     assert points.data.tolist() == [list(m.position_zyx) for m in entries]
@@ -88,7 +88,7 @@ def look_row(window: ReviewWindow, kind: str) -> int:
 
 
 def seen(person: Person) -> None:
-    """A train stack may be corrected from its errors: what the model missed was none."""
+    """A train field may be corrected from its errors: what the model missed was none."""
     window = person.window
     person.click_row(look_row(window, "missed"))
     assert window.selected == 6
@@ -113,9 +113,9 @@ def stale(person: Person) -> None:
 
 def main() -> None:
     project, shots = sys.argv[1:]
-    for act, stack in ((held, "held"), (seen, "seen"), (stale, "seen")):
+    for act, field in ((held, "held"), (seen, "seen"), (stale, "seen")):
         send(act, Path(shots))
-        if code := run(["correct", project, stack, "--annotator", "ann", "--errors"]):
+        if code := run(["correct", project, field, "--annotator", "ann", "--errors"]):
             sys.exit(code)
         print(act.__name__, flush=True)
 

@@ -1,6 +1,6 @@
 """Runs `hitl correct` under Xvfb with somebody at the mouse and the keys who knows the truth.
 
-Usage: python -m tests.hitl.review.window.rounds_child PROJECT STACK TRUTH SCREENSHOTS first|second
+Usage: python -m tests.hitl.review.window.rounds_child PROJECT FIELD TRUTH SCREENSHOTS first|second
 
 Prints one JSON object: what was corrected, by what it should count as.
 """
@@ -206,7 +206,7 @@ def second(reviewer: Reviewer) -> None:
 
 
 def main() -> None:
-    project, stack, truth, shots, what = sys.argv[1:]
+    project, field, truth, shots, what = sys.argv[1:]
     review_window.AUTOSAVE_S = 0.3
 
     def correct(person: Person) -> None:
@@ -217,7 +217,7 @@ def main() -> None:
     send(correct, Path(shots))
     # The second time without the ranking, which takes its time.
     limit = {"first": "20", "second": "0"}[what]
-    sys.exit(run(["correct", project, stack, "--annotator", "ann", "--limit", limit]))
+    sys.exit(run(["correct", project, field, "--annotator", "ann", "--limit", limit]))
 
 
 if __name__ == "__main__":

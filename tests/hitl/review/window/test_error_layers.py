@@ -29,8 +29,8 @@ def test_errors_are_stepped_through(project: Project, shots: Path, start: Start)
     assert "Warning" not in child.log
     rounds = project.store().rounds()
     assert [entry.message for entry in rounds] == ["6 was debris"]
-    assert not (project.store().stack("seen").labels[...] == 6).any()
-    assert (project.store().stack("held").labels[...] == 6).any()
+    assert not (project.store().labels("seen").labels[...] == 6).any()
+    assert (project.store().labels("held").labels[...] == 6).any()
     assert not list(project.folder.glob("drafts/*/*.zip"))
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from hitl.project.folder import Project
 from hitl.review.session.draft import read_draft
-from tests.hitl.review.volumes import make_project, stack
+from tests.hitl.review.volumes import field, make_project
 
 
 @pytest.fixture
@@ -44,13 +44,13 @@ def check_round(project: Project) -> None:
     }
     assert entry.minutes is not None
     assert 0 < entry.minutes < 2
-    before, after = stack()[1], store.stack("s").labels[...]
+    before, after = field()[1], store.labels("s").labels[...]
     assert np.array_equal(after == 1, before == 1)
     assert np.array_equal(after == 4, (before == 4) | (before == 5))
     assert np.array_equal((after == 3) | (after == 7), before == 3)
     assert not np.any(after == 2)
     assert np.flatnonzero((after == 6).any(axis=(1, 2))).tolist() == [1, 2, 3]
-    verified = store.stack("s").verified[...]
+    verified = store.labels("s").verified[...]
     assert verified[0].all()
     assert verified[6:8, 2:11, 2:13].all()
     assert verified[after > 0].all()

@@ -29,9 +29,9 @@ class Rounds:
     """A project with half of a real stack in it."""
 
     def __init__(
-        self, stack: RealStack, folder: Path, command: Callable, shots: Path, start: Start
+        self, field: RealStack, folder: Path, command: Callable, shots: Path, start: Start
     ) -> None:
-        image, labels, spacing_um = stack
+        image, labels, spacing_um = field
         half = image.shape[1] // 2
         self.truth = labels[:, :half]
         self.folder = folder / "project"
@@ -52,7 +52,7 @@ class Rounds:
 
     def state(self, number: int | None = None) -> tuple[NDArray, NDArray, dict[int, Status]]:
         """Labels, verified voxels and each object's status as of a round."""
-        view = Project.open(self.folder).store().stack("ovule", number)
+        view = Project.open(self.folder).store().labels("ovule", number)
         statuses = map(Status, view.objects.status.tolist())
         return (
             view.labels[...],
@@ -96,7 +96,7 @@ def check_round(rounds: Rounds, number: int, message: str, done: dict[str, int])
     """A round of hand work says who did what in how long, and no object lost its id to it."""
     entry = Project.open(rounds.folder).store().rounds()[number]
     assert (entry.round, entry.kind, entry.author) == (number, "correct", "ann")
-    assert (entry.message, entry.model, entry.stacks) == (message, None, ("ovule",))
+    assert (entry.message, entry.model, entry.fields) == (message, None, ("ovule",))
     assert {kind: count for kind, count in asdict(entry.total).items() if count} == done
     assert entry.minutes is not None
     assert 0 < entry.minutes < LIMIT_S / 60
@@ -116,8 +116,8 @@ def check_round(rounds: Rounds, number: int, message: str, done: dict[str, int])
 def check_proposal(rounds: Rounds, proposed: dict[str, Any]) -> None:
     """The model changed much, but nothing that the person had verified."""
     assert proposed["round"] == 2
-    (stack,) = proposed["stacks"]
-    assert stack["reshaped"] > 3
+    (field,) = proposed["fields"]
+    assert field["reshaped"] > 3
     (before, seen_before, _), (after, seen, objects) = map(rounds.state, (1, 2))
     assert np.array_equal(seen, seen_before)
     assert np.array_equal(after[seen], before[seen])
@@ -125,4 +125,4 @@ def check_proposal(rounds: Rounds, proposed: dict[str, Any]) -> None:
     judged = rounds.state(1)[2]
     kept = {i: status for i, status in judged.items() if status is not Status.PROPOSED}
     assert kept.items() <= objects.items()
-    assert stack["kept"] == sum(status is not Status.REJECTED for status in kept.values())
+    assert field["kept"] == sum(status is not Status.REJECTED for status in kept.values())

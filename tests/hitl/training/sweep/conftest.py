@@ -16,7 +16,7 @@ from tests.hitl.training.sweep.fake_trainer import FakeTrainer, Sweeper, add
 
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    """A project with one stack to learn from, and a model that is trained in no time."""
+    """A project with one field to learn from, and a model that is trained in no time."""
     monkeypatch.setitem(TRAINERS, "fake", "tests.hitl.training.sweep.fake_trainer:FakeTrainer")
     monkeypatch.setattr(FakeTrainer, "trained", [])
     monkeypatch.setattr(FakeTrainer, "stop_at", None)

@@ -64,7 +64,7 @@ class FakeTrainer:
 
 
 def add(bench: Bench, name: str, split: str, seed: int = 0) -> None:
-    """Add a labelled stack from files."""
+    """Add a labelled field from files."""
     folder = bench.project.folder.parent
     image, labels = scene(seed)
     write_image_tiff(folder / f"{name}.tif", image, (2.0, 1.0, 1.0))

@@ -89,7 +89,7 @@ def test_an_option_of_two_models_is_told_apart() -> None:
         (("--grid", "shrink=1", "--seeds", "1,1"), "expected different whole numbers"),
         (("--grid", "shrink=1", "--sort", "f2"), "--sort f2: expected one of f1_edge"),
         (("--grid", "shrink=1", "--config", "nowhere"), "no config 'nowhere'"),
-        (("--grid", "shrink=1", "--stack", "nowhere"), "nowhere"),
+        (("--grid", "shrink=1", "--field", "nowhere"), "nowhere"),
         (("--grid", "shrink=1", "--name", "../out"), "expected a name of letters"),
     ],
 )

@@ -43,8 +43,8 @@ def test_seeds_are_averaged(
     assert sweep("--seeds", "0,3")["done"] == 2
 
 
-def test_the_test_stacks_are_scored_but_not_sorted_by(sweep: Sweeper, bench: Bench) -> None:
-    assert "no stack of split test" in sweep(*GRID, "--evaluate", code=1)["said"]
+def test_the_test_fields_are_scored_but_not_sorted_by(sweep: Sweeper, bench: Bench) -> None:
+    assert "no field of split test" in sweep(*GRID, "--evaluate", code=1)["said"]
     assert not FakeTrainer.trained, "refused before anything is trained"
     add(bench, "unseen", "test", seed=5)
     done = sweep(*GRID, "--evaluate")

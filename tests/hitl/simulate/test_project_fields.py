@@ -1,4 +1,4 @@
-"""Simulated rounds on a project's own labelled stacks."""
+"""Simulated rounds on a project's own labelled fields."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from hitl.project.errors import LeakageError, NothingToDoError
 from hitl.project.folder import Project
 from hitl.project.reporter import Silent
-from hitl.simulate.project_stacks import simulate_project
+from hitl.simulate.project_fields import simulate_project
 from tests.hitl.queue.queue_project import make_project
 
 
@@ -19,13 +19,13 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def test_simulated_rounds_of_a_project(project: Project) -> None:
     rounds = len(project.store().rounds())
     done = simulate_project(project, strategies=["queue", "random"], repeats=1, reporter=Silent())
-    assert done.stacks == ("known",)
+    assert done.fields == ("known",)
     assert all(curves[0].points[-1].f1 == 1 for curves in done.curves.values())
     assert len(project.store().rounds()) == rounds
     with pytest.raises(NothingToDoError, match="open is not labelled"):
-        simulate_project(project, stacks=("open",), reporter=Silent())
+        simulate_project(project, fields=("open",), reporter=Silent())
     with pytest.raises(LeakageError, match="held is of split test"):
-        simulate_project(project, stacks=("held",), rounds=1, retrain="unet3d", reporter=Silent())
+        simulate_project(project, fields=("held",), rounds=1, retrain="unet3d", reporter=Silent())
 
 
 @pytest.mark.slow

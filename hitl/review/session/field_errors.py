@@ -1,4 +1,4 @@
-"""What the correction window is told of a model's errors on its stack."""
+"""What the correction window is told of a model's errors on its field."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from hitl.evaluation.results import find_evaluated, read_scored
 from hitl.project.folder import Project
-from hitl.queue.model_errors import ErrorEntry, in_order, of_stack
+from hitl.queue.model_errors import ErrorEntry, in_order, of_field
 
 
 @dataclass(frozen=True)
-class StackErrors:
-    """The errors of one model on one stack.
+class FieldErrors:
+    """The errors of one model on one field.
 
     Parameters
     ----------
@@ -25,10 +25,10 @@ class StackErrors:
     entries : tuple of ErrorEntry
         The most wrong first.
     read_only : bool
-        The stack is of split test: nobody corrects hand-made labels towards a model.
+        The field is of split test: nobody corrects hand-made labels towards a model.
     read_predicted : callable
         Reads what was scored, of uint32 and shape (Z, Y, X); None where it, or the labels, are no
-        longer the same. Not read before it is asked for: it is as large as the stack.
+        longer the same. Not read before it is asked for: it is as large as the field.
     """
 
     model: str
@@ -38,30 +38,30 @@ class StackErrors:
     read_predicted: Callable[[], NDArray[np.uint32] | None] = field(repr=False)
 
 
-def stack_errors(project: Project, stack: str, model: str | None = None) -> StackErrors:
-    """Return what a model got wrong on a stack, from the newest evaluation that scored it.
+def field_errors(project: Project, field: str, model: str | None = None) -> FieldErrors:
+    """Return what a model got wrong on a field, from the newest evaluation that scored it.
 
     Parameters
     ----------
     project : Project
-    stack : str
+    field : str
     model : str, optional
         When not given the one in use, else the best in score.
 
     Raises
     ------
     NothingToDoError
-        No evaluation has scored the stack, or not with that model.
+        No evaluation has scored the field, or not with that model.
     ProjectError
         A damaged file.
-    UnknownStackError
+    UnknownFieldError
     """
-    info = project.store().stack(stack).info
-    found = find_evaluated(project, (stack,), model, None)
-    entries = in_order(of_stack(info, found))
+    info = project.store().labels(field).info
+    found = find_evaluated(project, (field,), model, None)
+    entries = in_order(of_field(info, found))
 
     def read_predicted() -> NDArray[np.uint32] | None:
-        scored = read_scored(project, found, stack)
+        scored = read_scored(project, found, field)
         return None if scored is None else scored.predicted
 
-    return StackErrors(found.model, found.number, entries, info.split == "test", read_predicted)
+    return FieldErrors(found.model, found.number, entries, info.split == "test", read_predicted)

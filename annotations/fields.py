@@ -1,4 +1,4 @@
-"""One stack in the store: its arrays, what is known of it, and how it is laid out."""
+"""One field in the store: its arrays, what is known of it, and how it is laid out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, ZstdCodec
 
-from annotations.errors import StoreError, UnknownStackError
+from annotations.errors import StoreError, UnknownFieldError
 from annotations.objects import COLUMNS, ObjectTable
 from annotations.splits import Split
 from labels.spacing import Spacing
@@ -22,7 +22,7 @@ from labels.spacing import Spacing
 CHUNKS = (16, 128, 128)
 """Chunk of (z, y, x), chosen by `scripts/measure_chunks.py`; see docs/store.md."""
 
-STACKS = "stacks"
+FIELDS = "fields"
 IMAGE, LABELS, VERIFIED = "image", "labels", "verified"
 OBJECTS, HASHES = "objects", "slice_hashes"
 VERIFIED_VOXELS = "verified_voxels"
@@ -34,8 +34,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class StackInfo:
-    """What is known of a stack.
+class LabelsInfo:
+    """What is known of a field.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class StackInfo:
         The one to segment.
     split : {"train", "val", "test"}
     group : str
-        Stacks of one group are channels of the same field of view.
+        Fields of one group are channels of the same field of view.
     source : str
         File name that it came from.
     source_sha256 : str, optional
@@ -75,7 +75,7 @@ class StackInfo:
         return self.shape[1:]
 
     def attributes(self) -> dict[str, Any]:
-        """Return what the stack's group carries; `read_info` is the inverse."""
+        """Return what the field's group carries; `read_info` is the inverse."""
         return {
             "axes": "CZYX",
             "spacing_um": list(self.spacing_um),
@@ -88,13 +88,13 @@ class StackInfo:
         }
 
 
-class StackView:
-    """A stack as one commit (or an open round) has it; nothing is read before it is asked for.
+class LabelsView:
+    """A field as one commit (or an open round) has it; nothing is read before it is asked for.
 
     Parameters
     ----------
     group : zarr group
-        The stack's group.
+        The field's group.
     """
 
     def __init__(self, group: zarr.Group) -> None:
@@ -106,7 +106,7 @@ class StackView:
         return self._group
 
     @cached_property
-    def info(self) -> StackInfo:
+    def info(self) -> LabelsInfo:
         """Shape, spacing, channels, split and source."""
         return read_info(self._group)
 
@@ -146,21 +146,21 @@ class StackView:
 
 
 def is_name(name: str) -> bool:
-    """Whether a stack could have this name; all others could reach out of the store's group."""
+    """Whether a field could have this name; all others could reach out of the store's group."""
     return _NAME.fullmatch(name) is not None and name != "zarr.json"
 
 
 def check_name(name: str) -> None:
-    """Refuse a stack name that could not be a folder's.
+    """Refuse a field name that could not be a folder's.
 
     Raises
     ------
-    UnknownStackError
+    UnknownFieldError
         Not letters, digits, dots, dashes and underscores, beginning with a letter or digit.
     """
     if not is_name(name):
-        raise UnknownStackError(
-            f"stack {name!r}: expected a name of 1 to 100 letters, digits, '.', '_' and '-' that "
+        raise UnknownFieldError(
+            f"field {name!r}: expected a name of 1 to 100 letters, digits, '.', '_' and '-' that "
             "starts with a letter or digit; choose one with --name"
         )
 
@@ -171,17 +171,17 @@ def check_split(split: str) -> None:
         raise StoreError(f"split: expected one of {', '.join(get_args(Split))}, got {split!r}")
 
 
-def unknown_stack(name: str, known: Iterable[str]) -> UnknownStackError:
-    """Return the error for a stack that is not there, with the nearest one that is."""
+def unknown_field(name: str, known: Iterable[str]) -> UnknownFieldError:
+    """Return the error for a field that is not there, with the nearest one that is."""
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     held = ", ".join(names) if names else "none yet: add one first"
-    return UnknownStackError(f"stack {name!r}: expected one of the store's stacks ({held}){hint}")
+    return UnknownFieldError(f"field {name!r}: expected one of the store's fields ({held}){hint}")
 
 
 def child_array(group: zarr.Group, name: str) -> zarr.Array[Any]:
-    """Return an array that every stack has; its absence means damage (StoreError)."""
+    """Return an array that every field has; its absence means damage (StoreError)."""
     return _child(group, name, zarr.Array, "an array")
 
 
@@ -200,12 +200,12 @@ def _child(group: zarr.Group, name: str, kind: type[_Node], what: str) -> _Node:
     return found
 
 
-def read_info(group: zarr.Group) -> StackInfo:
-    """Return what a stack's group says of it."""
+def read_info(group: zarr.Group) -> LabelsInfo:
+    """Return what a field's group says of it."""
     attrs: dict[str, Any] = dict(group.attrs)
     image = child_array(group, IMAGE)
     z, y, x = attrs["spacing_um"]
-    return StackInfo(
+    return LabelsInfo(
         name=group.basename,
         shape=cast("tuple[int, int, int, int]", image.shape),
         dtype=image.dtype,
@@ -229,8 +229,8 @@ def label_codec() -> ZstdCodec:
     return ZstdCodec(level=3)
 
 
-def create_stack_arrays(group: zarr.Group, info: StackInfo) -> None:
-    """Create the empty arrays of a new stack."""
+def create_field_arrays(group: zarr.Group, info: LabelsInfo) -> None:
+    """Create the empty arrays of a new field."""
     chunk = tuple(min(c, s) for c, s in zip(CHUNKS, info.zyx, strict=True))
     voxels: dict[str, np.dtype[Any]] = {LABELS: np.dtype(np.uint32), VERIFIED: np.dtype(np.uint8)}
     # Zarr keeps the byte order apart from the type.
@@ -261,7 +261,7 @@ def create_stack_arrays(group: zarr.Group, info: StackInfo) -> None:
 
 
 def read_objects(group: zarr.Group) -> ObjectTable:
-    """Return the objects of a stack's group."""
+    """Return the objects of a field's group."""
     objects = child_group(group, OBJECTS)
     columns: dict[str, Any] = {name: child_array(objects, name)[...] for name in COLUMNS}
     return ObjectTable(
@@ -272,7 +272,7 @@ def read_objects(group: zarr.Group) -> ObjectTable:
 
 
 def write_objects(group: zarr.Group, table: ObjectTable) -> None:
-    """Replace the objects of a stack's group, writing only the columns that differ."""
+    """Replace the objects of a field's group, writing only the columns that differ."""
     objects = child_group(group, OBJECTS)
     if objects.attrs["origins"] != list(table.origins):
         objects.attrs["origins"] = list(table.origins)

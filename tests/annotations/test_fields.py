@@ -1,4 +1,4 @@
-"""Stacks come and go: what is kept of them, and what is refused."""
+"""Fields come and go: what is kept of them, and what is refused."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from annotations.errors import (
     AxesError,
     LabelError,
     StoreError,
-    UnknownStackError,
+    UnknownFieldError,
     VoxelValueError,
 )
 from annotations.objects import NO_ROUND, ObjectTable, Status
@@ -30,14 +30,14 @@ from tests.annotations.store_sources import (
 )
 
 
-def test_a_stack_comes_back_as_it_went_in(tmp_path: Path) -> None:
+def test_a_field_comes_back_as_it_went_in(tmp_path: Path) -> None:
     file = tmp_path / "embryo.npy"
     image = noise((2, 35, 140, 130), "uint16")
     np.save(file, image)
     source = ArraySource(image, file)
     store = AnnotationStore.create(tmp_path / "store")
     calls: list[tuple[int, int, str]] = []
-    info = store.add_stack(
+    info = store.add_field(
         "a.b-c_1",
         source,
         channel=1,
@@ -45,7 +45,7 @@ def test_a_stack_comes_back_as_it_went_in(tmp_path: Path) -> None:
         group="field-1",
         progress=lambda *call: calls.append(call),
     )
-    view = AnnotationStore.open(tmp_path / "store").stack("a.b-c_1")
+    view = AnnotationStore.open(tmp_path / "store").labels("a.b-c_1")
     assert view.info == info
     assert info.shape == (2, 35, 140, 130)
     assert (info.channel, info.split, info.group, info.source) == (
@@ -72,22 +72,22 @@ def test_a_stack_comes_back_as_it_went_in(tmp_path: Path) -> None:
 def test_every_dtype_is_kept(tmp_path: Path, dtype: str) -> None:
     store = AnnotationStore.create(tmp_path / "store")
     image = noise(dtype=dtype)
-    store.add_stack("a", ArraySource(image))
-    view = store.stack("a")
+    store.add_field("a", ArraySource(image))
+    view = store.labels("a")
     assert view.image.dtype == np.dtype(dtype).newbyteorder("=")
     assert np.array_equal(view.image[...], image)
 
 
-def test_small_stacks_get_small_chunks(tmp_path: Path) -> None:
-    view = new_store(tmp_path / "store").stack("a")
+def test_small_fields_get_small_chunks(tmp_path: Path) -> None:
+    view = new_store(tmp_path / "store").labels("a")
     assert view.image.chunks == (1, 16, 40, 30)
     assert view.labels.chunks == view.verified.chunks == (16, 40, 30)
 
 
 @pytest.mark.parametrize("wrap", [SlabLabels, np.asarray])
-def test_labels_that_come_with_a_stack_are_a_persons(tmp_path: Path, wrap: type) -> None:
+def test_labels_that_come_with_a_field_are_a_persons(tmp_path: Path, wrap: type) -> None:
     labels = wrap(boxes().astype(np.int64))
-    view = new_store(tmp_path / "store", labels=labels, annotator="anna").stack("a")
+    view = new_store(tmp_path / "store", labels=labels, annotator="anna").labels("a")
     assert np.array_equal(view.labels[...], boxes())
     assert view.verified[...].all()
     assert view.verified_voxels == boxes().size
@@ -110,15 +110,15 @@ def test_labels_that_come_with_a_stack_are_a_persons(tmp_path: Path, wrap: type)
         (np.full((1, 20, 40, 30), 7, "u1"), {}, VoxelValueError, "value 7 in every voxel"),
     ],
 )
-def test_a_bad_stack_changes_nothing(
+def test_a_bad_field_changes_nothing(
     tmp_path: Path, image: np.ndarray, options: dict, error: type[Exception], message: str
 ) -> None:
     store = AnnotationStore.create(tmp_path / "store")
     before = snapshots(store)
     with pytest.raises(error, match=message):
-        store.add_stack("a", ArraySource(image), **options)
+        store.add_field("a", ArraySource(image), **options)
     assert snapshots(store) == before
-    assert store.stacks() == []
+    assert store.all_labels() == []
     assert not list((tmp_path / "store").glob("chunks/*"))
 
 
@@ -128,8 +128,8 @@ def test_a_single_voxel_that_is_not_finite_is_found(tmp_path: Path, value: float
     image = noise((2, 20, 40, 30), "float32")
     image[1, 17, 3, 4] = value
     with pytest.raises(VoxelValueError, match="channel 1, slice 17"):
-        store.add_stack("a", ArraySource(image))
-    assert store.stacks() == []
+        store.add_field("a", ArraySource(image))
+    assert store.all_labels() == []
 
 
 def test_a_reader_that_gives_less_than_it_said_is_found(tmp_path: Path) -> None:
@@ -137,8 +137,8 @@ def test_a_reader_that_gives_less_than_it_said_is_found(tmp_path: Path) -> None:
     source.array = source.array[:, :18]
     store = AnnotationStore.create(tmp_path / "store")
     with pytest.raises(AxesError, match="not what its header says"):
-        store.add_stack("a", source)
-    assert store.stacks() == []
+        store.add_field("a", source)
+    assert store.all_labels() == []
 
 
 @pytest.mark.parametrize(
@@ -146,52 +146,52 @@ def test_a_reader_that_gives_less_than_it_said_is_found(tmp_path: Path) -> None:
 )
 def test_names_that_could_be_paths_are_refused(tmp_path: Path, name: str) -> None:
     store = new_store(tmp_path / "store")
-    with pytest.raises(UnknownStackError, match="--name"):
-        store.add_stack(name, ArraySource(noise()))
-    with pytest.raises(UnknownStackError):
-        store.stack(name)
-    with pytest.raises(UnknownStackError), store.begin_round(by_person()) as txn:
-        txn.stack(name)
+    with pytest.raises(UnknownFieldError, match="--name"):
+        store.add_field(name, ArraySource(noise()))
+    with pytest.raises(UnknownFieldError):
+        store.labels(name)
+    with pytest.raises(UnknownFieldError), store.begin_round(by_person()) as txn:
+        txn.labels(name)
 
 
-def test_a_taken_name_is_refused_and_the_stack_kept(tmp_path: Path) -> None:
+def test_a_taken_name_is_refused_and_the_field_kept(tmp_path: Path) -> None:
     store = new_store(tmp_path / "store")
-    with pytest.raises(UnknownStackError, match="--name"):
-        store.add_stack("a", ArraySource(noise(seed=1)))
-    assert np.array_equal(store.stack("a").image[...], noise())
+    with pytest.raises(UnknownFieldError, match="--name"):
+        store.add_field("a", ArraySource(noise(seed=1)))
+    assert np.array_equal(store.labels("a").image[...], noise())
 
 
 def test_unknown_names_come_with_the_nearest(tmp_path: Path) -> None:
     store = AnnotationStore.create(tmp_path / "store")
-    with pytest.raises(UnknownStackError, match="none yet"):
-        store.stack("embryo")
-    store.add_stack("embryo-1", ArraySource(noise()))
-    with pytest.raises(UnknownStackError, match="did you mean 'embryo-1'"):
-        store.stack("embryo1")
-    with pytest.raises(UnknownStackError, match="did you mean 'embryo-1'"):
-        store.remove_stack("embryo_1")
+    with pytest.raises(UnknownFieldError, match="none yet"):
+        store.labels("embryo")
+    store.add_field("embryo-1", ArraySource(noise()))
+    with pytest.raises(UnknownFieldError, match="did you mean 'embryo-1'"):
+        store.labels("embryo1")
+    with pytest.raises(UnknownFieldError, match="did you mean 'embryo-1'"):
+        store.remove_field("embryo_1")
 
 
-def test_a_removed_stack_stays_in_earlier_rounds(tmp_path: Path) -> None:
+def test_a_removed_field_stays_in_earlier_rounds(tmp_path: Path) -> None:
     store = bootstrapped(tmp_path / "store")
-    store.remove_stack("a")
-    assert store.stacks() == []
-    assert [info.name for info in store.stacks(round=0)] == ["a"]
-    assert np.array_equal(store.stack("a", round=0).labels[...], boxes())
+    store.remove_field("a")
+    assert store.all_labels() == []
+    assert [info.name for info in store.all_labels(round=0)] == ["a"]
+    assert np.array_equal(store.labels("a", round=0).labels[...], boxes())
     assert [entry.kind for entry in store.log()] == ["remove", "bootstrap", "add", "create"]
-    store.add_stack("a", ArraySource(noise(seed=3)))
-    assert not store.stack("a").labels[...].any()
+    store.add_field("a", ArraySource(noise(seed=3)))
+    assert not store.labels("a").labels[...].any()
 
 
 def test_the_same_voxels_are_found_under_another_name_and_dtype(tmp_path: Path) -> None:
     store = AnnotationStore.create(tmp_path / "store")
     image = noise((1, 20, 40, 30), "uint8")
     image[0, 4] = 9
-    store.add_stack("a", ArraySource(image))
-    store.add_stack("again", ArraySource(image[:, 3:12].astype(">f4")), split="test")
+    store.add_field("a", ArraySource(image))
+    store.add_field("again", ArraySource(image[:, 3:12].astype(">f4")), split="test")
     other = noise((1, 20, 40, 30), "uint8", seed=5)
     other[0, 4] = 9
-    store.add_stack("other", ArraySource(other))
+    store.add_field("other", ArraySource(other))
     expected = tuple((z, z - 3) for z in range(3, 12) if z != 4)
     assert store.shared_slices("a", "again") == expected
     assert store.shared_slices("a", "other") == ()

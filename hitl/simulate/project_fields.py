@@ -1,4 +1,4 @@
-"""Simulated rounds on a project's own labelled stacks."""
+"""Simulated rounds on a project's own labelled fields."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from annotations.stacks import StackInfo
+from annotations.fields import LabelsInfo
 from annotations.store import AnnotationStore
 from hitl.prediction.predict import BOOTSTRAP, Predictor
 from hitl.project.errors import LeakageError, NothingToDoError
@@ -22,7 +22,7 @@ from hitl.simulate.strategies import STRATEGIES
 def simulate_project(
     project: Project,
     *,
-    stacks: tuple[str, ...] = (),
+    fields: tuple[str, ...] = (),
     rounds: int | None = None,
     objects_per_round: int = 10,
     strategies: Sequence[str] = (),
@@ -39,7 +39,7 @@ def simulate_project(
     Parameters
     ----------
     project : Project
-    stacks : tuple of str
+    fields : tuple of str
         Only these; all of split train and val that people labelled everywhere when empty.
     rounds, objects_per_round, strategies, repeats, seed
         As for `simulate`; all rounds that there are when `rounds` is not given, all strategies
@@ -57,20 +57,20 @@ def simulate_project(
     Raises
     ------
     NothingToDoError
-        No stack that people labelled everywhere.
+        No field that people labelled everywhere.
     LeakageError
-        A model would be trained on a test stack.
+        A model would be trained on a test field.
     ConfigError, UnknownModelError
         As `simulate`; no such model or option.
     """
     store = project.store()
-    chosen = _known(store, stacks)
+    chosen = _known(store, fields)
     training = None
     if retrain is not None:
         for info in chosen:
             if info.split == "test":
                 raise LeakageError(
-                    f"stack {info.name} is of split test and never reaches training; "
+                    f"field {info.name} is of split test and never reaches training; "
                     "name others, or simulate without --retrain"
                 )
         training = ModelRetraining.of_project(project, retrain, settings or {}, reporter)
@@ -87,37 +87,37 @@ def simulate_project(
     )
 
 
-def _known(store: AnnotationStore, names: tuple[str, ...]) -> list[StackInfo]:
-    """Return the stacks whose every voxel a person has verified."""
-    chosen = [store.stack(name).info for name in names] or [
-        info for info in store.stacks() if info.split != "test"
+def _known(store: AnnotationStore, names: tuple[str, ...]) -> list[LabelsInfo]:
+    """Return the fields whose every voxel a person has verified."""
+    chosen = [store.labels(name).info for name in names] or [
+        info for info in store.all_labels() if info.split != "test"
     ]
     known = []
     for info in chosen:
-        view = store.stack(info.name)
+        view = store.labels(info.name)
         if view.verified_voxels == int(np.prod(info.zyx)) and len(view.objects.live_ids):
             known.append(info)
         elif names:
             raise NothingToDoError(
-                f"stack {info.name} is not labelled by hand everywhere: there is no truth to "
+                f"field {info.name} is not labelled by hand everywhere: there is no truth to "
                 "correct towards; name another"
             )
     if not known:
         raise NothingToDoError(
-            "no stack of split train or val is labelled by hand everywhere; add one with "
-            "`hitl add PROJECT IMAGE --labels FILE`, or name a test stack with --stack"
+            "no field of split train or val is labelled by hand everywhere; add one with "
+            "`hitl add PROJECT IMAGE --labels FILE`, or name a test field with --field"
         )
     return known
 
 
 def _cases(
-    project: Project, store: AnnotationStore, stacks: list[StackInfo], reporter: Reporter
+    project: Project, store: AnnotationStore, fields: list[LabelsInfo], reporter: Reporter
 ) -> list[Case]:
     first = Predictor(project, BOOTSTRAP, reporter)
     available = predictors(project, reporter)
     cases = []
-    for info in stacks:
-        view = store.stack(info.name)
+    for info in fields:
+        view = store.labels(info.name)
         found = first.segment(view)
         others = other_segmentations(project, store, info.name, available, reporter, first.name)
         cases.append(
