@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, Protocol, TypeVar, cast, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import zarr
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from annotations._storage import Location, translated
 from annotations.errors import LabelError
+from annotations.planes import Planes
 
 Region = tuple[slice, slice, slice]
 """Part of a field, (z, y, x)."""
@@ -42,8 +43,8 @@ class SlabSource(Protocol):
         ...
 
 
-Voxels = NDArray[Any] | zarr.Array[Any] | SlabSource
-"""A whole field's worth of voxels, in memory or not."""
+Voxels = NDArray[Any] | Planes | SlabSource
+"""A whole field's worth of labels, (Z, Y, X) or planes (T·Z, Y, X), in memory or not."""
 
 
 def read_slab(source: Voxels, z_start: int, z_stop: int) -> NDArray[Any]:
@@ -61,7 +62,7 @@ def z_slabs(z_start: int, z_stop: int, chunk: int) -> Iterator[tuple[int, int]]:
         z_start = end
 
 
-def slabs(array: zarr.Array[Any]) -> Iterator[Region]:
+def slabs(array: Planes) -> Iterator[Region]:
     """Yield the regions of an array that are one chunk deep, from the first slice on."""
     _, y, x = whole(array.shape)
     for z_start, z_stop in z_slabs(0, array.shape[0], array.chunks[0]):
@@ -105,7 +106,7 @@ def label_slab(labels: Voxels, z_start: int, z_stop: int, name: str) -> NDArray[
     return block
 
 
-def _together(work: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
+def together(work: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
     """Do several at the same time; when this returns or raises, nothing goes on."""
     with ThreadPoolExecutor(_WRITERS) as pool:
         futures = [pool.submit(work, item) for item in items]
@@ -119,7 +120,7 @@ def _together(work: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[
 
 
 def tile_slab(
-    array: zarr.Array[Any], values: NDArray[Any], start: tuple[int, ...]
+    array: Planes | zarr.Array[Any], values: NDArray[Any], start: tuple[int, ...]
 ) -> Iterator[tuple[tuple[slice, ...], tuple[slice, ...]]]:
     """Yield (selection in `array`, selection in `values`) for each chunk that `values` meets.
 
@@ -154,7 +155,7 @@ def write_slab(array: zarr.Array[Any], values: NDArray[Any], start: tuple[int, .
     def put(tile: tuple[tuple[slice, ...], tuple[slice, ...]]) -> None:
         array[tile[0]] = values[tile[1]]
 
-    _together(put, tile_slab(array, values, start))
+    together(put, tile_slab(array, values, start))
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,7 @@ Guard = Callable[[Change], None]
 
 
 def rewrite_patches(
-    array: zarr.Array[Any],
+    array: Planes,
     patches: Iterable[tuple[Region, NDArray[Any]]],
     put: Callable[[NDArray[Any], NDArray[Any]], object],
     guard: Guard,
@@ -191,7 +192,7 @@ def rewrite_patches(
 
     Parameters
     ----------
-    array : zarr array, shape (Z, Y, X)
+    array : Planes
     patches : iterable of (region, values)
         They may overlap; the last one comes last.
     put : callable
@@ -227,7 +228,7 @@ def rewrite_patches(
 
 
 def rewrite_chunks(
-    array: zarr.Array[Any],
+    array: Planes,
     chunks: Iterable[Region],
     renew: Callable[[Region, NDArray[Any]], NDArray[Any]],
     guard: Guard,
@@ -238,7 +239,7 @@ def rewrite_chunks(
 
     Parameters
     ----------
-    array : zarr array, shape (Z, Y, X)
+    array : Planes
     chunks : iterable of (slice, slice, slice)
         Each once, as `chunks_meeting` returns them.
     renew : callable
@@ -261,7 +262,7 @@ def rewrite_chunks(
 
     def work(place: Region) -> int:
         with translated("read", location):
-            before = known(place) if known else cast("NDArray[Any]", array[place])
+            before = known(place) if known else array[place]
         after = renew(place, before)
         differs = before != after
         guard(Change(place, before, after, differs))
@@ -271,15 +272,15 @@ def rewrite_chunks(
                 array[place] = after
         return count
 
-    return sum(_together(work, chunks))
+    return sum(together(work, chunks))
 
 
-def chunks_meeting(array: zarr.Array[Any], regions: Iterable[Region]) -> list[Region]:
+def chunks_meeting(array: Planes, regions: Iterable[Region]) -> list[Region]:
     """Return the places of the chunks that any of the regions meets, each once, in order."""
     return [chunk_place(array, index) for index in sorted(cells_meeting(regions, array.chunks))]
 
 
-def chunk_place(array: zarr.Array[Any], index: tuple[int, ...]) -> Region:
+def chunk_place(array: Planes, index: tuple[int, ...]) -> Region:
     """Return the voxels of a chunk, cut at the array's border."""
     return cell_place(index, array.chunks, array.shape)
 
@@ -303,7 +304,7 @@ def cell_place(index: tuple[int, ...], size: tuple[int, ...], shape: tuple[int, 
     return z, y, x
 
 
-def chunk_index(array: zarr.Array[Any], place: tuple[slice, ...]) -> tuple[int, ...]:
+def chunk_index(array: Planes, place: tuple[slice, ...]) -> tuple[int, ...]:
     """Return the index of the chunk that a place begins in."""
     return tuple(part.start // chunk for part, chunk in zip(place, array.chunks, strict=True))
 

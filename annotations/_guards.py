@@ -6,13 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
 from annotations._chunks import Change, Region, Voxels
 from annotations.errors import LabelError, StoreError
-from annotations.fields import VERIFIED, child_array
 from annotations.objects import ObjectTable, Status
+from annotations.planes import Planes
 from annotations.rounds import RoundInfo
 
 _LARGEST_LOOKUP = 1 << 26
@@ -22,9 +21,8 @@ class VerifiedError(StoreError):
     """A model would change what a person has verified."""
 
 
-def protector(group: zarr.Group, name: str, info: RoundInfo) -> Callable[[Change], None]:
+def protector(verified: Planes, name: str, info: RoundInfo) -> Callable[[Change], None]:
     """Return what refuses a model's change of a verified voxel with VerifiedError."""
-    verified = child_array(group, VERIFIED)
 
     def protect(change: Change) -> None:
         if info.model is None or not change.differs.any():
@@ -51,11 +49,11 @@ def check_shape(block: NDArray[Any], place: Region, name: str) -> None:
         )
 
 
-def check_whole(name: str, what: str, given: Voxels, array: zarr.Array[Any]) -> None:
+def check_whole(name: str, what: str, given: Voxels, array: Planes) -> None:
     """Refuse voxels that are not of a field's shape with LabelError."""
     if tuple(given.shape) != array.shape:
         raise LabelError(
-            f"field {name!r}: expected {what} of shape {array.shape} (Z, Y, X), got "
+            f"field {name!r}: expected {what} of shape {array.shape} (planes, Y, X), got "
             f"{tuple(given.shape)}; give those that belong to this field"
         )
 

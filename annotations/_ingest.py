@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,46 +12,29 @@ import zarr
 from numpy.typing import NDArray
 
 from annotations import ngff
-from annotations._chunks import Voxels, label_slab, write_slab, z_slabs
+from annotations._chunks import Voxels, label_slab, rewrite_patches, slabs, write_slab, z_slabs
+from annotations._edit_rows import EDIT_COLUMNS, rows_of_new
+from annotations._pyramid import add_levels
 from annotations._storage import Location, translated
+from annotations._twins import slice_hash
 from annotations.errors import AxesError, LabelError, VoxelValueError
-from annotations.fields import (
+from annotations.fields import FieldInfo, LabelsInfo, labels_of, write_objects
+from annotations.layout import (
     CHUNKS,
-    HASHES,
-    IMAGE,
+    EDITS,
+    FULL,
     LABELS,
     VERIFIED,
     VERIFIED_VOXELS,
-    LabelsInfo,
     child_array,
-    create_field_arrays,
-    write_objects,
+    create_image,
+    create_labels,
+    create_table,
 )
 from annotations.objects import ObjectTable, Status
+from annotations.planes import Planes
 from annotations.volume import ImageSource
 from labels.progress import Progress
-
-HASH_BYTES = 16
-
-
-def slice_hash(plane: NDArray[Any]) -> bytes:
-    """Return a hash of a slice's values and shape, whatever their dtype.
-
-    Parameters
-    ----------
-    plane : ndarray of integer or float, shape (Y, X)
-
-    Returns
-    -------
-    bytes
-        `HASH_BYTES` of them; zeros for a constant slice, which says nothing about its origin.
-    """
-    if plane.size == 0 or plane.min() == plane.max():
-        return bytes(HASH_BYTES)
-    # Adding zero turns -0.0 into 0.0, which is the same intensity.
-    values = np.ascontiguousarray(plane, dtype="<f8") + 0.0
-    shape = np.asarray(plane.shape, dtype="<i8").tobytes()
-    return hashlib.blake2b(shape + values.tobytes(), digest_size=HASH_BYTES).digest()
 
 
 @dataclass
@@ -60,10 +43,10 @@ class _Seen:
 
     low: list[float]
     high: list[float]
-    ids: NDArray[np.uint32]
+    hashes: list[bytes]
 
 
-def check_source(info: LabelsInfo, labels: Voxels | None) -> None:
+def check_source(info: FieldInfo, labels: Mapping[str, Voxels]) -> None:
     """Refuse, before anything is written, what the shapes alone show to be wrong.
 
     Raises
@@ -73,13 +56,8 @@ def check_source(info: LabelsInfo, labels: Voxels | None) -> None:
     VoxelValueError
         Voxels that are not numbers.
     LabelError
-        Labels of another shape.
+        Labels of another shape, or of a class that the field does not get.
     """
-    if not 0 <= info.channel < info.shape[0]:
-        raise AxesError(
-            f"field {info.name!r}: expected a channel from 0 to {info.shape[0] - 1}, got "
-            f"{info.channel}; give one of these ({', '.join(info.channels)})"
-        )
     if 0 in info.shape:
         raise AxesError(f"field {info.name!r}: expected voxels, got the empty shape {info.shape}")
     if info.dtype.kind not in "iuf":
@@ -87,30 +65,43 @@ def check_source(info: LabelsInfo, labels: Voxels | None) -> None:
             f"field {info.name!r}: expected integer or float intensities, got {info.dtype}; "
             "save the image as one of these"
         )
-    if labels is not None and tuple(labels.shape) != info.zyx:
+    for each in labels_of(info):
+        if not each.seen or not all(0 <= number < info.shape[1] for number in each.seen):
+            raise AxesError(
+                f"{each.key}: expected channels from 0 to {info.shape[1] - 1}, got "
+                f"{list(each.seen)}; give some of these ({', '.join(info.channels)})"
+            )
+        given = labels.get(each.class_name)
+        planes = (each.times * each.zyx[0], *each.zyx[1:])
+        if given is not None and tuple(given.shape) != planes:
+            raise LabelError(
+                f"{each.address}: expected labels of the image's shape {planes} (planes, Y, X), "
+                f"got {tuple(given.shape)}; give the labels that belong to this image"
+            )
+    unknown = set(labels) - {each.name for each in info.classes}
+    if unknown:
         raise LabelError(
-            f"field {info.name!r}: expected labels of the image's shape {info.zyx} (Z, Y, X), got "
-            f"{tuple(labels.shape)}; give the labels that belong to this image"
+            f"field {info.name!r}: labels of {', '.join(sorted(unknown))}, which it does not have"
         )
 
 
 def ingest(
     group: zarr.Group,
-    info: LabelsInfo,
+    info: FieldInfo,
     source: ImageSource,
-    labels: Voxels | None,
+    labels: Mapping[str, Voxels],
     annotator: str,
     location: Location,
     progress: Progress,
-) -> None:
-    """Fill a new field's group.
+) -> list[bytes]:
+    """Fill a new field's group; return the hashes of the image's slices.
 
-    Memory is bounded by one slab of `CHUNKS[0]` slices.
+    Memory is bounded by one slab of a chunk's depth.
 
     Raises
     ------
     VoxelValueError
-        NaN or infinite voxels, or a constant channel to segment.
+        NaN or infinite voxels, or a constant channel that a model is to see.
     AxesError
         A reader that gives other shapes than it announced.
     LabelError
@@ -119,36 +110,55 @@ def ingest(
         The storage failed.
     """
     with translated("write to", location):
-        create_field_arrays(group, info)
-    channels, depth = info.shape[:2]
-    hashes = np.zeros((depth, HASH_BYTES), np.uint8)
-    seen = _Seen([np.inf] * channels, [-np.inf] * channels, np.zeros(0, np.uint32))
-    for z_start, z_stop in z_slabs(0, depth, CHUNKS[0]):
-        progress(z_start, depth, f"adding {info.name}")
-        block = source.read(z_start, z_stop)
-        _check_block(block, info, z_start, z_stop, seen)
-        for z in range(z_start, z_stop):
-            digest = slice_hash(block[info.channel, z - z_start])
-            hashes[z] = np.frombuffer(digest, np.uint8)
-        with translated("write to", location):
-            write_slab(child_array(group, IMAGE), block, (0, z_start, 0, 0))
-        if labels is not None:
-            _add_labels(group, info.name, labels, z_start, z_stop, seen, location)
+        image = create_image(group, 0, info.shape, info.dtype)
+        holder = group.create_group(LABELS)
+    seen = _ingest_image(image, info, source, location, progress)
     _check_contrast(info, seen)
+    levels = add_levels(group, image, info.spacing_um, info.time_step_s, location, progress)
+    for each in labels_of(info):
+        _ingest_labels(holder, each, labels.get(each.class_name), annotator, location, progress)
+    ranges = list(zip(seen.low, seen.high, strict=True))
+    timed = info.time_step_s is not None
+    multiscale = ngff.multiscales(info.name, "tczyx", levels, timed=timed)
     with translated("write to", location):
-        child_array(group, HASHES)[...] = hashes
-        _finish(group, info, seen, annotator, labels is not None)
-    progress(depth, depth, f"adding {info.name}")
+        names = [each.name for each in info.classes]
+        holder.attrs.update({"ome": ngff.labels_attributes(names)})
+        ome = ngff.image_attributes(multiscale, info.channels, ranges)
+        group.attrs.update({**info.attributes(), "ome": ome})
+    return seen.hashes
+
+
+def _ingest_image(
+    image: zarr.Array[Any],
+    info: FieldInfo,
+    source: ImageSource,
+    location: Location,
+    progress: Progress,
+) -> _Seen:
+    times, channels, depth, _, _ = info.shape
+    seen = _Seen([np.inf] * channels, [-np.inf] * channels, [])
+    done, step = 0, max(image.chunks[2], min(CHUNKS[0], depth))
+    for time in range(times):
+        for z_start, z_stop in z_slabs(0, depth, step):
+            progress(done, times * depth, f"adding {info.name}")
+            block = source.read(time, z_start, z_stop)
+            _check_block(block, info, (time, z_start, z_stop), seen)
+            seen.hashes += [slice_hash(plane) for channel in block for plane in channel]
+            with translated("write to", location):
+                write_slab(image, block[None], (time, 0, z_start, 0, 0))
+            done += z_stop - z_start
+    return seen
 
 
 def _check_block(
-    block: NDArray[Any], info: LabelsInfo, z_start: int, z_stop: int, seen: _Seen
+    block: NDArray[Any], info: FieldInfo, at: tuple[int, int, int], seen: _Seen
 ) -> None:
-    expected = (info.shape[0], z_stop - z_start, *info.shape[2:])
+    time, z_start, z_stop = at
+    expected = (info.shape[1], z_stop - z_start, *info.shape[3:])
     if block.shape != expected:
         raise AxesError(
-            f"{info.source}: expected slices {z_start} to {z_stop} of shape {expected}, got "
-            f"{block.shape}; the file is not what its header says, save it again"
+            f"{info.source}: expected slices of shape {expected} (C, Z, Y, X), got {block.shape}; "
+            "the file is not what its header says, save it again"
         )
     for channel, voxels in enumerate(block):
         low, high = float(voxels.min()), float(voxels.max())
@@ -156,46 +166,69 @@ def _check_block(
             bad = z_start + int(np.nonzero(~np.isfinite(voxels).all(axis=(1, 2)))[0][0])
             raise VoxelValueError(
                 f"{info.source}: expected finite intensities, got NaN or infinite voxels (first in "
-                f"channel {channel}, slice {bad}); replace them (for example with 0) and save it "
-                "again"
+                f"channel {channel}, slice {bad}, time point {time}); replace them (for example "
+                "with 0) and save it again"
             )
         seen.low[channel] = min(seen.low[channel], low)
         seen.high[channel] = max(seen.high[channel], high)
 
 
-def _check_contrast(info: LabelsInfo, seen: _Seen) -> None:
-    if seen.low[info.channel] == seen.high[info.channel]:
-        raise VoxelValueError(
-            f"{info.source}: expected an image, got the value {seen.low[info.channel]:g} in every "
-            f"voxel of channel {info.channel}; check that the right file and channel were given"
-        )
+def _check_contrast(info: FieldInfo, seen: _Seen) -> None:
+    for channel in sorted({number for each in info.classes for number in each.seen}):
+        if seen.low[channel] == seen.high[channel]:
+            raise VoxelValueError(
+                f"{info.source}: expected an image, got the value {seen.low[channel]:g} in every "
+                f"voxel of channel {channel}; check that the right file and channel were given"
+            )
 
 
-def _add_labels(
-    group: zarr.Group,
-    name: str,
-    labels: Voxels,
-    z_start: int,
-    z_stop: int,
-    seen: _Seen,
+def _ingest_labels(
+    holder: zarr.Group,
+    info: LabelsInfo,
+    labels: Voxels | None,
+    annotator: str,
     location: Location,
+    progress: Progress,
 ) -> None:
-    block = label_slab(labels, z_start, z_stop, name)
-    seen.ids = np.union1d(seen.ids, fastremap.unique(block)).astype(np.uint32)
-    with translated("write to", location):
-        write_slab(child_array(group, LABELS), block, (z_start, 0, 0))
-        write_slab(child_array(group, VERIFIED), np.ones_like(block, np.uint8), (z_start, 0, 0))
-
-
-def _finish(
-    group: zarr.Group, info: LabelsInfo, seen: _Seen, annotator: str, labelled: bool
-) -> None:
-    ids = seen.ids[seen.ids > 0]
-    write_objects(
-        group, ObjectTable.make(ids, status=Status.ACCEPTED, origin=f"person:{annotator}")
+    """Create the labels of a class; those that a person gives are verified everywhere."""
+    multiscale = ngff.multiscales(
+        info.class_name,
+        "tzyx",
+        {FULL: ngff.steps_of(info.spacing_um, info.field.time_step_s)},
+        timed=info.field.time_step_s is not None,
     )
-    voxels = int(np.prod(info.zyx)) if labelled else 0
-    child_array(group, VERIFIED).attrs[VERIFIED_VOXELS] = voxels
-    ranges = list(zip(seen.low, seen.high, strict=True))
-    ome = ngff.image_attributes(info.name, IMAGE, info.spacing_um, info.channels, ranges)
-    group.attrs.update({**info.attributes(), "ome": ome})
+    attributes = {"ome": ngff.label_attributes(multiscale), VERIFIED_VOXELS: 0}
+    with translated("write to", location):
+        group = holder.create_group(info.class_name, attributes=attributes)
+        create_labels(group, info.times, info.zyx)
+        create_table(group, EDITS, EDIT_COLUMNS)
+    sizes = _write_labels(group, info, labels, location, progress) if labels is not None else {}
+    with translated("write to", location):
+        rows = ObjectTable.make(list(sizes), status=Status.ACCEPTED, origin=f"person:{annotator}")
+        write_objects(group, rows)
+        rows_of_new(group, sizes)
+        if labels is not None:
+            group.attrs[VERIFIED_VOXELS] = info.voxels
+
+
+def _write_labels(
+    group: zarr.Group, info: LabelsInfo, labels: Voxels, location: Location, progress: Progress
+) -> dict[int, int]:
+    """Write a person's labels and verify all of them; return the voxels of each id."""
+    planes = Planes(child_array(group, FULL), location)
+    verified = Planes(child_array(group, VERIFIED), location)
+    sizes: dict[int, int] = {}
+    for place in slabs(planes):
+        progress(place[0].start, planes.shape[0], f"adding labels of {info.address}")
+        block = label_slab(labels, place[0].start, place[0].stop, info.address)
+        for one, count in zip(*fastremap.unique(block, return_counts=True), strict=True):
+            sizes[int(one)] = sizes.get(int(one), 0) + int(count)
+        rewrite_patches(planes, [(place, block)], np.copyto, _allow, location)
+        ones = np.ones(block.shape, np.uint8)
+        rewrite_patches(verified, [(place, ones)], np.copyto, _allow, location)
+    sizes.pop(0, None)
+    return dict(sorted(sizes.items()))
+
+
+def _allow(_: object) -> None:
+    """Let every change pass: nothing was there before."""

@@ -1,16 +1,54 @@
-"""What can be read from a store: fields as of any round, and the history."""
+"""What can be read from a store: fields and labels as of any round, and the history."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 
 import icechunk
 import zarr
 
-from annotations._repository import BRANCH, slice_positions
+from annotations._repository import BRANCH, rounds_in
 from annotations._storage import Location, translated
-from annotations.fields import FIELDS, LabelsInfo, LabelsView, child_group, read_info, unknown_field
-from annotations.rounds import LogEntry, read_entry, unknown_round
+from annotations._twins import shared_slices
+from annotations.errors import UnknownFieldError
+from annotations.fields import (
+    FieldInfo,
+    FieldView,
+    LabelsInfo,
+    LabelsView,
+    labels_of,
+    read_field,
+)
+from annotations.layout import FIELDS, LABELS, child_group
+from annotations.names import several_classes, split_address, unknown_class, unknown_field
+from annotations.rounds import LogEntry, read_entry, tag_name, unknown_round
+
+
+@dataclass(frozen=True)
+class Written:
+    """What commits after one and up to another wrote.
+
+    Parameters
+    ----------
+    new : set of str
+        Paths of arrays that came or went.
+    updated : mapping of str to sequence of tuple
+        Chunks that were written, by path.
+    """
+
+    new: frozenset[str]
+    updated: Mapping[str, Sequence[tuple[int, ...]]]
+
+    def chunks(self, path: str) -> Sequence[tuple[int, ...]] | None:
+        """Return the chunks of an array, None when the array itself came or went."""
+        return None if f"/{path}" in self.new else self.updated.get(f"/{path}", [])
+
+    def touches(self, info: LabelsInfo) -> bool:
+        """Whether anything of labels was written."""
+        start = f"/{FIELDS}/{info.field.name}/{LABELS}/{info.class_name}/"
+        return any(path.startswith(start) for path in (*self.new, *self.updated))
 
 
 class StoreReader:
@@ -25,13 +63,14 @@ class StoreReader:
     def __init__(self, repository: icechunk.Repository, location: Location) -> None:
         self._repository = repository
         self._location = location
+        self._diff = lru_cache(maxsize=64)(self._read_diff)
 
     @property
     def location(self) -> str:
         """The folder or URL."""
         return self._location.text
 
-    def all_labels(self, round: int | None = None) -> list[LabelsInfo]:
+    def fields(self, round: int | None = None) -> list[FieldInfo]:
         """Return what is known of each field, by name, as of a round or the last commit.
 
         Raises
@@ -40,9 +79,18 @@ class StoreReader:
         """
         with translated("read", self._location):
             fields = child_group(self._root(round), FIELDS)
-            return [read_info(group) for _, group in sorted(fields.groups())]
+            return [read_field(group) for _, group in sorted(fields.groups())]
 
-    def labels(self, name: str, round: int | None = None) -> LabelsView:
+    def all_labels(self, round: int | None = None) -> list[LabelsInfo]:
+        """Return what is known of the labels of each class in each field.
+
+        Raises
+        ------
+        UnknownRoundError
+        """
+        return [each for info in self.fields(round) for each in labels_of(info)]
+
+    def field(self, name: str, round: int | None = None) -> FieldView:
         """Return a field as of a round or the last commit; later commits do not change it.
 
         Raises
@@ -50,38 +98,108 @@ class StoreReader:
         UnknownFieldError, UnknownRoundError
         """
         with translated("read", self._location):
-            fields = child_group(self._root(round), FIELDS)
-            if name not in set(fields.group_keys()):
-                raise unknown_field(name, fields.group_keys())
-            return LabelsView(child_group(fields, name))
+            return field_in(child_group(self._root(round), FIELDS), name, self._location)
 
-    def shared_slices(self, a: str, b: str) -> tuple[tuple[int, int], ...]:
-        """Return the pairs of z at which two fields hold the same values, whatever their dtype.
+    def labels(self, address: str, round: int | None = None) -> LabelsView:
+        """Return the labels of a class in a field as of a round or the last commit.
 
-        Constant slices do not count.
+        Parameters
+        ----------
+        address : str
+            ``FIELD:CLASS``, or ``FIELD`` where that has one class.
+        round : int, optional
 
         Raises
         ------
-        UnknownFieldError
+        UnknownFieldError, UnknownRoundError
         """
-        where = slice_positions(self.labels(b).slice_hashes)
-        return tuple(
-            (z, other)
-            for z, digest in enumerate(self.labels(a).slice_hashes)
-            for other in where.get(digest.tobytes(), ())
-        )
+        with translated("read", self._location):
+            return labels_in(child_group(self._root(round), FIELDS), address, self._location)
+
+    def views(self, round: int | None = None) -> list[LabelsView]:
+        """Return the labels of each class in each field, by name.
+
+        Raises
+        ------
+        UnknownRoundError
+        """
+        with translated("read", self._location):
+            fields = child_group(self._root(round), FIELDS)
+            return [
+                LabelsView(group, info, self._location)
+                for _, group in sorted(fields.groups())
+                for info in labels_of(read_field(group))
+            ]
+
+    def twins(self, name: str | None = None) -> dict[tuple[str, str], int]:
+        """Return how many slices of any channel two fields have in common, whatever their dtype.
+
+        Constant slices do not count.
+
+        Parameters
+        ----------
+        name : str, optional
+            Only of this field.
+
+        Returns
+        -------
+        dict of (str, str) to int
+            By the names of both fields, the one that was added first standing first.
+        """
+        with translated("read", self._location):
+            root = self._root(None)
+            number = None if name is None else self.field(name).info.number
+            found = shared_slices(root, number)
+            if not found:
+                return {}
+            names = {info.number: info.name for info in self.fields()}
+        return {
+            (names[one], names[other]): count
+            for (one, other), count in found.items()
+            # Slices of a field that was removed stay in the table.
+            if one in names and other in names
+        }
 
     def log(self) -> list[LogEntry]:
         """Return all commits, newest first."""
         return list(self._entries())
 
+    def entries_since(self, snapshot: str) -> list[LogEntry]:
+        """Return the commits after a snapshot, newest first; all if it is not here."""
+        found = []
+        for entry in self._entries():
+            if entry.snapshot == snapshot:
+                break
+            found.append(entry)
+        return found
+
     def rounds(self) -> list[LogEntry]:
         """Return all rounds, oldest first; a tag that is missing loses none."""
         return [entry for entry in self._entries() if entry.round is not None][::-1]
 
+    def head(self) -> str:
+        """Return Icechunk's snapshot id of the last commit."""
+        with translated("read", self._location):
+            return str(self._repository.lookup_branch(BRANCH))
+
     def last_round(self) -> int:
         """Return the number of the last round, -1 before any."""
-        return next((e.round for e in self._entries() if e.round is not None), -1)
+        with translated("read", self._location):
+            return rounds_in(self._root(None)) - 1
+
+    def entry(self, number: int) -> LogEntry:
+        """Return what a round's commit says of itself.
+
+        Raises
+        ------
+        UnknownRoundError
+        """
+        snapshot = self.round_snapshot(number)
+        with translated("read", self._location):
+            commit = self._repository.lookup_snapshot(snapshot)
+        found = read_entry(commit.id, commit.written_at, commit.message, commit.metadata)
+        assert found is not None, "the commit of a round says that it is one"
+        return found
 
     def round_snapshot(self, number: int) -> str:
         """Return Icechunk's snapshot id of a round.
@@ -90,49 +208,49 @@ class StoreReader:
         ------
         UnknownRoundError
         """
-        known = 0
-        for entry in self._entries():
-            if entry.round is not None:
-                known = max(known, entry.round + 1)
-                if entry.round == number:
-                    return entry.snapshot
-        raise unknown_round(number, known)
+        if not 0 <= number <= self.last_round():
+            raise unknown_round(number, self.last_round() + 1)
+        with translated("read", self._location):
+            if tag_name(number) in self._repository.list_tags():
+                return str(self._repository.lookup_tag(tag_name(number)))
+        # A killed writer did not get to the tag.
+        return next(e.snapshot for e in self._entries() if e.round == number)
 
-    def labels_at(self, name: str, snapshot: str) -> LabelsView | None:
-        """Return a field as one commit has it, None where it does not hold it."""
+    def labels_at(self, key: str, snapshot: str) -> LabelsView | None:
+        """Return labels as one commit has them, None where it does not hold them."""
         with translated("read", self._location):
             session = self._repository.readonly_session(snapshot_id=snapshot)
             fields = child_group(zarr.open_group(session.store, mode="r"), FIELDS)
-            return LabelsView(child_group(fields, name)) if name in fields else None
+            try:
+                return labels_in(fields, key, self._location)
+            except UnknownFieldError:
+                return None
 
-    def changed_chunks(
-        self, name: str, array: str, older: str, newer: str
-    ) -> list[tuple[int, ...]] | None:
-        """Return the chunks of a field's array that commits after one and up to another wrote.
+    def changes_between(self, older: str, newer: str) -> Written:
+        """Return what commits after one and up to another wrote.
 
         Nothing is read but what Icechunk noted of each commit.
 
         Parameters
         ----------
-        name : str
-        array : str
-            ``"labels"`` or ``"verified"``.
         older, newer : str
             Snapshots; the first must be an ancestor of the second.
-
-        Returns
-        -------
-        list of (int, int, int), or None
-            Chunk positions; None when the array itself came or went between them.
         """
+        return self._diff(older, newer)
+
+    def _read_diff(self, older: str, newer: str) -> Written:
         if older == newer:
-            return []
-        path = f"/{FIELDS}/{name}/{array}"
+            return Written(frozenset(), {})
         with translated("read", self._location):
             found = self._repository.diff(from_snapshot_id=older, to_snapshot_id=newer)
-        if path in found.new_arrays or path in found.deleted_arrays:
-            return None
-        return [tuple(chunk) for chunk in found.updated_chunks.get(path, [])]
+        came_or_went = frozenset(found.new_arrays) | frozenset(found.deleted_arrays)
+        updated = {
+            path: [tuple(chunk) for chunk in chunks]
+            for path, chunks in found.updated_chunks.items()
+        }
+        for path in found.updated_arrays:
+            updated.setdefault(path, [])
+        return Written(came_or_went, updated)
 
     def _entries(self) -> Iterator[LogEntry]:
         with translated("read", self._location):
@@ -147,3 +265,25 @@ class StoreReader:
         else:
             session = self._repository.readonly_session(snapshot_id=self.round_snapshot(round))
         return zarr.open_group(session.store, mode="r")
+
+
+def field_in(fields: zarr.Group, name: str, location: Location) -> FieldView:
+    """Return a field of a commit's fields; UnknownFieldError when there is none."""
+    found = fields.get(name) if "/" not in name else None
+    if not isinstance(found, zarr.Group):
+        raise unknown_field(name, fields.group_keys())
+    return FieldView(found, read_field(found), location)
+
+
+def labels_in(fields: zarr.Group, address: str, location: Location) -> LabelsView:
+    """Return the labels that an address names; else UnknownFieldError."""
+    name, class_name = split_address(address)
+    found = field_in(fields, name, location)
+    classes = [each.name for each in found.info.classes]
+    if class_name is None:
+        if len(classes) != 1:
+            raise several_classes(name, classes)
+        class_name = classes[0]
+    if class_name not in classes:
+        raise unknown_class(name, class_name, classes)
+    return found.labels(class_name)

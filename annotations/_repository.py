@@ -8,23 +8,20 @@ import uuid
 from pathlib import Path
 
 import icechunk
-import numpy as np
 import zarr
-from numpy.typing import NDArray
 
 from annotations._storage import Location
+from annotations._twins import create_slices
 from annotations.errors import StoreError
-from annotations.fields import FIELDS, LabelsInfo
+from annotations.layout import FIELDS
 from annotations.rounds import create_metadata
-from annotations.splits import Split
-from annotations.volume import ImageSource
-from labels.hashing import source_sha256
 
-FORMAT = 1
+FORMAT = 2
 """Version of the layout, in the root group's attributes."""
 
 BRANCH = "main"
-ROUNDS = "rounds"
+ROUNDS, FIELDS_MADE = "rounds", "fields_made"
+"""How many rounds and fields there have been, in the root group's attributes."""
 
 
 def create_repository(location: Location) -> None:
@@ -42,8 +39,11 @@ def create_repository(location: Location) -> None:
         )
     repository = icechunk.Repository.create(storage)
     session = repository.writable_session(BRANCH)
-    root = zarr.create_group(session.store, attributes={"hitl_format": FORMAT, ROUNDS: 0})
+    root = zarr.create_group(
+        session.store, attributes={"hitl_format": FORMAT, ROUNDS: 0, FIELDS_MADE: 0}
+    )
     root.create_group(FIELDS)
+    create_slices(root)
     session.commit("create store", create_metadata())
 
 
@@ -70,7 +70,7 @@ def create_folder(location: Location, folder: Path) -> None:
 
 
 def check_format(root: zarr.Group, location: Location) -> None:
-    """Refuse a repository that is not ours, or is of a later version.
+    """Refuse a repository that is not ours, or is of another version.
 
     Raises
     ------
@@ -81,8 +81,13 @@ def check_format(root: zarr.Group, location: Location) -> None:
         raise not_a_store(location)
     if version > FORMAT:
         raise StoreError(
-            f"{location.text}: expected a store of format {FORMAT} or older, got {version}; "
+            f"{location.text}: expected a store of format {FORMAT}, got {version}; "
             "update this toolkit"
+        )
+    if version < FORMAT:
+        raise StoreError(
+            f"{location.text}: expected a store of format {FORMAT}, got {version}, made by an "
+            "earlier version of this toolkit; open it with that one, or make a new project"
         )
 
 
@@ -97,36 +102,3 @@ def not_a_store(location: Location) -> StoreError:
 def rounds_in(root: zarr.Group) -> int:
     """Return how many rounds a store has."""
     return int(str(root.attrs[ROUNDS]))
-
-
-def describe(
-    name: str, source: ImageSource, *, channel: int, split: Split, group: str
-) -> LabelsInfo:
-    """Return what a field made from an open image file will say of itself."""
-    known = source.info
-    return LabelsInfo(
-        name=name,
-        shape=known.shape,
-        dtype=np.dtype(known.dtype),
-        spacing_um=known.spacing_um,
-        channels=known.channels,
-        channel=channel,
-        split=split,
-        group=group,
-        source=known.path.name,
-        source_sha256=source_sha256(known.path),
-    )
-
-
-def slice_positions(hashes: NDArray[np.uint8]) -> dict[bytes, list[int]]:
-    """Return the z at which each slice hash occurs; constant slices are left out.
-
-    Parameters
-    ----------
-    hashes : ndarray of uint8, shape (Z, 16)
-    """
-    where: dict[bytes, list[int]] = {}
-    for z, digest in enumerate(hashes):
-        if digest.any():
-            where.setdefault(digest.tobytes(), []).append(z)
-    return where

@@ -177,6 +177,25 @@ def translated(action: str, location: Location) -> Iterator[None]:
         raise StoreError(_explain(error, action, location)) from error
 
 
+@contextmanager
+def reading(location: Location, what: str) -> Iterator[None]:
+    """Turn the failure of a read into one clear line that names what was read.
+
+    Raises
+    ------
+    StoreError
+    """
+    try:
+        with translated(f"read {what} of", location):
+            yield
+    except ValueError as error:
+        # What Zarr's codecs raise on bytes that are not those that were written.
+        raise StoreError(
+            f"cannot read {what} of {location.text}: it is damaged ({error}); `hitl verify` says "
+            "what is whole"
+        ) from error
+
+
 def _explain(error: Exception, action: str, location: Location) -> str:
     found = re.search(r"\(os error (\d+)\)", str(error))
     number = error.errno if isinstance(error, OSError) else int(found[1]) if found else None

@@ -1,4 +1,4 @@
-"""The verified voxels of a field, with their total that is kept beside them."""
+"""The verified voxels of labels, with their total that is kept beside them."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ from numpy.typing import NDArray
 from annotations._chunks import Change, Reader, Region, explicit, rewrite_patches
 from annotations._guards import as_flags, check_shape
 from annotations._storage import Location, translated
-from annotations.fields import VERIFIED_VOXELS
+from annotations.layout import VERIFIED_VOXELS
+from annotations.planes import Planes
 
 
 def put_flags(
-    array: zarr.Array[Any],
+    group: zarr.Group,
+    planes: Planes,
     patches: Iterable[tuple[Region, NDArray[Any]]],
     put: Callable[[NDArray[Any], NDArray[Any]], object],
     name: str,
     location: Location,
     known: Reader | None = None,
 ) -> int:
-    """Put flags into parts of a field as `rewrite_patches` does, and bring their total up to date.
+    """Put flags into parts of labels as `rewrite_patches` does, and bring their total up to date.
 
     Returns
     -------
@@ -40,7 +42,7 @@ def put_flags(
 
     def checked() -> Iterator[tuple[Region, NDArray[np.uint8]]]:
         for region, mask in patches:
-            place = explicit(region, array.shape, f"field {name!r}")
+            place = explicit(region, planes.shape, f"field {name!r}")
             flags = as_flags(mask, name)
             check_shape(flags, place, name)
             yield place, flags
@@ -51,10 +53,10 @@ def put_flags(
         gained.append(int(np.count_nonzero(change.after)) - int(np.count_nonzero(change.before)))
 
     with translated("write to", location):
-        changed = rewrite_patches(array, checked(), put, guard, location, known)
+        changed = rewrite_patches(planes, checked(), put, guard, location, known)
         if sum(gained):
             # A total beside the array: counting a large field's voxels again takes seconds.
-            array.attrs[VERIFIED_VOXELS] = int(str(array.attrs[VERIFIED_VOXELS])) + sum(gained)
+            group.attrs[VERIFIED_VOXELS] = int(str(group.attrs[VERIFIED_VOXELS])) + sum(gained)
     return changed
 
 

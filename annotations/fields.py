@@ -1,168 +1,328 @@
-"""One field in the store: its arrays, what is known of it, and how it is laid out."""
+"""Fields and the labels of their classes: what is known of them, and how they are read."""
 
 from __future__ import annotations
 
-import difflib
-import re
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from dataclasses import field as default
 from functools import cached_property
-from typing import Any, TypeVar, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec, ZstdCodec
 
-from annotations.errors import StoreError, UnknownFieldError
+from annotations._storage import Location
+from annotations.errors import StoreError
+from annotations.layout import (
+    COUNTS,
+    FULL,
+    LABELS,
+    OBJECTS,
+    VERIFIED,
+    VERIFIED_VOXELS,
+    child_array,
+    child_group,
+)
+from annotations.names import key_of
 from annotations.objects import COLUMNS, ObjectTable
+from annotations.planes import ImageOfTime, Planes
 from annotations.splits import Split
 from labels.spacing import Spacing
 
-CHUNKS = (16, 128, 128)
-"""Chunk of (z, y, x), chosen by `scripts/measure_chunks.py`; see docs/store.md."""
-
-FIELDS = "fields"
-IMAGE, LABELS, VERIFIED = "image", "labels", "verified"
-OBJECTS, HASHES = "objects", "slice_hashes"
-VERIFIED_VOXELS = "verified_voxels"
-HIGHEST_ID = "highest_id"
-
-_Node = TypeVar("_Node", zarr.Array[Any], zarr.Group)
-_OBJECT_CHUNK = 16384
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+LabelKind = Literal["instances", "area"]
+"""Whether labels are objects, one id each, or an area, which is one id."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelsInfo:
+class ClassInfo:
+    """A kind of structure that is labelled in a field.
+
+    Parameters
+    ----------
+    name : str
+    seen : tuple of int
+        Numbers of the channels that a model sees.
+    kind : {"instances", "area"}
+    projection : str, optional
+        How the slices of the image become the one that is labelled (`planes.PROJECTIONS`).
+    """
+
+    name: str
+    seen: tuple[int, ...] = (0,)
+    kind: LabelKind = "instances"
+    projection: str | None = None
+
+    def attributes(self) -> dict[str, Any]:
+        """Return what the field's group carries; `of` is the inverse."""
+        return {"channels": list(self.seen), "kind": self.kind, "projection": self.projection}
+
+    @classmethod
+    def of(cls, name: str, attributes: Mapping[str, Any]) -> ClassInfo:
+        """Return the class that a field's group tells of."""
+        return cls(
+            name=name,
+            seen=tuple(int(number) for number in attributes["channels"]),
+            kind=attributes["kind"],
+            projection=attributes["projection"],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FieldInfo:
     """What is known of a field.
 
     Parameters
     ----------
     name : str
-    shape : (int, int, int, int)
-        (C, Z, Y, X).
+    shape : (int, int, int, int, int)
+        (T, C, Z, Y, X).
     dtype : numpy dtype
         Of the image.
     spacing_um : (float, float, float)
         Voxel size (z, y, x) in µm.
+    time_step_s : float, optional
+        Seconds between time points, where they are known.
     channels : tuple of str
-    channel : int
-        The one to segment.
     split : {"train", "val", "test"}
-    group : str
-        Fields of one group are channels of the same field of view.
     source : str
-        File name that it came from.
+        Names of the files that it came from.
     source_sha256 : str, optional
-        None when it came from memory, not from a file.
+        None when it came from memory, not from files.
+    metadata : mapping of str to str
+        Of the experiment: condition, well, specimen …
+    classes : tuple of ClassInfo
+        By name.
+    number : int
+        Fields are numbered as they are added; no number is given twice.
     """
 
     name: str
-    shape: tuple[int, int, int, int]
+    shape: tuple[int, int, int, int, int]
     dtype: np.dtype[Any]
     spacing_um: Spacing
     channels: tuple[str, ...]
-    channel: int
     split: Split
-    group: str
-    source: str
-    source_sha256: str | None
+    time_step_s: float | None = None
+    source: str = ""
+    source_sha256: str | None = None
+    metadata: Mapping[str, str] = default(default_factory=dict)
+    classes: tuple[ClassInfo, ...] = ()
+    number: int = 0
+
+    @property
+    def times(self) -> int:
+        """Number of time points."""
+        return self.shape[0]
 
     @property
     def zyx(self) -> tuple[int, int, int]:
         """Shape (Z, Y, X)."""
-        return self.shape[1:]
+        return self.shape[2:]
 
     def attributes(self) -> dict[str, Any]:
-        """Return what the field's group carries; `read_info` is the inverse."""
+        """Return what the field's group carries; `read_field` is the inverse."""
         return {
-            "axes": "CZYX",
             "spacing_um": list(self.spacing_um),
+            "time_step_s": self.time_step_s,
             "channels": list(self.channels),
-            "channel": self.channel,
             "split": self.split,
-            "group": self.group,
             "source": self.source,
             "source_sha256": self.source_sha256,
+            "metadata": dict(self.metadata),
+            "classes": {info.name: info.attributes() for info in self.classes},
+            "number": self.number,
+            # Beside the arrays, so that listing fields opens none of them.
+            "shape": list(self.shape),
+            "dtype": self.dtype.name,
         }
 
 
+@dataclass(frozen=True, kw_only=True)
+class LabelsInfo:
+    """What is known of the labels of one class in one field.
+
+    Parameters
+    ----------
+    field : FieldInfo
+    label_class : ClassInfo
+    """
+
+    field: FieldInfo
+    label_class: ClassInfo
+
+    @property
+    def class_name(self) -> str:
+        """Name of the class."""
+        return self.label_class.name
+
+    @property
+    def key(self) -> str:
+        """``FIELD:CLASS``, as commits have it."""
+        return key_of(self.field.name, self.class_name)
+
+    @property
+    def address(self) -> str:
+        """``FIELD`` where that has one class, else ``FIELD:CLASS``; as people read it."""
+        return self.field.name if len(self.field.classes) == 1 else self.key
+
+    @property
+    def file_name(self) -> str:
+        """The address as part of a file's name: no file system objects to it."""
+        return self.address.replace(":", "~")
+
+    @property
+    def seen(self) -> tuple[int, ...]:
+        """Numbers of the channels that a model sees."""
+        return self.label_class.seen
+
+    @property
+    def times(self) -> int:
+        """Number of time points."""
+        return self.field.times
+
+    @property
+    def zyx(self) -> tuple[int, int, int]:
+        """Shape (Z, Y, X) of the labels at one time point."""
+        depth, height, width = self.field.zyx
+        return (1 if self.label_class.projection else depth), height, width
+
+    @property
+    def voxels(self) -> int:
+        """Number of voxels of all time points."""
+        z, y, x = self.zyx
+        return self.times * z * y * x
+
+    @property
+    def spacing_um(self) -> Spacing:
+        """Voxel size (z, y, x) in µm; a projection is as deep as all that it shows."""
+        z, y, x = self.field.spacing_um
+        return (z * self.field.zyx[0] if self.label_class.projection else z), y, x
+
+    @property
+    def split(self) -> Split:
+        """What the field is for."""
+        return self.field.split
+
+    @property
+    def source_sha256(self) -> str | None:
+        """Digest of the files that the image came from."""
+        return self.field.source_sha256
+
+
 class LabelsView:
-    """A field as one commit (or an open round) has it; nothing is read before it is asked for.
+    """Labels of a class in a field as one commit (or an open round) has them; read when asked for.
 
     Parameters
     ----------
     group : zarr group
-        The field's group.
+        The field's.
+    info : LabelsInfo
+    location : Location
+    time : int, optional
+        Only this time point; all of them when not given.
     """
 
-    def __init__(self, group: zarr.Group) -> None:
-        self._group = group
+    def __init__(
+        self, group: zarr.Group, info: LabelsInfo, location: Location, time: int | None = None
+    ) -> None:
+        self._group, self.info, self._location = group, info, location
+        self.time = 0 if time is None and info.times == 1 else time
+
+    @cached_property
+    def group(self) -> zarr.Group:
+        """The Zarr group of the labels."""
+        return child_group(child_group(self._group, LABELS), self.info.class_name)
+
+    def at(self, time: int) -> LabelsView:
+        """Return the view of one time point.
+
+        Raises
+        ------
+        StoreError
+            There is no such time point.
+        """
+        if not 0 <= time < self.info.times:
+            raise StoreError(
+                f"{self.info.address}: expected a time point from 0 to {self.info.times - 1}, "
+                f"got {time}"
+            )
+        return LabelsView(self._group, self.info, self._location, time)
+
+    def time_points(self) -> Iterator[LabelsView]:
+        """Yield the view of each time point that this one covers."""
+        times = range(self.info.times) if self.time is None else [self.time]
+        return (self.at(time) for time in times)
 
     @property
-    def group(self) -> zarr.Group:
-        """The Zarr group, for a plain copy out of the store."""
-        return self._group
+    def image(self) -> ImageOfTime:
+        """All channels at one time point, shape (C, Z, Y, X), of the source's dtype.
 
-    @cached_property
-    def info(self) -> LabelsInfo:
-        """Shape, spacing, channels, split and source."""
-        return read_info(self._group)
+        Raises
+        ------
+        StoreError
+            The view covers several time points.
+        """
+        if self.time is None:
+            raise StoreError(
+                f"{self.info.address}: expected one time point, got all {self.info.times}; "
+                "choose one"
+            )
+        array = child_array(self._group, FULL)
+        return ImageOfTime(array, self._location, self.time, self.info.label_class.projection)
 
-    @cached_property
-    def image(self) -> zarr.Array[Any]:
-        """Zarr array of the source's dtype, shape (C, Z, Y, X)."""
-        return child_array(self._group, IMAGE)
+    def read_image(self) -> NDArray[Any]:
+        """Return what a model sees of one time point, in memory, shape (C, Z, Y, X)."""
+        return np.stack([self.image[channel] for channel in self.info.seen])
 
-    @cached_property
-    def labels(self) -> zarr.Array[Any]:
-        """Zarr array of uint32, shape (Z, Y, X)."""
-        return child_array(self._group, LABELS)
+    @property
+    def labels(self) -> Planes:
+        """Ids, uint32, shape (Z, Y, X) of one time point, else planes (T·Z, Y, X)."""
+        return Planes(child_array(self.group, FULL), self._location, self.time)
 
-    @cached_property
-    def verified(self) -> zarr.Array[Any]:
-        """Zarr array of uint8, shape (Z, Y, X): 1 where a person has said what is right."""
-        return child_array(self._group, VERIFIED)
+    @property
+    def verified(self) -> Planes:
+        """As `labels`, uint8: 1 where a person has said what is right."""
+        return Planes(child_array(self.group, VERIFIED), self._location, self.time)
 
     @property
     def objects(self) -> ObjectTable:
-        """What is known of each object."""
-        return read_objects(self._group)
+        """What is known of each object, of all time points."""
+        return read_objects(self.group)
 
     @property
-    def slice_hashes(self) -> NDArray[np.uint8]:
-        """Hashes of the slices of the segmented channel, shape (Z, 16); zeros: constant slice."""
-        return cast("NDArray[np.uint8]", child_array(self._group, HASHES)[...])
+    def counts(self) -> dict[str, int]:
+        """Number of objects by status, without reading them."""
+        return dict(cast("dict[str, int]", self.group.attrs[COUNTS]))
 
     @property
     def verified_voxels(self) -> int:
-        """Number of verified voxels, without reading them."""
-        return int(cast("int", self.verified.attrs[VERIFIED_VOXELS]))
-
-    def read_channel(self) -> NDArray[Any]:
-        """Return the whole channel to segment, shape (Z, Y, X), in memory."""
-        return cast("NDArray[Any]", self.image[self.info.channel])
+        """Number of verified voxels of all time points, without reading them."""
+        return int(cast("int", self.group.attrs[VERIFIED_VOXELS]))
 
 
-def is_name(name: str) -> bool:
-    """Whether a field could have this name; all others could reach out of the store's group."""
-    return _NAME.fullmatch(name) is not None and name != "zarr.json"
+class FieldView:
+    """A field as one commit has it.
 
-
-def check_name(name: str) -> None:
-    """Refuse a field name that could not be a folder's.
-
-    Raises
-    ------
-    UnknownFieldError
-        Not letters, digits, dots, dashes and underscores, beginning with a letter or digit.
+    Parameters
+    ----------
+    group : zarr group
+    info : FieldInfo
+    location : Location
     """
-    if not is_name(name):
-        raise UnknownFieldError(
-            f"field {name!r}: expected a name of 1 to 100 letters, digits, '.', '_' and '-' that "
-            "starts with a letter or digit; choose one with --name"
-        )
+
+    def __init__(self, group: zarr.Group, info: FieldInfo, location: Location) -> None:
+        self.group, self.info, self._location = group, info, location
+
+    @property
+    def image(self) -> zarr.Array[Any]:
+        """Zarr array of the source's dtype, shape (T, C, Z, Y, X)."""
+        return child_array(self.group, FULL)
+
+    def labels(self, class_name: str) -> LabelsView:
+        """Return the labels of a class that the field has."""
+        found = next(each for each in labels_of(self.info) if each.class_name == class_name)
+        return LabelsView(self.group, found, self._location)
 
 
 def check_split(split: str) -> None:
@@ -171,120 +331,57 @@ def check_split(split: str) -> None:
         raise StoreError(f"split: expected one of {', '.join(get_args(Split))}, got {split!r}")
 
 
-def unknown_field(name: str, known: Iterable[str]) -> UnknownFieldError:
-    """Return the error for a field that is not there, with the nearest one that is."""
-    names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    held = ", ".join(names) if names else "none yet: add one first"
-    return UnknownFieldError(f"field {name!r}: expected one of the store's fields ({held}){hint}")
-
-
-def child_array(group: zarr.Group, name: str) -> zarr.Array[Any]:
-    """Return an array that every field has; its absence means damage (StoreError)."""
-    return _child(group, name, zarr.Array, "an array")
-
-
-def child_group(group: zarr.Group, name: str) -> zarr.Group:
-    """Return a group that must be there; its absence means damage (StoreError)."""
-    return _child(group, name, zarr.Group, "a group")
-
-
-def _child(group: zarr.Group, name: str, kind: type[_Node], what: str) -> _Node:
-    found = group.get(name)
-    if not isinstance(found, kind):
-        raise StoreError(
-            f"{group.path or '/'}: expected {what} {name!r}, got none; the store is damaged, "
-            "restore it from a copy"
-        )
-    return found
-
-
-def read_info(group: zarr.Group) -> LabelsInfo:
+def read_field(group: zarr.Group) -> FieldInfo:
     """Return what a field's group says of it."""
     attrs: dict[str, Any] = dict(group.attrs)
-    image = child_array(group, IMAGE)
     z, y, x = attrs["spacing_um"]
-    return LabelsInfo(
+    classes = attrs["classes"]
+    return FieldInfo(
         name=group.basename,
-        shape=cast("tuple[int, int, int, int]", image.shape),
-        dtype=image.dtype,
+        shape=cast("tuple[int, int, int, int, int]", tuple(attrs["shape"])),
+        dtype=np.dtype(attrs["dtype"]),
         spacing_um=(float(z), float(y), float(x)),
+        time_step_s=attrs["time_step_s"],
         channels=tuple(attrs["channels"]),
-        channel=int(attrs["channel"]),
         split=attrs["split"],
-        group=attrs["group"],
         source=attrs["source"],
         source_sha256=attrs["source_sha256"],
+        metadata=attrs["metadata"],
+        classes=tuple(ClassInfo.of(name, classes[name]) for name in sorted(classes)),
+        number=int(attrs["number"]),
     )
 
 
-def image_codec(dtype: np.dtype[Any]) -> BloscCodec:
-    """Return the compression that measured best for images."""
-    return BloscCodec(cname="zstd", clevel=3, shuffle="shuffle", typesize=dtype.itemsize)
-
-
-def label_codec() -> ZstdCodec:
-    """Return the compression that measured best for labels, where runs of ids defeat shuffling."""
-    return ZstdCodec(level=3)
-
-
-def create_field_arrays(group: zarr.Group, info: LabelsInfo) -> None:
-    """Create the empty arrays of a new field."""
-    chunk = tuple(min(c, s) for c, s in zip(CHUNKS, info.zyx, strict=True))
-    voxels: dict[str, np.dtype[Any]] = {LABELS: np.dtype(np.uint32), VERIFIED: np.dtype(np.uint8)}
-    # Zarr keeps the byte order apart from the type.
-    native = info.dtype.newbyteorder("=")
-    group.create_array(
-        IMAGE,
-        shape=info.shape,
-        chunks=(1, *chunk),
-        dtype=native,
-        compressors=image_codec(native),
-        fill_value=0,
-        dimension_names=("c", "z", "y", "x"),
-    )
-    for name, dtype in voxels.items():
-        group.create_array(
-            name,
-            shape=info.zyx,
-            chunks=chunk,
-            dtype=dtype,
-            compressors=label_codec(),
-            fill_value=0,
-            dimension_names=("z", "y", "x"),
-        )
-    group.create_array(HASHES, shape=(info.shape[1], 16), dtype="u1", chunks=(info.shape[1], 16))
-    objects = group.create_group(OBJECTS, attributes={"origins": []})
-    for column, dtype in COLUMNS.items():
-        objects.create_array(column, shape=(0,), chunks=(_OBJECT_CHUNK,), dtype=dtype, fill_value=0)
+def labels_of(info: FieldInfo) -> list[LabelsInfo]:
+    """Return what is known of the labels of each class in a field."""
+    return [LabelsInfo(field=info, label_class=each) for each in info.classes]
 
 
 def read_objects(group: zarr.Group) -> ObjectTable:
-    """Return the objects of a field's group."""
-    objects = child_group(group, OBJECTS)
-    columns: dict[str, Any] = {name: child_array(objects, name)[...] for name in COLUMNS}
+    """Return the objects of a class's group."""
+    array = child_array(group, OBJECTS)
+    rows = np.asarray(array[...])
     return ObjectTable(
-        **columns,
-        origins=tuple(cast("list[str]", objects.attrs["origins"])),
-        highest_id=int(cast("int", objects.attrs.get(HIGHEST_ID, 0))),
+        **{name: rows[:, i].astype(dtype) for i, (name, dtype) in enumerate(COLUMNS.items())},
+        origins=tuple(cast("list[str]", array.attrs["origins"])),
+        highest_id=int(cast("int", array.attrs["highest_id"])),
     )
 
 
 def write_objects(group: zarr.Group, table: ObjectTable) -> None:
-    """Replace the objects of a field's group, writing only the columns that differ."""
-    objects = child_group(group, OBJECTS)
-    if objects.attrs["origins"] != list(table.origins):
-        objects.attrs["origins"] = list(table.origins)
+    """Replace the objects of a class's group, and their counts; equal ones are not written."""
+    array = child_array(group, OBJECTS)
     # Kept when rows go and when an earlier round comes back: an id is never given twice.
-    highest = max(int(cast("int", objects.attrs.get(HIGHEST_ID, 0))), table.highest_id)
-    if objects.attrs.get(HIGHEST_ID) != highest:
-        objects.attrs[HIGHEST_ID] = highest
-    for name in COLUMNS:
-        array, values = child_array(objects, name), getattr(table, name)
-        if np.asarray(array[...]).tobytes() == values.tobytes():
-            continue
-        if array.shape != values.shape:
-            array.resize(values.shape)
-        if values.size:
-            array[...] = values
+    highest = max(int(cast("int", array.attrs["highest_id"])), table.highest_id)
+    about: dict[str, Any] = {"origins": list(table.origins), "highest_id": highest}
+    if any(array.attrs[key] != value for key, value in about.items()):
+        array.attrs.update(about)
+    rows = np.column_stack([getattr(table, name).astype(np.float64) for name in COLUMNS])
+    if not np.array_equal(np.asarray(array[...]), rows, equal_nan=True):
+        if array.shape != rows.shape:
+            array.resize(rows.shape)
+        if rows.size:
+            array[...] = rows
+    counts = table.counts()
+    if group.attrs.get(COUNTS) != counts:
+        group.attrs[COUNTS] = counts

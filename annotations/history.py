@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from annotations._chunks import Region
+from annotations._edit_rows import COLUMN, read_edits
 from annotations._reader import StoreReader
-from annotations.differences import (
-    LabelsDiff,
-    changed_regions,
-    diff_labels,
-    every_chunk,
-    newest_first,
-    row_of,
-    status_of,
-)
+from annotations.changes import CHANGE_KINDS
+from annotations.differences import LabelsDiff, changed_regions, diff_labels, same_image
 from annotations.errors import LabelError, StoreError
-from annotations.fields import VERIFIED, LabelsView, unknown_field
-from annotations.objects import ObjectTable
+from annotations.fields import LabelsView
+from annotations.objects import NO_ROUND, Status
 from annotations.rounds import LogEntry, RoundInfo
 from annotations.store import AnnotationStore
 from annotations.transaction import RoundTransaction
-
-_READERS = 2
-"""Chunks that are read at the same time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +29,8 @@ class BlameEntry:
     entry : LogEntry
         Who, when, what kind, with which model.
     what : tuple of str
-        Of "added", "deleted", "reshaped", "status: proposed to accepted", "confidence",
-        "origin".
+        As `diff` has it: "added", "deleted", "reshaped", "split into 5, 6", "merged with 4",
+        "status: proposed to accepted", "confidence", "origin".
     status : str or None
         After it; None where the object has no row.
     confidence : float or None
@@ -69,9 +59,9 @@ class RolledBack:
     fields : tuple of LabelsDiff
         What changed by it.
     left_alone : tuple of str
-        Fields that were added since, or made anew from another image.
+        Labels that were added since, or made anew from another image.
     gone : tuple of str
-        Fields of that round that have been removed since, or made anew from another image; they
+        Labels of that round that have been removed since, or made anew from another image; they
         do not come back.
     """
 
@@ -83,32 +73,27 @@ class RolledBack:
     gone: tuple[str, ...]
 
 
-def blame(store: StoreReader, field: str, object_id: int) -> tuple[BlameEntry, ...]:
+def blame(store: StoreReader, address: str, object_id: int) -> tuple[BlameEntry, ...]:
     """Return every commit that changed an object's voxels or row, oldest first.
+
+    Only what the rounds noted beside the labels is read, and the commits that it names.
 
     Raises
     ------
     UnknownFieldError
-        No commit has that field.
+        No such labels.
     LabelError
         No commit has that object.
     """
-    entries = [entry for entry in reversed(store.log()) if field in entry.fields]
-    if not entries:
-        raise unknown_field(field, [info.name for info in store.all_labels()])
-    found = []
-    before: LogEntry | None = None
-    for entry in entries if object_id > 0 else ():
-        change = _blame_entry(store, field, object_id, before, entry)
-        if change is not None:
-            found.append(change)
-        before = entry
-    if not found:
+    view = store.labels(address)
+    rows = read_edits(view.group)
+    mine = rows[rows[:, COLUMN["id"]] == object_id]
+    if object_id < 1 or not len(mine):
         raise LabelError(
-            f"field {field!r}: expected the id of an object that some round had, got {object_id}; "
-            "look ids up in the labels or the queue"
+            f"field {address!r}: expected the id of an object that some round had, got "
+            f"{object_id}; look ids up in the labels or the queue"
         )
-    return tuple(found)
+    return tuple(_blamed(store, view, row, rows) for row in mine)
 
 
 def roll_back(
@@ -125,7 +110,7 @@ def roll_back(
         It is the last round, or the store is read-only, locked or cannot be written.
     """
     snapshot = store.round_snapshot(number)
-    then = {info.name: (info.zyx, info.source_sha256) for info in store.all_labels(round=number)}
+    then = {info.key: info for info in store.all_labels(round=number)}
     about = RoundInfo(
         kind="rollback",
         message=message or f"back to round {number}",
@@ -138,40 +123,40 @@ def roll_back(
                 f"round {number} is the last one: there is nothing to take back; `hitl log` lists "
                 "the rounds before it"
             )
-        now = {info.name: (info.zyx, info.source_sha256) for info in store.all_labels()}
-        order = newest_first(store)
+        now = {info.key: info for info in store.all_labels()}
+        head = store.head()
+        written = store.changes_between(snapshot, head)
+        same = [key for key in then if key in now and same_image(then[key], now[key])]
         found = []
-        for name in (name for name in then if then[name] == now.get(name)):
-            change = diff_labels(store, name, order[0], snapshot, order=order)
-            _restore(store, round_, name, snapshot, order[0])
-            round_.count(name, change.counts())
+        for key in (key for key in same if written.touches(now[key])):
+            change = diff_labels(store, key, head, snapshot, older=snapshot, newer=head)
+            _restore(store, round_, key, snapshot, head)
+            round_.count(key, change.counts())
             found.append(change)
-    same = {change.field for change in found}
     return RolledBack(
         round=round_.number,
         to=number,
         undone=tuple(range(number + 1, round_.number)),
         fields=tuple(found),
-        left_alone=tuple(name for name in now if name not in same),
-        gone=tuple(name for name in then if name not in same),
+        left_alone=tuple(info.address for key, info in now.items() if key not in same),
+        gone=tuple(info.address for key, info in then.items() if key not in same),
     )
 
 
 def _restore(
-    store: AnnotationStore, round_: RoundTransaction, name: str, snapshot: str, head: str
+    store: AnnotationStore, round_: RoundTransaction, key: str, snapshot: str, head: str
 ) -> None:
     """Write what an earlier commit had, chunk by chunk where anything was written since."""
-    view = store.labels_at(name, snapshot)
-    assert view is not None, "the caller chose fields that both commits have"
-    round_.set_objects(name, view.objects)
-    for place in changed_regions(store, name, view, snapshot, head):
-        round_.write_labels(name, place, np.asarray(view.labels[place]))
-    for place in changed_regions(store, name, view, snapshot, head, VERIFIED):
-        round_.write_verified(name, place, np.asarray(view.verified[place]))
+    view = store.labels_at(key, snapshot)
+    assert view is not None, "the caller chose labels that both commits have"
+    round_.set_objects(key, view.objects)
+    round_.copy_labels(key, view.labels, changed_regions(store, view.labels, snapshot, head))
+    for place in changed_regions(store, view.verified, snapshot, head):
+        round_.write_verified(key, place, view.verified[place])
 
 
-def provenance_steps(store: StoreReader, field: str, round: int | None = None) -> dict[str, Any]:
-    """Return the attribute `provenance:steps`: the commits that made a field, oldest first.
+def provenance_steps(store: StoreReader, address: str, round: int | None = None) -> dict[str, Any]:
+    """Return the attribute `provenance:steps`: the commits that made labels, oldest first.
 
     It is made from the history and not kept beside it; exports put it on their group. Each step
     has `name` (kind of the commit), `description`, `when` (ISO 8601), `by`, and where they apply
@@ -181,19 +166,19 @@ def provenance_steps(store: StoreReader, field: str, round: int | None = None) -
     ------
     UnknownFieldError, UnknownRoundError
     """
-    store.labels(field, round=round)
+    key = store.labels(address, round=round).info.key
     last = None if round is None else store.round_snapshot(round)
     steps = []
     for entry in reversed(store.log()):
-        if field in entry.fields:
-            steps.append(_step(entry, field))
+        if key in entry.labels:
+            steps.append(_step(entry, key))
         if entry.snapshot == last:
             break
     return {"provenance:steps": steps}
 
 
-def _step(entry: LogEntry, field: str) -> dict[str, Any]:
-    counts = entry.counts.get(field)
+def _step(entry: LogEntry, key: str) -> dict[str, Any]:
+    counts = entry.counts.get(key)
     step = {
         "name": entry.kind,
         "description": entry.message,
@@ -208,74 +193,55 @@ def _step(entry: LogEntry, field: str) -> dict[str, Any]:
     return {key: value for key, value in step.items() if value is not None}
 
 
-def _blame_entry(
-    store: StoreReader, field: str, object_id: int, before: LogEntry | None, entry: LogEntry
-) -> BlameEntry | None:
-    """Return what a commit did to an object, None where nothing."""
-    old = store.labels_at(field, before.snapshot) if before is not None else None
-    new = store.labels_at(field, entry.snapshot)
-    regions: list[Region] | None = None
-    if before is not None and old is not None and new is not None:
-        regions = changed_regions(store, field, new, before.snapshot, entry.snapshot)
-    gained, lost = _voxels(old, new, object_id, regions)
-    tables = tuple(view.objects if view is not None else ObjectTable.empty() for view in (old, new))
-    what = _what(tables[0], tables[1], object_id, bool(gained or lost))
-    if not what:
-        return None
-    row = row_of(tables[1], object_id)
-    rated = np.nan if row is None else float(tables[1].confidence[row])
+def _blamed(
+    store: StoreReader, view: LabelsView, row: NDArray[np.float64], rows: NDArray[np.float64]
+) -> BlameEntry:
+    number = int(row[COLUMN["round"]])
+    rated = float(row[COLUMN["confidence"]])
     return BlameEntry(
-        entry=entry,
-        what=tuple(what),
-        status=status_of(tables[1], object_id),
+        entry=_added(store, view.info.key) if number == NO_ROUND else store.entry(number),
+        what=tuple(_what(row, _others(row, rows))),
+        status=_status(row[COLUMN["status_after"]]),
         confidence=None if np.isnan(rated) else rated,
-        gained=gained,
-        lost=lost,
+        gained=int(row[COLUMN["gained"]]),
+        lost=int(row[COLUMN["lost"]]),
     )
 
 
-def _voxels(
-    old: LabelsView | None, new: LabelsView | None, object_id: int, regions: list[Region] | None
-) -> tuple[int, int]:
-    """Voxels that an object gained and lost; all of a field that came or went."""
-    # Labels without a row for the object cannot hold it, and need not be read.
-    holders = [view if _held(view, object_id) else None for view in (old, new)]
-    some = holders[1] or holders[0]
-    if some is None:
-        return 0, 0
+def _added(store: StoreReader, key: str) -> LogEntry:
+    """Return the commit that added a field: the last one, where it was removed before."""
+    return next(e for e in store.log() if e.kind == "add" and key in e.labels)
 
-    def work(place: Region) -> tuple[int, int]:
-        had, has = (
-            np.asarray(view.labels[place]) == object_id if view is not None else np.False_
-            for view in holders
+
+def _others(row: NDArray[np.float64], rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the rows of the other objects of the same change."""
+    same = [COLUMN["round"], COLUMN["change"]]
+    others = (rows[:, same] == row[same]).all(axis=1) & (rows[:, COLUMN["id"]] != row[COLUMN["id"]])
+    return np.asarray(rows[others])
+
+
+def _status(code: float) -> str | None:
+    return None if code < 0 else Status(int(code)).name.lower()
+
+
+def _what(row: NDArray[np.float64], others: NDArray[np.float64]) -> list[str]:
+    """Say what a round did to an object, in the words of `diff`."""
+    kind = CHANGE_KINDS[int(row[COLUMN["kind"]])]
+    was, is_ = bool(row[COLUMN["before"]]), bool(row[COLUMN["after"]])
+    what = [] if kind == "verdict" else [kind]
+    if kind in ("split", "merged", "regrouped"):
+        before, after = (
+            ", ".join(str(int(i)) for i in others[others[:, COLUMN[side]] > 0, COLUMN["id"]])
+            for side in ("before", "after")
         )
-        return int(np.count_nonzero(has & ~had)), int(np.count_nonzero(had & ~has))
-
-    with ThreadPoolExecutor(_READERS) as pool:
-        found = list(pool.map(work, regions if regions is not None else every_chunk(some)))
-    return sum(gained for gained, _ in found), sum(lost for _, lost in found)
-
-
-def _held(view: LabelsView | None, object_id: int) -> bool:
-    return view is not None and row_of(view.objects, object_id) is not None
-
-
-def _what(old: ObjectTable, new: ObjectTable, i: int, moved: bool) -> list[str]:
-    names = [status_of(old, i), status_of(new, i)]
-    was, is_ = (name not in (None, "rejected") for name in names)
-    what = []
-    if is_ and not was:
-        what.append("added")
-    elif was and not is_:
-        what.append("deleted")
-    elif moved:
-        what.append("reshaped")
-    if None not in names and names[0] != names[1]:
-        what.append(f"status: {names[0]} to {names[1]}")
-    a, b = row_of(old, i), row_of(new, i)
-    if a is not None and b is not None:
-        if not np.array_equal(old.confidence[a], new.confidence[b], equal_nan=True):
-            what.append("confidence")
-        if old.origins[old.origin[a]] != new.origins[new.origin[b]]:
-            what.append("origin")
-    return what
+        told = [f"from {before}"] * bool(before and not was) + [f"with {before}"] * bool(
+            before and was
+        )
+        told += [f"into {after}"] * bool(after)
+        what = [" ".join([kind, *told])]
+        what += ["added"] * (is_ and not was) + ["deleted"] * (was and not is_)
+    statuses = [_status(row[COLUMN[name]]) for name in ("status_before", "status_after")]
+    if None not in statuses and statuses[0] != statuses[1]:
+        what.append(f"status: {statuses[0]} to {statuses[1]}")
+    what += ["confidence"] * bool(row[COLUMN["confidence_changed"]])
+    return what + ["origin"] * bool(row[COLUMN["origin_changed"]])

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Any, Literal, get_args
 
 from annotations.errors import StoreError, UnknownRoundError
 
-METADATA_FORMAT = 1
+METADATA_FORMAT = 2
 """Version of the commit metadata."""
 
 RoundKind = Literal["bootstrap", "propose", "correct", "import", "rollback", "simulate"]
@@ -51,7 +51,7 @@ class ModelRef:
 
 @dataclass(frozen=True, kw_only=True)
 class EditCounts:
-    """How many objects of one field a round changed, by what became of them."""
+    """How many objects of one class in one field a round changed, by what became of them."""
 
     added: int = 0
     deleted: int = 0
@@ -135,9 +135,9 @@ class LogEntry:
     model : ModelRef, optional
     config : mapping
     counts : mapping of str to EditCounts
-        Per field.
-    fields : tuple of str
-        Fields that the commit touched.
+        Per labels, by ``FIELD:CLASS``.
+    labels : tuple of str
+        What the commit touched, each as ``FIELD:CLASS``.
     minutes : float, optional
     """
 
@@ -150,34 +150,34 @@ class LogEntry:
     model: ModelRef | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
     counts: Mapping[str, EditCounts] = field(default_factory=dict)
-    fields: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
     minutes: float | None = None
 
     @property
     def total(self) -> EditCounts:
-        """The counts of all fields together."""
+        """The counts of all labels together."""
         return sum(self.counts.values(), EditCounts())
 
 
 def round_metadata(
-    info: RoundInfo, number: int, counts: Mapping[str, EditCounts], fields: tuple[str, ...]
+    info: RoundInfo, number: int, counts: Mapping[str, EditCounts], labels: tuple[str, ...]
 ) -> dict[str, Any]:
     """Return the commit metadata of a round; `read_entry` is its inverse."""
     said = asdict(info)
     del said["message"]
-    counted = {field: asdict(count) for field, count in counts.items()}
-    about = {"round": number, "counts": counted, "fields": list(fields)}
+    counted = {key: asdict(count) for key, count in counts.items()}
+    about = {"round": number, "counts": counted, "labels": list(labels)}
     return {"hitl_format": METADATA_FORMAT, **said, **about}
 
 
 def field_metadata(
-    kind: Literal["add", "remove"], field: str, author: str | None
+    kind: Literal["add", "remove"], labels: Sequence[str], author: str | None
 ) -> dict[str, Any]:
     """Return the commit metadata of a field that came or went."""
     return {
         "hitl_format": METADATA_FORMAT,
         "kind": kind,
-        "fields": [field],
+        "labels": list(labels),
         "author": author,
     }
 
@@ -204,7 +204,7 @@ def read_entry(
         model=ModelRef(**model) if model else None,
         config=metadata.get("config", {}),
         counts={name: EditCounts(**found) for name, found in metadata.get("counts", {}).items()},
-        fields=tuple(metadata.get("fields", ())),
+        labels=tuple(metadata.get("labels", ())),
         minutes=metadata.get("minutes"),
     )
 

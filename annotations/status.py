@@ -27,7 +27,7 @@ class Garbage:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelsStatus:
-    """State of one field.
+    """State of the labels of one class in one field.
 
     Parameters
     ----------
@@ -44,11 +44,9 @@ class LabelsStatus:
 
 
 def labels_status(view: LabelsView) -> LabelsStatus:
-    """Return the state of one field without reading its voxels."""
-    info = view.info
-    z, y, x = info.zyx
+    """Return the state of labels without reading their voxels."""
     return LabelsStatus(
-        info=info,
-        objects=view.objects.counts(),
-        verified_share=view.verified_voxels / (z * y * x),
+        info=view.info,
+        objects=view.counts,
+        verified_share=view.verified_voxels / view.info.voxels,
     )

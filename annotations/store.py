@@ -6,38 +6,36 @@ It is an Icechunk repository: a commit is all or nothing, and history is kept by
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 import icechunk
+import numpy as np
 import zarr
 
 from annotations._chunks import Voxels
 from annotations._ingest import check_source, ingest
-from annotations._reader import StoreReader
+from annotations._reader import StoreReader, field_in
 from annotations._repository import (
     BRANCH,
+    FIELDS_MADE,
     ROUNDS,
     check_format,
     create_folder,
     create_repository,
-    describe,
     not_a_store,
     rounds_in,
 )
 from annotations._storage import Location, exclusive, parse_location, translated
+from annotations._twins import append_slices
 from annotations.errors import StoreError, UnknownFieldError
-from annotations.fields import (
-    FIELDS,
-    LabelsInfo,
-    check_name,
-    check_split,
-    child_group,
-    unknown_field,
-)
+from annotations.fields import ClassInfo, FieldInfo, LabelsView, check_split, labels_of
+from annotations.layout import FIELDS, child_group
+from annotations.names import DEFAULT_CLASS, check_name
 from annotations.rounds import (
     RoundInfo,
     field_metadata,
@@ -48,6 +46,7 @@ from annotations.splits import Split
 from annotations.status import Garbage
 from annotations.transaction import RoundTransaction
 from annotations.volume import ImageSource
+from labels.hashing import source_sha256, values_sha256
 from labels.progress import Progress, no_progress
 
 LOCK_TIMEOUT_S = 10.0
@@ -149,13 +148,13 @@ class AnnotationStore(StoreReader):
         name: str,
         source: ImageSource,
         *,
-        channel: int = 0,
+        classes: Sequence[ClassInfo] = (ClassInfo(name=DEFAULT_CLASS),),
         split: Split = "train",
-        group: str | None = None,
-        labels: Voxels | None = None,
+        labels: Mapping[str, Voxels] | None = None,
+        metadata: Mapping[str, str] | None = None,
         annotator: str = "unknown",
         progress: Progress = no_progress,
-    ) -> LabelsInfo:
+    ) -> FieldInfo:
         """Copy an image into the store, slab by slab, in one commit that is no round.
 
         Parameters
@@ -163,20 +162,20 @@ class AnnotationStore(StoreReader):
         name : str
             Letters, digits, dots, dashes and underscores.
         source : ImageSource
-        channel : int
-            The channel to segment.
+        classes : sequence of ClassInfo
+            What is labelled in it.
         split : {"train", "val", "test"}
-        group : str, optional
-            Fields of one group are channels of the same field of view; by default its own name.
-        labels : array, or object with `shape` and `read(z_start, z_stop)`, optional
-            A person's labels: they are verified everywhere.
+        labels : mapping of str to (array, or object with `shape` and `read(start, stop)`), optional
+            A person's labels by class, as planes (T·Z, Y, X): they are verified everywhere.
+        metadata : mapping of str to str, optional
+            Of the experiment.
         annotator : str
             The person.
         progress : callable, optional
 
         Returns
         -------
-        LabelsInfo
+        FieldInfo
 
         Raises
         ------
@@ -193,21 +192,31 @@ class AnnotationStore(StoreReader):
         """
         check_name(name)
         check_split(split)
+        for each in classes:
+            check_name(each.name, "class")
+        given = dict(labels or {})
         with self._writing() as session:
-            fields = self._fields_of(session.store)
+            with translated("read", self._location):
+                root = zarr.open_group(session.store, mode="r+")
+                fields = child_group(root, FIELDS)
+                number = int(str(root.attrs[FIELDS_MADE]))
             if name in fields:
                 raise UnknownFieldError(
-                    f"field {name!r} is in the store already; choose another name with --name, "
+                    f"field {name!r} is in the store already; choose another name with --field, "
                     "or remove that field first"
                 )
-            info = describe(name, source, channel=channel, split=split, group=group or name)
-            check_source(info, labels)
+            info = _describe(name, source, classes, split, metadata or {}, number)
+            check_source(info, given)
             with translated("write to", self._location):
                 inner = fields.create_group(name)
-            ingest(inner, info, source, labels, annotator, self._location, progress)
-            author = annotator if labels is not None else None
-            self._commit(session, f"add field {name}", field_metadata("add", name, author))
-        return self.labels(name).info
+            hashes = ingest(inner, info, source, given, annotator, self._location, progress)
+            with translated("write to", self._location):
+                append_slices(root, number, hashes)
+                root.attrs[FIELDS_MADE] = number + 1
+            author = annotator if given else None
+            keys = [each.key for each in labels_of(info)]
+            self._commit(session, f"add field {name}", field_metadata("add", keys, author))
+        return self.field(name).info
 
     def remove_field(self, name: str) -> None:
         """Take a field out, in one commit that is no round; earlier rounds keep it.
@@ -219,12 +228,12 @@ class AnnotationStore(StoreReader):
             The store is read-only, locked or cannot be written; it stays as it was.
         """
         with self._writing() as session:
-            fields = self._fields_of(session.store)
-            if name not in set(fields.group_keys()):
-                raise unknown_field(name, fields.group_keys())
+            with translated("read", self._location):
+                fields = child_group(zarr.open_group(session.store, mode="r+"), FIELDS)
+            keys = [each.key for each in labels_of(field_in(fields, name, self._location).info)]
             with translated("write to", self._location):
                 del fields[name]
-            self._commit(session, f"remove field {name}", field_metadata("remove", name, None))
+            self._commit(session, f"remove field {name}", field_metadata("remove", keys, None))
 
     @contextmanager
     def begin_round(self, info: RoundInfo) -> Iterator[RoundTransaction]:
@@ -247,12 +256,14 @@ class AnnotationStore(StoreReader):
             with translated("write to", self._location):
                 root = zarr.open_group(session.store, mode="r+")
                 number = rounds_in(root)
-                txn = RoundTransaction(child_group(root, FIELDS), info, number, self._location)
+                before = partial(self._known_at, snapshot=session.snapshot_id)
+                fields = child_group(root, FIELDS)
+                txn = RoundTransaction(fields, info, number, self._location, before)
             yield txn
             txn.finish()
             with translated("write to", self._location):
                 root.attrs[ROUNDS] = number + 1
-            metadata = round_metadata(info, number, txn.counts, txn.fields)
+            metadata = round_metadata(info, number, txn.counts, txn.touched)
             snapshot = self._commit(session, info.message, metadata)
             self._tag(number, snapshot)
 
@@ -297,9 +308,10 @@ class AnnotationStore(StoreReader):
             removed=not dry_run,
         )
 
-    def _fields_of(self, store: Any) -> zarr.Group:
-        with translated("read", self._location):
-            return child_group(zarr.open_group(store, mode="r+"), FIELDS)
+    def _known_at(self, key: str, snapshot: str) -> LabelsView:
+        found = self.labels_at(key, snapshot)
+        assert found is not None, "a round adds no fields"
+        return found
 
     @contextmanager
     def _writing(self) -> Iterator[icechunk.Session]:
@@ -356,3 +368,31 @@ class AnnotationStore(StoreReader):
             self._repository.garbage_collect(datetime.now(UTC))
         except icechunk.IcechunkError as trouble:
             error.add_note(f"its unfinished chunks are still on disk: {trouble}")
+
+
+def _describe(
+    name: str,
+    source: ImageSource,
+    classes: Sequence[ClassInfo],
+    split: Split,
+    metadata: Mapping[str, str],
+    number: int,
+) -> FieldInfo:
+    """Return what a field made from an open image will say of itself."""
+    known = source.info
+    digests = [source_sha256(path) for path in known.paths]
+    several = values_sha256(*digests) if None not in digests else None
+    return FieldInfo(
+        name=name,
+        shape=known.shape,
+        dtype=np.dtype(known.dtype),
+        spacing_um=known.spacing_um,
+        time_step_s=known.time_step_s,
+        channels=known.channels,
+        split=split,
+        source=", ".join(path.name for path in known.paths),
+        source_sha256=digests[0] if len(digests) == 1 else several,
+        metadata=metadata,
+        classes=tuple(sorted(classes, key=lambda each: each.name)),
+        number=number,
+    )

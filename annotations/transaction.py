@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -33,26 +33,23 @@ from annotations._guards import (
     protector,
     unknown_ids,
 )
+from annotations._reader import labels_in
 from annotations._storage import Location, translated
 from annotations._verified import either, put_flags
+from annotations._written import WrittenLabels
 from annotations.edits._reading import read_region
 from annotations.errors import StoreError
-from annotations.fields import (
-    LABELS,
-    VERIFIED,
-    LabelsView,
-    child_array,
-    is_name,
-    read_objects,
-    unknown_field,
-    write_objects,
-)
+from annotations.fields import LabelsView, read_objects, write_objects
 from annotations.objects import ObjectTable
+from annotations.planes import Planes
 from annotations.rounds import EditCounts, RoundInfo
 
 
 class RoundTransaction:
     """Writes of one round; nobody sees them before the `with` block of the round is left.
+
+    Labels are named by their address. Regions are of the planes of all time points, or of one
+    time point where `time` is given.
 
     Parameters
     ----------
@@ -62,20 +59,28 @@ class RoundTransaction:
     number : int
         The number that the round will have.
     location : Location
+    before : callable
+        Returns the labels of a key ``FIELD:CLASS`` as they were when the round began.
     """
 
     def __init__(
-        self, fields: zarr.Group, info: RoundInfo, number: int, location: Location
+        self,
+        fields: zarr.Group,
+        info: RoundInfo,
+        number: int,
+        location: Location,
+        before: Callable[[str], LabelsView],
     ) -> None:
         self._fields = fields
         self._info = info
         self._number = number
         self._location = location
+        self._before = before
         self._open = True
         self._broken = False
+        self._views: dict[str, LabelsView] = {}
         self._counts: dict[str, EditCounts] = {}
-        self._touched: set[str] = set()
-        self._written_ids: dict[str, NDArray[np.uint32]] = {}
+        self._written: dict[str, WrittenLabels] = {}
 
     @property
     def number(self) -> int:
@@ -89,22 +94,26 @@ class RoundTransaction:
 
     @property
     def counts(self) -> dict[str, EditCounts]:
-        """What was counted so far, per field."""
+        """What was counted so far, by ``FIELD:CLASS``."""
         return dict(self._counts)
 
     @property
-    def fields(self) -> tuple[str, ...]:
-        """Names of the fields written to so far."""
-        return tuple(sorted(self._touched))
+    def touched(self) -> tuple[str, ...]:
+        """Labels written to so far, each as ``FIELD:CLASS``."""
+        return tuple(sorted(self._written))
 
     def labels(self, name: str) -> LabelsView:
-        """Return a field as this round has it so far; UnknownFieldError when there is none."""
-        return LabelsView(self._group(name))
+        """Return labels as this round has them so far; UnknownFieldError when there are none."""
+        if not self._open:
+            raise StoreError("the round is over; begin another to write more")
+        if name not in self._views:
+            self._views[name] = labels_in(self._fields, name, self._location)
+        return self._views[name]
 
     def count(self, name: str, counts: EditCounts) -> None:
-        """Add to what the round's commit says was done to the objects of a field."""
-        self._group(name)
-        self._counts[name] = self._counts.get(name, EditCounts()) + counts
+        """Add to what the round's commit says was done to the objects of labels."""
+        key = self.labels(name).info.key
+        self._counts[key] = self._counts.get(key, EditCounts()) + counts
 
     def set_labels(self, name: str, labels: Voxels, objects: ObjectTable) -> int:
         """Replace all labels and objects of a field.
@@ -129,27 +138,28 @@ class RoundTransaction:
         VerifiedError
             The round is a model's and a verified voxel, or a person's verdict, would change.
         """
-        group = self._writable(name)
-        array = child_array(group, LABELS)
-        check_whole(name, "labels", labels, array)
+        view = self.labels(name)
+        planes = view.labels
+        check_whole(name, "labels", labels, planes)
         known = known_ids(objects.live_ids, name)
-        protect = protector(group, name, self._info)
-
-        def guard(change: Change) -> None:
-            known(change.after)
-            protect(change)
-
-        def put(place: Region) -> int:
-            slab = label_slab(labels, place[0].start, place[0].stop, name)
-            return rewrite_patches(array, [(place, slab)], np.copyto, guard, self._location)
-
         self.set_objects(name, objects)
-        with self._all_or_nothing():
-            changed = sum(map(put, slabs(array)))
-        self._written_ids.pop(name, None)
+        with self._guarded(view, None) as guard:
+
+            def checked(change: Change) -> None:
+                known(change.after)
+                guard(change)
+
+            def put(place: Region) -> int:
+                slab = label_slab(labels, place[0].start, place[0].stop, name)
+                return rewrite_patches(planes, [(place, slab)], np.copyto, checked, self._location)
+
+            changed = sum(map(put, slabs(planes)))
+        self._writing(name).ids.clear()
         return changed
 
-    def write_labels(self, name: str, region: Region, values: NDArray[Any]) -> int:
+    def write_labels(
+        self, name: str, region: Region, values: NDArray[Any], *, time: int | None = None
+    ) -> int:
         """Put labels into a part of a field.
 
         Parameters
@@ -158,6 +168,7 @@ class RoundTransaction:
         region : (slice, slice, slice)
             Of (z, y, x).
         values : ndarray of integer, shape of the region
+        time : int, optional
 
         Returns
         -------
@@ -172,16 +183,22 @@ class RoundTransaction:
         VerifiedError
             As `set_labels`.
         """
-        group = self._writable(name)
-        array = child_array(group, LABELS)
-        place = explicit(region, array.shape, f"field {name!r}")
+        view = self.labels(name)
+        planes = _at(view, time).labels
+        place = explicit(region, planes.shape, f"field {name!r}")
         block = as_labels(np.asarray(values), f"field {name!r}")
         check_shape(block, place, name)
-        with self._noting_ids(group, name) as guard:
-            return rewrite_patches(array, [(place, block)], np.copyto, guard, self._location)
+        with self._guarded(view, time) as guard:
+            return rewrite_patches(planes, [(place, block)], np.copyto, guard, self._location)
 
     def copy_labels(
-        self, name: str, labels: Voxels, regions: Iterable[Region], known: Reader | None = None
+        self,
+        name: str,
+        labels: Voxels,
+        regions: Iterable[Region],
+        known: Reader | None = None,
+        *,
+        time: int | None = None,
     ) -> int:
         """Take labels over from elsewhere in all chunks that regions meet, several at a time.
 
@@ -193,6 +210,7 @@ class RoundTransaction:
             Of (z, y, x); may overlap.
         known : callable, optional
             Returns the labels that the field has in a region, for who has read them already.
+        time : int, optional
 
         Returns
         -------
@@ -204,17 +222,17 @@ class RoundTransaction:
         LabelError, VerifiedError
             As `write_labels`.
         """
-        group = self._writable(name)
-        array = child_array(group, LABELS)
-        check_whole(name, "labels", labels, array)
-        places = [explicit(region, array.shape, f"field {name!r}") for region in regions]
-        chunks = chunks_meeting(array, places)
+        view = self.labels(name)
+        planes = _at(view, time).labels
+        check_whole(name, "labels", labels, planes)
+        places = [explicit(region, planes.shape, f"field {name!r}") for region in regions]
+        chunks = chunks_meeting(planes, places)
 
         def copied(place: Region, before: NDArray[Any]) -> NDArray[np.uint32]:
             return read_region(labels, place)
 
-        with self._noting_ids(group, name) as guard:
-            return rewrite_chunks(array, chunks, copied, guard, self._location, known)
+        with self._guarded(view, time) as guard:
+            return rewrite_chunks(planes, chunks, copied, guard, self._location, known)
 
     def set_objects(self, name: str, objects: ObjectTable) -> None:
         """Replace the objects of a field.
@@ -225,13 +243,16 @@ class RoundTransaction:
             The round is a model's and the row of an object that a person accepted, corrected or
             rejected would change its status or origin, or go.
         """
-        group = self._writable(name)
+        group = self.labels(name).group
+        self._writing(name)
         if self._info.model is not None:
             check_verdicts(read_objects(group), objects, name)
         with self._all_or_nothing(), translated("write to", self._location):
             write_objects(group, objects)
 
-    def write_verified(self, name: str, region: Region, values: ArrayLike = 1) -> int:
+    def write_verified(
+        self, name: str, region: Region, values: ArrayLike = 1, *, time: int | None = None
+    ) -> int:
         """Say for a part of a field whether a person has verified it.
 
         Parameters
@@ -240,6 +261,7 @@ class RoundTransaction:
         region : (slice, slice, slice)
             Of (z, y, x).
         values : bool, or 0 and 1; one, or an array of the region's shape
+        time : int, optional
 
         Returns
         -------
@@ -253,15 +275,19 @@ class RoundTransaction:
         VerifiedError
             The round is a model's.
         """
-        array, block = self._verifiable(name), np.asarray(values)
+        planes, block = self._verifiable(name, time), np.asarray(values)
         if block.ndim == 0:
-            place = explicit(region, array.shape, f"field {name!r}")
+            place = explicit(region, planes.shape, f"field {name!r}")
             block = np.broadcast_to(block, tuple(s.stop - s.start for s in place))
-        with self._all_or_nothing():
-            return put_flags(array, [(region, block)], np.copyto, name, self._location)
+        return self._put_flags(name, planes, [(region, block)], np.copyto)
 
     def verify(
-        self, name: str, patches: Iterable[tuple[Region, NDArray[Any]]], known: Reader | None = None
+        self,
+        name: str,
+        patches: Iterable[tuple[Region, NDArray[Any]]],
+        known: Reader | None = None,
+        *,
+        time: int | None = None,
     ) -> int:
         """Mark voxels as verified where masks say so; what is verified already stays so.
 
@@ -272,6 +298,7 @@ class RoundTransaction:
             Mask: bool, or 0 and 1, of the region's shape. They may overlap.
         known : callable, optional
             As for `copy_labels`, of the verified voxels.
+        time : int, optional
 
         Returns
         -------
@@ -283,9 +310,7 @@ class RoundTransaction:
         LabelError, VerifiedError
             As `write_verified`.
         """
-        array = self._verifiable(name)
-        with self._all_or_nothing():
-            return put_flags(array, patches, either, name, self._location, known)
+        return self._put_flags(name, self._verifiable(name, time), patches, either, known)
 
     def finish(self) -> None:
         """Check what only the whole round shows, and refuse further writes.
@@ -302,10 +327,14 @@ class RoundTransaction:
                 f"{self._location.text}: a write of this round failed, so it cannot be committed; "
                 "nothing was changed, begin the round again"
             )
-        for name, ids in self._written_ids.items():
-            missing = np.setdiff1d(ids[ids > 0], self.labels(name).objects.live_ids)
+        for key, written in self._written.items():
+            view = self.labels(key)
+            objects = view.objects
+            missing = np.setdiff1d(written.all_ids(), objects.live_ids)
             if missing.size:
-                raise unknown_ids(missing, name)
+                raise unknown_ids(missing, view.info.address)
+            with translated("write to", self._location):
+                written.record(view, objects, self._number)
         self._open = False
 
     @contextmanager
@@ -318,36 +347,48 @@ class RoundTransaction:
             raise
 
     @contextmanager
-    def _noting_ids(self, group: zarr.Group, name: str) -> Iterator[Guard]:
-        """Give the guard of a write of labels, and remember their ids for `finish` to look up."""
-        protect = protector(group, name, self._info)
-        ids = [self._written_ids.get(name, np.zeros(0, np.uint32))]
+    def _guarded(self, view: LabelsView, time: int | None) -> Iterator[Guard]:
+        """Give the guard of a write of labels: it protects what people verified and takes notes."""
+        name = view.info.address
+        protect = protector(_at(view, time).verified, name, self._info)
+        written = self._writing(name)
+        offset = 0 if time is None else time * view.info.zyx[0]
 
         def guard(change: Change) -> None:
             protect(change)
-            ids.append(np.unique(change.after[change.differs]))
+            written.note(change, offset)
 
         with self._all_or_nothing():
             yield guard
-        self._written_ids[name] = np.unique(np.concatenate(ids))
 
-    def _group(self, name: str) -> zarr.Group:
-        if not self._open:
-            raise StoreError("the round is over; begin another to write more")
-        found = self._fields.get(name) if is_name(name) else None
-        if not isinstance(found, zarr.Group):
-            raise unknown_field(name, self._fields.group_keys())
-        return found
+    def _put_flags(
+        self,
+        name: str,
+        planes: Planes,
+        patches: Iterable[tuple[Region, NDArray[Any]]],
+        put: Callable[[NDArray[Any], NDArray[Any]], object],
+        known: Reader | None = None,
+    ) -> int:
+        self._writing(name)
+        group = self.labels(name).group
+        with self._all_or_nothing():
+            return put_flags(group, planes, patches, put, name, self._location, known)
 
-    def _writable(self, name: str) -> zarr.Group:
-        group = self._group(name)
-        self._touched.add(name)
-        return group
+    def _writing(self, name: str) -> WrittenLabels:
+        """Return the notes of what the round wrote to labels."""
+        key = self.labels(name).info.key
+        if key not in self._written:
+            self._written[key] = WrittenLabels(self._before(key))
+        return self._written[key]
 
-    def _verifiable(self, name: str) -> zarr.Array[Any]:
+    def _verifiable(self, name: str, time: int | None) -> Planes:
         if self._info.model is not None:
             raise VerifiedError(
                 f"field {name!r}: only a person can verify voxels, and this round is made by "
                 f"model {self._info.model.name!r}; verify them in a round without a model"
             )
-        return child_array(self._writable(name), VERIFIED)
+        return _at(self.labels(name), time).verified
+
+
+def _at(view: LabelsView, time: int | None) -> LabelsView:
+    return view if time is None else view.at(time)

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
 from annotations._chunks import Region, SlabSource, Voxels, z_slabs
 from annotations.edits._reading import read_region
 from annotations.errors import LabelError
+from annotations.planes import Planes
 from labels import overlaps
 from labels.overlaps import Ints, Objects, Pairs
 
@@ -60,7 +60,7 @@ def check_pair(before: Voxels, after: Voxels) -> tuple[int, int, int]:
 def blocks_of(before: Voxels, after: Voxels) -> Iterator[Region]:
     """Yield parts of a field that suit the chunks of both images and fit in memory."""
     z_size, y_size, x_size = check_pair(before, after)
-    chunked = [s.chunks for s in (before, after) if isinstance(s, zarr.Array)]
+    chunked = [s.chunks for s in (before, after) if isinstance(s, Planes)]
     depth = max((c[0] for c in chunked), default=1)
     rows = max((c[1] for c in chunked), default=y_size)
     if len(chunked) < 2 and any(isinstance(s, SlabSource) for s in (before, after)):

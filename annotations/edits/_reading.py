@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
 from annotations._chunks import (
@@ -20,6 +19,7 @@ from annotations._chunks import (
     tile_slab,
     within,
 )
+from annotations.planes import Planes
 
 Ids = NDArray[np.uint32]
 
@@ -55,8 +55,8 @@ def read_region(source: Voxels, region: Region) -> Ids:
 
 
 def box_reader(source: Voxels) -> Callable[[Region], Ids]:
-    """Return a function that reads boxes; of a Zarr array it keeps the last decoded chunks."""
-    if not isinstance(source, zarr.Array):
+    """Return a function that reads boxes; of the store's it keeps the last decoded chunks."""
+    if not isinstance(source, Planes):
         return lambda region: read_region(source, region)
     array, chunks = source, OrderedDict[tuple[int, ...], Ids]()
     room = max(1, CACHE_BYTES // (4 * int(np.prod(array.chunks))))

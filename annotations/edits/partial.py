@@ -7,14 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 
 import numpy as np
-import zarr
 
 from annotations._chunks import Region, Voxels, cell_place, cells_meeting, explicit
 from annotations.edits._overlaps import WORKERS, check_pair, count_pairs
 from annotations.edits.compare import classify
 from annotations.edits.records import Edits
-from annotations.fields import CHUNKS
+from annotations.layout import CHUNKS
 from annotations.objects import ObjectTable
+from annotations.planes import Planes
 from labels.overlaps import Ids, Pairs, from_pairs, merge_pairs
 
 Cell = tuple[int, int, int]
@@ -71,7 +71,7 @@ def compare_regions(
 
 
 def _grid(before: Voxels, shape: tuple[int, int, int]) -> Cell:
-    sizes = before.chunks if isinstance(before, zarr.Array) else CHUNKS
+    sizes = before.chunks if isinstance(before, Planes) else CHUNKS
     z, y, x = (min(c, n) for c, n in zip(sizes, shape, strict=True))
     return z, y, x
 

@@ -18,23 +18,24 @@ CLASSICAL = ModelRef(name="classical", weights_sha256="ab" * 32)
 
 
 class ArraySource:
-    """An image file that is an array, and counts how much of it was read at once."""
+    """An image file that is an array, (T, C, Z, Y, X) or (C, Z, Y, X), and counts what was read."""
 
     def __init__(self, array: NDArray[Any], path: Path = Path("memory.npy")) -> None:
-        self.array = array
+        self.array = array if array.ndim == 5 else array[None]
         self.most_slices = 0
         self.info = ImageInfo(
             path=path,
-            shape=array.shape,
+            shape=self.array.shape,
             dtype=array.dtype,
             spacing_um=SPACING_UM,
-            channels=tuple(f"channel-{i}" for i in range(array.shape[0])),
+            time_step_s=None,
+            channels=tuple(f"channel-{i}" for i in range(self.array.shape[1])),
             format="npy",
         )
 
-    def read(self, z_start: int, z_stop: int) -> NDArray[Any]:
+    def read(self, time: int, z_start: int, z_stop: int) -> NDArray[Any]:
         self.most_slices = max(self.most_slices, z_stop - z_start)
-        return self.array[:, z_start:z_stop]
+        return self.array[time, :, z_start:z_stop]
 
     def close(self) -> None:
         """Nothing is open."""

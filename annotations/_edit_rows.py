@@ -1,0 +1,131 @@
+"""What each round did to each object of a class, as rows beside its labels: `blame` reads these."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from annotations.changes import CHANGE_KINDS, ObjectChange
+from annotations.layout import EDITS, child_array
+from annotations.objects import NO_ROUND, ObjectTable, Status
+
+EDIT_COLUMNS = (
+    "round", "change", "kind", "id", "before", "after", "gained", "lost",
+    "status_before", "status_after", "confidence", "confidence_changed", "origin_changed",
+)  # fmt: skip
+"""One row per object of a change: the change's number in its round, whether the id was there before
+and after, voxels that it gained and lost, and -1 for no status."""
+
+COLUMN = {name: i for i, name in enumerate(EDIT_COLUMNS)}
+"""Where each column is."""
+
+_NONE = -1.0
+
+
+def rows_of_new(group: zarr.Group, sizes: Mapping[int, int]) -> None:
+    """Write the rows of objects that came with a field: no round made them."""
+    rows = np.zeros((len(sizes), len(EDIT_COLUMNS)))
+    ids = np.array(list(sizes), np.float64)
+    values: dict[str, Any] = {
+        "round": NO_ROUND, "change": np.arange(len(sizes)), "kind": CHANGE_KINDS.index("added"),
+        "id": ids, "after": 1, "gained": list(sizes.values()), "status_before": _NONE,
+        "status_after": Status.ACCEPTED, "confidence": np.nan,
+    }  # fmt: skip
+    for name, value in values.items():
+        rows[:, COLUMN[name]] = value
+    _append(group, rows)
+
+
+def append_changes(
+    group: zarr.Group,
+    number: int,
+    changes: Iterable[ObjectChange],
+    old: ObjectTable,
+    new: ObjectTable,
+) -> None:
+    """Write the rows of a round; ids whose rows changed without a change of voxels get one too."""
+    rows = [row for i, change in enumerate(changes) for row in _rows(number, i, change)]
+    table = np.array(rows, np.float64).reshape(-1, len(EDIT_COLUMNS))
+    table = np.concatenate([table, _rated(number, table, old, new)])
+    _describe(table, old, new)
+    _append(group, table)
+
+
+def _rows(number: int, change_number: int, change: ObjectChange) -> Iterable[list[float]]:
+    kind = CHANGE_KINDS.index(change.kind)
+    for one in sorted({*change.before, *change.after}):
+        gained, lost = change.voxels.get(one, (0, 0))
+        was, is_ = one in change.before, one in change.after
+        row = [number, change_number, kind, one, was, is_, gained, lost, _NONE, _NONE, np.nan, 0, 0]
+        yield row
+
+
+def _rated(
+    number: int, table: NDArray[np.float64], old: ObjectTable, new: ObjectTable
+) -> NDArray[np.float64]:
+    """Rows of objects of which only confidence or origin changed."""
+    ids, i, j = np.intersect1d(old.id, new.id, assume_unique=True, return_indices=True)
+    differs = _rating_differs(old, new, i, j) | _origin_differs(old, new, i, j)
+    left = np.setdiff1d(ids[differs], table[:, COLUMN["id"]])
+    rows = np.zeros((left.size, len(EDIT_COLUMNS)))
+    first = table[:, COLUMN["change"]].max(initial=-1) + 1
+    values = {
+        "round": number, "change": first + np.arange(left.size), "id": left, "before": 1,
+        "after": 1, "kind": CHANGE_KINDS.index("verdict"),
+    }  # fmt: skip
+    for name, value in values.items():
+        rows[:, COLUMN[name]] = value
+    return rows
+
+
+def _rating_differs(old: ObjectTable, new: ObjectTable, i: Any, j: Any) -> NDArray[np.bool_]:
+    a, b = old.confidence[i], new.confidence[j]
+    return np.asarray((a != b) & ~(np.isnan(a) & np.isnan(b)))
+
+
+def _origin_differs(old: ObjectTable, new: ObjectTable, i: Any, j: Any) -> NDArray[np.bool_]:
+    names = [np.asarray(t.origins, object) for t in (old, new)]
+    return np.asarray(names[0][old.origin[i]] != names[1][new.origin[j]], np.bool_)
+
+
+def _describe(table: NDArray[np.float64], old: ObjectTable, new: ObjectTable) -> None:
+    """Fill in status, confidence, and whether confidence and origin changed."""
+    ids = table[:, COLUMN["id"]]
+    for side, name in ((old, "status_before"), (new, "status_after")):
+        has, row = _find(side, ids)
+        table[:, COLUMN[name]] = _NONE
+        table[has, COLUMN[name]] = side.status[row[has]]
+    has_old, i = _find(old, ids)
+    has_new, j = _find(new, ids)
+    table[:, COLUMN["confidence"]] = np.nan
+    table[has_new, COLUMN["confidence"]] = new.confidence[j[has_new]]
+    both = np.flatnonzero(has_old & has_new)
+    rated = _rating_differs(old, new, i[both], j[both])
+    table[both, COLUMN["confidence_changed"]] = rated
+    table[both, COLUMN["origin_changed"]] = _origin_differs(old, new, i[both], j[both])
+
+
+def _find(table: ObjectTable, ids: NDArray[np.float64]) -> tuple[NDArray[np.bool_], Any]:
+    """Return which ids have a row, and which row that is."""
+    if not len(table):
+        return np.zeros(ids.shape, np.bool_), np.zeros(ids.shape, np.int64)
+    row = np.minimum(np.searchsorted(table.id, ids), len(table) - 1)
+    return np.asarray(table.id[row] == ids), row
+
+
+def _append(group: zarr.Group, rows: NDArray[np.float64]) -> None:
+    if not len(rows):
+        return
+    array = child_array(group, EDITS)
+    start = array.shape[0]
+    array.resize((start + len(rows), array.shape[1]))
+    array[start:] = rows
+
+
+def read_edits(group: zarr.Group) -> NDArray[np.float64]:
+    """Return all rows, shape (N, columns of `EDIT_COLUMNS`), in the order of the rounds."""
+    return np.asarray(child_array(group, EDITS)[...])

@@ -1,0 +1,91 @@
+"""What an open round has written to labels, noted as it is written."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotations._chunks import Change, Region
+from annotations._edit_rows import append_changes
+from annotations.changes import moved, object_changes
+from annotations.edits._overlaps import count_pairs
+from annotations.fields import LabelsView
+from annotations.objects import ObjectTable
+from labels import overlaps
+from labels.overlaps import Pairs
+
+_Start = tuple[int, int, int]
+
+
+class WrittenLabels:
+    """What a round wrote to the labels of a class in a field.
+
+    Voxels are compared while both their values are at hand; only a chunk that is written twice is
+    read again when the round ends.
+
+    Parameters
+    ----------
+    before : LabelsView
+        As the labels were when the round began.
+    """
+
+    def __init__(self, before: LabelsView) -> None:
+        self._before = before
+        self._objects = before.objects
+        self._pairs: dict[_Start, Pairs] = {}
+        self._twice: dict[_Start, Region] = {}
+        self._lock = threading.Lock()
+        self.ids: list[NDArray[np.uint32]] = []
+
+    def note(self, change: Change, offset: int) -> None:
+        """Take notes of a chunk before it is written; may be called from several threads.
+
+        Parameters
+        ----------
+        change : Change
+        offset : int
+            First plane of what the place of the change is counted from.
+        """
+        if not change.differs.any():
+            return
+        z, y, x = change.place
+        place = (slice(z.start + offset, z.stop + offset), y, x)
+        start = (place[0].start, y.start, x.start)
+        shape = self._before.labels.shape
+        pairs = overlaps.count_pairs(
+            lambda _: (np.ascontiguousarray(change.before), np.ascontiguousarray(change.after)),
+            [place],
+            shape,
+            workers=1,
+        )
+        differ = pairs[0][:, 0] != pairs[0][:, 1]
+        with self._lock:
+            if start in self._pairs:
+                self._twice[start] = place
+            self._pairs[start] = (pairs[0][differ], pairs[1][differ])
+            self.ids.append(np.unique(pairs[0][differ, 1]).astype(np.uint32))
+
+    def all_ids(self) -> NDArray[np.uint32]:
+        """Return the ids that were written, ascending, without the background."""
+        ids = np.unique(np.concatenate([np.zeros(0, np.uint32), *self.ids]))
+        return ids[ids > 0]
+
+    def record(self, after: LabelsView, objects: ObjectTable, number: int) -> None:
+        """Write beside the labels what the round did to each object.
+
+        Parameters
+        ----------
+        after : LabelsView
+            As the round leaves them.
+        objects : ObjectTable
+            Rows of `after`.
+        number : int
+            The round's.
+        """
+        once = [pairs for start, pairs in self._pairs.items() if start not in self._twice]
+        again = count_pairs(self._before.labels, after.labels, self._twice.values())
+        found = moved(self._before.labels.shape, overlaps.merge_pairs([*once, again]))
+        changes = object_changes(found, self._objects, objects)
+        append_changes(after.group, number, changes, self._objects, objects)
