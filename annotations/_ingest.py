@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -124,7 +125,8 @@ def ingest(
         names = [each.name for each in info.classes]
         holder.attrs.update({"ome": ngff.labels_attributes(names)})
         ome = ngff.image_attributes(multiscale, info.channels, ranges)
-        group.attrs.update({**info.attributes(), "ome": ome})
+        digest = hashlib.blake2b(b"".join(seen.hashes), digest_size=HASH_BYTES).hexdigest()
+        group.attrs.update({**info.attributes(), "digest": digest, "ome": ome})
     return seen.hashes
 
 

@@ -95,6 +95,8 @@ class FieldInfo:
         By name.
     number : int
         Fields are numbered as they are added; no number is given twice.
+    digest : str
+        Of the hashes of the image's slices, whatever file it came from.
     """
 
     name: str
@@ -109,6 +111,7 @@ class FieldInfo:
     metadata: Mapping[str, str] = default(default_factory=dict)
     classes: tuple[ClassInfo, ...] = ()
     number: int = 0
+    digest: str = ""
 
     @property
     def times(self) -> int:
@@ -132,6 +135,7 @@ class FieldInfo:
             "metadata": dict(self.metadata),
             "classes": {info.name: info.attributes() for info in self.classes},
             "number": self.number,
+            "digest": self.digest,
             # Beside the arrays, so that listing fields opens none of them.
             "shape": list(self.shape),
             "dtype": self.dtype.name,
@@ -349,6 +353,7 @@ def read_field(group: zarr.Group) -> FieldInfo:
         metadata=attrs["metadata"],
         classes=tuple(ClassInfo.of(name, classes[name]) for name in sorted(classes)),
         number=int(attrs["number"]),
+        digest=attrs["digest"],
     )
 
 

@@ -132,7 +132,7 @@ def evaluate(project: Project, request: EvaluateRequest, reporter: Reporter) -> 
     people = ceiling(read_agreements(project))
     names = request.models or (BOOTSTRAP, *(folder.name for folder in project.finished_runs()))
     scores: dict[str, dict[str, Scores]] = {}
-    predictions: Labels = {truth.info.name: {} for truth in truths}
+    predictions: Labels = {truth.info.address: {} for truth in truths}
     for model in dict.fromkeys(names):
         predictor = Predictor(project, model, reporter)
         _warn_of_leakage(project, model, truths, reporter)
@@ -166,7 +166,7 @@ def _scores_of(
     """Score one model on every field, and keep what it predicted."""
     found = {}
     for number, truth in enumerate(truths):
-        name = truth.info.name
+        name = truth.info.address
         reporter.progress(number, len(truths), f"{predictor.name}: {name}")
         labels, _ = cached_prediction(project, project.store(), predictor, name)
         predictions[name][predictor.name] = labels
@@ -202,7 +202,7 @@ def _grouped(
     """Collect what was found of each field by what the fields have in common."""
     groups: dict[str, list[Any]] = {}
     for truth in truths:
-        groups.setdefault(key(truth.info), []).append(found[truth.info.name])
+        groups.setdefault(key(truth.info), []).append(found[truth.info.address])
     return groups
 
 
@@ -214,7 +214,7 @@ def _truths(store: AnnotationStore, split: str, round_number: int | None) -> lis
             f"there is no field of split {split}; "
             f"add one with `hitl add PROJECT IMAGE --split {split} --labels FILE`"
         )
-    views = [(info, store.labels(info.name, round=round_number)) for info in found]
+    views = [(info, store.labels(info.address, round=round_number)) for info in found]
     truths = [
         _Truth(info, np.asarray(view.labels[...], dtype=np.uint32))
         for info, view in views
@@ -236,7 +236,9 @@ def _warn_of_leakage(
     sources = {s["source_sha256"] for s in read_card(project.run(model))["trained_on"]}
     for truth in truths:
         if truth.info.source_sha256 in sources:
-            reporter.note(f"{model} was trained on {truth.info.name}: its score there flatters it")
+            reporter.note(
+                f"{model} was trained on {truth.info.address}: its score there flatters it"
+            )
 
 
 def _compared(
@@ -268,7 +270,7 @@ def _draw(
         return ()
     pictures = []
     for truth in truths:
-        name = truth.info.name
+        name = truth.info.address
         pictures.append(folder / f"{name}.png")
         save_comparison(
             pictures[-1],

@@ -248,7 +248,7 @@ def read_scored(project: Project, found: EvaluatedModel, field: str) -> ScoredLa
     """Return truth and prediction as they were scored, None where either is gone or has changed."""
     store = project.store()
     file = project.folder / "predictions" / _file_name(found.model) / f"{_file_name(field)}.tif"
-    known = field in {info.name for info in store.all_labels(round=found.round)}
+    known = field in {info.address for info in store.all_labels(round=found.round)}
     if not known or not file.is_file():
         return None
     truth = np.asarray(store.labels(field, round=found.round).labels[...], np.uint32)

@@ -76,12 +76,12 @@ def add_field(project: Project, request: AddRequest, reporter: Reporter) -> Adde
             progress=reporter.progress,
         )
     twins = tuple(
-        other.name
+        other.address
         for other in store.all_labels()
-        if other.name != name
+        if other.address != name
         and "test" in {other.split, request.split}
         and other.split != request.split
-        and store.shared_slices(name, other.name)
+        and store.shared_slices(name, other.address)
     )
     if twins:
         reporter.note(

@@ -46,8 +46,8 @@ def _unlabelled(
 ) -> list[LabelsInfo]:
     left = []
     for info in fields:
-        if len(store.labels(info.name).objects.id) > 0:
-            reporter.note(f"{info.name} has labels already and is left as it is (see --replace)")
+        if len(store.labels(info.address).objects.id) > 0:
+            reporter.note(f"{info.address} has labels already and is left as it is (see --replace)")
         else:
             left.append(info)
     if not left:

@@ -92,7 +92,7 @@ def choose_fields(store: AnnotationStore, names: Sequence[str]) -> list[LabelsIn
     for info in chosen:
         if info.split == "test":
             raise NothingToDoError(
-                f"field {info.name} is of split test, its labels are a person's; "
+                f"field {info.address} is of split test, its labels are a person's; "
                 "`hitl predict` and `hitl evaluate` run models on it"
             )
     return chosen
@@ -105,9 +105,9 @@ def segment_fields(
     found = {}
     for info in fields:
         started = time.monotonic()
-        segmentation = predictor.segment(store.labels(info.name))
+        segmentation = predictor.segment(store.labels(info.address))
         seconds = round(time.monotonic() - started, 2)
-        found[info.name] = TimedSegmentation(segmentation, seconds)
+        found[info.address] = TimedSegmentation(segmentation, seconds)
     return found
 
 

@@ -84,10 +84,10 @@ def measure_project(project: Project, request: MeasureRequest, reporter: Reporte
     labels = _labels(project, store, request, reporter)
     collected = Collected(request, reporter)
     known: dict[str, Shapes] = {}
-    for info in sorted(chosen, key=lambda i: (i.group, i.name)):
+    for info in sorted(chosen, key=lambda i: (i.group, i.address)):
         # Boundaries are kept for one field of view at a time.
         mates = _mates(store, info, request.round, reporter)
-        known = {name: shapes for name, shapes in known.items() if name in (*mates, info.name)}
+        known = {name: shapes for name, shapes in known.items() if name in (*mates, info.address)}
         _measure_field(labels, info, mates, known, request, collected, reporter)
     folder = request.output or next_numbered(project.folder / "measurements")
     return collected.write(folder, settings(request))
@@ -101,7 +101,7 @@ def _chosen(store: AnnotationStore, request: MeasureRequest) -> list[LabelsInfo]
         raise NothingToDoError("the project has no fields; add one with `hitl add PROJECT IMAGE`")
     if request.model is not None:
         return every
-    held = [i for i in every if len(store.labels(i.name, round=request.round).objects.live_ids)]
+    held = [i for i in every if len(store.labels(i.address, round=request.round).objects.live_ids)]
     if not held:
         raise NothingToDoError(
             "no field has labels yet; make some with `hitl bootstrap PROJECT`, or measure a "
@@ -129,13 +129,13 @@ def _mates(
     """Other fields of the field of view, on the same grid."""
     mates = []
     for other in store.all_labels(round=round_number):
-        if other.group != info.group or other.name == info.name:
+        if other.group != info.group or other.address == info.address:
             continue
         if other.zyx == info.zyx and np.allclose(other.spacing_um, info.spacing_um, rtol=1e-6):
-            mates.append(other.name)
+            mates.append(other.address)
         else:
             reporter.note(
-                f"{info.name} and {other.name} are of group {info.group} but differ in shape or "
+                f"{info.address} and {other.address} are of group {info.group} but differ in shape or "
                 "voxel size; no distances are measured between them"
             )
     return mates
@@ -153,11 +153,11 @@ def _measure_field(
     from labels.overlaps import count_overlaps
 
     def tell(done: int, total: int, what: str) -> None:
-        reporter.progress(done, total, f"{info.name}: {what}")
+        reporter.progress(done, total, f"{info.address}: {what}")
 
-    source = labels.source(info.name)
+    source = labels.source(info.address)
     measured = measure_nuclei(source, request.options, tell)
-    known[info.name] = measured.shapes
+    known[info.address] = measured.shapes
     others = {}
     for mate in mates:
         theirs = labels.source(mate)
@@ -177,7 +177,7 @@ def _measure_field(
         "image_sha256": info.source_sha256,
     }
     first = _first_columns(labels, info, measured.shapes.ids)
-    collected.add(info.name, info.channels, measured, first, about)
+    collected.add(info.address, info.channels, measured, first, about)
 
 
 def _first_columns(
@@ -186,7 +186,7 @@ def _first_columns(
     """Return where each nucleus comes from."""
     n = len(ids)
     columns: dict[str, NDArray[Any]] = {
-        "field": np.full(n, info.name, object),
+        "field": np.full(n, info.address, object),
         "group": np.full(n, info.group, object),
         "class": np.full(n, info.channels[info.channel], object),
         "id": ids,
@@ -196,7 +196,7 @@ def _first_columns(
         columns["model"] = np.full(n, labels.model, object)
         columns["model_weights_sha256"] = np.full(n, labels.weights_sha256, object)
         return columns
-    objects = labels.store.labels(info.name, round=labels.round).objects
+    objects = labels.store.labels(info.address, round=labels.round).objects
     rows = np.searchsorted(objects.id, ids)
     origins = objects.to_arrays()["origin"][rows]
     columns["status"] = np.array([Status(s).name.lower() for s in objects.status[rows]], object)

@@ -13,9 +13,11 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from annotations.fields import CHUNKS, LabelsView, image_codec, label_codec
+from annotations.codecs import image_codec, label_codec
+from annotations.fields import LabelsView
 from annotations.formats import open_labels, write_labels_tiff
 from annotations.formats.new_file import new_file
+from annotations.layout import CHUNKS
 from hitl.preprocess.streaming import apply_streamed, dtype_after, why_not_streamed
 from hitl.project.processing import PreprocessStep
 from labels.progress import Progress
@@ -135,7 +137,7 @@ class Channel:
     def __init__(self, view: LabelsView) -> None:
         self._image, self._channel = view.image, view.info.channel
         self.shape: tuple[int, ...] = view.info.zyx
-        self.dtype = view.info.dtype
+        self.dtype = view.info.field.dtype
 
     def __getitem__(self, box: Any) -> NDArray[Any]:
         box = box if isinstance(box, tuple) else (box,)

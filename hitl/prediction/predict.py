@@ -204,7 +204,7 @@ def predict(
         No fields.
     """
     store = project.store()
-    names = fields or tuple(info.name for info in store.all_labels())
+    names = fields or tuple(info.address for info in store.all_labels())
     if not names:
         raise NothingToDoError("the project has no fields; add one with `hitl add PROJECT IMAGE`")
     targets = {name: output / f"{name}.tif" for name in names} if output is not None else {}

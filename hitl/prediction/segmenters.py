@@ -50,9 +50,9 @@ def segment_configured(
     """
     info = view.info
     image = preprocess(config.preprocess, view.read_channel())
-    found = segmenter.segment(image, info.spacing_um, progress=told(reporter, info.name))
+    found = segmenter.segment(image, info.spacing_um, progress=told(reporter, info.address))
     for note in found.notes:
-        reporter.note(f"{info.name}: {note}")
+        reporter.note(f"{info.address}: {note}")
     labels = found.labels
     if config.bootstrap.clean:
         labels = postprocess(labels, info.spacing_um, config.postprocess)
@@ -110,21 +110,21 @@ class RunSegmenter:
         info = view.info
         blocks = self.by_blocks(view, whole_up_to, reporter)
         if blocks is None:
-            return self.segment(view.read_channel(), info.spacing_um, info.name, reporter)
+            return self.segment(view.read_channel(), info.spacing_um, info.address, reporter)
         labels = np.zeros(info.zyx, np.uint32)
         with scratch_folder(scratch) as folder:
-            step = told(reporter, info.name)
+            step = told(reporter, info.address)
             found = segment_view(blocks, self.steps, view, labels, folder, step)
-        self._pass_on(found.notes, info.name, reporter)
+        self._pass_on(found.notes, info.address, reporter)
         return Segmentation(labels, found.confidence, notes=found.notes)
 
     def segment_to_file(
         self, view: LabelsView, blocks: BlockSegmenter, file: Path, reporter: Reporter
     ) -> int:
         """Segment a large field into a label TIFF; return the number of objects."""
-        step = told(reporter, view.info.name)
+        step = told(reporter, view.info.address)
         found = segment_to_file(blocks, self.steps, view, file, step)
-        self._pass_on(found.notes, view.info.name, reporter)
+        self._pass_on(found.notes, view.info.address, reporter)
         return len(found.confidence)
 
     def by_blocks(
@@ -133,7 +133,7 @@ class RunSegmenter:
         """Return the segmenter where the field is large and need not be read whole."""
         if math.prod(view.info.zyx) <= whole_up_to:
             return None
-        why = why_whole(self.segmenter, self.steps, view.info.dtype)
+        why = why_whole(self.segmenter, self.steps, view.info.field.dtype)
         if why is None:
             assert isinstance(self.segmenter, BlockSegmenter)
             return self.segmenter
@@ -153,7 +153,7 @@ def told(reporter: Reporter, what: str) -> Progress:
 def note_whole(info: LabelsInfo, why: str, reporter: Reporter) -> None:
     """Tell that a large field is read whole, and why."""
     reporter.note(
-        f"{info.name}: all {math.prod(info.zyx):,} voxels are read into memory, though they are "
+        f"{info.address}: all {math.prod(info.zyx):,} voxels are read into memory, though they are "
         f"more than prediction.whole_up_to_voxels: {why}"
     )
 

@@ -53,8 +53,8 @@ def status(project: Project) -> Overview:
     store = project.store()
     states = []
     for info in store.all_labels():
-        found = labels_status(store.labels(info.name))
-        about = (info.name, info.split, info.shape, info.spacing_um)
+        found = labels_status(store.labels(info.address))
+        about = (info.address, info.split, info.shape, info.spacing_um)
         states.append(FieldState(*about, found.objects, found.verified_share))
     cards = [read_card(folder) for folder in project.finished_runs()]
     runs = tuple(RunState(c["run"], c["made"], c["round"], c["validation"]) for c in cards)

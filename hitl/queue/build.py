@@ -86,10 +86,10 @@ def build_queue(
     available = predictors(project, reporter)
     entries: list[Entry] = []
     for info in chosen:
-        entries += _rank_field(project, store, info.name, available, reporter)
+        entries += _rank_field(project, store, info.address, available, reporter)
     if not entries:
         raise NothingToDoError(
-            f"nothing is left to correct in {', '.join(info.name for info in chosen)}: "
+            f"nothing is left to correct in {', '.join(info.address for info in chosen)}: "
             "people have verified every object; `hitl propose` makes new ones"
         )
     entries.sort(key=lambda e: -e.score)
@@ -108,7 +108,7 @@ def _labelled(store: AnnotationStore, names: tuple[str, ...]) -> list[LabelsInfo
     chosen = [store.labels(name).info for name in names] or [
         info for info in store.all_labels() if info.split != "test"
     ]
-    labelled = [info for info in chosen if len(store.labels(info.name).objects.live_ids) > 0]
+    labelled = [info for info in chosen if len(store.labels(info.address).objects.live_ids) > 0]
     if not labelled:
         raise NothingToDoError(
             "there are no labels to correct yet; make some with `hitl bootstrap PROJECT`"

@@ -139,7 +139,7 @@ def list_errors(
         No such field.
     """
     store = project.store()
-    infos = {info.name: info for info in store.all_labels()}
+    infos = {info.address: info for info in store.all_labels()}
     for name in fields:
         store.labels(name)
     found = find_evaluated(project, fields, model, evaluation)
@@ -190,7 +190,7 @@ def of_field(info: LabelsInfo, found: EvaluatedModel) -> list[ErrorEntry]:
     ProjectError
         The evaluation's file is damaged.
     """
-    nuclei, cases = read_cases(found, info.name)
+    nuclei, cases = read_cases(found, info.address)
     usual = float(np.median([n.volume_voxels for n in nuclei.values()] or [1]))
     return [_entry(info, case, usual) for case in cases if case.kind != "matched"]
 
@@ -204,7 +204,7 @@ def _entry(info: LabelsInfo, case: ScoredCase, usual_voxels: float) -> ErrorEntr
     at_border = any(n.at_border for n in case.nuclei)
     reasons = [_words(case), *_unusual(case.nuclei, usual_voxels)]
     return ErrorEntry(
-        field=info.name,
+        field=info.address,
         kind=case.kind,
         truth_ids=case.truth_ids,
         pred_ids=case.pred_ids,

@@ -70,7 +70,7 @@ def simulate_project(
         for info in chosen:
             if info.split == "test":
                 raise LeakageError(
-                    f"field {info.name} is of split test and never reaches training; "
+                    f"field {info.address} is of split test and never reaches training; "
                     "name others, or simulate without --retrain"
                 )
         training = ModelRetraining.of_project(project, retrain, settings or {}, reporter)
@@ -94,12 +94,12 @@ def _known(store: AnnotationStore, names: tuple[str, ...]) -> list[LabelsInfo]:
     ]
     known = []
     for info in chosen:
-        view = store.labels(info.name)
+        view = store.labels(info.address)
         if view.verified_voxels == int(np.prod(info.zyx)) and len(view.objects.live_ids):
             known.append(info)
         elif names:
             raise NothingToDoError(
-                f"field {info.name} is not labelled by hand everywhere: there is no truth to "
+                f"field {info.address} is not labelled by hand everywhere: there is no truth to "
                 "correct towards; name another"
             )
     if not known:
@@ -117,12 +117,12 @@ def _cases(
     available = predictors(project, reporter)
     cases = []
     for info in fields:
-        view = store.labels(info.name)
+        view = store.labels(info.address)
         found = first.segment(view)
-        others = other_segmentations(project, store, info.name, available, reporter, first.name)
+        others = other_segmentations(project, store, info.address, available, reporter, first.name)
         cases.append(
             Case(
-                name=info.name,
+                name=info.address,
                 image=view.read_channel(),
                 spacing_um=info.spacing_um,
                 truth=np.asarray(view.labels[...], np.uint32),

@@ -150,7 +150,7 @@ def _check_targets(request: SynthRequest, folder: Path, names: list[str]) -> Pro
     if request.into is None:
         return None
     project = Project.open(request.into)
-    known = {info.name for info in project.store().all_labels()}
+    known = {info.address for info in project.store().all_labels()}
     clash = [name for name in names if name in known]
     if clash:
         raise ProjectError(
@@ -203,7 +203,7 @@ def _read_field(
 ) -> tuple[NDArray[Any], NDArray[np.uint32] | None, Spacing]:
     store = Project.open(folder).store()
     if request.field is None:
-        listed = ", ".join(info.name for info in store.all_labels()) or "none yet"
+        listed = ", ".join(info.address for info in store.all_labels()) or "none yet"
         raise NothingToDoError(f"say which field of {folder} with --field; there are: {listed}")
     view = store.labels(request.field)
     if view.info.split == "test":

@@ -162,7 +162,7 @@ def _judge(project: Project, run: str, against: str, force: bool, reporter: Repo
         return Promoted(run, replaced, None, (), (), True, (str(error),))
     models = [Predictor(project, name, reporter) for name in (against, run)]
     items, found = _items(project, store, parts, models)
-    fields = tuple(part.info.name for part in parts)
+    fields = tuple(part.info.address for part in parts)
     if not items.in_use.size:
         missing = _nothing_verified(project)
         if not force:
@@ -186,9 +186,9 @@ def _items(
     """Scores of both models, and whether the second finds anything at all."""
     items, found = [], False
     for part in parts:
-        view = store.labels(part.info.name)
+        view = store.labels(part.info.address)
         in_use, candidate = (
-            cached_prediction(project, store, model, part.info.name)[0] for model in models
+            cached_prediction(project, store, model, part.info.address)[0] for model in models
         )
         counts = np.zeros(part.info.zyx, np.bool_)
         counts[:, part.rows] = np.asarray(view.verified[:, part.rows]) > 0
@@ -202,7 +202,9 @@ def _parts(
     project: Project, store: AnnotationStore, models: list[str], reporter: Reporter
 ) -> list[_Part]:
     """Where two models can be compared without anything that one of them was trained on."""
-    verified = [info for info in store.all_labels() if store.labels(info.name).verified_voxels > 0]
+    verified = [
+        info for info in store.all_labels() if store.labels(info.address).verified_voxels > 0
+    ]
     parts = [_Part(info, slice(0, info.zyx[1])) for info in verified if info.split == "val"]
     cards = [read_card(project.run(name)) for name in models if name != BOOTSTRAP]
     if parts:
@@ -226,7 +228,7 @@ def _parts(
                 )
     if not parts:
         raise _nothing_verified(project)
-    refuse_leakage(store, [part.info.name for part in parts])
+    refuse_leakage(store, [part.info.address for part in parts])
     return parts
 
 
@@ -240,7 +242,7 @@ def _note_training(cards: list[dict[str, Any]], parts: list[_Part], reporter: Re
         for part in parts:
             if part.info.source_sha256 in seen:
                 reporter.note(
-                    f"{card['run']} was trained on the file of {part.info.name}: its scores "
+                    f"{card['run']} was trained on the file of {part.info.address}: its scores "
                     "there flatter it"
                 )
 

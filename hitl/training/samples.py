@@ -64,15 +64,17 @@ def collect_samples(
             "there are no labels to train on; make some with `hitl bootstrap PROJECT`, "
             "or add a field with `hitl add PROJECT IMAGE --labels FILE`"
         )
-    refuse_leakage(store, [info.name for info in (*train, *val)])
-    verified_only = any(_has_verified(store, info.name) for info in train)
+    refuse_leakage(store, [info.address for info in (*train, *val)])
+    verified_only = any(_has_verified(store, info.address) for info in train)
     if not verified_only:
         reporter.note("no voxel is verified by a person yet: trains on the proposals as they are")
     samples = [_sample(store, info, config, verified_only) for info in train]
     if verified_only:
         samples = [sample for sample in samples if sample.mask.any()]
     if val:
-        held_out = [_sample(store, info, config, _has_verified(store, info.name)) for info in val]
+        held_out = [
+            _sample(store, info, config, _has_verified(store, info.address)) for info in val
+        ]
     else:
         reporter.note(
             "no labelled field of split val: holds out the last "
@@ -97,7 +99,7 @@ def refuse_leakage(store: AnnotationStore, names: list[str]) -> None:
     LeakageError
         Names both fields and what to do.
     """
-    tests = [info.name for info in store.all_labels() if info.split == "test"]
+    tests = [info.address for info in store.all_labels() if info.split == "test"]
     for name in names:
         for test in tests:
             shared = store.shared_slices(name, test)
@@ -151,10 +153,10 @@ def _labelled(store: AnnotationStore, split: str, names: tuple[str, ...]) -> lis
     for info in chosen:
         if info.split == "test":
             raise LeakageError(
-                f"field {info.name} is of split test and never reaches training; "
+                f"field {info.address} is of split test and never reaches training; "
                 "name fields of split train"
             )
-    return [info for info in chosen if len(store.labels(info.name).objects.id) > 0]
+    return [info for info in chosen if len(store.labels(info.address).objects.id) > 0]
 
 
 def _has_verified(store: AnnotationStore, name: str) -> bool:
@@ -164,23 +166,23 @@ def _has_verified(store: AnnotationStore, name: str) -> bool:
 def _sample(
     store: AnnotationStore, info: LabelsInfo, config: ProjectConfig, verified_only: bool
 ) -> TrainingSample:
-    view = store.labels(info.name)
+    view = store.labels(info.address)
     labels = np.asarray(view.labels[:])
     mask = (
         np.asarray(view.verified[:]) > 0 if verified_only else np.ones(labels.shape, dtype=np.bool_)
     )
     image = preprocess(config.preprocess, view.read_channel())
-    return TrainingSample(info.name, image, labels, mask, info.spacing_um)
+    return TrainingSample(info.address, image, labels, mask, info.spacing_um)
 
 
 def _source(store: AnnotationStore, info: LabelsInfo) -> dict[str, Any]:
-    view = store.labels(info.name)
+    view = store.labels(info.address)
     return {
-        "field": info.name,
+        "field": info.address,
         "split": info.split,
         "objects": len(view.objects.id),
         "verified_share": round(view.verified_voxels / math.prod(info.zyx), 4),
-        "source": info.source,
+        "source": info.field.source,
         "source_sha256": info.source_sha256,
         "spacing_um": list(info.spacing_um),
     }

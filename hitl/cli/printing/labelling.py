@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from annotations.differences import LabelsDiff, ObjectChange, RoundDiff
+from annotations.changes import ObjectChange
+from annotations.differences import LabelsDiff, RoundDiff
 from annotations.history import BlameEntry, RolledBack
 from annotations.rounds import EditCounts
 from annotations.status import Garbage

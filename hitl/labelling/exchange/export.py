@@ -131,6 +131,6 @@ def _state(
     for entry in log:
         if entry.round is not None:
             return view, entry.round, log[0].snapshot
-        if entry.kind == "add" and field in entry.fields:
+        if entry.kind == "add" and view.info.key in entry.labels:
             break
     return view, None, log[0].snapshot

@@ -149,11 +149,11 @@ def _base(
     if sidecar is None:
         last = store.rounds()
         return now, last[-1].round if last else None
-    name = now.info.name
+    name = now.info.address
     for entry in store.log():
         if entry.snapshot == sidecar.snapshot:
             return now, sidecar.round
-        if name in entry.fields:
+        if now.info.key in entry.labels:
             break
     base = store.labels_at(name, sidecar.snapshot)
     if base is None:
@@ -203,7 +203,7 @@ def _write(
 ) -> tuple[EditCounts, int]:
     """Write labels, objects and verified voxels; return the counts and the voxels verified."""
     corrections = Corrections(
-        field=now.info.name,
+        field=now.info.address,
         objects=now.objects,
         edits=merged.edits,
         labels=merged.labels,
@@ -221,7 +221,7 @@ def _write(
     counts, gained = corrections.write(round_, verified)
     if not merged.edits.changes and not counts.accepted and not gained:
         raise NothingChangedError(
-            f"{now.info.name}: the labels are those of the project already, so no round was made; "
+            f"{now.info.address}: the labels are those of the project already, so no round was made; "
             "correct them and save them in the tool, then import again"
         )
     return counts, gained

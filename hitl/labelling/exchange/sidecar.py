@@ -127,7 +127,7 @@ def check_field(sidecar: Sidecar, view: LabelsView, file: Path) -> None:
     ------
     LabelError
     """
-    field = view.info.name
+    field = view.info.address
     if sidecar.field != field:
         raise LabelError(
             f"{file}: expected labels of field {field!r}, got those of {sidecar.field!r} "

@@ -55,11 +55,11 @@ def write_files(
     """
     assert fmt.write is not None, "a format that exports"
     info = view.info
-    image_name, labels_name = f"{info.name}.tif", fmt.export_name.format(info.name)
-    reporter.progress(0, 2, f"{info.name}: image")
+    image_name, labels_name = f"{info.address}.tif", fmt.export_name.format(info.address)
+    reporter.progress(0, 2, f"{info.address}: image")
     if not fmt.holds_image:
         write_image_tiff(folder / image_name, _Channel(view), info.spacing_um)
-    reporter.progress(1, 2, f"{info.name}: labels")
+    reporter.progress(1, 2, f"{info.address}: labels")
     content = Content(
         labels=np.asarray(view.labels[...], np.uint32),
         spacing_um=info.spacing_um,
@@ -69,7 +69,7 @@ def write_files(
         provenance=provenance,
     )
     fmt.write(folder / labels_name, content)
-    reporter.progress(2, 2, f"{info.name}: labels")
+    reporter.progress(2, 2, f"{info.address}: labels")
     ids = fastremap.unique(content.labels)
     return tuple(int(i) for i in ids[ids > 0])
 
