@@ -17,7 +17,7 @@ from annotations._chunks import Voxels, label_slab, rewrite_patches, slabs, writ
 from annotations._edit_rows import EDIT_COLUMNS, rows_of_new
 from annotations._pyramid import add_levels
 from annotations._storage import Location, translated
-from annotations._twins import slice_hash
+from annotations._twins import HASH_BYTES, slice_hash
 from annotations.errors import AxesError, LabelError, VoxelValueError
 from annotations.fields import FieldInfo, LabelsInfo, labels_of, write_objects
 from annotations.layout import (

@@ -164,14 +164,17 @@ class StoreReader:
         """Return all commits, newest first."""
         return list(self._entries())
 
-    def entries_since(self, snapshot: str) -> list[LogEntry]:
-        """Return the commits after a snapshot, newest first; all if it is not here."""
-        found = []
-        for entry in self._entries():
-            if entry.snapshot == snapshot:
-                break
-            found.append(entry)
-        return found
+    def entries(self) -> Iterator[LogEntry]:
+        """Yield the commits, newest first, each read when it is asked for."""
+        return self._entries()
+
+    def holds_commit(self, snapshot: str) -> bool:
+        """Whether a snapshot is one of this store's."""
+        try:
+            self._repository.lookup_snapshot(snapshot)
+        except (icechunk.IcechunkError, ValueError):
+            return False
+        return True
 
     def rounds(self) -> list[LogEntry]:
         """Return all rounds, oldest first; a tag that is missing loses none."""

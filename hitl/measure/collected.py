@@ -11,7 +11,8 @@ import numpy as np
 
 from annotations.formats import open_image
 from hitl import __version__
-from hitl.labelling.add import default_name, open_label_file
+from hitl.labelling.add import default_name
+from hitl.labelling.given_labels import open_label_file
 from hitl.measure.fucci import Phases, tell_phases
 from hitl.measure.nuclei import Measured, column_names, measure_nuclei
 from hitl.measure.output import check_folder, write_files

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotations.formats import open_image, write_image_tiff, write_labels_tiff
-from hitl.labelling.add import add_field, open_label_file
+from hitl.labelling.add import add_field
+from hitl.labelling.given_labels import open_label_file
 from hitl.labelling.requests import AddRequest
 from hitl.prediction.channels import channel_index
 from hitl.project.docstrings import parameter_descriptions

@@ -11,8 +11,9 @@ from typing import Any
 
 import fastremap
 import numpy as np
+from numpy.typing import NDArray
 
-from annotations.fields import LabelsView
+from annotations.fields import LabelsInfo, LabelsView
 from annotations.formats import write_image_tiff
 from annotations.formats.format import Content, Format
 from annotations.formats.registry import FORMATS
@@ -20,10 +21,11 @@ from hitl.labelling.exchange.errors import ExchangeError
 from hitl.project.reporter import Reporter
 
 
-def file_names(field: str, fmt: Format) -> tuple[str, ...]:
+def file_names(info: LabelsInfo, fmt: Format) -> tuple[str, ...]:
     """Return the names of the files of an export, that of the labels last."""
-    labels = fmt.export_name.format(field)
-    return (labels,) if fmt.holds_image else (f"{field}.tif", labels)
+    name = info.file_name
+    labels = fmt.export_name.format(name)
+    return (labels,) if fmt.holds_image else (f"{name}.tif", labels)
 
 
 def write_files(
@@ -55,34 +57,63 @@ def write_files(
     """
     assert fmt.write is not None, "a format that exports"
     info = view.info
-    image_name, labels_name = f"{info.address}.tif", fmt.export_name.format(info.address)
+    *_, labels_name = file_names(info, fmt)
+    image_name = f"{info.file_name}.tif"
     reporter.progress(0, 2, f"{info.address}: image")
     if not fmt.holds_image:
-        write_image_tiff(folder / image_name, _Channel(view), info.spacing_um)
+        write_image_tiff(
+            folder / image_name,
+            _Images(view, info.seen),
+            info.spacing_um,
+            channels=[info.field.channels[number] for number in info.seen],
+            time_step_s=info.field.time_step_s,
+        )
     reporter.progress(1, 2, f"{info.address}: labels")
+    fmt.check_times(folder / labels_name, info.times)
+    labels = np.asarray(view.labels[...], np.uint32)
     content = Content(
-        labels=np.asarray(view.labels[...], np.uint32),
+        labels=labels,
         spacing_um=info.spacing_um,
-        image=view.image,
-        channels=info.channels,
+        image=_Images(view, tuple(range(len(info.field.channels)))),
+        channels=info.field.channels,
+        times=info.times,
+        time_step_s=info.field.time_step_s,
         image_file=(destination / image_name).resolve(),
         provenance=provenance,
     )
     fmt.write(folder / labels_name, content)
     reporter.progress(2, 2, f"{info.address}: labels")
-    ids = fastremap.unique(content.labels)
+    ids = fastremap.unique(labels)
     return tuple(int(i) for i in ids[ids > 0])
 
 
-class _Channel:
-    """The segmented channel of a field, read when it is indexed by z."""
+class _Images:
+    """Channels of a field at all its time points, (T, C, Z, Y, X); read when they are indexed."""
 
-    def __init__(self, view: LabelsView) -> None:
-        self._image, self._channel = view.image, view.info.channel
-        self.shape, self.dtype = view.info.zyx, view.info.dtype
+    def __init__(self, view: LabelsView, channels: tuple[int, ...]) -> None:
+        self._images = [each.image for each in view.time_points()]
+        self._channels = channels
+        self.shape = (len(self._images), len(channels), *view.info.zyx)
+        self.dtype = view.info.field.dtype
 
-    def __getitem__(self, z: int) -> object:
-        return self._image[self._channel, z]
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        times, channels, *rest = (
+            (*key, slice(None), slice(None))
+            if isinstance(key, tuple)
+            else (
+                key,
+                slice(None),
+            )
+        )
+        chosen = np.arange(len(self._images))[times]
+        read = [self._of(int(time), channels, tuple(rest)) for time in np.atleast_1d(chosen)]
+        return np.stack(read) if chosen.ndim else read[0]
+
+    def _of(self, time: int, channels: Any, rest: tuple[Any, ...]) -> NDArray[Any]:
+        numbers = np.asarray(self._channels)[channels]
+        if not numbers.ndim:
+            return self._images[time][(int(numbers), *rest)]
+        return np.stack([self._images[time][(int(number), *rest)] for number in numbers])
 
 
 @contextmanager
