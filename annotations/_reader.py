@@ -7,8 +7,10 @@ from collections.abc import Iterator
 import icechunk
 import zarr
 
-from annotations._repository import BRANCH, slice_positions
+from annotations._refs import BRANCH
+from annotations._repository import slice_positions
 from annotations._storage import Location, translated
+from annotations._vouched import Vouched
 from annotations.rounds import LogEntry, read_entry, unknown_round
 from annotations.stacks import STACKS, StackInfo, StackView, child_group, read_info, unknown_stack
 
@@ -20,11 +22,17 @@ class StoreReader:
     ----------
     repository : icechunk.Repository
     location : Location
+    pinned : str, optional
+        The commit that is read as the newest; the branch's when not given.
     """
 
-    def __init__(self, repository: icechunk.Repository, location: Location) -> None:
+    def __init__(
+        self, repository: icechunk.Repository, location: Location, pinned: str | None = None
+    ) -> None:
         self._repository = repository
         self._location = location
+        self._pinned = pinned
+        self._vouched = Vouched(repository, location)
 
     @property
     def location(self) -> str:
@@ -101,8 +109,7 @@ class StoreReader:
     def stack_at(self, name: str, snapshot: str) -> StackView | None:
         """Return a stack as one commit has it, None where it does not hold it."""
         with translated("read", self._location):
-            session = self._repository.readonly_session(snapshot_id=snapshot)
-            stacks = child_group(zarr.open_group(session.store, mode="r"), STACKS)
+            stacks = child_group(self._root_at(snapshot), STACKS)
             return StackView(child_group(stacks, name)) if name in stacks else None
 
     def changed_chunks(
@@ -129,6 +136,7 @@ class StoreReader:
             return []
         path = f"/{STACKS}/{name}/{array}"
         with translated("read", self._location):
+            self._vouched.logs(older, newer)
             found = self._repository.diff(from_snapshot_id=older, to_snapshot_id=newer)
         if path in found.new_arrays or path in found.deleted_arrays:
             return None
@@ -136,14 +144,27 @@ class StoreReader:
 
     def _entries(self) -> Iterator[LogEntry]:
         with translated("read", self._location):
-            for commit in self._repository.ancestry(branch=BRANCH):
-                entry = read_entry(commit.id, commit.written_at, commit.message, commit.metadata)
-                if entry is not None:
-                    yield entry
+            tip = self._tip()
+            try:
+                for commit in self._repository.ancestry(snapshot_id=tip):
+                    self._vouched.commit(commit.id)
+                    entry = read_entry(
+                        commit.id, commit.written_at, commit.message, commit.metadata
+                    )
+                    if entry is not None:
+                        yield entry
+            except icechunk.IcechunkError:
+                self._vouched.ancestry(tip)
+                raise
+
+    def _tip(self) -> str:
+        """Return the commit that is read as the newest."""
+        return self._pinned or self._repository.lookup_branch(BRANCH)
 
     def _root(self, round: int | None) -> zarr.Group:
-        if round is None:
-            session = self._repository.readonly_session(BRANCH)
-        else:
-            session = self._repository.readonly_session(snapshot_id=self.round_snapshot(round))
-        return zarr.open_group(session.store, mode="r")
+        return self._root_at(self._tip() if round is None else self.round_snapshot(round))
+
+    def _root_at(self, snapshot: str) -> zarr.Group:
+        self._vouched.commit(snapshot)
+        session = self._repository.readonly_session(snapshot_id=snapshot)
+        return zarr.open_group(self._vouched.store(session, snapshot), mode="r")

@@ -12,8 +12,8 @@ from typing import Any, TypeVar, cast, get_args
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec, ZstdCodec
 
+from annotations.codecs import image_codec, label_codec, with_checksum
 from annotations.errors import StoreError, UnknownStackError
 from annotations.objects import COLUMNS, ObjectTable
 from annotations.splits import Split
@@ -219,16 +219,6 @@ def read_info(group: zarr.Group) -> StackInfo:
     )
 
 
-def image_codec(dtype: np.dtype[Any]) -> BloscCodec:
-    """Return the compression that measured best for images."""
-    return BloscCodec(cname="zstd", clevel=3, shuffle="shuffle", typesize=dtype.itemsize)
-
-
-def label_codec() -> ZstdCodec:
-    """Return the compression that measured best for labels, where runs of ids defeat shuffling."""
-    return ZstdCodec(level=3)
-
-
 def create_stack_arrays(group: zarr.Group, info: StackInfo) -> None:
     """Create the empty arrays of a new stack."""
     chunk = tuple(min(c, s) for c, s in zip(CHUNKS, info.zyx, strict=True))
@@ -240,7 +230,7 @@ def create_stack_arrays(group: zarr.Group, info: StackInfo) -> None:
         shape=info.shape,
         chunks=(1, *chunk),
         dtype=native,
-        compressors=image_codec(native),
+        compressors=with_checksum(image_codec(native)),
         fill_value=0,
         dimension_names=("c", "z", "y", "x"),
     )
@@ -250,14 +240,24 @@ def create_stack_arrays(group: zarr.Group, info: StackInfo) -> None:
             shape=info.zyx,
             chunks=chunk,
             dtype=dtype,
-            compressors=label_codec(),
+            compressors=with_checksum(label_codec()),
             fill_value=0,
             dimension_names=("z", "y", "x"),
         )
-    group.create_array(HASHES, shape=(info.shape[1], 16), dtype="u1", chunks=(info.shape[1], 16))
+    slices = (info.shape[1], 16)
+    group.create_array(
+        HASHES, shape=slices, chunks=slices, dtype="u1", compressors=with_checksum(label_codec())
+    )
     objects = group.create_group(OBJECTS, attributes={"origins": []})
     for column, dtype in COLUMNS.items():
-        objects.create_array(column, shape=(0,), chunks=(_OBJECT_CHUNK,), dtype=dtype, fill_value=0)
+        objects.create_array(
+            column,
+            shape=(0,),
+            chunks=(_OBJECT_CHUNK,),
+            dtype=dtype,
+            compressors=with_checksum(label_codec()),
+            fill_value=0,
+        )
 
 
 def read_objects(group: zarr.Group) -> ObjectTable:

@@ -8,28 +8,34 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
 import icechunk
 import zarr
+from zarr.abc.store import Store
 
 from annotations._chunks import Voxels
+from annotations._durable import commit_durably
+from annotations._head import Opening
 from annotations._ingest import check_source, ingest
+from annotations._leftovers import remove_leftovers
 from annotations._reader import StoreReader
+from annotations._refs import BRANCH, tag_file, write_ref
 from annotations._repository import (
-    BRANCH,
     ROUNDS,
     check_format,
     create_folder,
     create_repository,
     describe,
     not_a_store,
+    opening_of,
     rounds_in,
 )
 from annotations._storage import Location, exclusive, parse_location, translated
-from annotations.errors import StoreError, UnknownStackError
+from annotations.errors import DamagedStoreError, StoreError, StoreWarning, UnknownStackError
 from annotations.rounds import (
     RoundInfo,
     round_metadata,
@@ -50,8 +56,16 @@ from annotations.transaction import RoundTransaction
 from annotations.volume import ImageSource
 from labels.progress import Progress, no_progress
 
-LOCK_TIMEOUT_S = 10.0
-"""How long a write waits for another process."""
+LOCK_TIMEOUT_S: float | None = None
+"""How long a write waits for another process: until it is its turn."""
+
+
+@dataclass(frozen=True)
+class WriteSession:
+    """An open commit: Icechunk's session, and the Zarr store through which it is written."""
+
+    session: icechunk.Session
+    store: Store
 
 
 class AnnotationStore(StoreReader):
@@ -63,15 +77,17 @@ class AnnotationStore(StoreReader):
         location: Location,
         *,
         read_only: bool,
-        lock_timeout_s: float,
+        lock_timeout_s: float | None,
+        opening: Opening,
     ) -> None:
-        super().__init__(repository, location)
+        super().__init__(repository, location, opening.snapshot)
+        self._opening = opening
         self._read_only = read_only
         self._lock_timeout_s = lock_timeout_s
 
     @classmethod
     def create(
-        cls, location: str | Path, *, lock_timeout_s: float = LOCK_TIMEOUT_S
+        cls, location: str | Path, *, lock_timeout_s: float | None = LOCK_TIMEOUT_S
     ) -> AnnotationStore:
         """Make an empty store.
 
@@ -80,8 +96,9 @@ class AnnotationStore(StoreReader):
         location : str or Path
             A folder that is empty or not there, or ``s3://bucket/prefix``,
             ``gs://bucket/prefix``, ``az://container/prefix`` (credentials from the environment).
-        lock_timeout_s : float
-            How long a write waits for another process, local folders only.
+        lock_timeout_s : float, optional
+            How long a write waits for another process, local folders only; until it is its turn
+            when None.
 
         Raises
         ------
@@ -104,7 +121,7 @@ class AnnotationStore(StoreReader):
         location: str | Path,
         *,
         read_only: bool = False,
-        lock_timeout_s: float = LOCK_TIMEOUT_S,
+        lock_timeout_s: float | None = LOCK_TIMEOUT_S,
     ) -> Self:
         """Open a store.
 
@@ -114,30 +131,48 @@ class AnnotationStore(StoreReader):
             As for `create`.
         read_only : bool
             Refuse to write; a folder without write permission is enough.
-        lock_timeout_s : float
-            How long a write waits for another process, local folders only.
+        lock_timeout_s : float, optional
+            How long a write waits for another process, local folders only; until it is its turn
+            when None.
 
         Raises
         ------
         StoreError
             Nothing is there, it is not an annotation store, or it is one of a later version.
+        DamagedStoreError
+            No commit is whole.
+
+        Warns
+        -----
+        StoreWarning
+            The newest commit is damaged; see `damage`. A torn one is passed over.
         """
         place = parse_location(location)
-        # Icechunk would make the missing folder.
-        if place.folder is not None and not (place.folder / "refs").is_dir():
-            raise not_a_store(place)
         with translated("open", place):
+            opening = opening_of(place)
             storage = place.storage()
             if not icechunk.Repository.exists(storage):
                 raise not_a_store(place)
-            repository = icechunk.Repository.open(storage)
-            found = cls(repository, place, read_only=read_only, lock_timeout_s=lock_timeout_s)
+            found = cls(
+                icechunk.Repository.open(storage),
+                place,
+                read_only=read_only,
+                lock_timeout_s=lock_timeout_s,
+                opening=opening,
+            )
             try:
                 root = found._root(None)
             except zarr.errors.GroupNotFoundError as error:
                 raise not_a_store(place) from error
         check_format(root, place)
+        if opening.damage is not None:
+            warnings.warn(f"{place.text}: {opening.damage}", StoreWarning, stacklevel=2)
         return found
+
+    @property
+    def damage(self) -> str | None:
+        """What is damaged of the newest commit, None when it is whole; see `annotations.verify`."""
+        return self._opening.damage
 
     @property
     def read_only(self) -> bool:
@@ -288,9 +323,17 @@ class AnnotationStore(StoreReader):
             )
         lock = exclusive(self._location, self._lock_timeout_s)
         with lock, translated("collect garbage in", self._location):
-            found = self._repository.garbage_collect(datetime.now(UTC) - age, dry_run=dry_run)
+            self._check_writable()
+            return self._collect(datetime.now(UTC) - age, dry_run=dry_run)
+
+    def _collect(self, older_than: datetime, *, dry_run: bool) -> Garbage:
+        found = self._repository.garbage_collect(older_than, dry_run=dry_run)
+        folder = self._location.folder
+        left = 0
+        if folder is not None:
+            left = remove_leftovers(folder, older_than, dry_run=dry_run)
         return Garbage(
-            bytes=found.bytes_deleted,
+            bytes=found.bytes_deleted + left,
             chunks=found.chunks_deleted,
             manifests=found.manifests_deleted,
             snapshots=found.snapshots_deleted,
@@ -302,28 +345,41 @@ class AnnotationStore(StoreReader):
             return child_group(zarr.open_group(store, mode="r+"), STACKS)
 
     @contextmanager
-    def _writing(self) -> Iterator[icechunk.Session]:
+    def _writing(self) -> Iterator[WriteSession]:
         if self._read_only:
             raise StoreError(f"{self.location}: it was opened read-only; open it for writing")
         with exclusive(self._location, self._lock_timeout_s):
             with translated("write to", self._location):
+                self._check_writable()
                 self._repair_tags()
                 session = self._repository.writable_session(BRANCH)
+                store = self._vouched.store(session, session.snapshot_id)
             try:
-                yield session
+                yield WriteSession(session, store)
             except BaseException as error:
-                if session.has_uncommitted_changes:
+                # Flushed, it is read-only; that the branch did not move is why we are here.
+                if session.read_only or session.has_uncommitted_changes:
                     self._sweep(error)
                 raise
 
-    def _commit(self, session: icechunk.Session, message: str, metadata: dict[str, Any]) -> str:
+    def _check_writable(self) -> None:
+        """Refuse to build on a commit that is damaged, or that this store does not show."""
+        opening = opening_of(self._location)
+        if not opening.writable:
+            raise DamagedStoreError(f"{self.location}: {opening.damage}")
+        self._pinned, self._opening = None, opening
+
+    def _commit(self, writing: WriteSession, message: str, metadata: dict[str, Any]) -> str:
         with translated("write to", self._location):
-            return session.commit(message, metadata)
+            return commit_durably(
+                self._repository, self._location, writing.session, message, metadata
+            )
 
     def _repair_tags(self) -> None:
         """Make the tags that a killed writer did not get to."""
+        rounds = rounds_in(self._root(None))
         tagged = self._repository.list_tags()
-        missing = {n for n in range(rounds_in(self._root(None))) if tag_name(n) not in tagged}
+        missing = {n for n in range(rounds) if tag_name(n) not in tagged}
         if not missing:
             return
         for entry in self._entries():
@@ -331,17 +387,21 @@ class AnnotationStore(StoreReader):
                 self._tag(entry.round, entry.snapshot)
 
     def _tag(self, number: int, snapshot: str) -> None:
+        folder = self._location.folder
         try:
-            self._repository.create_tag(tag_name(number), snapshot)
-        except icechunk.IcechunkError as error:
+            if folder is None:
+                self._repository.create_tag(tag_name(number), snapshot)
+            else:
+                write_ref(tag_file(folder, tag_name(number)), snapshot)
+        except (icechunk.IcechunkError, OSError) as error:
             # On object storage the next writer may have made it meanwhile.
-            if tag_name(number) in self._repository.list_tags():
+            if folder is None and tag_name(number) in self._repository.list_tags():
                 return
             # An exception would say that the round is lost, and it is not.
             warnings.warn(
                 f"{self.location}: round {number} is saved, but its tag is not "
                 f"({str(error).strip().splitlines()[0]}); the next write makes the tag",
-                RuntimeWarning,
+                StoreWarning,
                 stacklevel=4,
             )
 
@@ -354,5 +414,6 @@ class AnnotationStore(StoreReader):
             return
         try:
             self._repository.garbage_collect(datetime.now(UTC))
-        except icechunk.IcechunkError as trouble:
+            remove_leftovers(self._location.folder, dry_run=False)
+        except (icechunk.IcechunkError, OSError) as trouble:
             error.add_note(f"its unfinished chunks are still on disk: {trouble}")

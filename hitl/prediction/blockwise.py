@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from annotations.formats import open_labels, write_labels_tiff
 from annotations.formats.new_file import new_file
-from annotations.stacks import CHUNKS, StackView, image_codec, label_codec
+from annotations.codecs import image_codec, label_codec
+from annotations.stacks import CHUNKS, StackView
 from hitl.preprocess.streaming import apply_streamed, dtype_after, why_not_streamed
 from hitl.project.processing import PreprocessStep
 from labels.progress import Progress
