@@ -1,4 +1,4 @@
-"""Commits to a local store: all of it is on the disk before the branch moves, and then the branch."""
+"""Commits to a local store: all of it is on the disk before the branch moves."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from annotations._refs import branch_file, read_ref, tags
-from annotations._sums import MANIFESTS, SNAPSHOTS, Damage, Sums
+from annotations._sums import MANIFESTS, SNAPSHOTS, SUMS, Damage, Sums
 from annotations.errors import DamagedStoreError
 
 REPAIR = "`hitl verify PROJECT --repair`"
@@ -46,6 +46,11 @@ def find_opening(folder: Path) -> Opening:
         tip = read_ref(branch_file(folder))
     except DamagedStoreError as error:
         raise DamagedStoreError(f"{error}; {REPAIR} sets it to the newest commit") from error
+    except FileNotFoundError as error:
+        if not (folder / SUMS).is_dir():
+            raise
+        name = branch_file(folder)
+        raise DamagedStoreError(f"{name} is gone; {REPAIR} makes it anew") from error
     sums = Sums(folder)
     torn = what_tore(sums, tip)
     if torn is None:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import icechunk
 
 from annotations._lock import acquire
+from annotations.damage import damage_in, first_line
 from annotations.errors import ConflictError, DamagedStoreError, StoreError
 
 _MEMORY: dict[str, icechunk.Storage] = {}
@@ -195,27 +196,12 @@ def reading(location: Location | str, what: str) -> Iterator[None]:
 VERIFY = "`hitl verify PROJECT` tells what is damaged and what is whole"
 
 
-def damage_in(error: BaseException) -> str | None:
-    """Return what an error says of damage on the disk; None when it tells of something else."""
-    if isinstance(error, icechunk.IcechunkError):
-        return _first_line(error)
-    # What `zarr.codecs.Crc32cCodec` raises has no class of its own.
-    if isinstance(error, ValueError) and "computed checksum do not match" in str(error):
-        return "its checksum is wrong, so it is not what was written"
-    return None
-
-
 def conflict(location: Location) -> ConflictError:
     """Return the error for a commit that came too late."""
     return ConflictError(
         f"{location.text}: somebody else committed while this was being written; nothing was "
         "changed, do it again on top of theirs"
     )
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0].strip().removeprefix("x ").strip()
 
 
 def _explain(error: Exception, action: str, location: Location) -> str:
@@ -229,4 +215,4 @@ def _explain(error: Exception, action: str, location: Location) -> str:
             f"{start}: no permission; nothing was changed, check who owns the folder "
             "and whether its disk is mounted read-only"
         )
-    return f"{start}: {_first_line(error)}; nothing was changed"
+    return f"{start}: {first_line(error)}; nothing was changed"

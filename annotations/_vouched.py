@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import icechunk
@@ -12,7 +14,7 @@ from zarr.storage import WrapperStore
 
 from annotations._storage import VERIFY, Location
 from annotations._sums import SNAPSHOTS, TRANSACTIONS, Damage, Sums
-from annotations.errors import DamagedStoreError
+from annotations.errors import DamagedStoreError, StoreWarning
 
 
 class Vouched:
@@ -45,7 +47,10 @@ class Vouched:
         damaged = self._stores[snapshot]
         if not damaged:
             return session.store
-        return GuardedStore(session.store, {k: self._says(d) for k, d in damaged.items()})
+        refused = {
+            path: self._says(f"{path} cannot be read: {damage}") for path, damage in damaged.items()
+        }
+        return GuardedStore(session.store, refused)
 
     def commit(self, snapshot: str) -> None:
         """Compare a commit's snapshot file.
@@ -73,17 +78,30 @@ class Vouched:
             self._compare(f"{TRANSACTIONS}/{at}", at)
             at = self._parent(at)
 
-    def ancestry(self, tip: str) -> None:
-        """Compare all commits up to one, to name the damage when the history cannot be read.
+    def history(self, tip: str) -> Iterator[icechunk.SnapshotInfo]:
+        """Give all commits up to one, newest first; a damaged one is passed over, and told.
 
-        Raises
-        ------
-        DamagedStoreError
+        Warns
+        -----
+        StoreWarning
         """
+        if self._sums is None:
+            yield from self._repository.ancestry(snapshot_id=tip)
+            return
         at: str | None = tip
-        while at is not None and self._sums is not None:
-            self.commit(at)
-            at = self._parent(at)
+        while at is not None:
+            found = self._look_up(at)
+            if found is not None:
+                yield found
+            at = found.parent_id if found is not None else self._parent(at)
+
+    def _look_up(self, snapshot: str) -> icechunk.SnapshotInfo | None:
+        try:
+            self.commit(snapshot)
+        except DamagedStoreError as error:
+            warnings.warn(f"a commit is passed over: {error}", StoreWarning, stacklevel=4)
+            return None
+        return self._repository.lookup_snapshot(snapshot)
 
     def _compare(self, file: str, snapshot: str) -> None:
         if self._sums is None:
@@ -114,7 +132,7 @@ class Vouched:
             return {}
         return arrays_of(self._repository, snapshot, damaged) if damaged else {}
 
-    def _says(self, damage: Damage) -> str:
+    def _says(self, damage: Damage | str) -> str:
         return f"{self._location.text}: {damage}; {VERIFY}"
 
 
@@ -146,7 +164,7 @@ class GuardedStore(WrapperStore[Store]):
         """
         array, chunk, _ = key.rpartition("/c/")
         if chunk and array in self._refused:
-            raise DamagedStoreError(f"{array} cannot be read: {self._refused[array]}")
+            raise DamagedStoreError(self._refused[array])
         return await super().get(key, prototype, byte_range)
 
 

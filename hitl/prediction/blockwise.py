@@ -13,9 +13,9 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from annotations.codecs import image_codec, label_codec
 from annotations.formats import open_labels, write_labels_tiff
 from annotations.formats.new_file import new_file
-from annotations.codecs import image_codec, label_codec
 from annotations.stacks import CHUNKS, StackView
 from hitl.preprocess.streaming import apply_streamed, dtype_after, why_not_streamed
 from hitl.project.processing import PreprocessStep
