@@ -9,9 +9,11 @@ from functools import lru_cache
 import icechunk
 import zarr
 
-from annotations._repository import BRANCH, rounds_in
+from annotations._refs import BRANCH
+from annotations._repository import rounds_in
 from annotations._storage import Location, translated
 from annotations._twins import shared_slices
+from annotations._vouched import Vouched
 from annotations.errors import UnknownFieldError
 from annotations.fields import (
     FieldInfo,
@@ -58,12 +60,18 @@ class StoreReader:
     ----------
     repository : icechunk.Repository
     location : Location
+    pinned : str, optional
+        The commit that is read as the newest; the branch's when not given.
     """
 
-    def __init__(self, repository: icechunk.Repository, location: Location) -> None:
+    def __init__(
+        self, repository: icechunk.Repository, location: Location, pinned: str | None = None
+    ) -> None:
         self._repository = repository
         self._location = location
         self._diff = lru_cache(maxsize=64)(self._read_diff)
+        self._pinned = pinned
+        self._vouched = Vouched(repository, location)
 
     @property
     def location(self) -> str:
@@ -183,7 +191,7 @@ class StoreReader:
     def head(self) -> str:
         """Return Icechunk's snapshot id of the last commit."""
         with translated("read", self._location):
-            return str(self._repository.lookup_branch(BRANCH))
+            return self._tip()
 
     def last_round(self) -> int:
         """Return the number of the last round, -1 before any."""
@@ -199,6 +207,7 @@ class StoreReader:
         """
         snapshot = self.round_snapshot(number)
         with translated("read", self._location):
+            self._vouched.commit(snapshot)
             commit = self._repository.lookup_snapshot(snapshot)
         found = read_entry(commit.id, commit.written_at, commit.message, commit.metadata)
         assert found is not None, "the commit of a round says that it is one"
@@ -222,8 +231,7 @@ class StoreReader:
     def labels_at(self, key: str, snapshot: str) -> LabelsView | None:
         """Return labels as one commit has them, None where it does not hold them."""
         with translated("read", self._location):
-            session = self._repository.readonly_session(snapshot_id=snapshot)
-            fields = child_group(zarr.open_group(session.store, mode="r"), FIELDS)
+            fields = child_group(self._root_at(snapshot), FIELDS)
             try:
                 return labels_in(fields, key, self._location)
             except UnknownFieldError:
@@ -245,6 +253,7 @@ class StoreReader:
         if older == newer:
             return Written(frozenset(), {})
         with translated("read", self._location):
+            self._vouched.logs(older, newer)
             found = self._repository.diff(from_snapshot_id=older, to_snapshot_id=newer)
         came_or_went = frozenset(found.new_arrays) | frozenset(found.deleted_arrays)
         updated = {
@@ -257,17 +266,22 @@ class StoreReader:
 
     def _entries(self) -> Iterator[LogEntry]:
         with translated("read", self._location):
-            for commit in self._repository.ancestry(branch=BRANCH):
+            for commit in self._vouched.history(self._tip()):
                 entry = read_entry(commit.id, commit.written_at, commit.message, commit.metadata)
                 if entry is not None:
                     yield entry
 
+    def _tip(self) -> str:
+        """Return the commit that is read as the newest."""
+        return self._pinned or self._repository.lookup_branch(BRANCH)
+
     def _root(self, round: int | None) -> zarr.Group:
-        if round is None:
-            session = self._repository.readonly_session(BRANCH)
-        else:
-            session = self._repository.readonly_session(snapshot_id=self.round_snapshot(round))
-        return zarr.open_group(session.store, mode="r")
+        return self._root_at(self._tip() if round is None else self.round_snapshot(round))
+
+    def _root_at(self, snapshot: str) -> zarr.Group:
+        self._vouched.commit(snapshot)
+        session = self._repository.readonly_session(snapshot_id=snapshot)
+        return zarr.open_group(self._vouched.store(session, snapshot), mode="r")
 
 
 def field_in(fields: zarr.Group, name: str, location: Location) -> FieldView:
