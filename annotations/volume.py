@@ -1,4 +1,4 @@
-"""What travels with an array: axes, voxel size, names."""
+"""What travels with an array: axes, voxel size, time step, names."""
 
 from __future__ import annotations
 
@@ -14,41 +14,53 @@ from labels.spacing import Spacing
 
 @dataclass(frozen=True)
 class ImageInfo:
-    """What is known of an image file before its voxels are read.
+    """What is known of an image before its voxels are read.
 
     Parameters
     ----------
     path : Path
-    shape : (int, int, int, int)
-        (C, Z, Y, X).
+        The file, or the first of several.
+    shape : (int, int, int, int, int)
+        (T, C, Z, Y, X); a 2D image has Z = 1, colours are channels.
     dtype : numpy dtype
         As in the file.
     spacing_um : (float, float, float)
-        Voxel size (z, y, x) in µm.
+        Voxel size (z, y, x) in µm. The z size of an image without a z axis is 1 µm by definition,
+        so that its volumes read as areas in µm².
+    time_step_s : float or None
+        Seconds between time points; None when not stated, or for one time point.
     channels : tuple of str
         One name per channel.
     format : str
-        ``"tiff"``, ``"ome-zarr"``, ``"npy"`` or ``"nd2"``.
+        Name of the file's format, such as ``"tiff"``.
+    paths : tuple of Path
+        All files, in order; `path` alone when not given.
     """
 
     path: Path
-    shape: tuple[int, int, int, int]
+    shape: tuple[int, int, int, int, int]
     dtype: np.dtype[Any]
     spacing_um: Spacing
+    time_step_s: float | None
     channels: tuple[str, ...]
     format: str
+    paths: tuple[Path, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.paths:
+            object.__setattr__(self, "paths", (self.path,))
 
 
 @runtime_checkable
 class ImageSource(Protocol):
-    """An open image file, read by slabs of z so that it need not fit in memory."""
+    """An open image, read by slabs of z of one time point so that it need not fit in memory."""
 
     @property
     def info(self) -> ImageInfo:
-        """Shape, dtype, spacing and channels."""
+        """Shape, dtype, spacing, time step and channels."""
         ...
 
-    def read(self, z_start: int, z_stop: int) -> NDArray[Any]:
+    def read(self, time: int, z_start: int, z_stop: int) -> NDArray[Any]:
         """Return voxels of shape (C, z_stop - z_start, Y, X) in the file's dtype."""
         ...
 
