@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from annotations.formats.joined import open_joined
 from numpy.typing import NDArray
 
 from annotations.fields import ClassInfo, FieldInfo
 from annotations.formats import open_image
+from annotations.formats.joined import open_joined
 from annotations.volume import ImageInfo, ImageSource
 from hitl.labelling.given_labels import given_labels
 from hitl.labelling.requests import AddRequest

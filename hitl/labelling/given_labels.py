@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from annotations.formats.parts import components, select_values, values_in
 from numpy.typing import NDArray
 
 from annotations._chunks import SlabSource
 from annotations.errors import AxesError, LabelError
 from annotations.fields import ClassInfo
 from annotations.formats import LabelSource, open_labels
+from annotations.formats.parts import components, select_values, values_in
 from hitl.labelling.requests import AddRequest
 from hitl.project.classes import ClassConfig
 from hitl.project.config import ProjectConfig

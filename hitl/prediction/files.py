@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from annotations.formats import open_image, write_labels_tiff
+from annotations.formats import open_image, refuse_series, write_labels_tiff
 from hitl.postprocess.pipeline import postprocess
 from hitl.prediction.channels import channel_index
 from hitl.prediction.requests import SegmentRequest
@@ -38,9 +38,10 @@ def segment_file(request: SegmentRequest, reporter: Reporter) -> Segmented:
     """
     _check_output(request)
     with open_image(request.image, axes=request.axes, spacing_um=request.spacing_um) as source:
+        times, _, depth, _, _ = source.info.shape
+        refuse_series(request.image, times, flat=depth == 1)
         channel = channel_index(source.info, request.channel)
-        depth = source.info.shape[1]
-        image = source.read(0, depth)[channel]
+        image = source.read(0, 0, depth)[channel]
         spacing_um = source.info.spacing_um
     if request.run_folder is not None:
         if request.settings:

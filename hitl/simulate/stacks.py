@@ -14,7 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotations.formats import open_image, write_image_tiff, write_labels_tiff
+from annotations.formats import (
+    open_image,
+    refuse_series,
+    write_image_tiff,
+    write_labels_tiff,
+)
 from hitl.labelling.add import add_field
 from hitl.labelling.given_labels import open_label_file
 from hitl.labelling.requests import AddRequest
@@ -189,13 +194,15 @@ def _read_file(
     request: SynthRequest, path: Path
 ) -> tuple[NDArray[Any], NDArray[np.uint32] | None, Spacing]:
     with open_image(path, axes=request.axes, spacing_um=request.spacing_um) as source:
-        depth = source.info.shape[1]
-        image = source.read(0, depth)[channel_index(source.info, request.channel)]
+        times, _, depth, _, _ = source.info.shape
+        refuse_series(path, times, flat=depth == 1)
+        image = source.read(0, 0, depth)[channel_index(source.info, request.channel)]
         spacing_um = source.info.spacing_um
     if request.labels is None:
         return image, None, spacing_um
     axes = request.axes and request.axes.upper().replace("C", "")
     with open_label_file(request.labels, axes) as labels:
+        refuse_series(request.labels, labels.times, flat=labels.zyx[0] == 1)
         return image, labels.read(0, labels.shape[0]), spacing_um
 
 

@@ -9,9 +9,9 @@ from annotations.edits.verified import shell_voxels, verified_mask_update
 from annotations.errors import LabelError
 from annotations.fields import LabelsView
 from annotations.formats.coded import CODED
+from annotations.formats.field_labels import read_field_labels
 from annotations.formats.format import Expected, LabelsRead, recognise
 from annotations.formats.registry import FORMATS
-from annotations.formats.sources import read_stack_labels
 from annotations.merging import Merged, merge_edits
 from annotations.rounds import EditCounts, RoundInfo
 from annotations.store import AnnotationStore
@@ -91,7 +91,7 @@ def import_labels(project: Project, request: ImportRequest, reporter: Reporter) 
         axes=request.axes,
         exported=sidecar is not None,
     )
-    found = read_stack_labels(fmt, request.file, known)
+    found = read_field_labels(fmt, request.file, known)
     for note in found.notes:
         reporter.note(note)
     reporter.progress(1, 2, f"{request.field}: comparing")

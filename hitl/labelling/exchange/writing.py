@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from annotations.fields import LabelsInfo, LabelsView
 from annotations.formats import write_image_tiff
 from annotations.formats.format import Content, Format
+from annotations.formats.new_file import move_new
 from annotations.formats.registry import FORMATS
 from hitl.labelling.exchange.errors import ExchangeError
 from hitl.project.reporter import Reporter
@@ -120,6 +121,8 @@ class _Images:
 def new_folder_files(destination: Path, names: Sequence[str]) -> Iterator[Path]:
     """Give a temporary folder, whose files move to `destination` when all of them are there.
 
+    A name that somebody else takes meanwhile stays theirs, and nothing is moved.
+
     Raises
     ------
     ExchangeError
@@ -130,31 +133,44 @@ def new_folder_files(destination: Path, names: Sequence[str]) -> Iterator[Path]:
         raise ExchangeError(f"{destination}: expected a folder for the files, got a file's name")
     taken = [name for name in names if (destination / name).exists()]
     if taken:
-        raise ExchangeError(
-            f"{destination}: holds {', '.join(taken)} already; name another folder, or move them"
-        )
+        raise ExchangeError(_taken(destination, ", ".join(taken)))
     made = not destination.exists()
     folder = destination / f".{uuid.uuid4().hex}.partial"
     try:
         folder.mkdir(parents=True)
         yield folder
-        for name in names:
-            (folder / name).rename(destination / name)
+        _move_all(folder, destination, names)
     except OSError as exc:
-        _take_back(folder, destination, names)
         raise ExchangeError(
             f"{destination}: cannot be written ({exc.strerror or exc}); free some space or choose "
             "another folder"
         ) from exc
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        if made and destination.is_dir() and not any(destination.iterdir()):
-            destination.rmdir()
+        if made:
+            # It stays where another export has put files into it, and where it is not there.
+            with suppress(OSError):
+                destination.rmdir()
 
 
-def _take_back(folder: Path, destination: Path, names: Sequence[str]) -> None:
-    """Remove those files that had moved already."""
-    for name in names:
-        moved = destination / name
-        if moved.exists() and not (folder / name).exists():
-            shutil.rmtree(moved) if moved.is_dir() else moved.unlink()
+def _taken(destination: Path, names: str) -> str:
+    return f"{destination}: holds {names} already; name another folder, or move them"
+
+
+def _move_all(folder: Path, destination: Path, names: Sequence[str]) -> None:
+    """Move all files, or none."""
+    moved: list[Path] = []
+    try:
+        for name in names:
+            try:
+                move_new(folder / name, destination / name)
+            except FileExistsError as exc:
+                raise ExchangeError(
+                    f"{_taken(destination, name)} (another program wrote it meanwhile; nothing of "
+                    "this export is left there)"
+                ) from exc
+            moved.append(destination / name)
+    except BaseException:
+        for path in moved:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        raise

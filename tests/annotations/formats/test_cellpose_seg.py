@@ -253,7 +253,7 @@ def test_a_cut_file_and_a_plain_array_are_refused(tmp_path: Path) -> None:
     [
         (np.zeros((3, 4, 5), np.float32), "expected integer labels"),
         (np.zeros((3, 4, 5), bool), "true and false"),
-        (np.zeros((4, 5), np.uint16), "--Zstack"),
+        (np.zeros((2, 3, 4, 5), np.uint16), r"shape \(Z, Y, X\) or \(Y, X\)"),
         (np.full((3, 4, 5), -7, np.int16), "negative"),
         ([1, 2, 3], "'masks'"),
     ],

@@ -53,7 +53,7 @@ def test_every_image_format_refuses_what_is_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("a.jpg", r"suffix '.jpg' cannot be read; save it as one of TIFF \(.tif, .tiff, .btf\)"),
+        ("a.gif", r"suffix '.gif' cannot be read; save it as one of TIFF \(.tif, .tiff, .btf\)"),
         ("a.npz", r"several arrays; save the one to use"),
         ("a.zarr", r"expected a folder of OME-Zarr, got a file"),
         ("folder", r"is a folder, but not of OME-Zarr \(it has no zarr.json"),
