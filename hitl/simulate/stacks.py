@@ -23,7 +23,7 @@ from annotations.formats import (
 from hitl.labelling.add import add_field
 from hitl.labelling.given_labels import open_label_file
 from hitl.labelling.requests import AddRequest
-from hitl.prediction.channels import channel_index
+from hitl.project.classes import only_channel
 from hitl.project.docstrings import parameter_descriptions
 from hitl.project.errors import ConfigError, LeakageError, NothingToDoError, ProjectError
 from hitl.project.folder import Project, write_json
@@ -108,9 +108,8 @@ def synthesise(request: SynthRequest, reporter: Reporter) -> Synthesised:
         pairs.append(_write(folder, name, seed, options))
         if project is not None:
             pair = pairs[-1]
-            add_field(
-                project, AddRequest(image=pair.image, name=name, labels=pair.labels), reporter
-            )
+            request = AddRequest(images=(pair.image,), field=name, labels=((None, pair.labels),))
+            add_field(project, request, reporter)
     reporter.progress(len(names), len(names), "drawing stacks")
     return Synthesised(folder, tuple(pairs), request.into)
 
@@ -196,7 +195,7 @@ def _read_file(
     with open_image(path, axes=request.axes, spacing_um=request.spacing_um) as source:
         times, _, depth, _, _ = source.info.shape
         refuse_series(path, times, flat=depth == 1)
-        image = source.read(0, 0, depth)[channel_index(source.info, request.channel)]
+        image = source.read(0, 0, depth)[only_channel(source.info.channels, request.channel)]
         spacing_um = source.info.spacing_um
     if request.labels is None:
         return image, None, spacing_um
