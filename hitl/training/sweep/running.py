@@ -90,7 +90,7 @@ def sweep(project: Project, request: SweepRequest, reporter: Reporter) -> Sweep:
     cells = make_cells(request.model, resolve_base(project, options), spec, where)
     if request.evaluate and not any(s.split == "test" for s in project.store().all_labels()):
         raise NothingToDoError("--evaluate: there is no field of split test; leave it out")
-    data = collect_samples(project.store(), project.config, request.fields, reporter)
+    data = collect_samples(project.store(), project.config, request.fields, reporter, request.classes)
     (project.folder / "sweeps").mkdir(exist_ok=True)
     lock = FileLock(project.folder / "sweeps" / ".lock")
     try:
