@@ -49,7 +49,7 @@ def test_an_export_has_the_labels_the_image_and_where_they_come_from(
         labels = np.unique(labels, return_inverse=True)[1].reshape(labels.shape)
     assert np.array_equal(found, labels)
     with open_image(sent.files[0]) as image:
-        assert np.array_equal(image.read(0, 14)[0], project.store().stack("cells").read_channel())
+        assert np.array_equal(image.read(0, 0, 14)[0], project.store().stack("cells").read_channel())
         assert image.info.spacing_um == pytest.approx(SPACING_UM)
     sidecar = Sidecar.read(sidecar_path(Path(sent.labels)))
     assert (sidecar.stack, sidecar.round, sidecar.format) == ("cells", 0, fmt)
@@ -134,9 +134,9 @@ def test_another_channel_is_exported_as_the_stack_says(tmp_path: Path) -> None:
     )
     add_stack(project, request, Silent())
     with open_image(send(project, tmp_path / "a", "tiff").files[0]) as source:
-        assert np.array_equal(source.read(0, 14)[0], image)
+        assert np.array_equal(source.read(0, 0, 14)[0], image)
     with open_image(send(project, tmp_path / "b", "ome-zarr").files[0]) as source:
-        assert np.array_equal(source.read(0, 14), two)
+        assert np.array_equal(source.read(0, 0, 14), two)
 
 
 def test_an_ome_zarr_carries_where_its_labels_come_from(project: Project, tmp_path: Path) -> None:
