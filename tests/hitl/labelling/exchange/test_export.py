@@ -49,7 +49,9 @@ def test_an_export_has_the_labels_the_image_and_where_they_come_from(
         labels = np.unique(labels, return_inverse=True)[1].reshape(labels.shape)
     assert np.array_equal(found, labels)
     with open_image(sent.files[0]) as image:
-        assert np.array_equal(image.read(0, 0, 14)[0], project.store().stack("cells").read_channel())
+        assert np.array_equal(
+            image.read(0, 0, 14)[0], project.store().stack("cells").read_channel()
+        )
         assert image.info.spacing_um == pytest.approx(SPACING_UM)
     sidecar = Sidecar.read(sidecar_path(Path(sent.labels)))
     assert (sidecar.stack, sidecar.round, sidecar.format) == ("cells", 0, fmt)
