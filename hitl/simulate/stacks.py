@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotations.formats import (
+    label_axes,
     open_image,
     refuse_series,
     write_image_tiff,
@@ -199,8 +200,7 @@ def _read_file(
         spacing_um = source.info.spacing_um
     if request.labels is None:
         return image, None, spacing_um
-    axes = request.axes and request.axes.upper().replace("C", "")
-    with open_label_file(request.labels, axes) as labels:
+    with open_label_file(request.labels, label_axes(request.axes)) as labels:
         refuse_series(request.labels, labels.times, flat=labels.zyx[0] == 1)
         return image, labels.read(0, labels.shape[0]), spacing_um
 
