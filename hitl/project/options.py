@@ -133,7 +133,12 @@ def parse_classes(pairs: list[str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
 
 Fields = Annotated[
     tuple[str, ...],
-    Flag("--field", also=("--stack",), metavar="FIELD", help="Only this field, or FIELD:CLASS (repeatable)."),
+    Flag(
+        "--field",
+        also=("--stack",),
+        metavar="FIELD",
+        help="Only this field, or FIELD:CLASS (repeatable).",
+    ),
 ]
 Classes = Annotated[
     tuple[str, ...], Flag("--class", metavar="NAME", help="Only this class (repeatable).")

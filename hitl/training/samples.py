@@ -98,9 +98,7 @@ def collect_samples(
         held_out = [
             sample
             for info in val
-            for sample in _samples(
-                views[info.key], config, views[info.key].verified_voxels > 0
-            )
+            for sample in _samples(views[info.key], config, views[info.key].verified_voxels > 0)
         ]
     else:
         reporter.note(

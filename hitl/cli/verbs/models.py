@@ -30,14 +30,16 @@ def train(project: Project, request: TrainRequest, out: Console) -> Result:
     from hitl.cli.printing.training import trained
     from hitl.training.train import train
 
-    return trained(train(
+    return trained(
+        train(
             project,
             request.model,
             dict(request.settings),
             request.fields,
             out,
             request.classes,
-        ))
+        )
+    )
 
 
 @verb(PANEL)
