@@ -144,7 +144,8 @@ class SeenChannels:
         channels, *zyx = box if isinstance(box, tuple) else (box,)
         if isinstance(channels, int | np.integer):
             return np.asarray(self._image[(self._seen[int(channels)], *zyx)])
-        return np.stack([self._image[(number, *zyx)] for number in self._seen[channels]])
+        numbers = np.asarray(self._seen)[channels]
+        return np.stack([self._image[(int(number), *zyx)] for number in numbers])
 
 
 class OneChannel:

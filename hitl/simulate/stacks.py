@@ -109,8 +109,8 @@ def synthesise(request: SynthRequest, reporter: Reporter) -> Synthesised:
         pairs.append(_write(folder, name, seed, options))
         if project is not None:
             pair = pairs[-1]
-            request = AddRequest(images=(pair.image,), field=name, labels=((None, pair.labels),))
-            add_field(project, request, reporter)
+            new = AddRequest(images=(pair.image,), field=name, labels=((None, pair.labels),))
+            add_field(project, new, reporter)
     reporter.progress(len(names), len(names), "drawing stacks")
     return Synthesised(folder, tuple(pairs), request.into)
 
@@ -218,8 +218,8 @@ def _read_field(
             f"{request.field} is a test field, and models may learn from what is drawn; name "
             "a field of split train or val"
         )
-    labels = np.asarray(view.labels[...], np.uint32)
-    return view.read_channel(), labels if labels.any() else None, view.info.spacing_um
+    labels, image = np.asarray(view.at(0).labels[...], np.uint32), view.at(0).read_image()[0]
+    return image, labels if labels.any() else None, view.info.spacing_um
 
 
 def _write(folder: Path, name: str, seed: int, options: NucleiGenerator) -> Pair:

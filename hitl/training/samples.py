@@ -148,7 +148,7 @@ def refuse_leakage(store: AnnotationStore, fields: Collection[str]) -> None:
     )
     files = {i.source_sha256: name for name, i in tests.items() if i.source_sha256 is not None}
     for name in fields:
-        other = files.get(infos[name].source_sha256)
+        other = files.get(infos[name].source_sha256 or "")
         if other is not None:
             raise LeakageError(
                 f"field {name} comes from the same file as test field {other}: {advice}"

@@ -190,8 +190,8 @@ def _installed(package: str) -> str | None:
 
 def _card_text(card: dict[str, Any]) -> str:
     sources = "\n".join(
-        f"| {s['field']} | {s['class']} | {s['split']} | {s['objects']} | {s['verified_share']:.0%} "
-        f"| `{(s['source_sha256'] or '')[:12]}` |"
+        f"| {s['field']} | {s['class']} | {s['split']} | {s['objects']} "
+        f"| {s['verified_share']:.0%} | `{(s['source_sha256'] or '')[:12]}` |"
         for s in card["trained_on"]
     )
     values = "\n".join(f"- {key}: {value:.4f}" for key, value in card["validation"].items())
