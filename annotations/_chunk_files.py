@@ -70,8 +70,11 @@ class ChunkFiles:
 
     def absent(self) -> Iterator[tuple[ChunkFile, str]]:
         """Give those that are gone or cut short, and which of the two."""
-        with os.scandir(self._folder / CHUNKS) as entries:
-            there = {entry.name: entry for entry in entries}
+        there: dict[str, os.DirEntry[str]] = {}
+        # A store without voxels has no such folder.
+        if (self._folder / CHUNKS).is_dir():
+            with os.scandir(self._folder / CHUNKS) as entries:
+                there = {entry.name: entry for entry in entries}
         for identity, (size, *_) in self._of.items():
             entry = there.get(file_name(identity))
             found = None if entry is None else entry.stat().st_size
