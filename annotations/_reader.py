@@ -9,10 +9,9 @@ import zarr
 
 from annotations._refs import BRANCH
 from annotations._repository import slice_positions
-from annotations._storage import VERIFY, Location, translated
+from annotations._storage import Location, translated
 from annotations._vouched import Vouched
-from annotations.errors import DamagedStoreError
-from annotations.rounds import LogEntry, read_entry, unknown_round
+from annotations.rounds import LogEntry, unknown_round
 from annotations.stacks import STACKS, StackInfo, StackView, child_group, read_info, unknown_stack
 
 
@@ -105,8 +104,6 @@ class StoreReader:
                 known = max(known, entry.round + 1)
                 if entry.round == number:
                     return entry.snapshot
-        if 0 <= number < known:
-            raise DamagedStoreError(f"{self.location}: round {number} is damaged; {VERIFY}")
         raise unknown_round(number, known)
 
     def stack_at(self, name: str, snapshot: str) -> StackView | None:
@@ -147,10 +144,7 @@ class StoreReader:
 
     def _entries(self) -> Iterator[LogEntry]:
         with translated("read", self._location):
-            for commit in self._vouched.history(self._tip()):
-                entry = read_entry(commit.id, commit.written_at, commit.message, commit.metadata)
-                if entry is not None:
-                    yield entry
+            yield from self._vouched.history(self._tip())
 
     def _tip(self) -> str:
         """Return the commit that is read as the newest."""
