@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from annotations.errors import FormatError
+from labels.files import replace_durably, sync_file, sync_tree
 
 
 @contextmanager
@@ -39,7 +40,8 @@ def new_file(path: Path, suffixes: tuple[str, ...], *, overwrite: bool = False) 
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
     try:
         yield partial
-        partial.replace(path)
+        sync_tree(partial) if partial.is_dir() else sync_file(partial)
+        replace_durably(partial, path)
     except OSError as exc:
         raise FormatError(
             f"{path}: could not be written ({exc.strerror or exc}); free some space or choose "

@@ -167,7 +167,7 @@ def predicted_file(
     file, about = folder / f"{stack}.tif", folder / f"{stack}.json"
     fingerprint = predictor.fingerprint(store, stack)
     if file.is_file() and about.is_file():
-        known = json.loads(about.read_text())
+        known = _read_about(about)
         if known.get("fingerprint") == fingerprint:
             objects = known.get("objects")
             return PredictedFile(file, count_objects(file) if objects is None else objects)
@@ -177,6 +177,15 @@ def predicted_file(
     made = {"fingerprint": fingerprint, "model": predictor.name, "stack": stack}
     write_json(about, {**made, "objects": objects})
     return PredictedFile(file, objects, labels)
+
+
+def _read_about(file: Path) -> dict[str, Any]:
+    """Return what is known of a prediction; nothing where the file is damaged: it is made anew."""
+    try:
+        known = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        return {}
+    return known if isinstance(known, dict) else {}
 
 
 def cached_prediction(

@@ -18,6 +18,7 @@ from annotations.formats.registry import FORMATS
 from annotations.stacks import StackView
 from hitl.labelling.exchange.errors import ExchangeError
 from hitl.project.reporter import Reporter
+from labels.files import replace_durably, sync_tree
 
 
 def file_names(stack: str, fmt: Format) -> tuple[str, ...]:
@@ -107,10 +108,14 @@ def new_folder_files(destination: Path, names: Sequence[str]) -> Iterator[Path]:
     try:
         folder.mkdir(parents=True)
         yield folder
-        for name in names:
-            (folder / name).rename(destination / name)
+        sync_tree(folder)
+        _move_in(folder, destination, names)
+    except FileExistsError as exc:
+        # Another export into the same folder was faster.
+        raise ExchangeError(
+            f"{destination}: holds {Path(exc.filename).name} already; name another folder"
+        ) from exc
     except OSError as exc:
-        _take_back(folder, destination, names)
         raise ExchangeError(
             f"{destination}: cannot be written ({exc.strerror or exc}); free some space or choose "
             "another folder"
@@ -121,9 +126,23 @@ def new_folder_files(destination: Path, names: Sequence[str]) -> Iterator[Path]:
             destination.rmdir()
 
 
-def _take_back(folder: Path, destination: Path, names: Sequence[str]) -> None:
-    """Remove those files that had moved already."""
-    for name in names:
-        moved = destination / name
-        if moved.exists() and not (folder / name).exists():
-            shutil.rmtree(moved) if moved.is_dir() else moved.unlink()
+def _move_in(folder: Path, destination: Path, names: Sequence[str]) -> None:
+    """Move files and folders into a folder, all of them or none; what is there is never replaced.
+
+    Raises
+    ------
+    FileExistsError
+        One is there already.
+    """
+    claimed: list[Path] = []
+    try:
+        for name in names:
+            place = destination / name
+            # Renaming would replace it; making it tells whether it is there, and is ours alone.
+            place.mkdir() if (folder / name).is_dir() else place.touch(exist_ok=False)
+            claimed.append(place)
+            replace_durably(folder / name, place)
+    except OSError:
+        for place in claimed:
+            shutil.rmtree(place) if place.is_dir() else place.unlink()
+        raise
