@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from annotations.store import AnnotationStore
 from hitl.project.errors import NothingToDoError, ProjectError
 from hitl.project.folder import Project
 from hitl.project.runs import model_in_use
+from hitl.project.scores import read_scores
 from labels.overlaps import Contingency, count_overlaps
 
 ERROR_KINDS = ("merged", "split", "missed", "spurious", "shifted")
@@ -158,8 +158,7 @@ def read_evaluations(project: Project) -> list[Evaluation]:
         A damaged file.
     """
     return [
-        {**_read_evaluation(file), "number": file.parent.name}
-        for file in project.evaluation_files()
+        {**read_scores(file), "number": file.parent.name} for file in project.evaluation_files()
     ]
 
 
@@ -257,23 +256,6 @@ def read_scored(project: Project, found: EvaluatedModel, field: str) -> ScoredLa
         return None
     table = count_overlaps(truth, predicted)
     return ScoredLabels(truth, predicted, table) if _as_scored(table, found.fields[field]) else None
-
-
-def _read_evaluation(file: Path) -> Evaluation:
-    try:
-        read: Evaluation = json.loads(file.read_text(encoding="utf-8"))
-        for model in read["models"].values():
-            if not isinstance(model["mean"], dict):
-                raise TypeError
-            for field in model["fields"].values():
-                if not all(isinstance(field[key], list) for key in ("objects", "cases")):
-                    raise TypeError
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ProjectError(
-            f"{file}: expected the scores of an evaluation, got something else; delete the folder "
-            "and run `hitl evaluate` again"
-        ) from error
-    return read
 
 
 def _case(field: str, case: Mapping[str, Any], nuclei: Mapping[int, Nucleus]) -> ScoredCase:

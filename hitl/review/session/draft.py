@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 import zipfile
 import zlib
@@ -25,6 +24,7 @@ from hitl.review.session.boxes import box_shape
 from hitl.review.session.changed_chunks import ChunkData, ChunkIndex, Planes
 from hitl.review.session.draft_merge import check_rows, merge_chunks, renumbered
 from hitl.review.session.review_session import ReviewSession
+from labels.files import flush_to_disk, replace_durably
 
 DRAFT_FORMAT = 1
 """Version of the file."""
@@ -193,9 +193,9 @@ def write_draft(path: Path, draft: Draft) -> None:
                         for plane, packed in vars(data).items():
                             archive.writestr(f"{when}/{dotted(index)}/{plane}", packed)
             file.flush()
-            os.fsync(file.fileno())
+            flush_to_disk(file.fileno())
             file.close()
-            Path(file.name).replace(path)
+            replace_durably(Path(file.name), path)
     except OSError as error:
         raise DraftError(
             f"{path}: the draft cannot be written ({error.strerror}); make room there, and do not "
