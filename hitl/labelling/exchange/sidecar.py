@@ -130,11 +130,12 @@ def check_field(sidecar: Sidecar, view: LabelsView, file: Path) -> None:
     ------
     LabelError
     """
-    field = view.info.address
+    field, theirs = view.info.address, sidecar.field
+    if sidecar.class_name != view.info.class_name:
+        theirs = key_of(sidecar.field, sidecar.class_name)
     if not sidecar.is_of(view.info):
         raise LabelError(
-            f"{file}: expected labels of field {field!r}, got those of "
-            f"{key_of(sidecar.field, sidecar.class_name)!r} "
+            f"{file}: expected labels of field {field!r}, got those of {theirs!r} "
             f"(says {sidecar_path(file).name}); import them into that field"
         )
     if sidecar.slices != view.info.field.digest:

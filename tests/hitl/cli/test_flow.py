@@ -181,7 +181,7 @@ def test_labels_are_read_by_the_axes_of_their_image(
     stated = ["--axes", "CZYX", "--spacing-um", "2", "1", "1", "--channel", "1"]
     labelled = ["--labels", tmp_path / "two_labels.npy"]
     added = command("add", folder, tmp_path / "two.npy", *stated, *labelled)
-    assert added["shape_czyx"] == [2, *SHAPE]
+    assert added["shape_tczyx"] == [1, 2, *SHAPE]
     assert added["objects"] == 24
     view = AnnotationStore.open(folder / "store", read_only=True).labels("two")
     np.testing.assert_array_equal(view.read_image()[0], image[::-1])

@@ -255,9 +255,9 @@ def test_evaluation_has_everything_that_the_report_needs(project, files, command
     assert found["ceiling"]["annotators"]["mean"]["f1"] == people["values"]["f1"]
     assert found["options"]["border"] == "drop"
     model = found["models"]["classical"]
-    assert set(model) == {"mean", "intervals", "groups", "channels", "fields"}
+    assert set(model) == {"mean", "intervals", "classes", "fields"}
     assert set(model["intervals"]) == set(METRICS)
-    assert next(iter(model["channels"].values()))["f1"] == model["mean"]["f1"]
+    assert next(iter(model["classes"].values()))["f1"] == model["mean"]["f1"]
     assert {case["kind"] for case in model["fields"]["s"]["cases"]}
     assert found["comparisons"] == []
 

@@ -103,14 +103,14 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
 def counted_reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Count the voxels of every read of the store's image; reading a whole one fails the test."""
     sizes: list[int] = []
-    plain = Channel.__getitem__
+    plain = SeenChannels.__getitem__
 
-    def counted(self: Channel, box: Any) -> NDArray[Any]:
+    def counted(self: SeenChannels, box: Any) -> NDArray[Any]:
         found = plain(self, box)
         sizes.append(found.size)
         return found
 
-    monkeypatch.setattr(Channel, "__getitem__", counted)
+    monkeypatch.setattr(SeenChannels, "__getitem__", counted)
     monkeypatch.setattr(
         "annotations.fields.LabelsView.read_image", lambda self: pytest.fail("read whole")
     )
@@ -121,7 +121,7 @@ def run_of(bench: Bench, kind: str, *steps: dict[str, Any]) -> str:
     """A finished run of another kind than the bench's own."""
     name = bench.run("fake-0001")
     file = bench.project.run(name) / "config.yaml"
-    config = {"model": kind, "options": {}, "preprocess": list(steps), "validation_share": 0.2}
+    config = {"model": kind, "options": {}, "preprocess": {"nuclei": list(steps)}, "validation_share": 0.2}
     file.write_text(yaml.safe_dump(config))
     return name
 

@@ -226,7 +226,7 @@ def test_the_yaml_chain_runs_the_functions_in_order():
     expected = median(expected, size=3)
     expected = subtract_tophat(expected, radius=2)
     expected = percentile_stretch(expected, low=5, high=98)
-    np.testing.assert_array_equal(preprocess(steps, image), expected)
+    np.testing.assert_array_equal(preprocess(steps, image[None])[0], expected)
     np.testing.assert_array_equal(image, before)
     assert preprocess((), image) is image
 
