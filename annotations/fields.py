@@ -233,6 +233,12 @@ class LabelsView:
         self._group, self.info, self._location = group, info, location
         self.time = 0 if time is None and info.times == 1 else time
 
+    @property
+    def name(self) -> str:
+        """What people read: the address, and the time point where there are several."""
+        series = self.info.times > 1 and self.time is not None
+        return f"{self.info.address} t{self.time}" if series else self.info.address
+
     @cached_property
     def group(self) -> zarr.Group:
         """The Zarr group of the labels."""
@@ -252,6 +258,11 @@ class LabelsView:
                 f"got {time}"
             )
         return LabelsView(self._group, self.info, self._location, time)
+
+    @property
+    def whole(self) -> LabelsView:
+        """The view of all time points."""
+        return self if self.info.times == 1 else LabelsView(self._group, self.info, self._location)
 
     def time_points(self) -> Iterator[LabelsView]:
         """Yield the view of each time point that this one covers."""

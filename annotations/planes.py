@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from annotations._storage import Location, reading
 
-PROJECTIONS: dict[str, Callable[..., Any]] = {"max": np.max, "mean": np.mean, "sum": np.sum}
+PROJECTIONS: dict[str, Callable[..., Any]] = {"max": np.max, "mean": np.mean}
 """How the slices of an image become one."""
 
 

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from annotations.formats.checks import check_labels_match, refuse_series
+    from annotations.formats.checks import check_labels_match, label_axes, refuse_series
     from annotations.formats.joined import open_joined
     from annotations.formats.parts import components, select_values, values_in
     from annotations.formats.reading import open_image, open_labels, read_labels
@@ -20,6 +20,7 @@ __all__ = [
     "LabelSource",
     "check_labels_match",
     "components",
+    "label_axes",
     "open_image",
     "open_joined",
     "open_labels",

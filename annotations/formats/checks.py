@@ -123,6 +123,17 @@ def _check_image(path: Path, shape: Sequence[int], axes: str) -> None:
         raise AxesError(f"{path}: expected voxels, got the empty shape {tuple(shape)}")
 
 
+def label_axes(axes: str | None) -> str | None:
+    """Return the axes of an image's labels, which have neither channels nor colours.
+
+    Parameters
+    ----------
+    axes : str, optional
+        As the user states them for the image.
+    """
+    return axes and axes.upper().replace("C", "").replace("S", "")
+
+
 def refuse_series(path: Path, times: int, *, flat: bool = False) -> None:
     """Refuse several time points, where only one can be used.
 

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from labels.spacing import Spacing
 
 
+WITH_TIMES = ("tiff", "ome-zarr")
+"""Formats of exports that hold several time points, and that every tool for them opens."""
+
 MAX_LABEL = 2**32 - 1
 """The highest id that labels may have."""
 
@@ -226,12 +229,9 @@ class Format:
             Naming the formats that hold several.
         """
         if times > 1 and not self.holds_times:
-            from annotations.formats.registry import export_formats
-
-            able = " or ".join(n for n, found in export_formats().items() if found.holds_times)
             raise FormatError(
-                f"{path}: {self.title} hold one time point, got {times}; choose the format {able}, "
-                "or one time point"
+                f"{path}: {self.title} hold one time point, got {times}; choose the format "
+                f"{' or '.join(WITH_TIMES)}, or one time point"
             )
 
     def recognises(self, path: Path, stated: str | None = None) -> bool:

@@ -199,6 +199,9 @@ def _decode(data: bytes) -> Any:
 def _slice(path: Path, name: str, roi: Any, depth: int) -> int:
     """Return the z of a ROI, from 0."""
     z = roi.z_position or roi.position
+    if z == 0 and depth == 1:
+        # In an image of one slice ImageJ gives none to a ROI.
+        return 0
     if z == 0:
         raise LabelError(
             f"{path}: ROI {name!r} belongs to no slice; in Fiji's ROI Manager tick More > Options "

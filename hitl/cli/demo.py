@@ -191,7 +191,8 @@ def _add(project: Project, stack: DemoStack, split: Split, rows: slice, reporter
         write_labels_tiff(label_file, stack.labels[:, rows], stack.spacing_um)
     options = f" --split {split}" + (f" --labels {label_file}" if label_file else "")
     reporter.step(f"hitl add {project.folder} {image_file}{options}")
-    add_field(project, AddRequest(image=image_file, split=split, labels=label_file), reporter)
+    labels = ((None, label_file),) if label_file else ()
+    add_field(project, AddRequest(images=(image_file,), split=split, labels=labels), reporter)
     return name
 
 

@@ -148,7 +148,7 @@ def agree(
     backward = score(
         second, first, spacing_um=spacing_um, options=options, truth_classes=b, pred_classes=a
     )
-    ends = [bootstrap({"": [found.items]}) for found in (forward, backward)]
+    ends = [bootstrap({"": {"": [found.items]}}) for found in (forward, backward)]
     values = _both_ways(forward.flat(), backward.flat())
     reasons = {**backward.reasons, **forward.reasons}
     agreement = Agreement(

@@ -72,7 +72,7 @@ def score_files(request: ScoreRequest, reporter: Reporter) -> Scored:
         pair.first, pair.second, spacing_um=pair.spacing_um, options=request.options
     )
     note_what_is_missing(scores, reporter)
-    return Scored(truth, predicted, scores, bootstrap({"": [scores.items]}))
+    return Scored(truth, predicted, scores, bootstrap({"": {"": [scores.items]}}))
 
 
 def read_label_pair(

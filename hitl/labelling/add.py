@@ -163,7 +163,7 @@ def _classes(project: Project, request: AddRequest, info: ImageInfo) -> tuple[Cl
         found.append(
             ClassInfo(
                 name=name,
-                seen=seen_channels(project.config, name, info.channels, channels),
+                seen=seen_channels(name, config, info.channels, channels),
                 kind=config.kind,
                 projection=projection_of(project.config.steps_of(name)),
             )

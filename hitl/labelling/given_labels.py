@@ -101,7 +101,7 @@ class _Area:
         self._source, self.shape = source, source.shape
 
     def read(self, z_start: int, z_stop: int) -> NDArray[np.uint32]:
-        return (self._source.read(z_start, z_stop) != 0).astype(np.uint32)
+        return np.asarray(self._source.read(z_start, z_stop) != 0, np.uint32)
 
 
 class _Neither:
@@ -112,7 +112,7 @@ class _Neither:
 
     def read(self, z_start: int, z_stop: int) -> NDArray[np.uint32]:
         free = [np.asarray(other.read(z_start, z_stop)) == 0 for other in self._others]
-        return np.all(free, axis=0).astype(np.uint32)
+        return np.asarray(np.all(free, axis=0), np.uint32)
 
 
 def open_label_file(path: Path, axes: str | None) -> LabelSource:

@@ -9,9 +9,9 @@ import numpy as np
 
 from annotations.formats import open_image, refuse_series, write_labels_tiff
 from hitl.postprocess.pipeline import postprocess
-from hitl.prediction.channels import channel_index
 from hitl.prediction.requests import SegmentRequest
 from hitl.prediction.segmenters import make_segmenter, run_segmenter
+from hitl.project.classes import only_channel
 from hitl.project.config import parse_config
 from hitl.project.errors import ConfigError, ProjectError
 from hitl.project.reporter import Reporter
@@ -40,7 +40,7 @@ def segment_file(request: SegmentRequest, reporter: Reporter) -> Segmented:
     with open_image(request.image, axes=request.axes, spacing_um=request.spacing_um) as source:
         times, _, depth, _, _ = source.info.shape
         refuse_series(request.image, times, flat=depth == 1)
-        channel = channel_index(source.info, request.channel)
+        channel = only_channel(source.info.channels, request.channel)
         image = source.read(0, 0, depth)[channel]
         spacing_um = source.info.spacing_um
     if request.run_folder is not None:

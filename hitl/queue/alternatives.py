@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotations.store import AnnotationStore
+from annotations.fields import LabelsView
 from hitl.prediction.predict import BOOTSTRAP, Predictor, cached_prediction
 from hitl.project.folder import Project
 from hitl.project.reporter import Reporter
@@ -160,19 +160,17 @@ def classical_segmentations(
 
 def other_segmentations(
     project: Project,
-    store: AnnotationStore,
-    field: str,
+    view: LabelsView,
     available: Sequence[Predictor],
     reporter: Reporter,
     made_by: str = "",
 ) -> dict[str, NDArray[np.uint32]]:
-    """Segment one field in every other way; each is computed once and then read.
+    """Segment one time point in every other way; each is computed once and then read.
 
     Parameters
     ----------
     project : Project
-    store : AnnotationStore
-    field : str
+    view : LabelsView
     available : sequence of Predictor
         As `predictors` returns.
     reporter : Reporter
@@ -187,6 +185,6 @@ def other_segmentations(
     wanted = [p for p in available if p.name != made_by]
     found = {}
     for number, predictor in enumerate(wanted):
-        reporter.progress(number, len(wanted), f"{field}: segments with {predictor.name}")
-        found[predictor.name] = cached_prediction(project, store, predictor, field)[0]
+        reporter.progress(number, len(wanted), f"{view.name}: segments with {predictor.name}")
+        found[predictor.name] = cached_prediction(project, predictor, view)
     return found

@@ -125,10 +125,10 @@ def _rank_field(
 ) -> tuple[Entry, ...]:
     view = store.labels(name)
     objects = view.objects
-    others = other_segmentations(project, store, name, available, reporter, _maker(objects))
+    others = other_segmentations(project, view, available, reporter, _maker(objects))
     return rank(
         np.asarray(view.labels[...], np.uint32),
-        view.read_channel(),
+        view.read_image()[0],
         view.info.spacing_um,
         confidence=dict(zip(objects.id.tolist(), objects.confidence.tolist(), strict=True)),
         others=others,

@@ -9,6 +9,7 @@ import numpy as np
 from annotations.fields import LabelsInfo
 from annotations.store import AnnotationStore
 from hitl.prediction.predict import BOOTSTRAP, Predictor
+from hitl.project.addresses import chosen_labels
 from hitl.project.errors import LeakageError, NothingToDoError
 from hitl.project.folder import Project
 from hitl.project.reporter import Reporter
@@ -89,13 +90,11 @@ def simulate_project(
 
 def _known(store: AnnotationStore, names: tuple[str, ...]) -> list[LabelsInfo]:
     """Return the fields whose every voxel a person has verified."""
-    chosen = [store.labels(name).info for name in names] or [
-        info for info in store.all_labels() if info.split != "test"
-    ]
+    chosen = [i for i in chosen_labels(store, names) if names or i.split != "test"]
     known = []
     for info in chosen:
-        view = store.labels(info.address)
-        if view.verified_voxels == int(np.prod(info.zyx)) and len(view.objects.live_ids):
+        view = store.labels(info.key)
+        if view.verified_voxels == info.voxels and any(view.counts.values()):
             known.append(info)
         elif names:
             raise NothingToDoError(
@@ -116,15 +115,15 @@ def _cases(
     first = Predictor(project, BOOTSTRAP, reporter)
     available = predictors(project, reporter)
     cases = []
-    for info in fields:
-        view = store.labels(info.address)
+    views = [view for info in fields for view in store.labels(info.key).time_points()]
+    for view in views:
         found = first.segment(view)
-        others = other_segmentations(project, store, info.address, available, reporter, first.name)
+        others = other_segmentations(project, view, available, reporter, first.name)
         cases.append(
             Case(
-                name=info.address,
-                image=view.read_channel(),
-                spacing_um=info.spacing_um,
+                name=view.name,
+                image=view.read_image()[0],
+                spacing_um=view.info.spacing_um,
                 truth=np.asarray(view.labels[...], np.uint32),
                 labels=found.labels,
                 confidence=found.confidence,

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotations.formats import (
+    label_axes,
     open_image,
     refuse_series,
     write_image_tiff,
@@ -23,7 +24,7 @@ from annotations.formats import (
 from hitl.labelling.add import add_field
 from hitl.labelling.given_labels import open_label_file
 from hitl.labelling.requests import AddRequest
-from hitl.prediction.channels import channel_index
+from hitl.project.classes import only_channel
 from hitl.project.docstrings import parameter_descriptions
 from hitl.project.errors import ConfigError, LeakageError, NothingToDoError, ProjectError
 from hitl.project.folder import Project, write_json
@@ -108,9 +109,8 @@ def synthesise(request: SynthRequest, reporter: Reporter) -> Synthesised:
         pairs.append(_write(folder, name, seed, options))
         if project is not None:
             pair = pairs[-1]
-            add_field(
-                project, AddRequest(image=pair.image, name=name, labels=pair.labels), reporter
-            )
+            new = AddRequest(images=(pair.image,), field=name, labels=((None, pair.labels),))
+            add_field(project, new, reporter)
     reporter.progress(len(names), len(names), "drawing stacks")
     return Synthesised(folder, tuple(pairs), request.into)
 
@@ -196,12 +196,11 @@ def _read_file(
     with open_image(path, axes=request.axes, spacing_um=request.spacing_um) as source:
         times, _, depth, _, _ = source.info.shape
         refuse_series(path, times, flat=depth == 1)
-        image = source.read(0, 0, depth)[channel_index(source.info, request.channel)]
+        image = source.read(0, 0, depth)[only_channel(source.info.channels, request.channel)]
         spacing_um = source.info.spacing_um
     if request.labels is None:
         return image, None, spacing_um
-    axes = request.axes and request.axes.upper().replace("C", "")
-    with open_label_file(request.labels, axes) as labels:
+    with open_label_file(request.labels, label_axes(request.axes)) as labels:
         refuse_series(request.labels, labels.times, flat=labels.zyx[0] == 1)
         return image, labels.read(0, labels.shape[0]), spacing_um
 
@@ -219,8 +218,8 @@ def _read_field(
             f"{request.field} is a test field, and models may learn from what is drawn; name "
             "a field of split train or val"
         )
-    labels = np.asarray(view.labels[...], np.uint32)
-    return view.read_channel(), labels if labels.any() else None, view.info.spacing_um
+    labels, image = np.asarray(view.at(0).labels[...], np.uint32), view.at(0).read_image()[0]
+    return image, labels if labels.any() else None, view.info.spacing_um
 
 
 def _write(folder: Path, name: str, seed: int, options: NucleiGenerator) -> Pair:

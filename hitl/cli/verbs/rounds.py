@@ -11,7 +11,7 @@ from hitl.cli.console import Console
 from hitl.cli.verb import Result, verb
 from hitl.labelling.requests import ImportRequest
 from hitl.project.errors import NothingToDoError, ProjectError, UsageError
-from hitl.project.options import Annotator, Field, Fields, Flag
+from hitl.project.options import Annotator, Classes, Field, Fields, Flag
 from hitl.queue.kinds import ErrorKind
 
 if TYPE_CHECKING:
@@ -154,12 +154,13 @@ def propose(
     out: Console,
     model: Annotated[str | None, Flag(metavar="RUN", help="The promoted run if not given.")] = None,
     fields: Fields = (),
+    classes: Classes = (),
 ) -> Result:
     """Make the next round: a model fills what nobody has verified."""
     from hitl.cli.printing.labelling import proposed
     from hitl.labelling.propose import propose
 
-    return proposed(propose(project, model, fields, out))
+    return proposed(propose(project, model, fields, out, classes))
 
 
 @verb(PANEL)

@@ -227,7 +227,7 @@ def _write(
     counts, gained = corrections.write(round_, verified)
     if not merged.edits.changes and not counts.accepted and not gained:
         raise NothingChangedError(
-            f"{now.info.address}: the labels are those of the project already, so no round was made; "
-            "correct them and save them in the tool, then import again"
+            f"{now.info.address}: the labels are those of the project already, so no round was "
+            "made; correct them and save them in the tool, then import again"
         )
     return counts, gained

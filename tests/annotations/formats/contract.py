@@ -127,7 +127,7 @@ class FormatContract:
                 self.read(file, one.shape, 2)
             return
         if self.format.write is not None:
-            able = r"hold one time point, got 3; choose the format tiff or labkit or ome-zarr"
+            able = r"hold one time point, got 3; choose the format tiff or ome-zarr"
             with pytest.raises(FormatError, match=rf"{path.name}: .* {able}"):
                 self.save(file, series, 3)
             assert not list(file.parent.iterdir())

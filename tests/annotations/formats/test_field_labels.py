@@ -75,7 +75,7 @@ def test_frames_are_no_slices_unless_the_user_says_so(tmp_path: Path) -> None:
 
 def test_masks_of_one_slice_for_a_stack(tmp_path: Path) -> None:
     write_cellpose_seg(tmp_path / "a_seg.npy", LABELS[0, :1], "a.tif")
-    with pytest.raises(LabelError, match="of 4 slices, got those of one; .*--Zstack"):
+    with pytest.raises(LabelError, match=r"of 4 slices, got those of one; .*--Zstack"):
         read_field_labels(CELLPOSE, tmp_path / "a_seg.npy", Expected(shape=(4, 6, 5)))
     with pytest.raises(FormatError, match="hold one time point, got 3; choose the format tiff or"):
         read_field_labels(CELLPOSE, tmp_path / "a_seg.npy", Expected(shape=(4, 6, 5), times=3))

@@ -6,6 +6,7 @@ import errno
 import os
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -51,18 +52,11 @@ def test_a_free_name_is_taken_and_a_taken_one_stays(tmp_path: Path, folder: bool
 def test_of_many_at_once_one_gets_the_name(tmp_path: Path, folder: bool) -> None:
     for attempt in range(20):
         target = tmp_path / f"target{attempt}"
-        won = at_once(
-            [
-                lambda source=make(tmp_path / f"{attempt}-{i}", str(i), folder=folder): move_new(
-                    source, target
-                )
-                for i in range(4)
-            ]
-        )
+        sources = [make(tmp_path / f"{attempt}-{i}", str(i), folder=folder) for i in range(4)]
+        won = at_once([partial(move_new, source, target) for source in sources])
         assert won.count(True) == 1
         assert text_of(target) == str(won.index(True))
-        left = [i for i in range(4) if (tmp_path / f"{attempt}-{i}").exists()]
-        assert left == [i for i in range(4) if not won[i]]
+        assert [source.exists() for source in sources] == [not taken for taken in won]
 
 
 def at_once(works: list[Callable[[], None]]) -> list[bool]:

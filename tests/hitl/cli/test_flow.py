@@ -224,6 +224,23 @@ def test_segment_refuses_before_it_works(files: dict[str, Path], tmp_path: Path)
             segment_file(request, Silent())
 
 
+def test_segment_a_flat_image_but_not_a_series(
+    tmp_path: Path, command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image, labels = blobs()
+    write_image_tiff(tmp_path / "flat.tif", image[3:4], SPACING)
+    options = ("--segmenter", "classical", "--set", "diameter_um=11")
+    done = command("segment", tmp_path / "flat.tif", tmp_path / "found.tif", *options)
+    assert done["objects"] == len(np.unique(labels[3])) - 1 == 12
+    assert read_labels(tmp_path / "found.tif").shape == (1, *SHAPE[1:])
+    write_image_tiff(tmp_path / "series.tif", image.reshape(2, 1, 6, *SHAPE[1:]), SPACING)
+    given = [tmp_path / "series.tif", tmp_path / "series_found.tif", *options]
+    assert run(["segment", *map(str, given)]) == 1
+    error = capsys.readouterr().err
+    assert "expected one time point, got a time series of 2; split it" in error
+    assert error.count("\n") == 1
+
+
 def test_segment_needs_to_know_the_channel(tmp_path: Path) -> None:
     image, _ = blobs()
     write_image_tiff(tmp_path / "c.tif", np.stack([image, image]), SPACING, channels=("Cy3", "GFP"))

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import tifffile
 
-from annotations.formats import write_labels_tiff
+from annotations.formats import write_image_tiff, write_labels_tiff
 from annotations.objects import ObjectTable, Status
 from annotations.rounds import ModelRef, RoundInfo
 from hitl.cli import run
@@ -256,18 +256,30 @@ def test_bad_arguments_are_refused_in_one_line(files, tmp_path, capsys, argument
         (lambda labels, image: tifffile.imwrite(labels, np.ones(SHAPE, np.float32) / 2), "integer"),
         (lambda labels, image: write_labels_tiff(labels, grid()[:, :-1], SPACING, overwrite=True),
          "of one shape"),
-        (lambda labels, image: tifffile.imwrite(image, np.ones(SHAPE, np.uint8)), "axes"),
+        (lambda labels, image: tifffile.imwrite(image, np.ones(SHAPE, np.uint8), ome=False),
+         "axes"),
+        (lambda labels, image: write_labels_tiff(labels, grid(), SPACING, times=2, overwrite=True),
+         "a time series of 2; split"),
     ],
 )  # fmt: skip
 def test_bad_files_are_refused_in_one_line(files, tmp_path, capsys, make, words):
     make(*files)
     given = of_files(files, "--output", tmp_path / "out", "--axes", "CZYX")
     given = given if words != "axes" else given[:-2]
-    if words == "of one shape":
+    if words in ("of one shape", "a time series of 2; split"):
         given = given[:-2]
     assert run(["measure", *map(str, given)]) == 1
     error = capsys.readouterr().err
     assert words in error and error.count("\n") == 1
+
+
+def test_a_flat_image_is_measured_in_areas(files, tmp_path, command):
+    labels, image = files
+    write_labels_tiff(labels, grid()[:1], SPACING, overwrite=True)
+    write_image_tiff(image, picture(grid())[:, :1], SPACING, overwrite=True)
+    command(*of_files(files, "--output", tmp_path / "out"))
+    rows = pq.read_table(tmp_path / "out" / "nuclei.parquet").to_pylist()
+    assert [row["volume_um3"] for row in rows] == [25] * 12
 
 
 def test_a_missing_voxel_size_is_asked_for(files, tmp_path, capsys):

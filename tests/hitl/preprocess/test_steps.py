@@ -18,7 +18,6 @@ from hitl.preprocess.steps import (
     clahe,
     gamma,
     histogram_stretch,
-    maximum_projection,
     median,
     percentile_stretch,
     subtract_tophat,
@@ -289,7 +288,7 @@ def test_a_dtype_that_a_step_cannot_take_says_what_to_put_before(step, dtype):
     assert isinstance(caught.value, HitlError)
 
 
-@pytest.mark.parametrize("step", [*STEPS.values(), maximum_projection])
+@pytest.mark.parametrize("step", STEPS.values())
 def test_only_stacks_are_taken(step):
     for shape in ((4, 4), (1, 2, 4, 4), (0, 4, 4)):
         with pytest.raises(PreprocessError, match="3D image"):

@@ -49,7 +49,8 @@ def test_an_export_has_the_labels_the_image_and_where_they_come_from(
         labels = np.unique(labels, return_inverse=True)[1].reshape(labels.shape)
     assert np.array_equal(found, labels)
     with open_image(sent.files[0]) as image:
-        assert np.array_equal(image.read(0, 14)[0], project.store().labels("cells").read_channel())
+        seen = project.store().labels("cells").read_image()
+        assert np.array_equal(image.read(0, 0, 14), seen)
         assert image.info.spacing_um == pytest.approx(SPACING_UM)
     sidecar = Sidecar.read(sidecar_path(Path(sent.labels)))
     assert (sidecar.field, sidecar.round, sidecar.format) == ("cells", 0, fmt)
@@ -130,13 +131,16 @@ def test_another_channel_is_exported_as_the_field_says(tmp_path: Path) -> None:
     write_labels_tiff(tmp_path / "truth.tif", labels, SPACING_UM)
     project = Project.create(tmp_path / "project", parse_config({}))
     request = AddRequest(
-        image=tmp_path / "two.tif", labels=tmp_path / "truth.tif", channel="1", name="cells"
+        images=(tmp_path / "two.tif",),
+        labels=((None, tmp_path / "truth.tif"),),
+        channel="1",
+        field="cells",
     )
     add_field(project, request, Silent())
     with open_image(send(project, tmp_path / "a", "tiff").files[0]) as source:
-        assert np.array_equal(source.read(0, 14)[0], image)
+        assert np.array_equal(source.read(0, 0, 14)[0], image)
     with open_image(send(project, tmp_path / "b", "ome-zarr").files[0]) as source:
-        assert np.array_equal(source.read(0, 14), two)
+        assert np.array_equal(source.read(0, 0, 14), two)
 
 
 def test_an_ome_zarr_carries_where_its_labels_come_from(project: Project, tmp_path: Path) -> None:
