@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotations.fields import LabelsInfo, LabelsView
-from annotations.formats import read_labels, write_labels_tiff
+from annotations.formats import open_labels, write_labels_tiff
 from annotations.rounds import ModelRef
 from annotations.store import AnnotationStore
 from hitl.prediction.blockwise import copy_file, count_objects
@@ -218,11 +218,13 @@ def cached_prediction(
         Of what the view covers: (Z, Y, X) of one time point, planes (T·Z, Y, X) of all.
     """
     made = predicted_file(project, predictor, view.whole)
-    planes = read_labels(made.file) if made.labels is None else made.labels
-    if view.time is None or view.info.times == 1:
-        return planes
     depth = view.info.zyx[0]
-    return planes[view.time * depth : (view.time + 1) * depth]
+    times = range(view.info.times) if view.time is None else range(view.time, view.time + 1)
+    start, stop = times.start * depth, times.stop * depth
+    if made.labels is not None:
+        return made.labels[start:stop]
+    with open_labels(made.file) as source:
+        return source.read(start, stop)
 
 
 def predict(

@@ -95,9 +95,7 @@ def test_a_shell_stays_in_the_time_point_of_its_object() -> None:
     labels[1, 3, 4] = 1
     labels[3:5, 1, 1] = 2
     edits = compare_labels(np.zeros_like(labels), labels)
-    patches = verified_mask_update(
-        np.zeros_like(labels), labels, edits, shell=SHELL, depth=depth
-    )
+    patches = verified_mask_update(np.zeros_like(labels), labels, edits, shell=SHELL, depth=depth)
     found = mask_of(patches, labels.shape)
     for time in range(3):
         part = labels[time * depth : (time + 1) * depth]
