@@ -153,7 +153,7 @@ def store_source(view: LabelsView, labels: NDArray[Any] | None = None) -> ArrayS
         view.labels if labels is None else labels,
         view.image,
         spacing_um=view.info.spacing_um,
-        channels=view.info.channels,
+        channels=view.info.field.channels,
     )
 
 

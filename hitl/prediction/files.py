@@ -41,7 +41,7 @@ def segment_file(request: SegmentRequest, reporter: Reporter) -> Segmented:
         times, _, depth, _, _ = source.info.shape
         refuse_series(request.image, times, flat=depth == 1)
         channel = only_channel(source.info.channels, request.channel)
-        image = source.read(0, 0, depth)[channel]
+        image = source.read(0, 0, depth)[channel][None]
         spacing_um = source.info.spacing_um
     if request.run_folder is not None:
         if request.settings:

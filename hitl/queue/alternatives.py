@@ -80,7 +80,7 @@ class ViewedSegmenter:
         # A quarter turn swaps y and x, which have one voxel size in microscopes but need not.
         turns = turns if turns % 2 == 0 or spacing_um[1] == spacing_um[2] else 2
         seen = np.ascontiguousarray(
-            np.rot90(np.flip(_darkened(image, power), flips), turns, (1, 2))
+            np.rot90(np.flip(_darkened(image, power), tuple(a + 1 for a in flips)), turns, (2, 3))
         )
         found = self.segmenter.segment(seen, spacing_um, progress=progress)
         back = np.flip(np.rot90(found.labels, -turns, (1, 2)), flips)
@@ -88,11 +88,11 @@ class ViewedSegmenter:
 
 
 def _darkened(image: NDArray[Any], power: float) -> NDArray[Any]:
-    """Bend the intensities between the smallest and the largest, which stay."""
+    """Bend the intensities of each channel between the smallest and the largest, which stay."""
     if power == 1.0:
         return image
-    low, high = float(image.min()), float(image.max())
-    share = (image.astype(np.float32) - low) / max(high - low, 1e-12)
+    low, high = (end(image, axis=(1, 2, 3), keepdims=True) for end in (np.min, np.max))
+    share = (image.astype(np.float32) - low) / np.maximum(high - low, 1e-12)
     return np.asarray(low + (high - low) * share ** (1 / power), np.float32)
 
 
@@ -154,8 +154,8 @@ def classical_segmentations(
     plain = segmenter_class(CLASSICAL)()
     ways = {name: _with_settings(name, plain) for name in VARIANTS}
     ways["flipped"] = ViewedSegmenter(plain, "flipped")
-    others = {name: way.segment(image, spacing_um).labels for name, way in ways.items()}
-    return plain.segment(image, spacing_um), others
+    others = {name: way.segment(image[None], spacing_um).labels for name, way in ways.items()}
+    return plain.segment(image[None], spacing_um), others
 
 
 def other_segmentations(

@@ -284,7 +284,7 @@ def test_a_run_is_computed_in_the_precision_that_it_names(tmp_path, more, bf16):
     assert described["bf16"] is bf16
     assert "folded" in described["engine"]
     image = np.random.default_rng(0).integers(0, 99, (1, 20, 20)).astype(np.uint8)
-    notes = segmenter.segment(image, (1.0, 1.0, 1.0)).notes
+    notes = segmenter.segment(image[None], (1.0, 1.0, 1.0)).notes
     assert ("bfloat16" if bf16 else "float32") in notes[0]
     assert "folded" in notes[0]
 
