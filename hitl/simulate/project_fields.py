@@ -9,6 +9,7 @@ import numpy as np
 from annotations.fields import LabelsInfo
 from annotations.store import AnnotationStore
 from hitl.prediction.predict import BOOTSTRAP, Predictor
+from hitl.preprocess.grey import one_channel
 from hitl.project.addresses import chosen_labels
 from hitl.project.errors import LeakageError, NothingToDoError
 from hitl.project.folder import Project
@@ -122,7 +123,7 @@ def _cases(
         cases.append(
             Case(
                 name=view.name,
-                image=view.read_image()[0],
+                image=one_channel(view.read_image()),
                 spacing_um=view.info.spacing_um,
                 truth=np.asarray(view.labels[...], np.uint32),
                 labels=found.labels,

@@ -1,12 +1,10 @@
-"""The channels that a person sees while they correct, and the one image that splits go by."""
+"""The channels that a person sees while they correct."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from annotations.fields import LabelsView
@@ -41,14 +39,3 @@ def seen_channels(view: LabelsView) -> tuple[SeenChannel, ...]:
         SeenChannel(names[number], colours[number], voxels)
         for number, voxels in zip(seen, view.read_image(), strict=True)
     )
-
-
-def brightness(channels: Sequence[SeenChannel]) -> NDArray[Any]:
-    """Return the image that says where objects are dark and bright, shape (Z, Y, X).
-
-    The only channel, or the mean of several, each in units of its own contrast.
-    """
-    if len(channels) == 1:
-        return channels[0].voxels
-    scaled = [each.voxels / max(float(each.voxels.std()), 1e-12) for each in channels]
-    return np.asarray(np.mean(scaled, axis=0), np.float32)

@@ -14,9 +14,10 @@ import numpy as np
 
 from annotations.fields import LabelsView
 from annotations.store import AnnotationStore
+from hitl.preprocess.grey import one_channel
 from hitl.project.folder import Project
 from hitl.review.errors import DraftConflictError, DraftError, ReviewError
-from hitl.review.session.channels import SeenChannel, brightness, seen_channels
+from hitl.review.session.channels import SeenChannel, seen_channels
 from hitl.review.session.commit import Committed, commit_session
 from hitl.review.session.draft import (
     Draft,
@@ -62,7 +63,7 @@ class ProjectSession(AbstractContextManager["ProjectSession"]):
         queue: Sequence[WorklistEntry] | None,
         clock: Callable[[], float],
     ) -> None:
-        view = _one_time_point(project.store().labels(field), time)
+        view = time_point(project, field, time)
         self.project = project
         self.info, self.name, self.time = view.info, view.name, view.time or 0
         self.annotator = annotator
@@ -246,7 +247,7 @@ class ProjectSession(AbstractContextManager["ProjectSession"]):
     def _read(self, view: LabelsView) -> ReviewSession:
         depth, height, width = view.labels.chunks
         return ReviewSession(
-            brightness(self.channels),
+            one_channel(np.stack([channel.voxels for channel in self.channels])),
             np.require(view.labels[...], np.uint32, ["C", "W"]),
             np.require(view.verified[...], np.uint8, ["C", "W"]),
             view.objects,
@@ -299,8 +300,15 @@ class ProjectSession(AbstractContextManager["ProjectSession"]):
         self.notice = f"took up the draft of {header.saved_at.replace('T', ' ')[:19]} UTC"
 
 
-def _one_time_point(view: LabelsView, time: int | None) -> LabelsView:
-    """Return the view of the time point that a person wants to correct."""
+def time_point(project: Project, field: str, time: int | None) -> LabelsView:
+    """Return the view of the time point that a person wants to correct.
+
+    Raises
+    ------
+    UnknownFieldError, ReviewError
+        As `ProjectSession.open`.
+    """
+    view = project.store().labels(field)
     address, last = view.info.address, view.info.times - 1
     if view.info.label_class.kind == "area":
         raise ReviewError(
