@@ -15,9 +15,10 @@ from annotations._chunk_files import ChunkFile, ChunkFiles, manifests_with
 from annotations._head import newest_whole
 from annotations._refs import REFS, branch_file, read_ref, tags
 from annotations._sums import CHUNKS, MANIFESTS, SNAPSHOTS, SUMS, Damage, Sums
+from annotations._vouched import entry_of, head_entry
 from annotations.damage import Finding
 from annotations.errors import DamagedStoreError
-from annotations.rounds import read_entry, tag_name
+from annotations.rounds import LogEntry, tag_name
 from labels.progress import Progress, no_progress
 
 
@@ -123,30 +124,35 @@ class Audit:
 
     def _start(self) -> str | None:
         file = branch_file(self.folder)
+        problem = "gone"
         try:
-            return read_ref(file)
-        except (DamagedStoreError, FileNotFoundError):
-            name = str(file.relative_to(self.folder))
-            self._tell(Damage(name, "damaged" if file.exists() else "gone"), "the branch", [])
-            return newest_whole(self._sums)
+            tip = read_ref(file)
+            if any((self.folder / part / tip).exists() for part in (SNAPSHOTS, SUMS)):
+                return tip
+            problem = f"damaged (there is no commit {tip})"
+        except FileNotFoundError:
+            pass
+        except DamagedStoreError:
+            problem = "damaged"
+        self._tell(Damage(str(file.relative_to(self.folder)), problem), "the branch", [])
+        return newest_whole(self._sums)
 
     def _read(self, snapshot: str) -> tuple[Commit, str | None]:
-        about = self._look_up(snapshot)
         manifests: dict[str, str] = {}
         damage = None
+        entries: list[LogEntry] = []
+        parent: str | None = None
         try:
-            parent = self._sums.head(snapshot).parent
+            head = self._sums.head(snapshot)
+            entries, parent = head_entry(snapshot, head), head.parent
             manifests = self._sums.manifests(snapshot)
         except DamagedStoreError:
             there = (self.folder / SUMS / snapshot).exists()
             damage = Damage(f"{SUMS}/{snapshot}", "damaged" if there else "gone")
-            parent = about.parent_id if about else None
-        entry = about and read_entry(about.id, about.written_at, about.message, about.metadata)
-        number, message = (entry.round, entry.message) if entry else (None, "")
-        if entry is None:
-            named = {known: name for name, known in tags(self.folder).items()}
-            tag = named.get(snapshot, "").removeprefix("round-")
-            number = int(tag) if tag.isdecimal() else None
+            about = self._look_up(snapshot)
+            if about is not None:
+                parent, entries = about.parent_id, entry_of(about)
+        number, message = (entries[0].round, entries[0].message) if entries else (None, "")
         return Commit(snapshot, manifests, number, message, damage), parent
 
     def _look_up(self, snapshot: str) -> icechunk.SnapshotInfo | None:
@@ -164,12 +170,17 @@ class Audit:
             return None
 
     def _all_manifests(self) -> list[str]:
-        return list(dict.fromkeys(m for commit in self.commits for m in commit.manifests))
+        return list(self._known)
+
+    @cached_property
+    def _known(self) -> dict[str, str]:
+        """The digests of all manifests."""
+        return {m: known for commit in self.commits for m, known in commit.manifests.items()}
 
     def _compare(self, manifest: str) -> Damage | None:
         if manifest not in self._manifest_damage:
-            known = next(c.manifests[manifest] for c in self.commits if manifest in c.manifests)
-            self._manifest_damage[manifest] = self._sums.damage_of(f"{MANIFESTS}/{manifest}", known)
+            found = self._sums.damage_of(f"{MANIFESTS}/{manifest}", self._known[manifest])
+            self._manifest_damage[manifest] = found
         return self._manifest_damage[manifest]
 
     def _tell(self, damage: Damage, holds: str, needing: list[Commit]) -> None:

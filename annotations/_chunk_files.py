@@ -9,7 +9,7 @@ from pathlib import Path
 
 import google_crc32c
 
-from annotations._manifests import file_name, read_manifest
+from annotations._manifests import ArrayChunks, file_name, read_manifest
 from annotations._sums import CHUNKS, MANIFESTS
 from labels.progress import Progress, no_progress
 
@@ -52,13 +52,11 @@ class ChunkFiles:
 
     def __init__(self, folder: Path, manifests: Iterable[str]) -> None:
         self._folder = folder
-        self._of: dict[bytes, tuple[int, str, str, tuple[int, ...]]] = {}
+        self._of: dict[bytes, tuple[int, str, ArrayChunks]] = {}
         for manifest in manifests:
             for array in read_manifest((folder / MANIFESTS / manifest).read_bytes()):
-                positions = zip(*(axis.tolist() for axis in array.indices), strict=True)
-                rows = zip(array.ids.tolist(), array.sizes.tolist(), positions, strict=True)
-                for identity, size, index in rows:
-                    self._of.setdefault(identity, (size, manifest, array.node, index))
+                for identity, size in array.sizes.items():
+                    self._of.setdefault(identity, (size, manifest, array))
 
     def __len__(self) -> int:
         return len(self._of)
@@ -70,8 +68,11 @@ class ChunkFiles:
 
     def absent(self) -> Iterator[tuple[ChunkFile, str]]:
         """Give those that are gone or cut short, and which of the two."""
-        with os.scandir(self._folder / CHUNKS) as entries:
-            there = {entry.name: entry for entry in entries}
+        there: dict[str, os.DirEntry[str]] = {}
+        # A store without voxels has no such folder.
+        if (self._folder / CHUNKS).is_dir():
+            with os.scandir(self._folder / CHUNKS) as entries:
+                there = {entry.name: entry for entry in entries}
         for identity, (size, *_) in self._of.items():
             entry = there.get(file_name(identity))
             found = None if entry is None else entry.stat().st_size
@@ -89,8 +90,8 @@ class ChunkFiles:
                 yield self._file(identity), problem
 
     def _file(self, identity: bytes) -> ChunkFile:
-        size, manifest, node, index = self._of[identity]
-        return ChunkFile(file_name(identity), size, manifest, node, index)
+        size, manifest, array = self._of[identity]
+        return ChunkFile(file_name(identity), size, manifest, array.node, array.index(identity))
 
 
 def manifests_with(folder: Path, name: str, manifests: Mapping[str, object]) -> set[str]:
@@ -99,7 +100,7 @@ def manifests_with(folder: Path, name: str, manifests: Mapping[str, object]) -> 
         manifest
         for manifest in manifests
         for array in read_manifest((folder / MANIFESTS / manifest).read_bytes())
-        if name in set(map(file_name, array.ids.tolist()))
+        if name in map(file_name, array.sizes)
     }
 
 

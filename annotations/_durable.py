@@ -41,9 +41,10 @@ def commit_durably(
     if read_ref(branch_file(folder)) != base:
         raise conflict(location)
     sums = Sums(folder)
-    manifests = {file.id for file in repository.lookup_snapshot(snapshot).manifests}
+    commit = repository.lookup_snapshot(snapshot)
+    manifests = {file.id for file in commit.manifests}
     _sync_commit(folder, snapshot, manifests, set(sums.manifests(base)))
-    sums.write(snapshot, base, manifests)
+    sums.write(commit)
     write_ref(branch_file(folder), snapshot)
     return snapshot
 
@@ -53,7 +54,7 @@ def start_sums(repository: icechunk.Repository, folder: Path) -> None:
     first = repository.lookup_branch(BRANCH)
     sync_files([folder / SNAPSHOTS / first])
     sync_folder(folder / SNAPSHOTS)
-    Sums(folder).write(first, None, ())
+    Sums(folder).write(repository.lookup_snapshot(first))
 
 
 def chunk_ids(folder: Path, manifests: set[str]) -> set[bytes]:
@@ -62,7 +63,7 @@ def chunk_ids(folder: Path, manifests: set[str]) -> set[bytes]:
         identity
         for name in manifests
         for array in read_manifest((folder / MANIFESTS / name).read_bytes())
-        for identity in array.ids.tolist()
+        for identity in array.sizes
     }
 
 

@@ -52,9 +52,9 @@ def find_opening(folder: Path) -> Opening:
         name = branch_file(folder)
         raise DamagedStoreError(f"{name} is gone; {REPAIR} makes it anew") from error
     sums = Sums(folder)
-    torn = what_tore(sums, tip)
+    torn, damaged = _compare(sums, tip)
     if torn is None:
-        return _whole(sums, tip)
+        return _whole(damaged)
     before = newest_whole(sums, tip)
     if before is None:
         raise DamagedStoreError(
@@ -74,17 +74,24 @@ def what_tore(sums: Sums, snapshot: str) -> Damage | None:
     Damage of what came with earlier commits tears none of those after it: going back would not
     heal it.
     """
+    return _compare(sums, snapshot)[0]
+
+
+def _compare(
+    sums: Sums, snapshot: str
+) -> tuple[Damage | None, dict[str, Damage] | DamagedStoreError]:
+    """Return what tore a commit, and what is damaged of its manifests, if that is known."""
     file = f"{SNAPSHOTS}/{snapshot}"
     try:
         found = sums.damage_of(file, sums.head(snapshot).files[file])
-        if found is None:
-            damaged = sums.damaged_manifests(snapshot)
-            own = sums.own_manifests(snapshot) if damaged else set()
+        damaged = sums.damaged_manifests(snapshot)
+        if found is None and damaged:
+            own = sums.own_manifests(snapshot)
             found = next((damaged[name] for name in sorted(own & damaged.keys())), None)
-    except DamagedStoreError:
+    except DamagedStoreError as error:
         there = (sums.folder / file).is_file()
-        found = None if there else Damage(file, "gone")
-    return found
+        return None if there else Damage(file, "gone"), error
+    return found, damaged
 
 
 def newest_whole(sums: Sums, torn: str | None = None) -> str | None:
@@ -114,14 +121,12 @@ def _candidates(sums: Sums, torn: str | None) -> Iterator[str]:
     yield from (commit for _, _, commit in sorted(known, reverse=True) if commit != torn)
 
 
-def _whole(sums: Sums, tip: str) -> Opening:
+def _whole(damaged: dict[str, Damage] | DamagedStoreError) -> Opening:
     """Say what is known of a tip that is not torn."""
-    try:
-        damaged = sums.damaged_manifests(tip)
-    except DamagedStoreError as error:
+    if isinstance(damaged, DamagedStoreError):
         return Opening(
-            damage=f"{error}, so nothing shows that the newest commit is whole and nothing can be "
-            f"written; {REPAIR} reads all of it and makes its checksums anew",
+            damage=f"{damaged}, so nothing shows that the newest commit is whole and nothing can "
+            f"be written; {REPAIR} reads all of it and makes its checksums anew",
             writable=False,
         )
     if not damaged:

@@ -8,12 +8,10 @@ FlatBuffer behind a header (https://icechunk.io/en/stable/spec/): tables ``Manif
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
-from typing import Any, cast
+from dataclasses import dataclass, field
+from struct import Struct
 
-import numpy as np
 from numcodecs.zstd import Zstd
-from numpy.typing import NDArray
 
 _MAGIC = b"ICE\xf0\x9f\xa7\x8aCHUNK"
 _HEADER_BYTES = 39
@@ -26,29 +24,33 @@ _CROCKFORD = bytes.maketrans(
     b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 )
 
-Bytes = NDArray[np.uint8]
+_u2, _i4 = Struct("<H").unpack_from, Struct("<i").unpack_from
+_u4, _u8 = Struct("<I").unpack_from, Struct("<Q").unpack_from
 
 
 @dataclass(frozen=True, eq=False)
-class ChunkFiles:
+class ArrayChunks:
     """The chunks of one array that lie in files of their own; small ones lie in the manifest.
 
     Parameters
     ----------
     node : str
         Icechunk's id of the array.
-    ids : ndarray of S12
-        Bytes of the ids; `file_name` makes a file's name of one.
-    sizes : ndarray of uint64
-        Bytes in each file.
-    indices : tuple of ndarray of uint32
-        Position of each chunk in the array's grid.
+    sizes : mapping of bytes to int
+        Bytes in each file, by the id of its chunk; `file_name` makes a file's name of an id.
     """
 
     node: str
-    ids: NDArray[np.void]
-    sizes: NDArray[np.uint64]
-    indices: tuple[NDArray[np.uint32], ...]
+    sizes: dict[bytes, int] = field(default_factory=dict)
+    _tables: dict[bytes, int] = field(default_factory=dict)
+    _buffer: bytes = b""
+
+    def index(self, chunk: bytes) -> tuple[int, ...]:
+        """Return a chunk's position in the array's grid."""
+        table = self._tables[chunk]
+        start = _follow(self._buffer, _place(self._buffer, table, _INDEX))
+        (axes,) = _u4(self._buffer, start)
+        return tuple(_u4(self._buffer, start + 4 * (axis + 1))[0] for axis in range(axes))
 
 
 def file_name(identity: bytes) -> str:
@@ -60,7 +62,7 @@ def file_name(identity: bytes) -> str:
     return base64.b32encode(identity).rstrip(b"=").translate(_CROCKFORD).decode()
 
 
-def read_manifest(data: bytes) -> list[ChunkFiles]:
+def read_manifest(data: bytes) -> list[ArrayChunks]:
     """Return the chunk files that a manifest refers to, array by array.
 
     Parameters
@@ -76,61 +78,48 @@ def read_manifest(data: bytes) -> list[ChunkFiles]:
     kind = (data[: len(_MAGIC)], data[37:38], data[38:39])
     if kind != (_MAGIC, bytes([_MANIFEST_KIND]), bytes([_ZSTD])):
         raise ValueError("expected a manifest of Icechunk, compressed with Zstandard")
-    buffer = np.frombuffer(Zstd().decode(data[_HEADER_BYTES:]), np.uint8)
-    root = _offsets(buffer, np.zeros(1, np.int64))
-    arrays = _vector(buffer, _field(buffer, root, _ARRAYS)[0])
-    return [_chunk_files(buffer, array) for array in arrays]
+    buffer: bytes = Zstd().decode(data[_HEADER_BYTES:])
+    return [_array(buffer, table) for table in _tables_in(buffer, _follow(buffer, 0), _ARRAYS)]
 
 
-def _chunk_files(buffer: Bytes, array: np.int64) -> ChunkFiles:
-    table = np.asarray([array])
-    node = _gather(buffer, _field(buffer, table, _NODE), 8).tobytes()
-    refs = _vector(buffer, _field(buffer, table, _REFS)[0])
-    refs = refs[_field(buffer, refs, _CHUNK) > 0]
-    lengths = _field(buffer, refs, _LENGTH)
-    return ChunkFiles(
-        node=file_name(node),
-        ids=_gather(buffer, _field(buffer, refs, _CHUNK), 12).view("V12").reshape(-1),
-        sizes=np.where(lengths > 0, _numbers(buffer, lengths, "<u8"), 0).astype(np.uint64),
-        indices=_indices(buffer, refs),
-    )
+def _array(buffer: bytes, table: int) -> ArrayChunks:
+    node = _place(buffer, table, _NODE)
+    found = ArrayChunks(file_name(buffer[node : node + 8]), _buffer=buffer)
+    layouts: dict[int, tuple[int, int]] = {}
+    for ref in _tables_in(buffer, table, _REFS):
+        # Most references have one of few layouts.
+        layout = ref - _i4(buffer, ref)[0]
+        if layout not in layouts:
+            layouts[layout] = _offset(buffer, layout, _CHUNK), _offset(buffer, layout, _LENGTH)
+        chunk, length = layouts[layout]
+        if chunk:
+            identity = buffer[ref + chunk : ref + chunk + 12]
+            found.sizes[identity] = _u8(buffer, ref + length)[0] if length else 0
+            found._tables[identity] = ref
+    return found
 
 
-def _indices(buffer: Bytes, refs: NDArray[np.int64]) -> tuple[NDArray[np.uint32], ...]:
-    if not refs.size:
-        return ()
-    starts = _offsets(buffer, _field(buffer, refs, _INDEX))
-    axes = int(_numbers(buffer, starts[:1], "<u4")[0])
-    return tuple(_numbers(buffer, starts + 4 * (axis + 1), "<u4") for axis in range(axes))
+def _tables_in(buffer: bytes, table: int, number: int) -> list[int]:
+    """Return where the tables of a table's vector begin; none where it has no such vector."""
+    place = _place(buffer, table, number)
+    if place == table:
+        return []
+    start = _follow(buffer, place)
+    (count,) = _u4(buffer, start)
+    offsets = Struct(f"<{count}I").unpack_from(buffer, start + 4)
+    return [start + 4 * (i + 1) + offset for i, offset in enumerate(offsets)]
 
 
-def _vector(buffer: Bytes, field: np.int64) -> NDArray[np.int64]:
-    """Return where the tables of a vector begin; none for a field that is absent."""
-    if not field:
-        return np.zeros(0, np.int64)
-    start = _offsets(buffer, np.asarray([field]))
-    count = int(_numbers(buffer, start, "<u4")[0])
-    return _offsets(buffer, start[0] + 4 * np.arange(1, count + 1))
+def _place(buffer: bytes, table: int, number: int) -> int:
+    """Return where a field of a table lies; the table's own place when it has none."""
+    return table + _offset(buffer, table - int(_i4(buffer, table)[0]), number)
 
 
-def _field(buffer: Bytes, tables: NDArray[np.int64], number: int) -> NDArray[np.int64]:
-    """Return where a field of each table lies, 0 where the table has none."""
-    vtables = tables - _numbers(buffer, tables, "<i4")
-    entry = 4 + 2 * number
-    there = _numbers(buffer, vtables, "<u2") > entry
-    at = np.where(there, _numbers(buffer, np.where(there, vtables + entry, vtables), "<u2"), 0)
-    return cast("NDArray[np.int64]", np.where(at > 0, tables + at, 0))
+def _offset(buffer: bytes, layout: int, number: int) -> int:
+    """Return a field's offset in tables of a layout, 0 for none."""
+    (size,) = _u2(buffer, layout)
+    return int(_u2(buffer, layout + 4 + 2 * number)[0]) if size > 4 + 2 * number else 0
 
 
-def _offsets(buffer: Bytes, at: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Follow the relative offsets that stand at some places."""
-    return cast("NDArray[np.int64]", at + _numbers(buffer, at, "<u4"))
-
-
-def _numbers(buffer: Bytes, at: NDArray[np.int64], dtype: str) -> NDArray[Any]:
-    kind = np.dtype(dtype)
-    return _gather(buffer, at, kind.itemsize).view(kind).reshape(-1)
-
-
-def _gather(buffer: Bytes, at: NDArray[np.int64], size: int) -> Bytes:
-    return np.ascontiguousarray(buffer[at[:, None] + np.arange(size)])
+def _follow(buffer: bytes, place: int) -> int:
+    return place + int(_u4(buffer, place)[0])

@@ -25,7 +25,7 @@ from annotations.fields import (
 )
 from annotations.layout import FIELDS, LABELS, child_group
 from annotations.names import several_classes, split_address, unknown_class, unknown_field
-from annotations.rounds import LogEntry, read_entry, tag_name, unknown_round
+from annotations.rounds import LogEntry, tag_name, unknown_round
 
 
 @dataclass(frozen=True)
@@ -207,11 +207,7 @@ class StoreReader:
         """
         snapshot = self.round_snapshot(number)
         with translated("read", self._location):
-            self._vouched.commit(snapshot)
-            commit = self._repository.lookup_snapshot(snapshot)
-        found = read_entry(commit.id, commit.written_at, commit.message, commit.metadata)
-        assert found is not None, "the commit of a round says that it is one"
-        return found
+            return next(self._vouched.history(snapshot))
 
     def round_snapshot(self, number: int) -> str:
         """Return Icechunk's snapshot id of a round.
@@ -266,10 +262,7 @@ class StoreReader:
 
     def _entries(self) -> Iterator[LogEntry]:
         with translated("read", self._location):
-            for commit in self._vouched.history(self._tip()):
-                entry = read_entry(commit.id, commit.written_at, commit.message, commit.metadata)
-                if entry is not None:
-                    yield entry
+            yield from self._vouched.history(self._tip())
 
     def _tip(self) -> str:
         """Return the commit that is read as the newest."""

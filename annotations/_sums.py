@@ -8,19 +8,23 @@ after it are for the manifests that the snapshot refers to. The line and the res
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from annotations.errors import DamagedStoreError
 from labels.files import sync_folder, write_atomically
 
+if TYPE_CHECKING:
+    from icechunk import SnapshotInfo
+
 SUMS = "sums"
 SNAPSHOTS, MANIFESTS, TRANSACTIONS, CHUNKS = "snapshots", "manifests", "transactions", "chunks"
 
-_KNOWN: dict[Path, tuple[tuple[int, int, int], str]] = {}
+_KNOWN: dict[str, tuple[tuple[int, int, int], str]] = {}
 """Digests of files that this process has read, while they have the same time, size and place."""
 
 
@@ -38,12 +42,17 @@ class Head:
         Digests of the commit's own files, by path in the store.
     manifests : str
         Digest of the lines that follow.
+    written_at, message, metadata
+        As Icechunk has them, so that the history can be told without reading all of each commit.
     """
 
     parent: str | None
     number: int
     files: Mapping[str, str]
     manifests: str
+    written_at: str
+    message: str
+    metadata: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -82,6 +91,7 @@ class Sums:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._prefix = f"{folder}{os.sep}"
 
     def commits(self) -> list[str]:
         """Return the commits that have sums, in no order."""
@@ -114,22 +124,20 @@ class Sums:
         words = rest.decode().split()
         return dict(zip(words[::2], words[1::2], strict=True))
 
-    def write(self, snapshot: str, parent: str | None, manifests: Iterable[str]) -> None:
+    def write(self, commit: SnapshotInfo) -> None:
         """Write the sums of a commit whose files are on the disk; they are when this returns.
 
         Parameters
         ----------
-        snapshot : str
-        parent : str, optional
-            Its sums must be there.
-        manifests : iterable of str
-            Ids of the manifests that it refers to.
+        commit : icechunk.SnapshotInfo
+            The sums of its parent must be there.
         """
+        snapshot, parent = commit.id, commit.parent_id
         number = 0 if parent is None else self.head(parent).number + 1
         known = {} if parent is None else self.manifests(parent)
         rest = "".join(
             f"{name} {known.get(name) or self._digest(f'{MANIFESTS}/{name}')}\n"
-            for name in sorted(manifests)
+            for name in sorted(file.id for file in commit.manifests)
         ).encode()
         files = [f"{SNAPSHOTS}/{snapshot}", f"{TRANSACTIONS}/{snapshot}"]
         there = [file for file in files if (self.folder / file).is_file()]
@@ -139,6 +147,9 @@ class Sums:
                 "number": number,
                 "files": {file: self._digest(file) for file in there},
                 "manifests": digest(rest),
+                "written_at": commit.written_at.isoformat(),
+                "message": commit.message,
+                "metadata": commit.metadata,
             }
         ).encode()
         place = self.folder / SUMS
@@ -192,10 +203,12 @@ class Sums:
         return Damage(f"{SUMS}/{snapshot}", "damaged")
 
     def _digest(self, file: str) -> str:
-        path = self.folder / file
-        about = path.stat()
+        # Thousands of files are compared: `Path` would take most of the time.
+        path = f"{self._prefix}{file}"
+        about = os.stat(path)  # noqa: PTH116
         state = (about.st_mtime_ns, about.st_size, about.st_ino)
         known = _KNOWN.get(path)
         if known is None or known[0] != state:
-            known = _KNOWN[path] = (state, digest(path.read_bytes()))
+            with open(path, "rb", buffering=0) as opened:  # noqa: PTH123
+                known = _KNOWN[path] = (state, digest(opened.read()))
         return known[1]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import icechunk
@@ -13,8 +13,9 @@ from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import WrapperStore
 
 from annotations._storage import VERIFY, Location
-from annotations._sums import SNAPSHOTS, TRANSACTIONS, Damage, Sums
-from annotations.errors import DamagedStoreError, StoreWarning
+from annotations._sums import SNAPSHOTS, TRANSACTIONS, Damage, Head, Sums
+from annotations.errors import DamagedStoreError
+from annotations.rounds import LogEntry, read_entry
 
 
 class Vouched:
@@ -78,30 +79,24 @@ class Vouched:
             self._compare(f"{TRANSACTIONS}/{at}", at)
             at = self._parent(at)
 
-    def history(self, tip: str) -> Iterator[icechunk.SnapshotInfo]:
-        """Give all commits up to one, newest first; a damaged one is passed over, and told.
-
-        Warns
-        -----
-        StoreWarning
-        """
+    def history(self, tip: str) -> Iterator[LogEntry]:
+        """Give all commits of this toolkit up to one, newest first."""
         if self._sums is None:
-            yield from self._repository.ancestry(snapshot_id=tip)
+            for commit in self._repository.ancestry(snapshot_id=tip):
+                yield from entry_of(commit)
             return
         at: str | None = tip
         while at is not None:
-            found = self._look_up(at)
-            if found is not None:
-                yield found
-            at = found.parent_id if found is not None else self._parent(at)
-
-    def _look_up(self, snapshot: str) -> icechunk.SnapshotInfo | None:
-        try:
-            self.commit(snapshot)
-        except DamagedStoreError as error:
-            warnings.warn(f"a commit is passed over: {error}", StoreWarning, stacklevel=4)
-            return None
-        return self._repository.lookup_snapshot(snapshot)
+            try:
+                head = self._sums.head(at)
+            except DamagedStoreError:
+                # Opening the store and `hitl verify` tell of that.
+                commit = self._repository.lookup_snapshot(at)
+                yield from entry_of(commit)
+                at = commit.parent_id
+            else:
+                yield from head_entry(at, head)
+                at = head.parent
 
     def _compare(self, file: str, snapshot: str) -> None:
         if self._sums is None:
@@ -134,6 +129,19 @@ class Vouched:
 
     def _says(self, damage: Damage | str) -> str:
         return f"{self._location.text}: {damage}; {VERIFY}"
+
+
+def head_entry(snapshot: str, head: Head) -> list[LogEntry]:
+    """Return what a commit says of itself, by its checksums; none when another tool made it."""
+    when = datetime.fromisoformat(head.written_at)
+    entry = read_entry(snapshot, when, head.message, head.metadata)
+    return [] if entry is None else [entry]
+
+
+def entry_of(commit: icechunk.SnapshotInfo) -> list[LogEntry]:
+    """Return what a commit says of itself, by Icechunk; none when another tool made it."""
+    entry = read_entry(commit.id, commit.written_at, commit.message, commit.metadata)
+    return [] if entry is None else [entry]
 
 
 class GuardedStore(WrapperStore[Store]):

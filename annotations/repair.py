@@ -84,10 +84,10 @@ def _make_sums(place: Location, repository: icechunk.Repository) -> list[str]:
         try:
             sums.manifests(commit.id)
         except DamagedStoreError as error:
-            manifests = {file.id for file in repository.lookup_snapshot(commit.id).manifests}
+            # That they can be read is all that is left to ask of them.
             repository.inspect_snapshot(commit.id)
-            chunk_ids(place.folder, manifests)
-            sums.write(commit.id, commit.parent_id, manifests)
+            chunk_ids(place.folder, {file.id for file in commit.manifests})
+            sums.write(commit)
             done.append(f"{error}: made anew from the files as they are")
     return done
 

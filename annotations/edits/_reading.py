@@ -49,7 +49,7 @@ def read_region(source: Voxels, region: Region) -> Ids:
 
 
 def region_reader(source: Voxels) -> Callable[[Region], Ids]:
-    """Return a function that reads boxes as `read_region` does, and asks once what the source is."""
+    """Return a function that reads boxes as `read_region`, and asks once what the source is."""
     if isinstance(source, RegionSource):
         read: Callable[[Region], Any] = source.read_region
     elif isinstance(source, SlabSource):

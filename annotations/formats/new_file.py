@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from annotations.errors import FormatError
+from labels.files import replace_durably, sync_file, sync_tree
 
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 """How file systems without hard links say so."""
@@ -44,8 +45,9 @@ def new_file(path: Path, suffixes: tuple[str, ...], *, overwrite: bool = False) 
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
     try:
         yield partial
+        sync_tree(partial) if partial.is_dir() else sync_file(partial)
         if overwrite:
-            partial.replace(path)
+            replace_durably(partial, path)
         else:
             move_new(partial, path)
     except FileExistsError as exc:

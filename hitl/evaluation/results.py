@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+<<<<<<< HEAD
 import json
 from collections.abc import Collection, Mapping, Sequence
+=======
+from collections.abc import Mapping, Sequence
+>>>>>>> main
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +23,7 @@ from annotations.store import AnnotationStore
 from hitl.project.errors import NothingToDoError, ProjectError
 from hitl.project.folder import Project
 from hitl.project.runs import model_in_use
+from hitl.project.scores import read_scores
 from labels.overlaps import Contingency, count_overlaps
 
 ERROR_KINDS = ("merged", "split", "missed", "spurious", "shifted")
@@ -169,8 +174,7 @@ def read_evaluations(project: Project) -> list[Evaluation]:
         A damaged file.
     """
     return [
-        {**_read_evaluation(file), "number": file.parent.name}
-        for file in project.evaluation_files()
+        {**read_scores(file), "number": file.parent.name} for file in project.evaluation_files()
     ]
 
 
@@ -286,6 +290,7 @@ def read_scored(project: Project, found: EvaluatedModel, field: str) -> ScoredLa
     return ScoredLabels(truth, predicted, table) if _as_scored(table, found.fields[field]) else None
 
 
+<<<<<<< HEAD
 def _scored_view(project: Project, found: EvaluatedModel, name: str) -> LabelsView | None:
     """Return the labels that were the truth, None where they are gone."""
     address, time = split_view_name(name)
@@ -313,6 +318,8 @@ def _read_evaluation(file: Path) -> Evaluation:
     return read
 
 
+=======
+>>>>>>> main
 def _case(field: str, case: Mapping[str, Any], nuclei: Mapping[int, Nucleus]) -> ScoredCase:
     kind = str(case["kind"])
     if kind not in (*ERROR_KINDS, "matched"):
@@ -358,10 +365,10 @@ def _not_covered(store: AnnotationStore, fields: Sequence[str]) -> str:
     """Say which command would score some fields; an unknown one is the store's to complain of."""
     splits = dict.fromkeys(store.field(split_address(name)[0]).info.split for name in fields)
     commands = " and ".join(f"`hitl evaluate PROJECT --split {split}`" for split in splits)
-    commands = commands or "`hitl evaluate PROJECT`"
+    what = ", ".join(fields) or "these classes"
     return (
-        f"no evaluation has scored {', '.join(fields) or 'these classes'}; run {commands}, which scores every field "
-        "that people have labelled everywhere"
+        f"no evaluation has scored {what}; run {commands or '`hitl evaluate PROJECT`'}, which "
+        "scores every field that people have labelled everywhere"
     )
 
 

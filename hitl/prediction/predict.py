@@ -195,7 +195,7 @@ def predicted_file(project: Project, predictor: Predictor, view: LabelsView) -> 
     file, about = folder / f"{name}.tif", folder / f"{name}.json"
     fingerprint = predictor.fingerprint(view.info)
     if file.is_file() and about.is_file():
-        known = json.loads(about.read_text())
+        known = _read_about(about)
         if known.get("fingerprint") == fingerprint:
             objects = known.get("objects")
             return PredictedFile(file, count_objects(file) if objects is None else objects)
@@ -205,6 +205,15 @@ def predicted_file(project: Project, predictor: Predictor, view: LabelsView) -> 
     made = {"fingerprint": fingerprint, "model": predictor.name, "field": view.info.key}
     write_json(about, {**made, "objects": objects})
     return PredictedFile(file, objects, labels)
+
+
+def _read_about(file: Path) -> dict[str, Any]:
+    """Return what is known of a prediction; nothing where the file is damaged: it is made anew."""
+    try:
+        known = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        return {}
+    return known if isinstance(known, dict) else {}
 
 
 def cached_prediction(

@@ -170,7 +170,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
     Raises
     ------
     ConfigError
-        Missing, unreadable, not YAML, a key given twice, or not a mapping.
+        Missing, empty, unreadable, not YAML, a key given twice, or not a mapping.
     """
     try:
         if path.stat().st_size > MAX_CONFIG_BYTES:
@@ -183,7 +183,11 @@ def load_yaml(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as exc:
         raise ConfigError(f"{path}: not valid YAML: {' '.join(str(exc).split())}") from exc
     if data is None:
-        return {}
+        # A file that a power cut emptied must not read as the defaults.
+        raise ConfigError(
+            f"{path}: is empty; restore it from a copy, or take the one that `hitl init` writes "
+            "into another folder (for the defaults, leave --config away)"
+        )
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: expected keys and values, got {type(data).__name__}")
     return data

@@ -7,15 +7,32 @@ from pathlib import Path
 from typing import Any
 
 from hitl.project.errors import NothingToDoError, ProjectError
-from hitl.project.folder import Project
+from hitl.project.folder import CARD, Project
+
+_CARD_KEYS = {"run", "model", "made", "round", "validation", "trained_on", "weights_sha256"}
 
 IN_USE = "in_use.json"
 """In the project's folder."""
 
 
 def read_card(folder: Path) -> dict[str, Any]:
-    """Return the model card of a finished run."""
-    card: dict[str, Any] = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+    """Return the model card of a finished run.
+
+    Raises
+    ------
+    ProjectError
+        The file is damaged.
+    """
+    file = folder / CARD
+    try:
+        card = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        card = None
+    if not (isinstance(card, dict) and card.keys() >= _CARD_KEYS):
+        raise ProjectError(
+            f"{file}: expected the card of a run, got something else; restore it from a copy, or "
+            "move the run's folder away"
+        )
     return card
 
 

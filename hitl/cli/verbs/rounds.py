@@ -229,9 +229,10 @@ def gc(
     from datetime import timedelta
 
     from hitl.cli.printing.labelling import collected
+    from hitl.project.garbage import collect_garbage
 
     age = None if older_than_days is None else timedelta(days=older_than_days)
-    return collected(project.store(read_only=False).collect_garbage(age, dry_run=dry_run))
+    return collected(collect_garbage(project, age, dry_run=dry_run))
 
 
 @verb(PANEL)

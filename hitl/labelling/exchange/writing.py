@@ -20,6 +20,7 @@ from annotations.formats.new_file import move_new
 from annotations.formats.registry import FORMATS
 from hitl.labelling.exchange.errors import ExchangeError
 from hitl.project.reporter import Reporter
+from labels.files import sync_tree
 
 
 def file_names(info: LabelsInfo, fmt: Format) -> tuple[str, ...]:
@@ -139,6 +140,7 @@ def new_folder_files(destination: Path, names: Sequence[str]) -> Iterator[Path]:
     try:
         folder.mkdir(parents=True)
         yield folder
+        sync_tree(folder)
         _move_all(folder, destination, names)
     except OSError as exc:
         raise ExchangeError(

@@ -221,6 +221,6 @@ def _check_base(view: LabelsView, session: ReviewSession) -> None:
     )
     if not same:
         raise ConflictError(
-            f"field {view.name!r}: somebody else has committed to it just now; nothing was written, "
-            "commit again"
+            f"field {view.name!r}: somebody else has committed to it just now; nothing was "
+            "written, commit again"
         )

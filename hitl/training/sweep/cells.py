@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from hitl.project.errors import ProjectError
 from hitl.project.folder import Project, write_json
 
 CELL_FILE = "cell.json"
+_KEYS = {"fingerprint", "reason", "seconds", "scores"}
 
 Values = Mapping[str, float | None]
 State = Literal["done", "failed", "interrupted"]
@@ -83,5 +85,13 @@ def _run(folder: Path, content: dict[str, Any]) -> CellRun:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        content = None
+    if not (isinstance(content, dict) and content.keys() >= _KEYS):
+        raise ProjectError(
+            f"{path}: expected what a sweep keeps of a run, got something else; move the run's "
+            "folder away"
+        )
     return content

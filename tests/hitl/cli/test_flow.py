@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 import yaml
+from hitl.prediction.channels import ChannelError
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -19,7 +20,6 @@ from annotations.store import AnnotationStore
 from hitl.cli import run
 from hitl.cli.demo import free_folder, own_stacks
 from hitl.labelling.add import default_name
-from hitl.prediction.channels import ChannelError
 from hitl.prediction.files import SegmentRequest, segment_file
 from hitl.project.errors import NothingToDoError
 from hitl.project.folder import Project

@@ -20,6 +20,7 @@ from hitl.preprocess.steps import (
     histogram_stretch,
     median,
     percentile_stretch,
+    project,
     subtract_tophat,
     suppress_background,
     to_uint8,
@@ -204,10 +205,13 @@ def test_histogram_stretch_leaves_rare_levels_out():
         histogram_stretch(image, min_count=2)
 
 
-def test_maximum_projection():
+def test_slices_become_one():
     image = np.array([[[1, 9]], [[4, 2]]], np.uint16)
-    projected = maximum_projection(image)
-    np.testing.assert_array_equal(projected, [[4, 9]])
+    projected = project(image)
+    np.testing.assert_array_equal(projected, [[[4, 9]]])
+    np.testing.assert_array_equal(project(image, method="mean"), [[[2, 5]]])
+    with pytest.raises(PreprocessError, match="max or mean"):
+        project(image, method="sum")
     assert projected.dtype == np.uint16
 
 

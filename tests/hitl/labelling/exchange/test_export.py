@@ -20,6 +20,7 @@ from hitl.cli.printing.labelling import exported
 from hitl.labelling.add import add_field
 from hitl.labelling.exchange.errors import ExchangeError
 from hitl.labelling.exchange.sidecar import Sidecar, sidecar_path
+from hitl.labelling.exchange.writing import new_folder_files
 from hitl.labelling.requests import AddRequest
 from hitl.project.config import parse_config
 from hitl.project.folder import Project
@@ -149,3 +150,26 @@ def test_an_ome_zarr_carries_where_its_labels_come_from(project: Project, tmp_pa
     kinds = [entry.kind for entry in reversed(project.store().log()) if "cells" in entry.fields]
     assert [step["name"] for step in steps] == kinds
     assert steps[-1]["by"]
+
+
+def test_the_slower_of_two_exports_into_one_folder_replaces_nothing(tmp_path: Path) -> None:
+    names = ["a.tif", "labels.zarr", "a.json"]
+
+    def fill(folder: Path, text: str) -> None:
+        (folder / "a.tif").write_text(text)
+        (folder / "labels.zarr").mkdir()
+        (folder / "labels.zarr" / "zarr.json").write_text(text)
+        (folder / "a.json").write_text(text)
+
+    with (
+        pytest.raises(ExchangeError, match=r"holds a\.json already"),
+        new_folder_files(tmp_path / "out", names) as slow,
+    ):
+        fill(slow, "slow")
+        (tmp_path / "out" / "a.json").write_text("theirs")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.json"]
+    assert (tmp_path / "out" / "a.json").read_text() == "theirs"
+    with new_folder_files(tmp_path / "new", names) as folder:
+        fill(folder, "mine")
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == sorted(names)
+    assert (tmp_path / "new" / "labels.zarr" / "zarr.json").read_text() == "mine"
