@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
-import json
 from collections.abc import Collection, Mapping, Sequence
-=======
-from collections.abc import Mapping, Sequence
->>>>>>> main
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -290,7 +285,6 @@ def read_scored(project: Project, found: EvaluatedModel, field: str) -> ScoredLa
     return ScoredLabels(truth, predicted, table) if _as_scored(table, found.fields[field]) else None
 
 
-<<<<<<< HEAD
 def _scored_view(project: Project, found: EvaluatedModel, name: str) -> LabelsView | None:
     """Return the labels that were the truth, None where they are gone."""
     address, time = split_view_name(name)
@@ -301,25 +295,6 @@ def _scored_view(project: Project, found: EvaluatedModel, name: str) -> LabelsVi
     return view.at(time or 0) if (time or 0) < view.info.times else None
 
 
-def _read_evaluation(file: Path) -> Evaluation:
-    try:
-        read: Evaluation = json.loads(file.read_text(encoding="utf-8"))
-        for model in read["models"].values():
-            if not isinstance(model["mean"], dict):
-                raise TypeError
-            for field in model["fields"].values():
-                if not all(isinstance(field[key], list) for key in ("objects", "cases")):
-                    raise TypeError
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ProjectError(
-            f"{file}: expected the scores of an evaluation, got something else; delete the folder "
-            "and run `hitl evaluate` again"
-        ) from error
-    return read
-
-
-=======
->>>>>>> main
 def _case(field: str, case: Mapping[str, Any], nuclei: Mapping[int, Nucleus]) -> ScoredCase:
     kind = str(case["kind"])
     if kind not in (*ERROR_KINDS, "matched"):

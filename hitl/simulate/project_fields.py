@@ -14,7 +14,7 @@ from hitl.project.addresses import chosen_labels
 from hitl.project.errors import LeakageError, NothingToDoError
 from hitl.project.folder import Project
 from hitl.project.reporter import Reporter
-from hitl.queue.alternatives import other_segmentations, predictors
+from hitl.queue.alternatives import Alternatives
 from hitl.simulate.oracle import Case
 from hitl.simulate.retrain import ModelRetraining
 from hitl.simulate.rounds import SimulationResult, simulate
@@ -114,12 +114,12 @@ def _cases(
     project: Project, store: AnnotationStore, fields: list[LabelsInfo], reporter: Reporter
 ) -> list[Case]:
     first = Predictor(project, BOOTSTRAP, reporter)
-    available = predictors(project, reporter)
+    alternatives = Alternatives(project, reporter)
     cases = []
     views = [view for info in fields for view in store.labels(info.key).time_points()]
     for view in views:
         found = first.segment(view)
-        others = other_segmentations(project, view, available, reporter, first.name)
+        others = alternatives.segmentations(view, first.name, reporter.progress)
         cases.append(
             Case(
                 name=view.name,
