@@ -22,6 +22,7 @@ from hitl.evaluation.pictures import save_comparison
 from hitl.evaluation.requests import EvaluateRequest
 from hitl.evaluation.scoring import score_labels
 from hitl.prediction.predict import BOOTSTRAP, Predictor, cached_prediction
+from hitl.preprocess.grey import one_channel
 from hitl.project.addresses import chosen_labels
 from hitl.project.errors import NothingToDoError
 from hitl.project.folder import Project, next_numbered, now, write_json
@@ -306,7 +307,7 @@ def _draw(
         pictures.append(folder / f"{truth.name.replace(':', '~').replace(' ', '_')}.png")
         save_comparison(
             pictures[-1],
-            truth.view.read_image()[0],
+            one_channel(truth.view.read_image()),
             truth.labels,
             predictions[truth.name],
             truth.info.spacing_um,

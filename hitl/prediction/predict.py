@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotations.fields import LabelsInfo, LabelsView
-from annotations.formats import read_labels, write_labels_tiff
+from annotations.formats import open_labels, write_labels_tiff
 from annotations.rounds import ModelRef
 from annotations.store import AnnotationStore
 from hitl.prediction.blockwise import copy_file, count_objects
@@ -83,7 +84,7 @@ class Predictor:
 
     def reference(self) -> ModelRef:
         """Return what a round or a measurement keeps of the model."""
-        settings = self._segmenter.describe()
+        settings = self._description
         known = settings if self._run is None else read_card(self._project.run(self.name))
         return ModelRef(
             name=self.name, weights_sha256=known.get("weights_sha256"), settings=settings
@@ -94,9 +95,22 @@ class Predictor:
         other = copy.copy(self)
         other.name = f"{self.name}@{name}"
         other._segmenter = change(self._segmenter)
+        other.__dict__.pop("_description", None)
         if self._run is not None:
             other._run = replace(self._run, segmenter=other._segmenter)
         return other
+
+    @cached_property
+    def _description(self) -> dict[str, Any]:
+        """What the segmenter says of itself; it may hash its weights, so it is asked once."""
+        return self._segmenter.describe()
+
+    def takes(self, info: LabelsInfo) -> bool:
+        """Whether labels are of a class, and seen in as many channels, as the model can take."""
+        if self._run is not None:
+            return info.class_name in self.classes
+        most = getattr(self._segmenter, "most_channels", None)
+        return most is None or len(info.seen) <= most
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -110,7 +124,7 @@ class Predictor:
         dumped = self._project.config.model_dump(mode="json")
         steps = [step.model_dump(mode="json") for step in self._steps(info.class_name)]
         parts: dict[str, Any] = {
-            "segmenter": self._segmenter.describe(),
+            "segmenter": self._description,
             "image": info.field.digest,
             "class": (info.class_name, info.seen, info.label_class.kind, info.zyx, info.times),
             "spacing_um": info.spacing_um,
@@ -227,11 +241,13 @@ def cached_prediction(
         Of what the view covers: (Z, Y, X) of one time point, planes (T·Z, Y, X) of all.
     """
     made = predicted_file(project, predictor, view.whole)
-    planes = read_labels(made.file) if made.labels is None else made.labels
-    if view.time is None or view.info.times == 1:
-        return planes
     depth = view.info.zyx[0]
-    return planes[view.time * depth : (view.time + 1) * depth]
+    times = range(view.info.times) if view.time is None else range(view.time, view.time + 1)
+    start, stop = times.start * depth, times.stop * depth
+    if made.labels is not None:
+        return made.labels[start:stop]
+    with open_labels(made.file) as source:
+        return source.read(start, stop)
 
 
 def predict(

@@ -25,17 +25,23 @@ from models.errors import CheckpointError
 from models.registry import load_run, segmenter_class
 
 
-def make_segmenter(config: ProjectConfig, name: str, reporter: Reporter) -> Segmenter:
-    """Build a segmenter with the config's options; ``"auto"`` takes Cellpose where it can run."""
-    if name == "auto":
-        from models.cellpose import available
+def segmenter_name(name: str, reporter: Reporter) -> str:
+    """Return the segmenter that a name stands for; ``"auto"`` is Cellpose where it can run."""
+    if name != "auto":
+        return name
+    from models.cellpose import available
 
-        here, why = available()
-        name = "cellpose" if here else "starter"
-        if here:
-            reporter.note("bootstraps with Cellpose, whose weights are on this machine")
-        else:
-            reporter.note(f"bootstraps with the starter model that ships: {why}")
+    here, why = available()
+    if here:
+        reporter.note("bootstraps with Cellpose, whose weights are on this machine")
+        return "cellpose"
+    reporter.note(f"bootstraps with the starter model that ships: {why}")
+    return "starter"
+
+
+def make_segmenter(config: ProjectConfig, name: str, reporter: Reporter) -> Segmenter:
+    """Build a segmenter with the config's options; see `segmenter_name`."""
+    name = segmenter_name(name, reporter)
     cls = segmenter_class(name)
     return cls(**segmenter_options(config, name))
 

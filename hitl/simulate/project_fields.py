@@ -9,11 +9,12 @@ import numpy as np
 from annotations.fields import LabelsInfo
 from annotations.store import AnnotationStore
 from hitl.prediction.predict import BOOTSTRAP, Predictor
+from hitl.preprocess.grey import one_channel
 from hitl.project.addresses import chosen_labels
 from hitl.project.errors import LeakageError, NothingToDoError
 from hitl.project.folder import Project
 from hitl.project.reporter import Reporter
-from hitl.queue.alternatives import other_segmentations, predictors
+from hitl.queue.alternatives import Alternatives
 from hitl.simulate.oracle import Case
 from hitl.simulate.retrain import ModelRetraining
 from hitl.simulate.rounds import SimulationResult, simulate
@@ -113,16 +114,16 @@ def _cases(
     project: Project, store: AnnotationStore, fields: list[LabelsInfo], reporter: Reporter
 ) -> list[Case]:
     first = Predictor(project, BOOTSTRAP, reporter)
-    available = predictors(project, reporter)
+    alternatives = Alternatives(project, reporter)
     cases = []
     views = [view for info in fields for view in store.labels(info.key).time_points()]
     for view in views:
         found = first.segment(view)
-        others = other_segmentations(project, view, available, reporter, first.name)
+        others = alternatives.segmentations(view, first.name, reporter.progress)
         cases.append(
             Case(
                 name=view.name,
-                image=view.read_image()[0],
+                image=one_channel(view.read_image()),
                 spacing_um=view.info.spacing_um,
                 truth=np.asarray(view.labels[...], np.uint32),
                 labels=found.labels,

@@ -24,6 +24,7 @@ from annotations.formats import (
 from hitl.labelling.add import add_field
 from hitl.labelling.given_labels import open_label_file
 from hitl.labelling.requests import AddRequest
+from hitl.preprocess.grey import one_channel
 from hitl.project.classes import only_channel
 from hitl.project.docstrings import parameter_descriptions
 from hitl.project.errors import ConfigError, LeakageError, NothingToDoError, ProjectError
@@ -218,7 +219,8 @@ def _read_field(
             f"{request.field} is a test field, and models may learn from what is drawn; name "
             "a field of split train or val"
         )
-    labels, image = np.asarray(view.at(0).labels[...], np.uint32), view.at(0).read_image()[0]
+    first = view.at(0)
+    labels, image = np.asarray(first.labels[...], np.uint32), one_channel(first.read_image())
     return image, labels if labels.any() else None, view.info.spacing_um
 
 

@@ -90,6 +90,7 @@ class Bench:
         card: Mapping[str, Any] = {
             "run": name,
             "model": "fake",
+            "classes": ["nuclei"],
             "made": "2026-01-01T00:00:00+00:00",
             "weights_sha256": f"{int(name[-4:]):064x}",
             "classes": ["nuclei"],

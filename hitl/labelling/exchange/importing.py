@@ -222,6 +222,7 @@ def _write(
         merged.accepted,
         shell=shell_voxels(now.info.spacing_um),
         checked=everywhere,
+        depth=now.info.zyx[0],
     )
     counts, gained = corrections.write(round_, verified)
     if not merged.edits.changes and not counts.accepted and not gained:
