@@ -31,9 +31,9 @@ def _bounds(key: Any, shape: tuple[int, ...]) -> tuple[list[slice], tuple[int, .
     for axis, (part, size) in enumerate(zip(parts, shape, strict=True)):
         if isinstance(part, slice):
             start, stop, step = part.indices(size)
-            if step != 1:
-                raise IndexError(f"expected slices of step 1, got {part}")
-            found.append(slice(start, max(start, stop)))
+            if step < 1:
+                raise IndexError(f"expected slices that go up, got {part}")
+            found.append(slice(start, max(start, stop), step))
             continue
         where = int(part) + (size if part < 0 else 0)
         if not 0 <= where < size:
@@ -99,16 +99,16 @@ class Planes:
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
         (planes, y, x), dropped = _bounds(key, self.shape)
+        if planes.step not in (None, 1):
+            return self[planes.start : planes.stop, y, x][:: planes.step]
         with reading(self._location, f"{self.path} at planes {planes.start} to {planes.stop}"):
             parts = self._parts(planes)
             if len(parts) == 1:
                 time, z, _ = parts[0]
                 out = np.asarray(self._array[time, z, y, x])
             else:
-                size = (planes.stop - planes.start, y.stop - y.start, x.stop - x.start)
-                out = np.empty(size, self.dtype)
-                for time, z, here in parts:
-                    out[here] = self._array[time, z, y, x]
+                read = [np.asarray(self._array[time, z, y, x]) for time, z, _ in parts]
+                out = np.concatenate(read) if read else np.empty((0, *self.shape[1:]), self.dtype)
         return out.squeeze(dropped) if dropped else out
 
     def __setitem__(self, key: Any, values: Any) -> None:

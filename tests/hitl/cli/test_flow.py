@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import tifffile
 import yaml
-from hitl.project.classes import ChannelError
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -21,6 +20,7 @@ from hitl.cli import run
 from hitl.cli.demo import free_folder, own_stacks
 from hitl.labelling.add import default_name
 from hitl.prediction.files import SegmentRequest, segment_file
+from hitl.project.classes import ChannelError
 from hitl.project.errors import NothingToDoError
 from hitl.project.folder import Project
 from hitl.project.reporter import Silent

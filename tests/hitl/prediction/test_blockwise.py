@@ -121,7 +121,12 @@ def run_of(bench: Bench, kind: str, *steps: dict[str, Any]) -> str:
     """A finished run of another kind than the bench's own."""
     name = bench.run("fake-0001")
     file = bench.project.run(name) / "config.yaml"
-    config = {"model": kind, "options": {}, "preprocess": {"nuclei": list(steps)}, "validation_share": 0.2}
+    config = {
+        "model": kind,
+        "options": {},
+        "preprocess": {"nuclei": list(steps)},
+        "validation_share": 0.2,
+    }
     file.write_text(yaml.safe_dump(config))
     return name
 

@@ -42,6 +42,8 @@ def make_project(folder: Path) -> Project:
         ("other.tif", "held", "test", folder / "labels.tif"),
     ):
         add_field(
-            made, AddRequest(images=(folder / image,), field=name, split=split, labels=((None, labels),)), Silent()
+            made,
+            AddRequest(images=(folder / image,), field=name, split=split, labels=((None, labels),)),
+            Silent(),
         )
     return made

@@ -104,7 +104,9 @@ def test_nothing_to_resample_is_undefined():
     nothing = made_up(np.zeros(0), np.zeros(0))
     found = bootstrap({"a": {"": [nothing]}}, resamples=FEW)
     assert all((i.low, i.high) == (None, None) for i in found.values())
-    same = compare_models({"a": {"": [ItemPairs(nothing.truth, nothing.truth)]}}, resamples=FEW)["f1"]
+    same = compare_models({"a": {"": [ItemPairs(nothing.truth, nothing.truth)]}}, resamples=FEW)[
+        "f1"
+    ]
     assert (same.first, same.difference, same.low, same.p) == (None, None, None, None)
 
 

@@ -147,7 +147,9 @@ def test_another_channel_is_exported_as_the_field_says(tmp_path: Path) -> None:
 def test_an_ome_zarr_carries_where_its_labels_come_from(project: Project, tmp_path: Path) -> None:
     sent = send(project, tmp_path / "z", "ome-zarr")
     steps = zarr.open_group(Path(sent.labels) / "labels" / "objects").attrs["provenance:steps"]
-    kinds = [entry.kind for entry in reversed(project.store().log()) if "cells:nuclei" in entry.labels]
+    kinds = [
+        entry.kind for entry in reversed(project.store().log()) if "cells:nuclei" in entry.labels
+    ]
     assert [step["name"] for step in steps] == kinds
     assert steps[-1]["by"]
 
