@@ -104,7 +104,7 @@ class AgreementRequest:
     first: Annotated[str, Flag(metavar="A", help="Label image, or a round's number.")]
     second: Annotated[str, Flag(metavar="B", help="Label image, or a round's number.")]
     project: Annotated[Path | None, Flag(metavar="PROJECT")] = None
-    field: Annotated[str | None, Flag(metavar="NAME")] = None
+    field: Annotated[str | None, Flag("--field", also=("--stack",), metavar="FIELD")] = None
     same_person: Annotated[bool, Flag("--self")] = False
     names: Annotated[tuple[str, str] | None, Flag(metavar="A B")] = None
     axes: Axes = None

@@ -98,7 +98,6 @@ class Bench:
             "classes": ["nuclei"],
             "made": "2026-01-01T00:00:00+00:00",
             "weights_sha256": f"{int(name[-4:]):064x}",
-            "classes": ["nuclei"],
             "trained_on": [
                 {"field": "learn", "class": "nuclei", "split": "train", "source_sha256": None}
             ],

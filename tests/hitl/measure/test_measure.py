@@ -319,7 +319,7 @@ def test_a_project_without_labels_says_what_to_do(tmp_path, files, capsys):
 
 
 def test_what_a_segmenter_predicts_is_measured(project, command):
-    done = command(project, "--field", "red", "--model", "classical", "--format", "csv")
+    done = command(project, "--field", "one:red", "--model", "classical", "--format", "csv")
     assert done["fields"][0]["model"] == "classical" and done["fields"][0]["round"] is None
     assert done["fields"][0]["nuclei"] > 0
     assert run(["measure", str(project), "--model", "classical", "--round", "0"]) == 1

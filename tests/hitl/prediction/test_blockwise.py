@@ -49,7 +49,7 @@ class LatticeSegmenter:
         *,
         progress: Progress = no_progress,
     ) -> Segmentation:
-        labels = _bright(image, 0)
+        labels = _bright(image[0], 0)
         ids = np.unique(labels)[1:]
         number = np.zeros(int(ids.max(initial=0)) + 1, np.uint32)
         number[ids] = np.arange(1, len(ids) + 1)
@@ -69,9 +69,9 @@ class LatticeBlocks(LatticeSegmenter):
         progress: Progress = no_progress,
     ) -> BlockSegmentation:
         ids: set[int] = set()
-        for z in range(0, source.shape[0], 3):
-            progress(z, source.shape[0], "looking")
-            labels = _bright(source[z : z + 3, :, :], 0)
+        for z in range(0, source.shape[1], 3):
+            progress(z, source.shape[1], "looking")
+            labels = _bright(source[0, z : z + 3, :, :], 0)
             sink[z : z + 3, :, :] = labels
             ids |= set(np.unique(labels).tolist())
         return BlockSegmentation(dict.fromkeys(sorted(ids - {0}), 0.5), ("looked box by box",))
@@ -202,7 +202,7 @@ def test_an_equal_prediction_is_taken_again_and_read(bench: Bench, tmp_path: Pat
     assert predict(project, run, (), None, silent).objects == first.objects
     predictor = Predictor(project, run, silent)
     labels = cached_prediction(project, predictor, project.store().labels("learn"))
-    np.testing.assert_array_equal(labels, read_labels(file))
+    np.testing.assert_array_equal(labels, read_labels(first.files["learn"]))
     assert silent.notes == []
 
 

@@ -43,7 +43,12 @@ def make_project(folder: Path) -> Project:
     ):
         add_field(
             made,
-            AddRequest(images=(folder / image,), field=name, split=split, labels=((None, labels),)),
+            AddRequest(
+                images=(folder / image,),
+                field=name,
+                split=split,
+                labels=((None, labels),) if labels else (),
+            ),
             Silent(),
         )
     return made

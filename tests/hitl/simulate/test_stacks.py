@@ -216,7 +216,7 @@ def test_a_model_learns_from_what_is_drawn_into_a_project(
     done = command("synth", tmp_path / "d", "--count", 2, *size, *fixed, "--into", project)
     store = AnnotationStore.open(project / "store", read_only=True)
     for stack in done["stacks"]:
-        view = store.stack(stack["name"])
+        view = store.labels(stack["name"])
         assert view.info.split == "train"
         assert np.all(view.verified[...] == 1)
         np.testing.assert_array_equal(view.labels[...], read_labels(Path(stack["labels"])))
