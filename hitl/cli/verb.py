@@ -200,7 +200,7 @@ def _option(
     else:
         info = typer.Option(_flag_name(key, flag), *flag.also, **shared)
     if flag.parse is not None:
-        bare, default = typing.get_type_hints(flag.parse)[_first_parameter(flag.parse)] | None, None
+        bare, default = _parsed_type(flag.parse) | None, None
     elif _is_many(bare):
         one: Any = typing.get_args(bare)[0]
         if typing.get_origin(one) is Literal:
@@ -233,8 +233,10 @@ def _is_many(bare: Any) -> bool:
     return typing.get_origin(bare) is tuple and Ellipsis in typing.get_args(bare)
 
 
-def _first_parameter(parse: Callable[[Any], Any]) -> str:
-    return next(iter(inspect.signature(parse).parameters))
+def _parsed_type(parse: Callable[[Any], Any]) -> Any:
+    """Return what a parser takes: one text, or all of an option that may be repeated."""
+    first = next(iter(inspect.signature(parse).parameters))
+    return typing.get_type_hints(parse).get(first, str)
 
 
 def _call(hints: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 import yaml
-from hitl.prediction.channels import ChannelError
+from hitl.project.classes import ChannelError
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -184,7 +184,7 @@ def test_labels_are_read_by_the_axes_of_their_image(
     assert added["shape_czyx"] == [2, *SHAPE]
     assert added["objects"] == 24
     view = AnnotationStore.open(folder / "store", read_only=True).labels("two")
-    np.testing.assert_array_equal(view.read_channel(), image[::-1])
+    np.testing.assert_array_equal(view.read_image()[0], image[::-1])
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from annotations.formats import open_image, read_labels
 from hitl.labelling.propose import propose
 from hitl.prediction import blockwise
-from hitl.prediction.blockwise import Channel, count_objects
+from hitl.prediction.blockwise import SeenChannels, count_objects
 from hitl.prediction.predict import Predictor, cached_prediction, predict
 from hitl.project.config import PredictionConfig
 from hitl.project.folder import Project
@@ -112,7 +112,7 @@ def counted_reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(Channel, "__getitem__", counted)
     monkeypatch.setattr(
-        "annotations.fields.LabelsView.read_channel", lambda self: pytest.fail("read whole")
+        "annotations.fields.LabelsView.read_image", lambda self: pytest.fail("read whole")
     )
     return sizes
 
@@ -196,7 +196,7 @@ def test_an_equal_prediction_is_taken_again_and_read(bench: Bench, tmp_path: Pat
     about.write_text(json.dumps(told))
     assert predict(project, run, (), None, silent).objects == first.objects
     predictor = Predictor(project, run, silent)
-    labels, file = cached_prediction(project, project.store(), predictor, "learn")
+    labels = cached_prediction(project, predictor, project.store().labels("learn"))
     np.testing.assert_array_equal(labels, read_labels(file))
     assert silent.notes == []
 

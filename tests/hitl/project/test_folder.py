@@ -30,7 +30,7 @@ def test_an_init_that_was_killed_can_be_repeated(tmp_path: Path, left: str) -> N
         (folder / ".hitl.yaml.abc").touch()
     (folder / "store.lock").touch()
     project = Project.create(folder, ProjectConfig())
-    assert project.store(read_only=False).stacks() == []
+    assert project.store(read_only=False).fields() == []
     with pytest.raises(ProjectError, match="is a project already"):
         Project.create(folder, ProjectConfig())
 

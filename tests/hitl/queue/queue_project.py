@@ -42,6 +42,6 @@ def make_project(folder: Path) -> Project:
         ("other.tif", "held", "test", folder / "labels.tif"),
     ):
         add_field(
-            made, AddRequest(image=folder / image, name=name, split=split, labels=labels), Silent()
+            made, AddRequest(images=(folder / image,), field=name, split=split, labels=((None, labels),)), Silent()
         )
     return made
