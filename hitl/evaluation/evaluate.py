@@ -25,8 +25,9 @@ from hitl.prediction.predict import BOOTSTRAP, Predictor, cached_prediction
 from hitl.preprocess.grey import one_channel
 from hitl.project.addresses import chosen_labels
 from hitl.project.errors import NothingToDoError
-from hitl.project.folder import Project, next_numbered, now, write_json
+from hitl.project.folder import Project, next_numbered, now
 from hitl.project.plain import plain
+from hitl.project.records import write_record
 from hitl.project.reporter import Reporter
 from hitl.project.runs import read_card
 
@@ -167,7 +168,7 @@ def evaluate(project: Project, request: EvaluateRequest, reporter: Reporter) -> 
         file=folder / "scores.json",
         pictures=_draw(project, truths, scores, predictions, folder),
     )
-    write_json(done.file, {"made": now(), **plain(done)})
+    write_record(done.file, {"made": now(), **plain(done)})
     return done
 
 

@@ -29,8 +29,9 @@ from hitl.prediction.segmenters import (
 )
 from hitl.project.addresses import chosen_labels
 from hitl.project.errors import NothingToDoError, ProjectError
-from hitl.project.folder import Project, write_json
+from hitl.project.folder import Project
 from hitl.project.processing import PreprocessStep
+from hitl.project.records import read_record, write_record
 from hitl.project.reporter import Reporter
 from hitl.project.runs import read_card
 from labels.hashing import values_sha256
@@ -217,17 +218,16 @@ def predicted_file(project: Project, predictor: Predictor, view: LabelsView) -> 
     folder.mkdir(parents=True, exist_ok=True)
     objects, labels = predictor.segment_to_file(view, file)
     made = {"fingerprint": fingerprint, "model": predictor.name, "field": view.info.key}
-    write_json(about, {**made, "objects": objects})
+    write_record(about, {**made, "objects": objects})
     return PredictedFile(file, objects, labels)
 
 
 def _read_about(file: Path) -> dict[str, Any]:
     """Return what is known of a prediction; nothing where the file is damaged: it is made anew."""
     try:
-        known = json.loads(file.read_text(encoding="utf-8"))
+        return read_record(file)
     except ValueError:
         return {}
-    return known if isinstance(known, dict) else {}
 
 
 def cached_prediction(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from hitl.project.errors import ProjectError
+from hitl.project.records import read_record
 
 
 def read_scores(file: Path) -> dict[str, Any]:
@@ -18,7 +18,7 @@ def read_scores(file: Path) -> dict[str, Any]:
         The file is damaged.
     """
     try:
-        read: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        read = read_record(file)
         for model in read["models"].values():
             if not isinstance(model["mean"], dict):
                 raise TypeError

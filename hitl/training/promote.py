@@ -16,7 +16,8 @@ from annotations.store import AnnotationStore
 from hitl.evaluation.strata import ObjectPairs, Stratum, compare_strata, pair_objects
 from hitl.prediction.predict import BOOTSTRAP, Predictor, cached_prediction
 from hitl.project.errors import HitlError, NothingToDoError, ProjectError
-from hitl.project.folder import Project, now, write_json
+from hitl.project.folder import Project, now
+from hitl.project.records import write_record
 from hitl.project.reporter import Reporter
 from hitl.project.runs import IN_USE, read_card, read_in_use
 from hitl.training.samples import held_out_rows, refuse_leakage
@@ -132,7 +133,7 @@ def promote(
             "why": why if force else "",
             "weights_sha256": read_card(project.run(run))["weights_sha256"],
         }
-        write_json(project.folder / IN_USE, {"run": run, "history": [*known["history"], entry]})
+        write_record(project.folder / IN_USE, {"run": run, "history": [*known["history"], entry]})
     return result
 
 

@@ -13,7 +13,8 @@ import yaml
 
 from hitl import __version__
 from hitl.project.config import trainer_options
-from hitl.project.folder import Project, now, write_json, write_text
+from hitl.project.folder import Project, now, write_text
+from hitl.project.records import write_record
 from hitl.project.reporter import Reporter
 from hitl.training.samples import TrainingSet, collect_samples
 from labels.hashing import file_sha256
@@ -126,7 +127,7 @@ def train_into(
     card = _card(folder, config, data, result, seconds)
     write_text(folder / "MODEL_CARD.md", _card_text(card))
     # Last of all: a folder without this file is a run that did not finish.
-    write_json(folder / "card.json", card)
+    write_record(folder / "card.json", card)
     return Trained(
         folder.name,
         folder,

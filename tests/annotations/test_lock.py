@@ -56,8 +56,8 @@ def test_a_wait_is_told_and_ends_when_the_other_is_done(
         held_elsewhere(tmp_path / "store.lock", 0.6) as pid,
         pytest.warns(StoreWarning, match=f"process {pid} on {socket.gethostname()}.*waiting"),
     ):
-        store.remove_stack("a")
-    assert store.stacks() == []
+        store.remove_field("a")
+    assert store.fields() == []
 
 
 def test_a_wait_that_is_limited_ends(tmp_path: Path) -> None:

@@ -43,10 +43,10 @@ def _nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store of two stacks and three rounds, with every kind of file."""
+    """A store of two fields and three rounds, with every kind of file."""
     folder = tmp_path_factory.mktemp("made") / "store"
     store = bootstrapped(folder)
-    store.add_stack("b", ArraySource(noise(seed=2)), split="test", labels=boxes())
+    store.add_field("b", ArraySource(noise(seed=2)), split="test", labels={"nuclei": boxes()})
     with store.begin_round(by_person("first")) as txn:
         labels = noise(seed=7)[0].astype(np.uint32)
         txn.set_labels("a", labels, proposed(list(range(1, 250)), txn.number))
@@ -128,7 +128,7 @@ def test_verify_names_every_damaged_file(store: Path, how: str) -> None:
 
 
 def test_damage_is_told_with_what_it_holds_and_what_needs_it(store: Path) -> None:
-    path, (chunk,) = "stacks/a/labels", chunk_files(store, "stacks/a/labels")[:1]
+    path, (chunk,) = "fields/a/labels/nuclei/0", chunk_files(store, "fields/a/labels/nuclei/0")[:1]
     (store / "chunks" / chunk).unlink()
     for deep in (False, True):
         found = verify(store, deep=deep)
@@ -146,7 +146,7 @@ def test_damage_is_told_with_what_it_holds_and_what_needs_it(store: Path) -> Non
 def test_a_chunk_of_an_earlier_round_is_found_by_reading_all(store: Path) -> None:
     with AnnotationStore.open(store).begin_round(by_person()) as txn:
         txn.set_labels("a", boxes(), proposed([1, 2, 7], txn.number))
-    old = chunk_files(store, "stacks/a/labels", round=2)[0]
+    old = chunk_files(store, "fields/a/labels/nuclei/0", round=2)[0]
     data = bytearray((store / "chunks" / old).read_bytes())
     data[100] ^= 1
     (store / "chunks" / old).write_bytes(data)
@@ -173,7 +173,7 @@ def chunk_files(folder: Path, array: str, round: int | None = None) -> list[str]
 @pytest.mark.parametrize("how", ["empty", "gone"])
 def test_a_torn_newest_commit_opens_at_the_one_before(store: Path, how: str) -> None:
     log = AnnotationStore.open(store).log()
-    whole = AnnotationStore.open(store).stack("a", round=1)
+    whole = AnnotationStore.open(store).labels("a", round=1)
     torn = store / "snapshots" / log[0].snapshot
     torn.write_bytes(b"") if how == "empty" else torn.unlink()
     before = files_of(store)
@@ -181,9 +181,9 @@ def test_a_torn_newest_commit_opens_at_the_one_before(store: Path, how: str) -> 
         opened = AnnotationStore.open(store)
     assert opened.damage is not None
     assert [entry.snapshot for entry in opened.log()] == [entry.snapshot for entry in log[1:]]
-    assert np.array_equal(opened.stack("a").labels[...], whole.labels[...])
+    assert np.array_equal(opened.labels("a").labels[...], whole.labels[...])
     with pytest.raises(DamagedStoreError, match="nothing can be written"):
-        opened.remove_stack("a")
+        opened.remove_field("a")
     assert files_of(store) == before
     done = repair(store)
     assert len(done) == 2
@@ -221,7 +221,7 @@ def test_lost_checksums_are_made_anew(store: Path) -> None:
     with pytest.warns(StoreWarning, match="nothing shows that the newest commit is whole"):
         opened = AnnotationStore.open(store)
     with pytest.raises(DamagedStoreError, match="--repair"):
-        opened.remove_stack("a")
+        opened.remove_field("a")
     assert len(verify(store).findings) == len(before["log"]) + 1
     assert repair(store)
     assert verify(store).findings == ()
@@ -231,19 +231,19 @@ def test_lost_checksums_are_made_anew(store: Path) -> None:
 def test_damage_of_one_array_leaves_the_others_open(store: Path) -> None:
     opened = AnnotationStore.open(store)
     snapshot = newest_snapshot(store)
-    sums, image_files = _sums.Sums(store), chunk_files(store, "stacks/b/image")
+    sums, image_files = _sums.Sums(store), chunk_files(store, "fields/b/0")
     shared = set(sums.manifests(snapshot)) - sums.own_manifests(snapshot)
     image = next(m for m in sorted(shared) if chunks_in(store, m) == image_files)
     (store / "manifests" / image).write_bytes(b"torn")
     with pytest.warns(StoreWarning, match=f"manifests/{image} is damaged"):
         opened = AnnotationStore.open(store)
-    with pytest.raises(DamagedStoreError, match="stacks/b/image cannot be read"):
-        opened.stack("b").image[...]
-    assert np.array_equal(opened.stack("b").labels[...], boxes())
+    with pytest.raises(DamagedStoreError, match="fields/b/0 cannot be read"):
+        opened.labels("b").image[...]
+    assert np.array_equal(opened.labels("b").labels[...], boxes())
     with opened.begin_round(by_person()) as txn:
         txn.write_labels("a", np.s_[0:1, 0:1, 0:1], np.full((1, 1, 1), 3))
     (finding,) = verify(store).findings
-    assert finding.holds == "stacks/b/image"
+    assert finding.holds == "fields/b/0"
     assert finding.rounds == (1, 2, 3)
 
 
@@ -258,12 +258,12 @@ def test_an_earlier_commit_that_is_damaged_leaves_the_others_open(store: Path) -
     opened = AnnotationStore.open(store)
     assert opened.log() == log
     with pytest.raises(DamagedStoreError, match=f"snapshots/{log[1].snapshot} is gone"):
-        opened.stack("a", round=1)
+        opened.labels("a", round=1)
     with pytest.raises(DamagedStoreError, match="snapshots"):
         opened.collect_garbage()
     with opened.begin_round(by_person()) as txn:
         txn.write_verified("a", (slice(0, 6), slice(0, 40), slice(0, 30)))
-    assert opened.stack("a").verified_voxels == 6 * 40 * 30
+    assert opened.labels("a").verified_voxels == 6 * 40 * 30
 
 
 def test_garbage_is_not_collected_from_a_damaged_store(store: Path) -> None:

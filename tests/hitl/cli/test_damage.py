@@ -18,7 +18,7 @@ from tests.annotations.store_sources import bootstrapped, by_person
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A project with a stack of proposals."""
+    """A project with a field of proposals."""
     folder = tmp_path / "project"
     assert run(["init", str(folder)]) == 0
     shutil.rmtree(folder / "store")
