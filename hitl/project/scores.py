@@ -10,7 +10,7 @@ from hitl.project.errors import ProjectError
 
 
 def read_scores(file: Path) -> dict[str, Any]:
-    """Return what an evaluation wrote: ``models``, each with a ``mean`` and its ``stacks``.
+    """Return what an evaluation wrote: ``models``, each with a ``mean`` and its ``fields``.
 
     Raises
     ------
@@ -22,8 +22,8 @@ def read_scores(file: Path) -> dict[str, Any]:
         for model in read["models"].values():
             if not isinstance(model["mean"], dict):
                 raise TypeError
-            for stack in model["stacks"].values():
-                if not all(isinstance(stack[key], list) for key in ("objects", "cases")):
+            for field in model["fields"].values():
+                if not all(isinstance(field[key], list) for key in ("objects", "cases")):
                     raise TypeError
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ProjectError(
