@@ -93,7 +93,7 @@ def _verification(
 def _damaged_files(project: Project, deep: bool) -> list[str]:
     """Return a line for each file beside the store that cannot be read."""
     cards = sorted(project.runs_folder.glob(f"*/{CARD}"))
-    drafts = sorted(project.folder.glob("drafts/*/*.zip"))
+    drafts = sorted(project.folder.glob("drafts/**/*.zip"))
     problems = [_problem(read_in_use, project)]
     problems += [_problem(_check_run, card.parent, deep) for card in cards]
     problems += [_problem(read_scores, file) for file in project.evaluation_files()]
