@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import fastremap
 import numpy as np
@@ -18,7 +18,7 @@ from annotations._pyramid import add_levels
 from annotations._storage import Location, translated
 from annotations._twins import slice_hash
 from annotations.errors import AxesError, LabelError, VoxelValueError
-from annotations.fields import FieldInfo, LabelsInfo, labels_of, write_objects
+from annotations.fields import FieldInfo, LabelKind, LabelsInfo, labels_of, write_objects
 from annotations.layout import (
     CHUNKS,
     EDITS,
@@ -32,7 +32,7 @@ from annotations.layout import (
     create_table,
 )
 from annotations.objects import ObjectTable, Status
-from annotations.planes import Planes
+from annotations.planes import PROJECTIONS, Planes
 from annotations.volume import ImageSource
 from labels.progress import Progress
 
@@ -56,7 +56,8 @@ def check_source(info: FieldInfo, labels: Mapping[str, Voxels]) -> None:
     VoxelValueError
         Voxels that are not numbers.
     LabelError
-        Labels of another shape, or of a class that the field does not get.
+        No class, one twice or of an unknown kind or projection, or labels of another shape, or of
+        a class that the field does not get.
     """
     if 0 in info.shape:
         raise AxesError(f"field {info.name!r}: expected voxels, got the empty shape {info.shape}")
@@ -65,6 +66,7 @@ def check_source(info: FieldInfo, labels: Mapping[str, Voxels]) -> None:
             f"field {info.name!r}: expected integer or float intensities, got {info.dtype}; "
             "save the image as one of these"
         )
+    _check_classes(info)
     for each in labels_of(info):
         if not each.seen or not all(0 <= number < info.shape[1] for number in each.seen):
             raise AxesError(
@@ -83,6 +85,23 @@ def check_source(info: FieldInfo, labels: Mapping[str, Voxels]) -> None:
         raise LabelError(
             f"field {info.name!r}: labels of {', '.join(sorted(unknown))}, which it does not have"
         )
+
+
+def _check_classes(info: FieldInfo) -> None:
+    names = [each.name for each in info.classes]
+    if not names or len(set(names)) != len(names):
+        raise LabelError(
+            f"field {info.name!r}: expected one class or more, each once, got {names or 'none'}"
+        )
+    for each in info.classes:
+        known = {"kind": get_args(LabelKind), "projection": (None, *PROJECTIONS)}
+        for what, choices in known.items():
+            given = getattr(each, what)
+            if given not in choices:
+                listed = ", ".join(str(choice or "none") for choice in choices)
+                raise LabelError(
+                    f"class {each.name!r}: expected a {what} of {listed}, got {given!r}"
+                )
 
 
 def ingest(
@@ -137,16 +156,17 @@ def _ingest_image(
 ) -> _Seen:
     times, channels, depth, _, _ = info.shape
     seen = _Seen([np.inf] * channels, [-np.inf] * channels, [])
-    done, step = 0, max(image.chunks[2], min(CHUNKS[0], depth))
+    done, total, step = 0, times * depth, max(image.chunks[2], min(CHUNKS[0], depth))
     for time in range(times):
         for z_start, z_stop in z_slabs(0, depth, step):
-            progress(done, times * depth, f"adding {info.name}")
+            progress(done, total, f"adding {info.name}")
             block = source.read(time, z_start, z_stop)
             _check_block(block, info, (time, z_start, z_stop), seen)
             seen.hashes += [slice_hash(plane) for channel in block for plane in channel]
             with translated("write to", location):
                 write_slab(image, block[None], (time, 0, z_start, 0, 0))
             done += z_stop - z_start
+    progress(total, total, f"adding {info.name}")
     return seen
 
 

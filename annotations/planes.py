@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from annotations._storage import Location, reading
 
 PROJECTIONS: dict[str, Callable[..., Any]] = {"max": np.max, "mean": np.mean, "sum": np.sum}
-"""How the slices of an image become one."""
+"""How the slices of an image become one; means and sums are not rounded to the image's dtype."""
 
 
 def _bounds(key: Any, shape: tuple[int, ...]) -> tuple[list[slice], tuple[int, ...]]:
@@ -145,7 +145,9 @@ class ImageOfTime:
         _, channels, depth, height, width = array.shape
         self.shape = (channels, 1 if projection else depth, height, width)
         self.dtype = array.dtype
-        self.chunks = array.chunks[1:]
+        if projection not in (None, "max"):
+            self.dtype = np.result_type(array.dtype, np.float32)
+        self.chunks = (1, 1 if projection else array.chunks[2], *array.chunks[3:])
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
         (c, z, y, x), dropped = _bounds(key, self.shape)
@@ -155,7 +157,8 @@ class ImageOfTime:
             else:
                 out = np.asarray(self._array[self._time, c, :, y, x])
                 project = PROJECTIONS[self._projection]
-                out = project(out, axis=1, keepdims=True)[:, z].astype(self.dtype)
+                dtype = {} if self._projection == "max" else {"dtype": self.dtype}
+                out = project(out, axis=1, keepdims=True, **dtype)[:, z]
         return out.squeeze(dropped) if dropped else out
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
