@@ -74,7 +74,7 @@ def _shrink(
         ]
         with translated("write to", location):
             block = np.asarray(fine[place[0], place[1], *source])
-            coarse[place] = block_means(block[0, 0], by).astype(coarse.dtype)
+            coarse[place] = block_means(block[0, 0], by).astype(coarse.dtype)[None, None]
 
     for start in range(0, len(places), 64):
         progress(start, len(places), f"coarser image of {coarse.shape[-1]} pixels in x")
