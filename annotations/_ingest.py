@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -16,7 +17,7 @@ from annotations._chunks import Voxels, label_slab, rewrite_patches, slabs, writ
 from annotations._edit_rows import EDIT_COLUMNS, rows_of_new
 from annotations._pyramid import add_levels
 from annotations._storage import Location, translated
-from annotations._twins import slice_hash
+from annotations._twins import HASH_BYTES, slice_hash
 from annotations.errors import AxesError, LabelError, VoxelValueError
 from annotations.fields import FieldInfo, LabelKind, LabelsInfo, labels_of, write_objects
 from annotations.layout import (
@@ -143,7 +144,8 @@ def ingest(
         names = [each.name for each in info.classes]
         holder.attrs.update({"ome": ngff.labels_attributes(names)})
         ome = ngff.image_attributes(multiscale, info.channels, ranges)
-        group.attrs.update({**info.attributes(), "ome": ome})
+        digest = hashlib.blake2b(b"".join(seen.hashes), digest_size=HASH_BYTES).hexdigest()
+        group.attrs.update({**info.attributes(), "digest": digest, "ome": ome})
     return seen.hashes
 
 

@@ -9,9 +9,11 @@ from functools import lru_cache
 import icechunk
 import zarr
 
-from annotations._repository import BRANCH, rounds_in
+from annotations._refs import BRANCH
+from annotations._repository import rounds_in
 from annotations._storage import Location, translated
 from annotations._twins import shared_slices
+from annotations._vouched import Vouched
 from annotations.errors import UnknownFieldError
 from annotations.fields import (
     FieldInfo,
@@ -23,7 +25,7 @@ from annotations.fields import (
 )
 from annotations.layout import FIELDS, LABELS, child_group
 from annotations.names import is_name, several_classes, split_address, unknown_class, unknown_field
-from annotations.rounds import LogEntry, read_entry, tag_name, unknown_round
+from annotations.rounds import LogEntry, tag_name, unknown_round
 
 
 @dataclass(frozen=True)
@@ -58,12 +60,18 @@ class StoreReader:
     ----------
     repository : icechunk.Repository
     location : Location
+    pinned : str, optional
+        The commit that is read as the newest; the branch's when not given.
     """
 
-    def __init__(self, repository: icechunk.Repository, location: Location) -> None:
+    def __init__(
+        self, repository: icechunk.Repository, location: Location, pinned: str | None = None
+    ) -> None:
         self._repository = repository
         self._location = location
         self._diff = lru_cache(maxsize=64)(self._read_diff)
+        self._pinned = pinned
+        self._vouched = Vouched(repository, location)
 
     @property
     def location(self) -> str:
@@ -164,14 +172,17 @@ class StoreReader:
         """Return all commits, newest first."""
         return list(self._entries())
 
-    def entries_since(self, snapshot: str) -> list[LogEntry]:
-        """Return the commits after a snapshot, newest first; all if it is not here."""
-        found = []
-        for entry in self._entries():
-            if entry.snapshot == snapshot:
-                break
-            found.append(entry)
-        return found
+    def entries(self) -> Iterator[LogEntry]:
+        """Yield the commits, newest first, each read when it is asked for."""
+        return self._entries()
+
+    def holds_commit(self, snapshot: str) -> bool:
+        """Whether a snapshot is one of this store's."""
+        try:
+            self._repository.lookup_snapshot(snapshot)
+        except (icechunk.IcechunkError, ValueError):
+            return False
+        return True
 
     def rounds(self) -> list[LogEntry]:
         """Return all rounds, oldest first; a tag that is missing loses none."""
@@ -180,7 +191,7 @@ class StoreReader:
     def head(self) -> str:
         """Return Icechunk's snapshot id of the last commit."""
         with translated("read", self._location):
-            return str(self._repository.lookup_branch(BRANCH))
+            return self._tip()
 
     def last_round(self) -> int:
         """Return the number of the last round, -1 before any."""
@@ -196,10 +207,7 @@ class StoreReader:
         """
         snapshot = self.round_snapshot(number)
         with translated("read", self._location):
-            commit = self._repository.lookup_snapshot(snapshot)
-        found = read_entry(commit.id, commit.written_at, commit.message, commit.metadata)
-        assert found is not None, "the commit of a round says that it is one"
-        return found
+            return next(self._vouched.history(snapshot))
 
     def round_snapshot(self, number: int) -> str:
         """Return Icechunk's snapshot id of a round.
@@ -219,8 +227,7 @@ class StoreReader:
     def labels_at(self, key: str, snapshot: str) -> LabelsView | None:
         """Return labels as one commit has them, None where it does not hold them."""
         with translated("read", self._location):
-            session = self._repository.readonly_session(snapshot_id=snapshot)
-            fields = child_group(zarr.open_group(session.store, mode="r"), FIELDS)
+            fields = child_group(self._root_at(snapshot), FIELDS)
             try:
                 return labels_in(fields, key, self._location)
             except UnknownFieldError:
@@ -242,6 +249,7 @@ class StoreReader:
         if older == newer:
             return Written(frozenset(), {})
         with translated("read", self._location):
+            self._vouched.logs(older, newer)
             found = self._repository.diff(from_snapshot_id=older, to_snapshot_id=newer)
         came_or_went = frozenset(found.new_arrays) | frozenset(found.deleted_arrays)
         updated = {
@@ -254,17 +262,19 @@ class StoreReader:
 
     def _entries(self) -> Iterator[LogEntry]:
         with translated("read", self._location):
-            for commit in self._repository.ancestry(branch=BRANCH):
-                entry = read_entry(commit.id, commit.written_at, commit.message, commit.metadata)
-                if entry is not None:
-                    yield entry
+            yield from self._vouched.history(self._tip())
+
+    def _tip(self) -> str:
+        """Return the commit that is read as the newest."""
+        return self._pinned or self._repository.lookup_branch(BRANCH)
 
     def _root(self, round: int | None) -> zarr.Group:
-        if round is None:
-            session = self._repository.readonly_session(BRANCH)
-        else:
-            session = self._repository.readonly_session(snapshot_id=self.round_snapshot(round))
-        return zarr.open_group(session.store, mode="r")
+        return self._root_at(self._tip() if round is None else self.round_snapshot(round))
+
+    def _root_at(self, snapshot: str) -> zarr.Group:
+        self._vouched.commit(snapshot)
+        session = self._repository.readonly_session(snapshot_id=snapshot)
+        return zarr.open_group(self._vouched.store(session, snapshot), mode="r")
 
 
 def field_in(fields: zarr.Group, name: str, location: Location) -> FieldView:

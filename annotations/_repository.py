@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import uuid
 from pathlib import Path
@@ -10,16 +9,20 @@ from pathlib import Path
 import icechunk
 import zarr
 
+from annotations._durable import commit_durably, start_sums
+from annotations._head import Opening, find_opening
+from annotations._leftovers import draft_of
+from annotations._refs import BRANCH
 from annotations._storage import Location
 from annotations._twins import create_slices
 from annotations.errors import StoreError
 from annotations.layout import FIELDS
 from annotations.rounds import create_metadata
+from labels.files import replace_durably, sync_tree
 
 FORMAT = 2
 """Version of the layout, in the root group's attributes."""
 
-BRANCH = "main"
 ROUNDS, FIELDS_MADE = "rounds", "fields_made"
 """How many rounds and fields there have been, in the root group's attributes."""
 
@@ -38,13 +41,15 @@ def create_repository(location: Location) -> None:
             f"{location.text}: expected nothing there, got a store; open it, or choose another"
         )
     repository = icechunk.Repository.create(storage)
+    if location.folder is not None:
+        start_sums(repository, location.folder)
     session = repository.writable_session(BRANCH)
     root = zarr.create_group(
         session.store, attributes={"hitl_format": FORMAT, ROUNDS: 0, FIELDS_MADE: 0}
     )
     root.create_group(FIELDS)
     create_slices(root)
-    session.commit("create store", create_metadata())
+    commit_durably(repository, location, session, "create store", create_metadata())
 
 
 def create_folder(location: Location, folder: Path) -> None:
@@ -61,10 +66,11 @@ def create_folder(location: Location, folder: Path) -> None:
             "choose another name"
         )
     # A process killed halfway must not leave a folder that is neither empty nor a store.
-    draft = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.new")
+    draft = draft_of(folder, uuid.uuid4().hex[:8])
     try:
         create_repository(Location(str(draft), draft))
-        os.replace(draft, folder)  # noqa: PTH105  # Path.replace refuses nothing more
+        sync_tree(draft)
+        replace_durably(draft, folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
@@ -89,6 +95,22 @@ def check_format(root: zarr.Group, location: Location) -> None:
             f"{location.text}: expected a store of format {FORMAT}, got {version}, made by an "
             "earlier version of this toolkit; open it with that one, or make a new project"
         )
+
+
+def opening_of(location: Location) -> Opening:
+    """Return at which commit a store opens; object storage tears none.
+
+    Raises
+    ------
+    StoreError
+        Nothing is there, or no commit is whole.
+    """
+    if location.folder is None:
+        return Opening()
+    try:
+        return find_opening(location.folder)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise not_a_store(location) from error
 
 
 def not_a_store(location: Location) -> StoreError:

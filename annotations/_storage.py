@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import filelock
 import icechunk
 
-from annotations.errors import ConflictError, StoreError, StoreLockedError
+from annotations._lock import acquire
+from annotations.damage import damage_in, first_line
+from annotations.errors import ConflictError, DamagedStoreError, StoreError
 
 _MEMORY: dict[str, icechunk.Storage] = {}
 
@@ -118,10 +119,8 @@ def _remote_storage(url: str) -> icechunk.Storage:
 
 
 @contextmanager
-def exclusive(location: Location, timeout_s: float) -> Iterator[None]:
+def exclusive(location: Location, timeout_s: float | None) -> Iterator[None]:
     """Hold the store's lock file; object storage needs none.
-
-    The operating system frees the lock when its holder ends, however it ends.
 
     Raises
     ------
@@ -130,19 +129,11 @@ def exclusive(location: Location, timeout_s: float) -> Iterator[None]:
     StoreError
         The lock file cannot be made.
     """
-    lock_file = location.lock_file
-    if lock_file is None:
+    if location.lock_file is None:
         yield
         return
-    lock = filelock.FileLock(lock_file)
     with translated("write to", location):
-        try:
-            lock.acquire(timeout=timeout_s)
-        except filelock.Timeout as error:
-            raise StoreLockedError(
-                f"{location.text}: another process is writing (it holds {lock_file}; waited "
-                f"{timeout_s:g} s); wait until it is done, or close it, and try again"
-            ) from error
+        lock = acquire(location.lock_file, location.text, timeout_s)
     try:
         yield
     finally:
@@ -169,31 +160,48 @@ def translated(action: str, location: Location) -> Iterator[None]:
     try:
         yield
     except icechunk.ConflictError as error:
-        raise ConflictError(
-            f"{location.text}: somebody else committed while this was being written; nothing was "
-            "changed, do it again on top of theirs"
-        ) from error
+        raise conflict(location) from error
     except (icechunk.IcechunkError, OSError) as error:
         raise StoreError(_explain(error, action, location)) from error
 
 
 @contextmanager
-def reading(location: Location, what: str) -> Iterator[None]:
-    """Turn the failure of a read into one clear line that names what was read.
+def reading(location: Location | str, what: str) -> Iterator[None]:
+    """Turn what a damaged store does to a read into one clear line; a bug stays what it is.
+
+    Parameters
+    ----------
+    location : Location or str
+        The store.
+    what : str
+        What is read: the array, and which part of it.
 
     Raises
     ------
-    StoreError
+    DamagedStoreError
+        A chunk is gone, cut short, or not what was written.
     """
     try:
-        with translated(f"read {what} of", location):
-            yield
-    except ValueError as error:
-        # What Zarr's codecs raise on bytes that are not those that were written.
-        raise StoreError(
-            f"cannot read {what} of {location.text}: it is damaged ({error}); `hitl verify` says "
-            "what is whole"
+        yield
+    except (icechunk.IcechunkError, ValueError) as error:
+        problem = damage_in(error)
+        if problem is None:
+            raise
+        raise DamagedStoreError(
+            f"{location.text if isinstance(location, Location) else location}: {what} cannot be "
+            f"read: {problem}; {VERIFY}"
         ) from error
+
+
+VERIFY = "`hitl verify PROJECT` tells what is damaged and what is whole"
+
+
+def conflict(location: Location) -> ConflictError:
+    """Return the error for a commit that came too late."""
+    return ConflictError(
+        f"{location.text}: somebody else committed while this was being written; nothing was "
+        "changed, do it again on top of theirs"
+    )
 
 
 def _explain(error: Exception, action: str, location: Location) -> str:
@@ -207,5 +215,4 @@ def _explain(error: Exception, action: str, location: Location) -> str:
             f"{start}: no permission; nothing was changed, check who owns the folder "
             "and whether its disk is mounted read-only"
         )
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return f"{start}: {lines[0].strip().removeprefix('x ').strip()}; nothing was changed"
+    return f"{start}: {first_line(error)}; nothing was changed"

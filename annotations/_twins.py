@@ -10,7 +10,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from annotations.codecs import checksum, label_codec
+from annotations.codecs import label_codec, with_checksum
 from annotations.layout import child_array
 
 SLICES = "slices"
@@ -47,7 +47,7 @@ def create_slices(root: zarr.Group) -> None:
         shape=(0, HASH_BYTES + 4),
         chunks=(_ROWS, HASH_BYTES + 4),
         dtype=np.uint8,
-        compressors=(label_codec(), checksum()),
+        compressors=with_checksum(label_codec()),
         fill_value=0,
     )
 

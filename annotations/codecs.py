@@ -1,10 +1,11 @@
-"""How the store's arrays are compressed, and checked when they are read."""
+"""How the chunks of the store's arrays are compressed, each with a checksum."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+from zarr.abc.codec import BytesBytesCodec
 from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
 
@@ -18,6 +19,9 @@ def label_codec() -> ZstdCodec:
     return ZstdCodec(level=3)
 
 
-def checksum() -> Crc32cCodec:
-    """Return the checksum that stands last in every chain: what is read wrong is an error."""
-    return Crc32cCodec()
+def with_checksum(codec: BytesBytesCodec) -> tuple[BytesBytesCodec, ...]:
+    """Return the compressors of an array of the store: one, and the checksum of what it made.
+
+    A bit that flips on the disk is then an error when the chunk is read, and never a wrong value.
+    """
+    return codec, Crc32cCodec()

@@ -29,6 +29,10 @@ class StoreError(AnnotationError):
     """A store that cannot be created, opened or written."""
 
 
+class DamagedStoreError(StoreError):
+    """Something that was committed is gone or is not what was written."""
+
+
 class StoreLockedError(StoreError):
     """Another process holds the store."""
 
@@ -43,3 +47,7 @@ class UnknownFieldError(StoreError):
 
 class UnknownRoundError(StoreError):
     """A round that the store does not hold."""
+
+
+class StoreWarning(UserWarning):
+    """What a person must know of a store although the work goes on."""

@@ -95,6 +95,8 @@ class FieldInfo:
         By name.
     number : int
         Fields are numbered as they are added; no number is given twice.
+    digest : str
+        Of the hashes of the image's slices, whatever file it came from.
     """
 
     name: str
@@ -109,6 +111,7 @@ class FieldInfo:
     metadata: Mapping[str, str] = default(default_factory=dict)
     classes: tuple[ClassInfo, ...] = ()
     number: int = 0
+    digest: str = ""
 
     @property
     def times(self) -> int:
@@ -132,6 +135,7 @@ class FieldInfo:
             "metadata": dict(self.metadata),
             "classes": {info.name: info.attributes() for info in self.classes},
             "number": self.number,
+            "digest": self.digest,
             # Beside the arrays, so that listing fields opens none of them.
             "shape": list(self.shape),
             "dtype": self.dtype.name,
@@ -229,6 +233,12 @@ class LabelsView:
         self._group, self.info, self._location = group, info, location
         self.time = 0 if time is None and info.times == 1 else time
 
+    @property
+    def name(self) -> str:
+        """What people read: the address, and the time point where there are several."""
+        series = self.info.times > 1 and self.time is not None
+        return f"{self.info.address} t{self.time}" if series else self.info.address
+
     @cached_property
     def group(self) -> zarr.Group:
         """The Zarr group of the labels."""
@@ -248,6 +258,11 @@ class LabelsView:
                 f"got {time}"
             )
         return LabelsView(self._group, self.info, self._location, time)
+
+    @property
+    def whole(self) -> LabelsView:
+        """The view of all time points."""
+        return self if self.info.times == 1 else LabelsView(self._group, self.info, self._location)
 
     def time_points(self) -> Iterator[LabelsView]:
         """Yield the view of each time point that this one covers."""
@@ -349,6 +364,7 @@ def read_field(group: zarr.Group) -> FieldInfo:
         metadata=attrs["metadata"],
         classes=tuple(ClassInfo.of(name, classes[name]) for name in sorted(classes)),
         number=int(attrs["number"]),
+        digest=attrs["digest"],
     )
 
 

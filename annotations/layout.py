@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import numpy as np
 import zarr
 
-from annotations.codecs import checksum, image_codec, label_codec
+from annotations.codecs import image_codec, label_codec, with_checksum
 from annotations.errors import StoreError
 from annotations.objects import COLUMNS
 
@@ -76,7 +76,7 @@ def create_image(
         shape=shape,
         chunks=(1, 1, *chunk_shape(times, (z, y, x))),
         dtype=native,
-        compressors=(image_codec(native), checksum()),
+        compressors=with_checksum(image_codec(native)),
         fill_value=0,
         dimension_names=("t", "c", "z", "y", "x"),
     )
@@ -91,7 +91,7 @@ def create_labels(group: zarr.Group, times: int, zyx: tuple[int, int, int]) -> N
             shape=(times, *zyx),
             chunks=(1, *chunk_shape(times, zyx)),
             dtype=dtype,
-            compressors=(label_codec(), checksum()),
+            compressors=with_checksum(label_codec()),
             fill_value=0,
             dimension_names=("t", "z", "y", "x"),
         )
@@ -109,7 +109,7 @@ def create_table(group: zarr.Group, name: str, columns: tuple[str, ...]) -> zarr
         shape=(0, len(columns)),
         chunks=(_ROWS, len(columns)),
         dtype=np.float64,
-        compressors=(label_codec(), checksum()),
+        compressors=with_checksum(label_codec()),
         fill_value=0,
         attributes={"columns": list(columns)},
     )

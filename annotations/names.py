@@ -44,6 +44,16 @@ def split_address(address: str) -> tuple[str, str | None]:
     return field, class_name if colon else None
 
 
+def split_view_name(name: str) -> tuple[str, int | None]:
+    """Return the address and the time point that `LabelsView.name` joins.
+
+    >>> split_view_name("f1:golgi t3"), split_view_name("f1")
+    (('f1:golgi', 3), ('f1', None))
+    """
+    address, _, time = name.partition(" t")
+    return (address, int(time)) if time.isdecimal() else (name, None)
+
+
 def key_of(field: str, class_name: str) -> str:
     """Return the address with both names, as commits have it."""
     return f"{field}:{class_name}"

@@ -56,6 +56,12 @@ def steps_of(spacing_um: Sequence[float], time_step_s: float | None = None) -> d
     return steps if time_step_s is None else {**steps, "t": time_step_s}
 
 
+def channel_colours(channels: Sequence[str]) -> tuple[str, ...]:
+    """Return the colour in which viewers show each channel, such as ``"56B4E9"``."""
+    colours = ("FFFFFF",) if len(channels) == 1 else _RGB.get(tuple(channels), _COLORS)
+    return tuple(colours[i % len(colours)] for i in range(len(channels)))
+
+
 def image_attributes(
     multiscale: list[dict[str, Any]],
     channels: Sequence[str],
@@ -71,7 +77,7 @@ def image_attributes(
     ranges : sequence of (float, float)
         Lowest and highest intensity of each channel: the contrast at which viewers open it.
     """
-    colors = ("FFFFFF",) if len(channels) == 1 else _RGB.get(tuple(channels), _COLORS)
+    shown = zip(channels, channel_colours(channels), ranges, strict=True)
     return {
         "version": VERSION,
         "multiscales": multiscale,
@@ -79,11 +85,11 @@ def image_attributes(
             "channels": [
                 {
                     "label": channel,
-                    "color": colors[i % len(colors)],
+                    "color": colour,
                     "active": True,
                     "window": {"min": low, "max": high, "start": low, "end": high},
                 }
-                for i, (channel, (low, high)) in enumerate(zip(channels, ranges, strict=True))
+                for channel, colour, (low, high) in shown
             ]
         },
     }

@@ -8,10 +8,9 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import icechunk
 import numpy as np
@@ -19,58 +18,41 @@ import zarr
 
 from annotations._chunks import Voxels
 from annotations._ingest import check_source, ingest
-from annotations._reader import StoreReader, field_in
+from annotations._reader import field_in
 from annotations._repository import (
-    BRANCH,
     FIELDS_MADE,
     ROUNDS,
     check_format,
     create_folder,
     create_repository,
     not_a_store,
+    opening_of,
     rounds_in,
 )
-from annotations._storage import Location, exclusive, parse_location, translated
+from annotations._storage import exclusive, parse_location, translated
 from annotations._twins import append_slices
-from annotations.errors import StoreError, UnknownFieldError
+from annotations._writer import StoreWriter
+from annotations.errors import StoreWarning, UnknownFieldError
 from annotations.fields import ClassInfo, FieldInfo, LabelsView, check_split, labels_of
 from annotations.layout import FIELDS, child_group
 from annotations.names import DEFAULT_CLASS, check_name
-from annotations.rounds import (
-    RoundInfo,
-    field_metadata,
-    round_metadata,
-    tag_name,
-)
+from annotations.rounds import RoundInfo, field_metadata, round_metadata
 from annotations.splits import Split
-from annotations.status import Garbage
 from annotations.transaction import RoundTransaction
 from annotations.volume import ImageSource
 from labels.hashing import source_sha256, values_sha256
 from labels.progress import Progress, no_progress
 
-LOCK_TIMEOUT_S = 10.0
-"""How long a write waits for another process."""
+LOCK_TIMEOUT_S: float | None = None
+"""How long a write waits for another process: until it is its turn."""
 
 
-class AnnotationStore(StoreReader):
+class AnnotationStore(StoreWriter):
     """A versioned store of fields and their labels; make one with `create` or `open`."""
-
-    def __init__(
-        self,
-        repository: icechunk.Repository,
-        location: Location,
-        *,
-        read_only: bool,
-        lock_timeout_s: float,
-    ) -> None:
-        super().__init__(repository, location)
-        self._read_only = read_only
-        self._lock_timeout_s = lock_timeout_s
 
     @classmethod
     def create(
-        cls, location: str | Path, *, lock_timeout_s: float = LOCK_TIMEOUT_S
+        cls, location: str | Path, *, lock_timeout_s: float | None = LOCK_TIMEOUT_S
     ) -> AnnotationStore:
         """Make an empty store.
 
@@ -79,8 +61,9 @@ class AnnotationStore(StoreReader):
         location : str or Path
             A folder that is empty or not there, or ``s3://bucket/prefix``,
             ``gs://bucket/prefix``, ``az://container/prefix`` (credentials from the environment).
-        lock_timeout_s : float
-            How long a write waits for another process, local folders only.
+        lock_timeout_s : float, optional
+            How long a write waits for another process, local folders only; until it is its turn
+            when None.
 
         Raises
         ------
@@ -103,7 +86,7 @@ class AnnotationStore(StoreReader):
         location: str | Path,
         *,
         read_only: bool = False,
-        lock_timeout_s: float = LOCK_TIMEOUT_S,
+        lock_timeout_s: float | None = LOCK_TIMEOUT_S,
     ) -> Self:
         """Open a store.
 
@@ -113,35 +96,43 @@ class AnnotationStore(StoreReader):
             As for `create`.
         read_only : bool
             Refuse to write; a folder without write permission is enough.
-        lock_timeout_s : float
-            How long a write waits for another process, local folders only.
+        lock_timeout_s : float, optional
+            How long a write waits for another process, local folders only; until it is its turn
+            when None.
 
         Raises
         ------
         StoreError
-            Nothing is there, it is not an annotation store, or it is one of a later version.
+            Nothing is there, it is not an annotation store, or it is one of another version.
+        DamagedStoreError
+            No commit is whole.
+
+        Warns
+        -----
+        StoreWarning
+            The newest commit is damaged; see `damage`. A torn one is passed over.
         """
         place = parse_location(location)
-        # Icechunk would make the missing folder.
-        if place.folder is not None and not (place.folder / "refs").is_dir():
-            raise not_a_store(place)
         with translated("open", place):
+            opening = opening_of(place)
             storage = place.storage()
             if not icechunk.Repository.exists(storage):
                 raise not_a_store(place)
-            repository = icechunk.Repository.open(storage)
-            found = cls(repository, place, read_only=read_only, lock_timeout_s=lock_timeout_s)
+            found = cls(
+                icechunk.Repository.open(storage),
+                place,
+                read_only=read_only,
+                lock_timeout_s=lock_timeout_s,
+                opening=opening,
+            )
             try:
                 root = found._root(None)
             except zarr.errors.GroupNotFoundError as error:
                 raise not_a_store(place) from error
         check_format(root, place)
+        if opening.damage is not None:
+            warnings.warn(f"{place.text}: {opening.damage}", StoreWarning, stacklevel=2)
         return found
-
-    @property
-    def read_only(self) -> bool:
-        """Whether writing is refused."""
-        return self._read_only
 
     def add_field(
         self,
@@ -256,7 +247,7 @@ class AnnotationStore(StoreReader):
             with translated("write to", self._location):
                 root = zarr.open_group(session.store, mode="r+")
                 number = rounds_in(root)
-                before = partial(self._known_at, snapshot=session.snapshot_id)
+                before = partial(self._known_at, snapshot=session.session.snapshot_id)
                 fields = child_group(root, FIELDS)
                 txn = RoundTransaction(fields, info, number, self._location, before)
             yield txn
@@ -267,107 +258,10 @@ class AnnotationStore(StoreReader):
             snapshot = self._commit(session, info.message, metadata)
             self._tag(number, snapshot)
 
-    def collect_garbage(
-        self, older_than: timedelta | None = None, *, dry_run: bool = False
-    ) -> Garbage:
-        """Remove what writers that were killed left behind; every commit keeps all of its own.
-
-        History is never shortened, so nothing that a round, a tag or the branch refers to goes.
-
-        Parameters
-        ----------
-        older_than : timedelta, optional
-            Leave younger files alone. By default all go from a local folder, where the lock
-            shows that nobody is writing, and those older than a day from object storage.
-        dry_run : bool
-            Only count.
-
-        Raises
-        ------
-        StoreError
-            The store is read-only, locked or cannot be written, or less than an hour was given
-            on object storage, where a writer's chunks may be that young.
-        """
-        if self._read_only:
-            raise StoreError(f"{self.location}: it was opened read-only; open it for writing")
-        remote = self._location.folder is None
-        age = older_than if older_than is not None else timedelta(days=1 if remote else 0)
-        if age < (timedelta(hours=1) if remote else timedelta(0)):
-            raise StoreError(
-                f"{self.location}: expected an age of {'an hour' if remote else '0'} or more, got "
-                f"{age}; younger files may belong to a round that is being written"
-            )
-        lock = exclusive(self._location, self._lock_timeout_s)
-        with lock, translated("collect garbage in", self._location):
-            found = self._repository.garbage_collect(datetime.now(UTC) - age, dry_run=dry_run)
-        return Garbage(
-            bytes=found.bytes_deleted,
-            chunks=found.chunks_deleted,
-            manifests=found.manifests_deleted,
-            snapshots=found.snapshots_deleted,
-            removed=not dry_run,
-        )
-
     def _known_at(self, key: str, snapshot: str) -> LabelsView:
         found = self.labels_at(key, snapshot)
         assert found is not None, "a round adds no fields"
         return found
-
-    @contextmanager
-    def _writing(self) -> Iterator[icechunk.Session]:
-        if self._read_only:
-            raise StoreError(f"{self.location}: it was opened read-only; open it for writing")
-        with exclusive(self._location, self._lock_timeout_s):
-            with translated("write to", self._location):
-                self._repair_tags()
-                session = self._repository.writable_session(BRANCH)
-            try:
-                yield session
-            except BaseException as error:
-                if session.has_uncommitted_changes:
-                    self._sweep(error)
-                raise
-
-    def _commit(self, session: icechunk.Session, message: str, metadata: dict[str, Any]) -> str:
-        with translated("write to", self._location):
-            return session.commit(message, metadata)
-
-    def _repair_tags(self) -> None:
-        """Make the tags that a killed writer did not get to."""
-        tagged = self._repository.list_tags()
-        missing = {n for n in range(rounds_in(self._root(None))) if tag_name(n) not in tagged}
-        if not missing:
-            return
-        for entry in self._entries():
-            if entry.round is not None and entry.round in missing:
-                self._tag(entry.round, entry.snapshot)
-
-    def _tag(self, number: int, snapshot: str) -> None:
-        try:
-            self._repository.create_tag(tag_name(number), snapshot)
-        except icechunk.IcechunkError as error:
-            # On object storage the next writer may have made it meanwhile.
-            if tag_name(number) in self._repository.list_tags():
-                return
-            # An exception would say that the round is lost, and it is not.
-            warnings.warn(
-                f"{self.location}: round {number} is saved, but its tag is not "
-                f"({str(error).strip().splitlines()[0]}); the next write makes the tag",
-                RuntimeWarning,
-                stacklevel=4,
-            )
-
-    def _sweep(self, error: BaseException) -> None:
-        """Give back the space of chunks that a failed write left; on URLs `gc` does that.
-
-        While the lock is held nobody else has chunks that no commit refers to yet.
-        """
-        if self._location.folder is None:
-            return
-        try:
-            self._repository.garbage_collect(datetime.now(UTC))
-        except icechunk.IcechunkError as trouble:
-            error.add_note(f"its unfinished chunks are still on disk: {trouble}")
 
 
 def _describe(

@@ -59,11 +59,12 @@ class Segmenter(Protocol):
         *,
         progress: Progress = no_progress,
     ) -> Segmentation:
-        """Segment one channel of one stack.
+        """Segment one time point of a field.
 
         Parameters
         ----------
-        image : ndarray of integer or float, shape (Z, Y, X)
+        image : ndarray of integer or float, shape (C, Z, Y, X)
+            The channels that show what is to be found.
         spacing_um : (float, float, float)
             Voxel size (z, y, x) in µm.
         progress : callable, optional
@@ -75,7 +76,8 @@ class Segmenter(Protocol):
         Raises
         ------
         ImageError
-            When the image is not 3D, holds NaN or infinite voxels, or is constant.
+            When it has not these axes or too many channels, holds NaN or infinite voxels, or a
+            channel is constant.
         """
         ...
 
@@ -89,18 +91,50 @@ class CheckedSegmenter(ABC):
     image_name: ClassVar[str] = "image"
     """What the image is called in the error's message."""
 
+    most_channels: ClassVar[int] = 1
+    """How many channels it takes."""
+
     def segment(
         self, image: NDArray[Any], spacing_um: Spacing, *, progress: Progress = no_progress
     ) -> Segmentation:
-        """Segment one channel of one stack, as `Segmenter.segment` says."""
+        """Segment one time point of a field, as `Segmenter.segment` says."""
         check_image(image, self.image_name)
+        self._check_channels(image.shape[0])
         return self._segment(image, spacing_um, progress)
+
+    def _check_channels(self, count: int) -> None:
+        if count > self.most_channels:
+            raise channels_error(self.image_name, self.name, f"at most {self.most_channels}", count)
 
     @abstractmethod
     def _segment(
         self, image: NDArray[Any], spacing_um: Spacing, progress: Progress
     ) -> Segmentation:
-        """Segment an image that was checked."""
+        """Segment an image (C, Z, Y, X) that was checked."""
+
+
+class OneChannelSegmenter(CheckedSegmenter):
+    """What segmenters of one channel share."""
+
+    def _segment(
+        self, image: NDArray[Any], spacing_um: Spacing, progress: Progress
+    ) -> Segmentation:
+        return self._segment_channel(image[0], spacing_um, progress)
+
+    @abstractmethod
+    def _segment_channel(
+        self, image: NDArray[Any], spacing_um: Spacing, progress: Progress
+    ) -> Segmentation:
+        """Segment a channel (Z, Y, X) that was checked."""
+
+
+def channels_error(what: str, model: str, expected: str, got: int) -> ImageError:
+    """Return the error for an image of other channels than a model takes."""
+    return ImageError(
+        f"{what}: {model} takes {expected} channel{'s' if expected != 'at most 1' else ''}, got "
+        f"{got}; name those that show the objects (channels of the class in hitl.yaml, or "
+        "--channel), or take another model"
+    )
 
 
 class BlockSource(Protocol):
@@ -108,7 +142,7 @@ class BlockSource(Protocol):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape (Z, Y, X)."""
+        """Shape (C, Z, Y, X)."""
         ...
 
     def __getitem__(self, box: Any) -> Any: ...
@@ -157,7 +191,7 @@ class BlockSegmenter(Segmenter, Protocol):
 
         Parameters
         ----------
-        source : array of integer or float, shape (Z, Y, X)
+        source : array of integer or float, shape (C, Z, Y, X)
             Read in boxes, in any order and more than once.
         sink : array of uint32, shape (Z, Y, X)
             Every voxel is written.
@@ -182,7 +216,7 @@ class TrainingSample:
     ----------
     name : str
         Stack name, used in messages.
-    image : ndarray of integer or float, shape (Z, Y, X)
+    image : ndarray of integer or float, shape (C, Z, Y, X)
     labels : ndarray of uint32, shape (Z, Y, X)
     mask : ndarray of bool, shape (Z, Y, X)
         True where the label (or the background) may be learned from.
@@ -197,11 +231,11 @@ class TrainingSample:
     spacing_um: Spacing
 
     def __post_init__(self) -> None:
-        shapes = {self.image.shape, self.labels.shape, self.mask.shape}
-        if len(shapes) != 1 or self.image.ndim != 3:
+        shapes = {self.image.shape[1:], self.labels.shape, self.mask.shape}
+        if len(shapes) != 1 or self.image.ndim != 4:
             raise TrainingDataError(
-                f"stack {self.name!r}: expected image, labels and mask of one ZYX shape, got "
-                f"{self.image.shape}, {self.labels.shape} and {self.mask.shape}"
+                f"stack {self.name!r}: expected an image (C, Z, Y, X), and labels and mask of its "
+                f"ZYX shape, got {self.image.shape}, {self.labels.shape} and {self.mask.shape}"
             )
 
 
@@ -263,25 +297,60 @@ def check_image(image: NDArray[Any], what: str = "image") -> None:
 
     Parameters
     ----------
-    image : ndarray, expected shape (Z, Y, X)
+    image : ndarray, expected shape (C, Z, Y, X)
     what : str
         Name used in the message.
 
     Raises
     ------
     ImageError
-        Not three dimensions, empty, NaN or infinite voxels, or one single value everywhere.
+        Not four dimensions, empty, NaN or infinite voxels, or one single value in a channel.
     """
     check_shape(image.shape, what)
-    check_range(float(image.min()), float(image.max()), what)
+    for number, channel in enumerate(image):
+        name = what if len(image) == 1 else f"{what}, channel {number}"
+        check_range(float(channel.min()), float(channel.max()), name)
+
+
+def one_channel_of(samples: Sequence[TrainingSample], model: str) -> None:
+    """Refuse samples of several channels for a model that takes one.
+
+    Raises
+    ------
+    TrainingDataError
+    """
+    for sample in samples:
+        if sample.image.shape[0] != 1:
+            raise TrainingDataError(
+                f"stack {sample.name!r}: {model} takes one channel, got {sample.image.shape[0]}; "
+                "name the one that shows the objects (channels of the class in hitl.yaml)"
+            )
+
+
+def common_channels(samples: Sequence[TrainingSample]) -> int:
+    """Return how many channels all samples have.
+
+    Raises
+    ------
+    TrainingDataError
+        Not the same in all.
+    """
+    found = {sample.image.shape[0]: sample.name for sample in samples}
+    if len(found) > 1:
+        listed = ", ".join(f"{count} in {name!r}" for count, name in found.items())
+        raise TrainingDataError(
+            f"expected as many channels in every training stack, got {listed}; train on classes "
+            "that see equally many"
+        )
+    return next(iter(found), 1)
 
 
 def check_shape(shape: tuple[int, ...], what: str = "image") -> None:
-    """Refuse an image that is not three-dimensional, or empty."""
-    if len(shape) != 3 or 0 in shape:
+    """Refuse an image that has not the axes (C, Z, Y, X), or is empty."""
+    if len(shape) != 4 or 0 in shape:
         raise ImageError(
-            f"{what}: expected a 3D stack (Z, Y, X), got shape {shape}; "
-            "give one channel of one time point"
+            f"{what}: expected channels of a stack (C, Z, Y, X), got shape {shape}; "
+            "give one time point, and one channel as an axis of length 1"
         )
 
 

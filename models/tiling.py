@@ -20,7 +20,7 @@ from models.base import BlockSource
 
 Size = tuple[int, int, int]
 PredictTiles = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-"""From tiles (N, Z, Y, X) to channels (N, C, Z, Y, X)."""
+"""From tiles (N, C, Z, Y, X) to outputs (N, K, Z, Y, X)."""
 
 SIGMA = 1 / 8
 """Width of the blending Gaussian, as a fraction of the tile."""
@@ -195,13 +195,13 @@ def predict_tiled(
     Parameters
     ----------
     predict : callable
-        From tiles (N, Z, Y, X) to channels (N, C, Z, Y, X), float32.
-    source : array-like, shape (Z, Y, X)
+        From tiles (N, C, Z, Y, X) to outputs (N, K, Z, Y, X), float32.
+    source : array-like, shape (C, Z, Y, X)
         Read by slices; numpy or zarr.
     channels : int
-        C.
+        K.
     tiling : Tiling
-    out : array-like, shape (C, Z, Y, X), optional
+    out : array-like, shape (K, Z, Y, X), optional
         Written by slices; a new float32 array when not given.
     progress : callable
         Called per batch of tiles; raising in it stops the work.
@@ -210,7 +210,7 @@ def predict_tiled(
     -------
     `out`
     """
-    shape = tuple(source.shape)
+    shape = tuple(source.shape[1:])
     if out is None:
         out = np.empty((channels, *shape), np.float32)
     starts = [
@@ -288,21 +288,24 @@ def _chunks(items: Iterator[Size], size: int) -> Iterator[list[Size]]:
 
 
 def read_reflected(source: BlockSource, start: Size, size: Size) -> NDArray[np.float32]:
-    """Read a tile that may reach past the volume, which is continued by reflection."""
+    """Read all channels of a tile that may reach past the volume, continued by reflection."""
+    shape = source.shape[1:]
     wanted = [range(s, s + n) for s, n in zip(start, size, strict=True)]
-    inside = [(max(w.start, 0), min(w.stop, n)) for w, n in zip(wanted, source.shape, strict=True)]
+    inside = [(max(w.start, 0), min(w.stop, n)) for w, n in zip(wanted, shape, strict=True)]
     pads = [(a - w.start, w.stop - b) for w, (a, b) in zip(wanted, inside, strict=True)]
     # Reflection needs as many voxels as it adds, so a thin strip at the border reads deeper.
     reach = [
         (max(0, a - after), min(n, b + before))
-        for (a, b), (before, after), n in zip(inside, pads, source.shape, strict=True)
+        for (a, b), (before, after), n in zip(inside, pads, shape, strict=True)
     ]
-    block = np.asarray(source[tuple(slice(a, b) for a, b in reach)], dtype=np.float32)
+    box = (slice(None), *(slice(a, b) for a, b in reach))
+    block = np.asarray(source[box], dtype=np.float32)
     index = np.ix_(
+        np.arange(source.shape[0]),
         *(
             reflected(np.arange(w.start, w.stop), n) - a
-            for w, n, (a, _) in zip(wanted, source.shape, reach, strict=True)
-        )
+            for w, n, (a, _) in zip(wanted, shape, reach, strict=True)
+        ),
     )
     tile: NDArray[np.float32] = block[index] if any(map(any, pads)) else block
     return tile

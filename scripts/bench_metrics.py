@@ -77,7 +77,7 @@ def _everything(truth: NDArray[Any], pred: NDArray[Any]) -> list[Row]:
     rows = [row(f"boundary F at {tolerance_um:g} µm", seconds, memory_mb=memory)]
     seconds, scores = timed(lambda: score(truth, pred), 1)
     rows.append(row("score(): all but boundaries", seconds))
-    seconds, _ = timed(lambda: bootstrap({"": [scores.items]}), 1)
+    seconds, _ = timed(lambda: bootstrap({"": {"": [scores.items]}}), 1)
     rows.append(row("intervals, 2000 resamples", seconds))
     return rows
 

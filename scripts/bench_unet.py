@@ -94,7 +94,7 @@ def bench(
     )
     tiling = predictor.tiling(shape)
     runs: dict[str, Callable[[], Any]] = {
-        "ours": lambda: predictor.maps(image),
+        "ours": lambda: predictor.maps(image[None]),
         "product": _matrix_product(compute),
     }
     if importlib.util.find_spec("monai") is not None:
@@ -197,7 +197,7 @@ def starter_labels(shape: Size = (21, 256, 256)) -> tuple[list[NDArray[np.float3
     image = normalise(stack.image, *intensity_range(stack.image, run.data["percentiles"]))
     image = resize(image, resized_shape(shape, spacing, run.data["spacing_um"]), linear=True)
     maps = [
-        NetworkPredictor(load_network(run), run.architecture, compute, run.patch).maps(image)
+        NetworkPredictor(load_network(run), run.architecture, compute, run.patch).maps(image[None])
         for compute in (Compute("cpu", False), Compute("cpu", True))
     ]
     settings = InstanceSettings(**run.data["instances"])

@@ -62,7 +62,7 @@ class Halves:
         low, high = (
             TrainingSample(
                 folder.name,
-                np.ascontiguousarray(image[:, rows]),
+                np.ascontiguousarray(image[None, :, rows]),
                 np.ascontiguousarray(labels[:, rows]),
                 np.ones(labels[:, rows].shape, bool),
                 spacing,

@@ -128,7 +128,9 @@ def draw(seed: int, ranges: Ranges | None = None, outside: float = DRAWN_OUTSIDE
         if len(np.unique(labels)) > FEWEST_OBJECTS:
             image = resize(stack.image, SIZE, linear=True)
             known = np.ones(SIZE, bool)
-            sample = TrainingSample(f"synthetic-{seed}", image, labels, known, NOMINAL_SPACING)
+            sample = TrainingSample(
+                f"synthetic-{seed}", image[None], labels, known, NOMINAL_SPACING
+            )
             return Drawn(sample, options)
     raise SyntheticError(f"seed {seed}: expected a volume with nuclei in 50 draws, got none")
 

@@ -37,13 +37,18 @@ def _contains(ids: Any, wanted: Any) -> Any:
 _member = numba.njit(cache=True, nogil=True)(_contains)
 
 
-def _mark_seen(before: Any, after: Any, gone: Any, kept: Any, shell: Any, out: Any) -> None:
+def _mark_seen(
+    before: Any, after: Any, gone: Any, kept: Any, shell: Any, first: Any, depth: Any, out: Any
+) -> None:
     """Set `out` where people saw: voxels of `kept`, its shell, what `gone` left as background.
 
-    `shell` holds offsets (n, 3); the blocks are as large as the shell reaches.
+    `shell` holds offsets (n, 3); the blocks are as large as the shell reaches. They begin at plane
+    `first`, and each time point has `depth` planes: a shell does not leave its time point.
     """
     nz, ny, nx = after.shape
     for z in range(nz):
+        low = max(0, z - (first + z) % depth)
+        high = min(nz, z - (first + z) % depth + depth)
         for y in range(ny):
             last, mine, last_gone, was = np.uint32(0), False, np.uint32(0), False
             for x in range(nx):
@@ -73,7 +78,7 @@ def _mark_seen(before: Any, after: Any, gone: Any, kept: Any, shell: Any, out: A
                     continue
                 for k in range(shell.shape[0]):
                     p, q, r = z + shell[k, 0], y + shell[k, 1], x + shell[k, 2]
-                    if 0 <= p < nz and 0 <= q < ny and 0 <= r < nx and after[p, q, r] == 0:
+                    if low <= p < high and 0 <= q < ny and 0 <= r < nx and after[p, q, r] == 0:
                         out[p, q, r] = 1
 
 
@@ -95,5 +100,6 @@ def relabel() -> Callable[..., Any]:
 
 @functools.cache
 def mark_seen() -> Callable[..., Any]:
-    """`_mark_seen`, compiled: (before, after, gone ids, kept ids, shell, out)."""
-    return _compile(_mark_seen, _BLOCK, _BLOCK, _IDS, _IDS, _I8[:, ::1], numba.uint8[:, :, ::1])
+    """`_mark_seen`, compiled: (before, after, gone ids, kept ids, shell, first, depth, out)."""
+    out = numba.uint8[:, :, ::1]
+    return _compile(_mark_seen, _BLOCK, _BLOCK, _IDS, _IDS, _I8[:, ::1], _I8, _I8, out)

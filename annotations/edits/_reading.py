@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -44,20 +45,29 @@ def read_region(source: Voxels, region: Region) -> Ids:
     LabelError
         Not labels.
     """
-    z, y, x = region
+    return region_reader(source)(region)
+
+
+def region_reader(source: Voxels) -> Callable[[Region], Ids]:
+    """Return a function that reads boxes as `read_region`, and asks once what the source is."""
     if isinstance(source, RegionSource):
-        block: Any = source.read_region(region)
+        read: Callable[[Region], Any] = source.read_region
     elif isinstance(source, SlabSource):
-        block = source.read(z.start, z.stop)[:, y, x]
+        read = partial(_read_slab, source)
     else:
-        block = source[region]
-    return np.ascontiguousarray(as_labels(np.asarray(block), "labels"))
+        read = source.__getitem__
+    return lambda region: np.ascontiguousarray(as_labels(np.asarray(read(region)), "labels"))
+
+
+def _read_slab(source: SlabSource, region: Region) -> NDArray[Any]:
+    z, y, x = region
+    return source.read(z.start, z.stop)[:, y, x]
 
 
 def box_reader(source: Voxels) -> Callable[[Region], Ids]:
     """Return a function that reads boxes; of the store's it keeps the last decoded chunks."""
     if not isinstance(source, Planes):
-        return lambda region: read_region(source, region)
+        return region_reader(source)
     array, chunks = source, OrderedDict[tuple[int, ...], Ids]()
     room = max(1, CACHE_BYTES // (4 * int(np.prod(array.chunks))))
 

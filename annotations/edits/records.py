@@ -88,7 +88,7 @@ class Edits:
         touched = {i for change in self.changes for i in change.after}
         return {i: s for i, s in self.stable.items() if i not in touched}
 
-    @property
+    @cached_property
     def ids_are_stable(self) -> bool:
         """Whether the labels after have stable ids already."""
         return np.array_equal(self.after.ids, self.stable_ids)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from annotations._chunks import Region, Voxels
-from annotations.edits._reading import Ids, read_region
+from annotations.edits._reading import Ids, region_reader
 from annotations.edits.records import Edits
 
 
@@ -42,4 +44,8 @@ class StableLabels:
         LabelError
             The labels have changed since they were compared.
         """
-        return self.edits.apply_stable_ids(read_region(self.after, region))
+        return self.edits.apply_stable_ids(self._read(region))
+
+    @cached_property
+    def _read(self) -> Callable[[Region], Ids]:
+        return region_reader(self.after)

@@ -20,6 +20,7 @@ def updated_objects(
     annotator: str,
     round: int,
     accepted: Collection[int] = (),
+    elsewhere: Collection[int] = (),
 ) -> tuple[ObjectTable, EditCounts]:
     """Return the table after a person's edits and verdicts.
 
@@ -39,6 +40,9 @@ def updated_objects(
         The round that it becomes.
     accepted : collection of int
         Ids after, as the tool had them.
+    elsewhere : collection of int
+        Ids before that have voxels where nobody compared, at other time points: what did away
+        with such an object here leaves its row as it is.
 
     Returns
     -------
@@ -60,6 +64,7 @@ def updated_objects(
         )
     corrected = {i for change in edits.changes for i in change.stable}
     gone = {i for change in edits.changes for i in change.before} - corrected
+    gone -= set(elsewhere)
     approved = np.setdiff1d(np.asarray(edits.stable_id(accepted), np.int64), list(corrected))
     unknown = np.setdiff1d(approved, known)
     if unknown.size:

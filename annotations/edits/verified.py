@@ -75,6 +75,7 @@ def verified_mask_update(
     *,
     shell: tuple[int, int, int],
     checked: Iterable[Region] = (),
+    depth: int | None = None,
 ) -> Iterator[VerifiedPatch]:
     """Yield the voxels that edits, accepted objects and checked regions verify.
 
@@ -85,7 +86,7 @@ def verified_mask_update(
     Parameters
     ----------
     before, after : ndarray, zarr array or source of slabs, shape (Z, Y, X)
-        The images that were compared.
+        The images that were compared; or planes of several time points, (T·Z, Y, X).
     edits : Edits
         What `compare_labels` found in them.
     accepted : collection of int
@@ -95,6 +96,9 @@ def verified_mask_update(
         of an object; see `shell_voxels`.
     checked : iterable of (slice, slice, slice)
         Regions (z, y, x) in which a person says that everything is right.
+    depth : int, optional
+        Planes of a time point, Z: no shell leaves the time point of its object. All of them when
+        not given.
 
     Yields
     ------
@@ -111,24 +115,21 @@ def verified_mask_update(
 
     shape = _check_shape(before, after, edits)
     offsets = _ellipsoid(shell)
+    planes = shape[0] if depth is None else depth
     regions = [explicit(region, shape, "checked region") for region in checked]
     for region in regions:
         sizes = [part.stop - part.start for part in region]
         yield VerifiedPatch(region, np.broadcast_to(np.uint8(1), sizes))
     read_before, read_after = box_reader(before), box_reader(after)
     for seen in _seen(edits, accepted):
-        z, y, x = (
-            slice(max(0, part.start - reach), min(size, part.stop + reach))
-            for part, reach, size in zip(seen.region, shell, shape, strict=True)
-        )
-        place = (z, y, x)
+        place = _with_shell(seen.region, shell, shape, planes)
         if any(_within(place, region) for region in regions):
             continue
         new = read_after(place)
         old = read_before(place) if seen.gone else new
         mask = np.zeros(new.shape, np.uint8)
         gone, kept = (np.array(sorted(ids), np.uint32) for ids in (seen.gone, seen.kept))
-        _kernels.mark_seen()(old, new, gone, kept, offsets, mask)
+        _kernels.mark_seen()(old, new, gone, kept, offsets, place[0].start, planes, mask)
         yield VerifiedPatch(place, mask)
 
 
@@ -149,6 +150,18 @@ def _check_shape(before: Voxels, after: Voxels, edits: Edits) -> tuple[int, int,
             f"verified: expected the labels of shape {edits.shape} that were compared, got {shape}"
         )
     return shape
+
+
+def _with_shell(
+    box: Region, shell: tuple[int, int, int], shape: tuple[int, int, int], planes: int
+) -> Region:
+    """Return a box as far as shells reach, cut at the field's border and at its time points'."""
+    z, y, x = (
+        slice(max(0, part.start - reach), min(size, part.stop + reach))
+        for part, reach, size in zip(box, shell, shape, strict=True)
+    )
+    first, stop = box[0].start // planes * planes, -(-box[0].stop // planes) * planes
+    return slice(max(z.start, first), min(z.stop, stop)), y, x
 
 
 def _within(inner: Region, outer: Region) -> bool:

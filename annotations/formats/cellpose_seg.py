@@ -29,6 +29,8 @@ def write_cellpose_seg(
 ) -> NDArray[np.uint32]:
     """Write labels as the Cellpose GUI saves those of a stack (``cellpose --Zstack``).
 
+    Those of one slice are written as it saves those of a 2D image, without an axis z.
+
     Parameters
     ----------
     path : Path or str
@@ -67,8 +69,11 @@ def write_cellpose_seg(
 
 def _gui_state(masks: NDArray[Any], count: int, image: Path | str) -> dict[str, Any]:
     """Return the keys that ``_save_sets`` writes, as the GUI has them before any run."""
+    outlines = masks * _outlines(masks)
+    if len(masks) == 1:
+        masks, outlines = masks[0], outlines[0]
     return {
-        "outlines": masks * _outlines(masks),
+        "outlines": outlines,
         "colors": _colours(count),
         "masks": masks,
         "current_channel": 4,  # grey
@@ -118,14 +123,14 @@ def read_cellpose_seg(path: Path | str) -> NDArray[np.uint32]:
     Returns
     -------
     ndarray of uint32, shape (Z, Y, X)
-        The GUI's own numbers, 0 is background.
+        The GUI's own numbers, 0 is background; those of a 2D image are one slice.
 
     Raises
     ------
     UnsafePickleError
         The pickle asks for more than NumPy arrays and plain containers.
     LabelError
-        No masks, or masks that are no 3D labels.
+        No masks, or masks that are no labels.
     FormatError
         Not such a file, or truncated.
     """
@@ -144,10 +149,12 @@ def read_cellpose_seg(path: Path | str) -> NDArray[np.uint32]:
             f"{path}: expected masks of whole numbers, got {exc}; open it in the GUI and save again"
         ) from exc
     checks.check_label_dtype(path, masks.dtype)
+    if masks.ndim == 2:
+        masks = masks[np.newaxis]
     if masks.ndim != 3:
         raise LabelError(
-            f"{path}: expected masks of a stack (Z, Y, X), got shape {masks.shape}; open the "
-            "whole stack with `cellpose --Zstack`"
+            f"{path}: expected masks of shape (Z, Y, X) or (Y, X), got {masks.shape}; save them "
+            "again from the GUI"
         )
     # Old versions count from -1.
     if masks.dtype.kind == "i" and masks.min(initial=0) == -1:

@@ -14,16 +14,19 @@ from annotations.errors import AxesError, FormatError, LabelError, SpacingError
 from annotations.formats.format import MAX_LABEL
 from labels.spacing import Spacing
 
-LETTERS = "TCZYX"
+LETTERS = "TCZYXS"
 DROPPED = "_"
 SPACING_LIMITS_UM = (1e-4, 1e4)
 STATE_SPACING = "state it in µm with --spacing-um Z Y X"
+FLAT_UM = 1.0
+"""z size, by definition, of an image without depth: its volumes read as areas in µm²."""
 
 _IMAGE_DTYPES = frozenset(
     np.dtype(name)
     for name in "u1 u2 u4 i1 i2 i4 f2 f4 f8".split()  # noqa: SIM905
 )
-_EXAMPLES = {3: "ZYX", 4: "CZYX or ZCYX", 5: "TCZYX"}
+_EXAMPLES = {2: "YX", 3: "ZYX (TYX for a time series, YXS for colours)", 4: "CZYX or TZYX"}
+_SAMPLES = (2, 3, 4)
 
 
 def resolve_axes(
@@ -40,18 +43,18 @@ def resolve_axes(
     stated : str, optional
         One letter per dimension from the file's metadata; None when it has none.
     asked : str, optional
-        The user's statement (letters of ``TCZYX``); wins over the metadata. May leave out
-        dimensions of length 1.
+        The user's statement (letters of ``TCZYXS``, S for colour samples); wins over the metadata.
+        May leave out dimensions of length 1.
 
     Returns
     -------
     str
-        One letter of ``CZYX`` per dimension, ``"_"`` for dimensions of length 1 to drop.
+        One letter of ``TCZYXS`` per dimension, ``"_"`` for dimensions of length 1 to drop.
 
     Raises
     ------
     AxesError
-        Axes unknown, not those of one 3D stack, or a statement that does not fit `shape`.
+        Axes unknown, not those of one image, or a statement that does not fit `shape`.
     """
     axes = _asked_axes(path, shape, asked) if asked is not None else stated
     if axes is None:
@@ -60,17 +63,20 @@ def resolve_axes(
         DROPPED if size == 1 and letter not in "ZYX" else letter
         for letter, size in zip(axes, shape, strict=True)
     )
-    _check_stack(path, shape, axes)
+    _check_image(path, shape, axes)
     return axes
 
 
 def _unknown_axes(path: Path, shape: Sequence[int], why: str) -> str:
-    long = [size for size in shape if size > 1]
-    example = _EXAMPLES.get(len(shape)) or _EXAMPLES.get(len(long), "ZYX")
     return (
         f"{path}: the axes of its shape {tuple(shape)} are ambiguous ({why}); "
-        f"state them with --axes, for example --axes {example}"
+        f"state them with --axes, for example --axes {_example(shape)}"
     )
+
+
+def _example(shape: Sequence[int]) -> str:
+    long = [size for size in shape if size > 1]
+    return _EXAMPLES.get(len(shape)) or _EXAMPLES.get(len(long), "TCZYX")
 
 
 def _asked_axes(path: Path, shape: Sequence[int], asked: str) -> str:
@@ -79,7 +85,7 @@ def _asked_axes(path: Path, shape: Sequence[int], asked: str) -> str:
     if not letters or set(letters) - set(LETTERS) or len(set(letters)) != len(letters):
         raise AxesError(
             f"--axes {asked!r}: expected different letters of {LETTERS}, one per dimension, "
-            "for example ZYX or CZYX"
+            "for example ZYX, CZYX or YXS"
         )
     if len(letters) == len(shape):
         return letters
@@ -88,43 +94,69 @@ def _asked_axes(path: Path, shape: Sequence[int], asked: str) -> str:
         return "".join(next(given) if size > 1 else DROPPED for size in shape)
     raise AxesError(
         f"{path}: expected --axes with {len(shape)} letters, one for each dimension of its shape "
-        f"{tuple(shape)}, got {asked!r}; give, for example, "
-        f"--axes {_EXAMPLES.get(len(shape), 'ZYX')}"
+        f"{tuple(shape)}, got {asked!r}; give, for example, --axes {_example(shape)}"
     )
 
 
-def colours_error(path: Path, samples: int) -> AxesError:
-    """Return what is raised for colour images."""
-    return AxesError(
-        f"{path}: expected one intensity per voxel, got {samples} colour samples (RGB); "
-        "split the colours into channels or convert to grey (Fiji: Image > Type), save again"
-    )
-
-
-def _check_stack(path: Path, shape: Sequence[int], axes: str) -> None:
-    sizes = dict(zip(axes, shape, strict=True))
-    if sizes.get("S", 1) > 1:
-        raise colours_error(path, sizes["S"])
-    if sizes.get("T", 1) > 1:
-        frames_are_slices = (
-            "" if "Z" in sizes else "; if its frames are really z slices, say so with --axes ZYX"
-        )
-        raise AxesError(
-            f"{path}: expected one time point, got a time series of {sizes['T']}; split it into "
-            f"one file per time point (Fiji: Image > Duplicate, one frame){frames_are_slices}"
-        )
-    foreign = set(axes) - set("CZYX" + DROPPED)
+def _check_image(path: Path, shape: Sequence[int], axes: str) -> None:
+    kept = axes.replace(DROPPED, "")
+    foreign = set(kept) - set(LETTERS)
     if foreign:
         named = ", ".join(sorted(foreign))
         raise AxesError(_unknown_axes(path, shape, f"nothing says what {named} stands for"))
-    if sizes.get("Z", 1) < 2 or "Y" not in sizes or "X" not in sizes:
+    if len(set(kept)) < len(kept):
+        raise AxesError(_unknown_axes(path, shape, f"its metadata names them {kept}"))
+    if not {"Y", "X"} <= set(kept):
         raise AxesError(
-            f"{path}: a 3D stack is needed (Z of two slices or more, Y, X), got axes "
-            f"{axes.replace(DROPPED, '')} of shape {tuple(shape)}; give the whole z stack as one "
-            "file, or state other axes with --axes"
+            f"{path}: expected an image, with Y and X, got axes {kept} of shape {tuple(shape)}; "
+            "state other axes with --axes"
+        )
+    sizes = dict(zip(axes, shape, strict=True))
+    if "S" in sizes and ("C" in sizes or sizes["S"] not in _SAMPLES):
+        channels = f" in each of {sizes['C']} channels" if "C" in sizes else ""
+        raise AxesError(
+            f"{path}: expected colours of 3 samples (R, G, B), or one more for transparency, got "
+            f"{sizes['S']} samples{channels}; save the channels apart (Fiji: Image > Color > Split "
+            "Channels), or, where the samples are channels, say C for S with --axes"
         )
     if 0 in shape:
         raise AxesError(f"{path}: expected voxels, got the empty shape {tuple(shape)}")
+
+
+def label_axes(axes: str | None) -> str | None:
+    """Return the axes of an image's labels, which have neither channels nor colours.
+
+    Parameters
+    ----------
+    axes : str, optional
+        As the user states them for the image.
+    """
+    return axes and axes.upper().replace("C", "").replace("S", "")
+
+
+def refuse_series(path: Path, times: int, *, flat: bool = False) -> None:
+    """Refuse several time points, where only one can be used.
+
+    Parameters
+    ----------
+    path : Path
+        Named in the message.
+    times : int
+        Time points of the image or the labels.
+    flat : bool
+        Whether they have no depth, so that the frames may be slices.
+
+    Raises
+    ------
+    AxesError
+        More than one.
+    """
+    if times > 1:
+        slices = "; if its frames are really z slices, say so with --axes ZYX" if flat else ""
+        raise AxesError(
+            f"{path}: expected one time point, got a time series of {times}; split it into "
+            f"one file per time point (Fiji: Image > Duplicate, one frame){slices}"
+        )
 
 
 def check_image_dtype(path: Path, dtype: np.dtype[Any]) -> None:
@@ -205,7 +237,11 @@ def check_spacing(spacing_um: Sequence[float], what: str = "--spacing-um") -> Sp
 
 
 def choose_spacing(
-    path: Path, stated_um: Mapping[str, float], asked_um: Sequence[float] | None, hint: str
+    path: Path,
+    stated_um: Mapping[str, float],
+    asked_um: Sequence[float] | None,
+    hint: str,
+    depth: int | None,
 ) -> Spacing:
     """Return the user's voxel size, else the file's.
 
@@ -219,6 +255,9 @@ def choose_spacing(
         The user's (z, y, x); wins.
     hint : str
         Why the file has none, for the message.
+    depth : int, optional
+        Length of the z axis; None without one, where the z size is `FLAT_UM` whatever the file
+        states. It is that of one slice, too, where nothing else is stated.
 
     Returns
     -------
@@ -232,27 +271,49 @@ def choose_spacing(
     """
     if asked_um is not None:
         return check_spacing(asked_um)
-    missing = [axis for axis in "ZYX" if axis not in stated_um]
+    flat = {"Z": FLAT_UM} if depth is None or (depth == 1 and "Z" not in stated_um) else {}
+    sizes = {**stated_um, **flat}
+    missing = [axis for axis in "ZYX" if axis not in sizes]
     if missing:
-        known = ", ".join(f"{axis} {stated_um[axis]:g} µm" for axis in "ZYX" if axis in stated_um)
+        known = ", ".join(f"{axis} {um:g} µm" for axis, um in stated_um.items() if axis in "ZYX")
         raise SpacingError(
             f"{path}: no voxel size along {', '.join(missing)} in the file"
             f"{f' ({hint})' if hint else ''}{f'; it states {known}' if known else ''}; "
-            f"{STATE_SPACING}"
+            f"{STATE_SPACING}{f' (Z is {FLAT_UM:g} for an image without depth)' if flat else ''}"
         )
-    return check_spacing([stated_um[axis] for axis in "ZYX"], f"{path}")
+    return check_spacing([sizes[axis] for axis in "ZYX"], f"{path}")
 
 
-def to_ids(slab: NDArray[Any], z0: int, path: Path | str) -> NDArray[np.uint32]:
+def check_time_step(time_step_s: float | None, what: str) -> float | None:
+    """Return a time step, or refuse it.
+
+    Raises
+    ------
+    FormatError
+        Not finite and above 0.
+    """
+    if time_step_s is not None and not (math.isfinite(time_step_s) and time_step_s > 0):
+        raise FormatError(
+            f"{what}: expected a time step above 0 s, got {time_step_s}; leave it out where it is "
+            "not known"
+        )
+    return time_step_s
+
+
+def to_ids(
+    slab: NDArray[Any], z0: int, path: Path | str, depth: int | None = None
+) -> NDArray[np.uint32]:
     """Return integer labels as uint32.
 
     Parameters
     ----------
     slab : ndarray of integer, shape (dz, Y, X)
     z0 : int
-        z index, in the whole stack, of the slab's first slice.
+        Index of the slab's first slice.
     path : Path or str
         Named in messages.
+    depth : int, optional
+        Slices of a time point, where the slices of several follow each other.
 
     Returns
     -------
@@ -266,30 +327,46 @@ def to_ids(slab: NDArray[Any], z0: int, path: Path | str) -> NDArray[np.uint32]:
     if slab.min() < 0 or slab.max() > MAX_LABEL:
         z, y, x = (int(i) for i in np.argwhere((slab < 0) | (slab > MAX_LABEL))[0])
         what = "the negative id" if slab[z, y, x] < 0 else "the id"
+        at = f"z = {z0 + z}"
+        if depth is not None:
+            at = f"z = {(z0 + z) % depth} of time point {(z0 + z) // depth}"
         raise LabelError(
             f"{path}: expected ids from 0 to {MAX_LABEL}, got {what} {slab[z, y, x]} in slice "
-            f"z = {z0 + z}; renumber the objects from 1, with 0 as background"
+            f"{at}; renumber the objects from 1, with 0 as background"
         )
     return slab.astype(np.uint32, order="C")
 
 
 def check_labels_match(
-    image_shape: Sequence[int], labels_shape: Sequence[int], what: str = "labels"
+    image_shape: Sequence[int],
+    labels_shape: Sequence[int],
+    what: str = "labels",
+    *,
+    times: tuple[int, int] = (1, 1),
 ) -> None:
     """Refuse labels of another shape than their image.
 
     Parameters
     ----------
     image_shape, labels_shape : (int, int, int)
-        (Z, Y, X).
+        (Z, Y, X) of one time point.
     what : str
         Named in the message.
+    times : (int, int)
+        Time points of the image and of the labels.
 
     Raises
     ------
     LabelError
-        The shapes differ.
+        The shapes, or the numbers of time points, differ.
     """
+    if times[0] != times[1]:
+        frames = "; where its frames are really z slices, say so with --axes ZYX"
+        raise LabelError(
+            f"{what}: expected labels of {times[0]} time point{'s' * (times[0] > 1)}, as the image "
+            f"has, got {times[1]}; give the labels of this very image, all time points in one file"
+            f"{frames if times[0] == 1 else ''}"
+        )
     if tuple(image_shape) != tuple(labels_shape):
         raise LabelError(
             f"{what}: expected the image's shape (Z, Y, X) {tuple(image_shape)}, got "

@@ -16,13 +16,14 @@ from annotations.formats.labkit import LABKIT
 from annotations.formats.nd2 import ND2
 from annotations.formats.npy import NPY
 from annotations.formats.ome_zarr import OME_ZARR
+from annotations.formats.pictures import PICTURE
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 
-_INSIDE = (tiff.TIFF, NPY, ND2, OME_ZARR, LABKIT)
+_INSIDE = (tiff.TIFF, NPY, ND2, PICTURE, OME_ZARR, LABKIT)
 """Formats whose files may hold the code."""
 
 
@@ -64,14 +65,18 @@ def decode(coded: NDArray[np.uint32]) -> NDArray[np.uint32]:
 
 
 def _read(path: Path, expected: Expected) -> LabelsRead:
-    from annotations.formats.sources import read_stack_labels
+    from annotations.formats.field_labels import read_field_labels
 
-    found = read_stack_labels(recognise(path, _INSIDE), path, expected)
+    found = read_field_labels(recognise(path, _INSIDE), path, expected)
     return LabelsRead(decode(found.labels), found.notes)
 
 
 def _write(path: Path, content: Content) -> None:
-    tiff.write(path, replace(content, labels=encode(content.labels, path)))
+    from annotations.formats.planes import as_array
+
+    CODED.check_times(path, content.times)
+    labels = as_array(content.labels)[:]
+    tiff.write(path, replace(content, labels=encode(labels, path)))
 
 
 CODED = Format(

@@ -19,9 +19,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from annotations._chunks import SlabSource
     from labels.arrays import ArrayLike
     from labels.spacing import Spacing
 
+
+WITH_TIMES = ("tiff", "ome-zarr")
+"""Formats of exports that hold several time points, and that every tool for them opens."""
 
 MAX_LABEL = 2**32 - 1
 """The highest id that labels may have."""
@@ -45,6 +49,12 @@ class Header:
         Channel names, as far as the file states them.
     spacing_hint : str
         What explains a missing voxel size.
+    time_step_s : float, optional
+        Seconds between time points, as far as the file states it.
+    lossy : bool
+        Whether its voxels are not those that were saved, which no label survives.
+    palette : bool
+        Whether its voxels are numbers of colours, which no intensities are.
     """
 
     shape: tuple[int, ...]
@@ -53,9 +63,12 @@ class Header:
     spacing_um: Mapping[str, float] = field(default_factory=dict)
     channels: tuple[str, ...] = ()
     spacing_hint: str = ""
+    time_step_s: float | None = None
+    lossy: bool = False
+    palette: bool = False
 
 
-class RawStack(ABC):
+class RawVoxels(ABC):
     """An open file of voxels.
 
     Parameters
@@ -84,17 +97,26 @@ class Expected:
     Parameters
     ----------
     shape : (int, int, int)
-        (Z, Y, X) of their stack.
+        (Z, Y, X) of one time point of their image.
+    times : int
+        Time points.
     axes : str, optional
-        Axes of a file that does not say; without them the order in which the stack was exported
-        where that is known, else the only order that fits the stack's shape.
+        Axes of a file that does not say; without them the order in which labels are exported
+        where that is known, else the only order that fits the image's shape.
     exported : bool
-        Whether the file comes from an export of the stack.
+        Whether the file comes from an export of the labels.
     """
 
     shape: tuple[int, int, int]
+    times: int = 1
     axes: str | None = None
     exported: bool = False
+
+    @property
+    def planes(self) -> tuple[int, int, int]:
+        """(T * Z, Y, X): the slices of all time points, time after time."""
+        depth, height, width = self.shape
+        return self.times * depth, height, width
 
 
 @dataclass(frozen=True)
@@ -103,8 +125,8 @@ class LabelsRead:
 
     Parameters
     ----------
-    labels : ndarray of uint32, shape (Z, Y, X)
-        Ids as the tool gave them.
+    labels : ndarray of uint32, shape (T * Z, Y, X)
+        Ids as the tool gave them, time point after time point.
     notes : tuple of str
         What the user must know of how they were read.
     """
@@ -119,24 +141,31 @@ class Content:
 
     Parameters
     ----------
-    labels : ndarray of uint32, shape (Z, Y, X)
+    labels : array or slab source of integer, shape (T * Z, Y, X)
+        The slices of all time points, time after time.
     spacing_um : (float, float, float)
         Voxel size (z, y, x) in µm.
-    image : array, shape (C, Z, Y, X)
+    image : array, shape (T, C, Z, Y, X)
         For formats that hold the image as well.
     channels : sequence of str
         A name for each channel of `image`.
     image_file : Path
         Where the image will be, for formats that do not hold it.
+    times : int
+        Time points.
+    time_step_s : float, optional
+        Seconds between time points, where known.
     provenance : mapping
         Where the labels come from, for formats that can carry it.
     """
 
-    labels: NDArray[np.uint32]
+    labels: ArrayLike | SlabSource
     spacing_um: Spacing
     image: ArrayLike
     channels: tuple[str, ...]
     image_file: Path
+    times: int = 1
+    time_step_s: float | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -161,13 +190,15 @@ class Format:
     hint : str
         What a person does with an export.
     export_name : str
-        File name of an export's labels, with ``{}`` for the stack.
+        File name of an export's labels, with ``{}`` for what they belong to.
     holds_image : bool
         Whether an export holds the image beside the labels.
+    holds_times : bool
+        Whether labels of several time points fit into a file.
     open : callable, optional
         Opens a file of voxels, an image or labels.
     read : callable, optional
-        Reads the labels of a stack, where that is more than the voxels that `open` gives.
+        Reads the labels of an image, where that is more than the voxels that `open` gives.
     write : callable, optional
         Writes an export to a path that is not there; the path appears only when complete.
     """
@@ -181,12 +212,27 @@ class Format:
     hint: str = ""
     export_name: str = ""
     holds_image: bool = False
-    open: Callable[[Path], RawStack] | None = None
+    holds_times: bool = False
+    open: Callable[[Path], RawVoxels] | None = None
     read: Callable[[Path, Expected], LabelsRead] | None = None
     write: Callable[[Path, Content], None] | None = None
 
     def __str__(self) -> str:
         return f"{self.title} ({', '.join(self.suffixes)})" if self.suffixes else self.title
+
+    def check_times(self, path: Path, times: int) -> None:
+        """Refuse several time points where a file has room for one.
+
+        Raises
+        ------
+        FormatError
+            Naming the formats that hold several.
+        """
+        if times > 1 and not self.holds_times:
+            raise FormatError(
+                f"{path}: {self.title} hold one time point, got {times}; choose the format "
+                f"{' or '.join(WITH_TIMES)}, or one time point"
+            )
 
     def recognises(self, path: Path, stated: str | None = None) -> bool:
         """Whether a file is of this format.

@@ -40,7 +40,7 @@ def resolve_names(path: Path, indices: NDArray[np.uint32]) -> LabelsRead:
     ----------
     path : Path
         The TIFF; its list of names is beside it.
-    indices : ndarray of uint32, shape (Z, Y, X)
+    indices : ndarray of uint32, any shape
         What the TIFF holds.
 
     Raises
@@ -110,9 +110,9 @@ def _natural(name: str) -> tuple[int, str]:
 
 
 def _read(path: Path, expected: Expected) -> LabelsRead:
-    from annotations.formats.sources import read_stack_labels
+    from annotations.formats.field_labels import read_field_labels
 
-    indices = read_stack_labels(tiff.TIFF, path, expected)
+    indices = read_field_labels(tiff.TIFF, path, expected)
     found = resolve_names(path, indices.labels)
     return LabelsRead(found.labels, indices.notes + found.notes)
 
@@ -128,6 +128,7 @@ LABKIT = Format(
         "Labeling > Save Labeling as .tif"
     ),
     export_name="{}_labels.tif",
+    holds_times=True,
     read=_read,
     write=tiff.write,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from annotations.formats.format import Format, Header, RawStack, translated
+from annotations.formats.format import Format, Header, RawVoxels, translated
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _ADVICE = "save the array again with numpy.save(path, array, allow_pickle=False)"
 
 
-class NpyStack(RawStack):
+class NpyVoxels(RawVoxels):
     """A memory-mapped .npy file; never a pickle.
 
     Parameters
@@ -48,4 +48,4 @@ class NpyStack(RawStack):
         self._array = None
 
 
-NPY = Format(name="npy", title="NumPy", suffixes=(".npy",), open=NpyStack)
+NPY = Format(name="npy", title="NumPy", suffixes=(".npy",), open=NpyVoxels)

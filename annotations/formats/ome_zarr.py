@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from annotations.formats.format import Content, Expected, Format, LabelsRead, RawStack
+from annotations.formats.format import Content, Expected, Format, LabelsRead, RawVoxels
 
 
-def _open(path: Path) -> RawStack:
-    from annotations.formats.ome_zarr_read import OmeZarrStack
+def _open(path: Path) -> RawVoxels:
+    from annotations.formats.ome_zarr_read import OmeZarrVoxels
 
-    return OmeZarrStack(path)
+    return OmeZarrVoxels(path)
 
 
 def _read(path: Path, expected: Expected) -> LabelsRead:
     """Read labels, or those inside an image that holds labels of one kind."""
-    from annotations.formats.sources import read_voxels
+    from annotations.formats.field_labels import read_voxels
 
     inside = [child for child in (path / "labels").glob("*") if child.is_dir()]
     return read_voxels(_open, inside[0] if len(inside) == 1 else path, expected)
@@ -30,6 +30,7 @@ def _write(path: Path, content: Content) -> None:
         content.labels,
         content.spacing_um,
         channels=content.channels,
+        time_step_s=content.time_step_s,
         attributes=content.provenance,
     )
 
@@ -43,6 +44,7 @@ OME_ZARR = Format(
     hint="open it in napari; change its labels in place, or save them as TIFF",
     export_name="{}.ome.zarr",
     holds_image=True,
+    holds_times=True,
     open=_open,
     read=_read,
     write=_write,

@@ -13,8 +13,8 @@ import zarr
 from numpy.typing import NDArray
 
 from annotations.errors import FormatError
-from annotations.formats.format import Header, RawStack, translated
-from annotations.formats.units import micrometres
+from annotations.formats.format import Header, RawVoxels, translated
+from annotations.formats.units import micrometres, seconds
 
 _VERSIONS = ("0.4", "0.5")
 _ADVICE = "export it again as OME-Zarr 0.4 or 0.5"
@@ -22,7 +22,7 @@ _AXIS_TYPES = {"time": "T", "channel": "C"}
 _UNKNOWN_AXIS = "?"
 
 
-class OmeZarrStack(RawStack):
+class OmeZarrVoxels(RawVoxels):
     """An open OME-Zarr image or label group.
 
     Parameters
@@ -44,11 +44,13 @@ class OmeZarrStack(RawStack):
             _check_inside(path, str(dataset["path"]))
             self._array = _open_array(path, str(dataset["path"]))
             axes = _axes(multiscale["axes"], self._array.ndim)
+            steps = _steps(multiscale, dataset, axes)
             header = Header(
                 shape=tuple(self._array.shape),
                 dtype=np.dtype(self._array.dtype),
                 axes=axes,
-                spacing_um=_spacing(multiscale, dataset, axes),
+                spacing_um={axis: size for axis, size in steps.items() if axis in "ZYX"},
+                time_step_s=steps.get("T"),
                 channels=_channels(attributes),
                 spacing_hint="its axes have no unit of length, or no scale",
             )
@@ -153,10 +155,10 @@ def _axes(axes: Sequence[Mapping[str, Any]], ndim: int) -> str | None:
     return "".join(letters)
 
 
-def _spacing(
+def _steps(
     multiscale: Mapping[str, Any], dataset: Mapping[str, Any], axes: str | None
 ) -> dict[str, float]:
-    """µm by axis letter: the array's scale times that of the whole pyramid."""
+    """µm, or s along T, by axis letter: the array's scale times that of the whole pyramid."""
     if axes is None:
         return {}
     scale = [math.nan] * len(axes)
@@ -164,12 +166,12 @@ def _spacing(
     if own is not None:
         shared = _scale(multiscale.get("coordinateTransformations"), len(axes))
         scale = [a * b for a, b in zip(own, shared or [1.0] * len(axes), strict=True)]
-    sizes: dict[str, float] = {}
+    steps: dict[str, float] = {}
     for letter, axis, value in zip(axes, multiscale["axes"], scale, strict=True):
-        um = micrometres(value, axis.get("unit"))
-        if um is not None and not math.isnan(um) and letter in "ZYX":
-            sizes[letter] = um
-    return sizes
+        converted = (seconds if letter == "T" else micrometres)(value, axis.get("unit"))
+        if converted is not None and not math.isnan(converted):
+            steps[letter] = converted
+    return steps
 
 
 def _scale(transforms: object, ndim: int) -> list[float] | None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from annotations.formats.format import RawStack, recognise
+from annotations.formats.format import RawVoxels, recognise
 from annotations.formats.registry import image_formats
-from annotations.formats.sources import LabelSource, StackImage
+from annotations.formats.sources import FileImage, LabelSource
 
 
 def open_image(
@@ -18,22 +18,23 @@ def open_image(
     *,
     axes: str | None = None,
     spacing_um: Sequence[float] | None = None,
-) -> StackImage:
-    """Open a 3D image for reading by slabs of z.
+) -> FileImage:
+    """Open an image for reading by slabs of z of one time point.
 
     Parameters
     ----------
     path : Path or str
-        TIFF, OME-Zarr folder, .npy or .nd2.
+        TIFF, OME-Zarr folder, .npy, .nd2, or a picture (PNG, BMP, JPEG).
     axes : str, optional
-        What the stored dimensions are, as letters of ``TCZYX``; wins over the metadata, and is
-        needed where there is none. Nothing is guessed from the shape.
+        What the stored dimensions are, as letters of ``TCZYXS`` (S for colour samples); wins over
+        the metadata, and is needed where there is none. Nothing is guessed from the shape.
     spacing_um : (float, float, float), optional
-        Voxel size (z, y, x) in µm; wins over the metadata, and is needed where there is none.
+        Voxel size (z, y, x) in µm; wins over the metadata, and is needed where there is none. An
+        image without a z axis needs y and x only: its z size is 1 µm by definition.
 
     Returns
     -------
-    StackImage
+    FileImage
         An `annotations.volume.ImageSource`; close it, or use it in a ``with`` block.
 
     Raises
@@ -41,21 +42,21 @@ def open_image(
     FormatError
         Missing, not an image, truncated, or of a kind or dtype that is not supported.
     AxesError
-        Axes that are unknown or not those of one 3D stack.
+        Axes that are unknown or not those of one image.
     SpacingError
         No usable voxel size.
     """
     name, raw = _open_raw(Path(path))
-    return StackImage(raw, name, axes, spacing_um)
+    return FileImage(raw, name, axes, spacing_um)
 
 
 def open_labels(path: Path | str, *, axes: str | None = None) -> LabelSource:
-    """Open instance labels for reading by slabs of z.
+    """Open labels for reading by slabs of planes, time after time.
 
     Parameters
     ----------
     path : Path or str
-        TIFF, OME-Zarr label group, .npy or .nd2.
+        TIFF, OME-Zarr label group, .npy, .nd2, PNG or BMP.
     axes : str, optional
         As for `open_image`.
 
@@ -75,7 +76,7 @@ def open_labels(path: Path | str, *, axes: str | None = None) -> LabelSource:
 
 
 def read_labels(path: Path | str, *, axes: str | None = None) -> NDArray[np.uint32]:
-    """Read instance labels into memory.
+    """Read labels into memory.
 
     Parameters
     ----------
@@ -85,7 +86,8 @@ def read_labels(path: Path | str, *, axes: str | None = None) -> NDArray[np.uint
 
     Returns
     -------
-    ndarray of uint32, shape (Z, Y, X)
+    ndarray of uint32, shape (T * Z, Y, X)
+        The slices of all time points, time after time.
 
     Raises
     ------
@@ -98,7 +100,7 @@ def read_labels(path: Path | str, *, axes: str | None = None) -> NDArray[np.uint
         return source.read_all()
 
 
-def _open_raw(path: Path) -> tuple[str, RawStack]:
+def _open_raw(path: Path) -> tuple[str, RawVoxels]:
     """Name of a file's format, and its voxels."""
     found = recognise(path, image_formats())
     assert found.open is not None, "an image format opens files"

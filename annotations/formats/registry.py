@@ -9,6 +9,7 @@ from annotations.formats.labkit import LABKIT
 from annotations.formats.nd2 import ND2
 from annotations.formats.npy import NPY
 from annotations.formats.ome_zarr import OME_ZARR
+from annotations.formats.pictures import PICTURE
 from annotations.formats.rois import ROIS
 from annotations.formats.tiff import TIFF
 
@@ -17,6 +18,7 @@ FORMATS: list[Format] = [
     LABKIT,
     NPY,
     ND2,
+    PICTURE,
     OME_ZARR,
     CODED,
     CELLPOSE,

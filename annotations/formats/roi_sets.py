@@ -21,6 +21,7 @@ from annotations.formats import checks
 from annotations.formats.format import MAX_LABEL, LabelsRead, translated
 from annotations.formats.new_file import new_file
 from annotations.formats.outlines import fill, trace
+from labels.arrays import ArrayLike
 
 MOST_ENTRIES = 4_000_000
 LARGEST_ENTRY_BYTES = 16 * 2**20
@@ -34,7 +35,7 @@ _DATE = (1980, 1, 1, 0, 0, 0)
 _MOVE, _LINE, _CLOSE = 0.0, 1.0, 4.0
 
 
-def write_rois(path: Path | str, labels: NDArray[Any]) -> int:
+def write_rois(path: Path | str, labels: ArrayLike) -> int:
     """Write a ROI set that Fiji's ROI Manager opens over the stack.
 
     A ROI is called ``object-<id>_z-<slice from 1>``; its position is the slice.
@@ -43,7 +44,8 @@ def write_rois(path: Path | str, labels: NDArray[Any]) -> int:
     ----------
     path : Path or str
         Ends in .zip.
-    labels : ndarray of integer, shape (Z, Y, X)
+    labels : array of integer, shape (Z, Y, X)
+        Read slice by slice.
 
     Returns
     -------
@@ -58,8 +60,8 @@ def write_rois(path: Path | str, labels: NDArray[Any]) -> int:
         Another suffix, a file that exists, a folder that does not, or no space left.
     """
     path = Path(path)
-    checks.check_label_dtype(path, labels.dtype)
-    if labels.ndim != 3 or max(labels.shape[1:]) > _LARGEST_COORDINATE:
+    checks.check_label_dtype(path, np.dtype(labels.dtype))
+    if len(labels.shape) != 3 or max(labels.shape[1:]) > _LARGEST_COORDINATE:
         raise LabelError(
             f"{path}: expected labels (Z, Y, X) of at most {_LARGEST_COORDINATE} pixels in y and "
             f"x, which is what a ROI can hold, got {labels.shape}; write TIFF instead"
@@ -197,6 +199,9 @@ def _decode(data: bytes) -> Any:
 def _slice(path: Path, name: str, roi: Any, depth: int) -> int:
     """Return the z of a ROI, from 0."""
     z = roi.z_position or roi.position
+    if z == 0 and depth == 1:
+        # In an image of one slice ImageJ gives none to a ROI.
+        return 0
     if z == 0:
         raise LabelError(
             f"{path}: ROI {name!r} belongs to no slice; in Fiji's ROI Manager tick More > Options "

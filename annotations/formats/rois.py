@@ -14,9 +14,11 @@ def _read(path: Path, expected: Expected) -> LabelsRead:
 
 
 def _write(path: Path, content: Content) -> None:
+    from annotations.formats.planes import as_array
     from annotations.formats.roi_sets import write_rois
 
-    write_rois(path, content.labels)
+    ROIS.check_times(path, content.times)
+    write_rois(path, as_array(content.labels))
 
 
 ROIS = Format(

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from annotations.formats.format import Content, Format, RawStack
+from annotations.formats.format import Content, Format, RawVoxels
 
 
-def _open(path: Path) -> RawStack:
-    from annotations.formats.tiff_read import TiffStack
+def _open(path: Path) -> RawVoxels:
+    from annotations.formats.tiff_read import TiffVoxels
 
-    return TiffStack(path)
+    return TiffVoxels(path)
 
 
 def write(path: Path, content: Content) -> None:
     """Write labels as TIFF."""
     from annotations.formats.tiff_write import write_labels_tiff
 
-    write_labels_tiff(path, content.labels, content.spacing_um)
+    write_labels_tiff(
+        path,
+        content.labels,
+        content.spacing_um,
+        times=content.times,
+        time_step_s=content.time_step_s,
+    )
 
 
 TIFF = Format(
@@ -27,6 +33,7 @@ TIFF = Format(
     tool="Fiji or napari",
     hint="open both in Fiji or napari, and save the changed labels as TIFF",
     export_name="{}_labels.tif",
+    holds_times=True,
     open=_open,
     write=write,
 )

@@ -1,4 +1,4 @@
-"""Voxel size and channel names as the dialects of TIFF state them."""
+"""Voxel size, time step and channel names as the dialects of TIFF state them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from annotations.errors import FormatError
-from annotations.formats.units import micrometres
+from annotations.formats.units import micrometres, seconds
 
 _INCH, _CENTIMETRE = 2, 3
 
@@ -50,6 +50,20 @@ def calibration(
     if spacing is None:
         return sizes, "its metadata has no spacing of slices; ImageJ leaves out one of exactly 1"
     return sizes, ""
+
+
+def frame_interval(description: Mapping[str, Any]) -> float | None:
+    """Seconds between frames as ImageJ writes them; None when not stated.
+
+    Parameters
+    ----------
+    description : mapping
+        ``finterval`` and ``tunit`` of the image description.
+    """
+    interval = description.get("finterval")
+    if not isinstance(interval, int | float):
+        return None
+    return seconds(interval, _unit(description.get("tunit")) or "sec")
 
 
 def _unit(value: object) -> str | None:
@@ -127,6 +141,16 @@ class OmeXml:
                 value = math.nan
             _put(sizes, axis, value, stated.get(f"PhysicalSize{axis}Unit", "\u00b5m"))
         return sizes
+
+    @property
+    def time_step_s(self) -> float | None:
+        """Seconds between time points (``TimeIncrement`` with its unit, by default s)."""
+        stated = {} if self._pixels is None else self._pixels.attrib
+        try:
+            value = float(stated.get("TimeIncrement", "nan"))
+        except ValueError:
+            return None
+        return seconds(value, stated.get("TimeIncrementUnit", "s"))
 
     @property
     def channels(self) -> tuple[str, ...]:

@@ -5,24 +5,27 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
+from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC
 
 from annotations.errors import FormatError
-from annotations.formats.checks import colours_error
-from annotations.formats.format import Header, RawStack, translated
-from annotations.formats.tiff_metadata import OmeXml, calibration
+from annotations.formats.format import Header, RawVoxels, translated
+from annotations.formats.tiff_metadata import OmeXml, calibration, frame_interval
 from annotations.formats.tiff_structure import check_data_extent, open_whole
 
 _ADVICE = "open it in Fiji and save it again as TIFF"
 _UNSTATED = {"uniform", "generic"}
+_JPEG = {COMPRESSION.OJPEG, COMPRESSION.JPEG, COMPRESSION.JPEG_LOSSY}
+_ALPHA = {EXTRASAMPLE.ASSOCALPHA, EXTRASAMPLE.UNASSALPHA}
 
 
-class TiffStack(RawStack):
+class TiffVoxels(RawVoxels):
     """An open TIFF, read page by page.
 
     Parameters
@@ -44,7 +47,7 @@ class TiffStack(RawStack):
                 self._series = _only_series(path, self._tif)
                 self._pages = list(self._series.pages)
                 self._check_pages(path)
-                super().__init__(path, _header(self._tif, self._series, ome))
+                super().__init__(path, _header(path, self._tif, self._series, ome))
             except BaseException:
                 self._tif.close()
                 raise
@@ -52,7 +55,6 @@ class TiffStack(RawStack):
     def _check_pages(self, path: Path) -> None:
         """Refuse a file that lacks voxels, before any is read."""
         shape = tuple(self._series.shape)
-        expected = math.prod(shape[:-2])
         if any(page is None for page in self._pages):
             raise FormatError(
                 f"{path}: planes named in its OME-XML are missing; put all files of the data set "
@@ -60,17 +62,18 @@ class TiffStack(RawStack):
             )
         for name in {str(page.parent.filehandle.path) for page in self._pages} - {str(path)}:
             open_whole(Path(name)).close()
+        # A page holds one plane, or its colour samples too.
+        plane = tuple(self._pages[0].shape)
+        self._leading = shape[: len(shape) - len(plane)]
+        expected = math.prod(self._leading)
         self._contiguous = len(self._pages) == 1 and expected > 1
         if self._contiguous:
             self._check_contiguous(path)
             return
-        samples = dict(zip(self._series.axes, shape, strict=True)).get("S", 1)
-        if samples > 1 and self._pages[0].shape != shape[-2:]:
-            raise colours_error(path, samples)
-        if len(self._pages) != expected or self._pages[0].shape != shape[-2:]:
+        if len(self._pages) != expected or plane != shape[len(self._leading) :]:
             raise FormatError(
                 f"{path}: expected {expected} planes for its shape {shape}, got "
-                f"{len(self._pages)} of {self._pages[0].shape}; {_ADVICE}"
+                f"{len(self._pages)} of {plane}; {_ADVICE}"
             )
         for i, page in enumerate(self._pages):
             raw = page.keyframe.nbytes if page.keyframe.compression == 1 else None
@@ -110,12 +113,12 @@ class TiffStack(RawStack):
         return np.array(mapped[index])
 
     def _cut_pages(self, index: tuple[slice, ...]) -> NDArray[Any]:
-        *leading, rows, columns = self.header.shape
+        leading, plane = self._leading, self.header.shape[len(self._leading) :]
         ranges = [range(n)[cut] for n, cut in zip(leading, index, strict=False)]
         planes = []
         for position in itertools.product(*ranges):
             page = self._pages[_flat(position, leading)]
-            planes.append(_plane(page).reshape(rows, columns)[index[-2:]])
+            planes.append(_plane(page).reshape(plane)[index[len(leading) :]])
         return np.stack(planes).reshape(*map(len, ranges), *planes[0].shape)
 
     def close(self) -> None:
@@ -158,20 +161,49 @@ def _only_series(path: Path, tif: tifffile.TiffFile) -> Any:
     return series[0]
 
 
-def _header(tif: tifffile.TiffFile, series: Any, ome: OmeXml | None) -> Header:
+def _header(path: Path, tif: tifffile.TiffFile, series: Any, ome: OmeXml | None) -> Header:
     tags = {
         name: tif.pages.first.tags[name].value
         for name in ("XResolution", "YResolution", "ResolutionUnit")
         if name in tif.pages.first.tags
     }
-    spacing: dict[str, float] = {}
-    hint = "plain TIFF"
-    channels: tuple[str, ...] = ()
+    axes = _axes(path, series)
+    head = Header(tuple(series.shape), np.dtype(series.dtype), axes, spacing_hint="plain TIFF")
     if ome is not None and series.kind == "ome":
-        spacing, channels, hint = ome.spacing_um, ome.channels, "its OME-XML has none"
-    elif series.kind == "imagej":
-        spacing, hint = calibration(tif.imagej_metadata or {}, tags)
+        return replace(
+            head,
+            spacing_um=ome.spacing_um,
+            channels=ome.channels,
+            spacing_hint="its OME-XML has none",
+            time_step_s=ome.time_step_s,
+        )
+    description: dict[str, Any] | None = None
+    if series.kind == "imagej":
+        description = tif.imagej_metadata or {}
     elif series.kind == "shaped" and tif.shaped_metadata:
-        spacing, hint = calibration(tif.shaped_metadata[0], tags)
-    axes = None if series.kind in _UNSTATED and len(series.shape) > 2 else series.axes
-    return Header(tuple(series.shape), np.dtype(series.dtype), axes, spacing, channels, hint)
+        description = dict(tif.shaped_metadata[0])
+    if description is None:
+        return head
+    spacing, hint = calibration(description, tags)
+    return replace(
+        head, spacing_um=spacing, spacing_hint=hint, time_step_s=frame_interval(description)
+    )
+
+
+def _axes(path: Path, series: Any) -> str | None:
+    """Axes as the file states them; samples of a page that are no colours are channels."""
+    page = series.pages[0].keyframe
+    axes: str = series.axes
+    if "S" in axes:
+        colours = page.photometric in (PHOTOMETRIC.RGB, PHOTOMETRIC.YCBCR)
+        if page.photometric == PHOTOMETRIC.YCBCR and page.compression not in _JPEG:
+            raise FormatError(f"{path}: its colours are coded as YCbCr; {_ADVICE}")
+        if not colours and page.photometric != PHOTOMETRIC.MINISBLACK:
+            raise FormatError(
+                f"{path}: expected colours in RGB, got {page.photometric.name}; save it again in "
+                "RGB (Fiji: Image > Type > RGB Color)"
+            )
+        if not colours and not _ALPHA & set(page.extrasamples):
+            axes = axes.replace("S", "C")
+    stated = len(series.shape) == len(page.shape)
+    return axes if stated or series.kind not in _UNSTATED else None

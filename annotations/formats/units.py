@@ -1,4 +1,4 @@
-"""Length units as image files write them, in µm."""
+"""Units of length and time as image files write them, in µm and s."""
 
 from __future__ import annotations
 
@@ -51,6 +51,24 @@ def _table() -> dict[str, float]:
 _MICROMETRES = _table()
 
 
+def _times() -> dict[str, float]:
+    """Spellings of OME-XML (symbols), OME-Zarr (words) and ImageJ (sec)."""
+    table = {"sec": 1.0, "secs": 1.0, "msec": 1e-3, "usec": 1e-6}
+    for symbol, (word, power) in _PREFIXES.items():
+        for second in (symbol + "s", word + "second", word + "seconds"):
+            table[second] = 10.0**power
+    for names, seconds in (
+        (("min", "mins", "minute", "minutes"), 60.0),
+        (("h", "hr", "hour", "hours"), 3600.0),
+        (("d", "day", "days"), 86_400.0),
+    ):
+        table.update(dict.fromkeys(names, seconds))
+    return table
+
+
+_SECONDS = _times()
+
+
 def micrometres(value: float, unit: str | None) -> float | None:
     """Convert a length to µm.
 
@@ -67,4 +85,23 @@ def micrometres(value: float, unit: str | None) -> float | None:
         None when the unit is absent or is not one of length (``"pixel"``).
     """
     factor = _MICROMETRES.get((unit or "").strip())
+    return None if factor is None else value * factor
+
+
+def seconds(value: float, unit: str | None) -> float | None:
+    """Convert a time to s.
+
+    Parameters
+    ----------
+    value : float
+        Time in `unit`.
+    unit : str, optional
+        As written in the file (``"ms"``, ``"minute"``, ``"sec"``, …).
+
+    Returns
+    -------
+    float or None
+        None when the unit is absent or is not one of time.
+    """
+    factor = _SECONDS.get((unit or "").strip())
     return None if factor is None else value * factor

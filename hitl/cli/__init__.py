@@ -28,6 +28,7 @@ def run(arguments: list[str]) -> int:
     int
         0 done, 1 the user's input or data is wrong, 2 wrong usage, 130 interrupted.
     """
+    from annotations.damage import damage_in
     from annotations.errors import AnnotationError
     from hitl.cli.console import Interrupted, print_error
     from hitl.cli.verbs import app
@@ -52,3 +53,9 @@ def run(arguments: list[str]) -> int:
     except (Interrupted, KeyboardInterrupt):
         print_error("interrupted; what was recorded before is kept")
         return EXIT_INTERRUPTED
+    except Exception as exc:
+        problem = damage_in(exc)
+        if problem is None:
+            raise
+        print_error(f"the store is damaged: {problem}; `hitl verify PROJECT` tells where")
+        return EXIT_INPUT

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -114,18 +115,38 @@ class Interrupted(BaseException):
 def console(as_json: bool) -> Iterator[Console]:
     """Give a console, and take its progress bar down whatever happens.
 
+    What the annotation store warns of becomes a note.
+
     Raises
     ------
     Interrupted
         In place of KeyboardInterrupt.
     """
+    from annotations.errors import StoreWarning
+
     made = Console(as_json)
     try:
-        yield made
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", StoreWarning)
+            warnings.showwarning = _as_notes(made, warnings.showwarning)
+            yield made
     except KeyboardInterrupt as exc:
         raise Interrupted from exc
     finally:
         made._clear()
+
+
+def _as_notes(made: Console, others: Callable[..., None]) -> Callable[..., None]:
+    """Print the store's warnings as notes, and all others as they were."""
+    from annotations.errors import StoreWarning
+
+    def show(message: Warning | str, category: type[Warning], *where: Any) -> None:
+        if issubclass(category, StoreWarning):
+            made.note(str(message))
+        else:
+            others(message, category, *where)
+
+    return show
 
 
 def print_error(message: str) -> None:

@@ -11,7 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotations.formats import open_image, read_labels, write_image_tiff, write_labels_tiff
+from annotations.formats import (
+    open_image,
+    read_labels,
+    refuse_series,
+    write_image_tiff,
+    write_labels_tiff,
+)
 from annotations.splits import Split
 from hitl.evaluation.evaluate import Evaluated, evaluate
 from hitl.evaluation.requests import EvaluateRequest
@@ -147,7 +153,9 @@ def own_stacks(folder: Path, spacing_um: Spacing | None) -> Iterator[DemoStack]:
                     f"{image}: expected one channel, got {len(source.info.channels)}; "
                     "use `hitl add --channel` for such stacks"
                 )
-            voxels = source.read(0, source.info.shape[1])[0]
+            times, _, depth, _, _ = source.info.shape
+            refuse_series(image, times, flat=depth == 1)
+            voxels = source.read(0, 0, depth)[0]
             spacing = source.info.spacing_um
         yield DemoStack(
             default_name(inner), voxels, read_labels(labels) if labels else None, spacing
@@ -183,7 +191,8 @@ def _add(project: Project, stack: DemoStack, split: Split, rows: slice, reporter
         write_labels_tiff(label_file, stack.labels[:, rows], stack.spacing_um)
     options = f" --split {split}" + (f" --labels {label_file}" if label_file else "")
     reporter.step(f"hitl add {project.folder} {image_file}{options}")
-    add_field(project, AddRequest(image=image_file, split=split, labels=label_file), reporter)
+    labels = ((None, label_file),) if label_file else ()
+    add_field(project, AddRequest(images=(image_file,), split=split, labels=labels), reporter)
     return name
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from typer.core import TyperCommand
 
 from hitl.cli.app import app
 from hitl.cli.console import console
@@ -87,10 +88,46 @@ def verb(
         options.sort(key=lambda option: option.default is not inspect.Parameter.empty)
         run.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
         run.__annotations__ = {option.name: option.annotation for option in options}
-        to.command(name=name, rich_help_panel=panel)(run)
+        many = {flag for key, hint in hints.items() for flag in _many(key, hint)}
+        to.command(name=name, rich_help_panel=panel, cls=_command(frozenset(many)))(run)
         return function
 
     return register
+
+
+def _many(key: str, hint: Any) -> Iterator[str]:
+    """Give the flags of options that all KEY=VALUE words after them belong to."""
+    bare, flag = _split(hint)
+    if dataclasses.is_dataclass(bare):
+        for name, inner in _hints(bare).items():
+            yield from _many(name, inner)
+    elif flag.many:
+        yield _flag_name(key, flag)
+
+
+def _flag_name(key: str, flag: Flag) -> str:
+    return flag.name or f"--{key.replace('_', '-')}"
+
+
+def _command(many: frozenset[str]) -> type[TyperCommand]:
+    """Return a kind of command that repeats these flags before every KEY=VALUE word after them."""
+
+    class Command(TyperCommand):
+        def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+            told: list[str] = []
+            open_flag = None
+            for word in args:
+                if open_flag is not None and told[-1] != open_flag:
+                    if word.startswith("-") or "=" not in word:
+                        open_flag = None
+                    else:
+                        told.append(open_flag)
+                if word in many:
+                    open_flag = word
+                told.append(word)
+            return super().parse_args(ctx, told)
+
+    return Command
 
 
 def _hints(owner: Any) -> dict[str, Any]:
@@ -161,9 +198,9 @@ def _option(
         shared["metavar"] = flag.metavar or key.upper()
         info: Any = typer.Argument(**shared)
     else:
-        info = typer.Option(flag.name or f"--{key.replace('_', '-')}", **shared)
+        info = typer.Option(_flag_name(key, flag), *flag.also, **shared)
     if flag.parse is not None:
-        bare, default = list[str] | None if _is_mapping(bare) else str | None, None
+        bare, default = _parsed_type(flag.parse) | None, None
     elif _is_many(bare):
         one: Any = typing.get_args(bare)[0]
         if typing.get_origin(one) is Literal:
@@ -196,8 +233,10 @@ def _is_many(bare: Any) -> bool:
     return typing.get_origin(bare) is tuple and Ellipsis in typing.get_args(bare)
 
 
-def _is_mapping(bare: Any) -> bool:
-    return typing.get_origin(bare) is Mapping
+def _parsed_type(parse: Callable[[Any], Any]) -> Any:
+    """Return what a parser takes: one text, or all of an option that may be repeated."""
+    first = next(iter(inspect.signature(parse).parameters))
+    return typing.get_type_hints(parse).get(first, str)
 
 
 def _call(hints: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

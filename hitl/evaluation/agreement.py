@@ -21,8 +21,9 @@ from hitl.evaluation.requests import AgreementRequest
 from hitl.evaluation.score_files import note_what_is_missing, read_label_pair
 from hitl.postprocess.masks import edge_class
 from hitl.project.errors import NothingToDoError, ProjectError
-from hitl.project.folder import Project, next_numbered, now, write_json
+from hitl.project.folder import Project, next_numbered, now
 from hitl.project.plain import plain
+from hitl.project.records import write_record
 from hitl.project.reporter import Reporter
 from labels.spacing import Spacing
 
@@ -148,7 +149,7 @@ def agree(
     backward = score(
         second, first, spacing_um=spacing_um, options=options, truth_classes=b, pred_classes=a
     )
-    ends = [bootstrap({"": [found.items]}) for found in (forward, backward)]
+    ends = [bootstrap({"": {"": [found.items]}}) for found in (forward, backward)]
     values = _both_ways(forward.flat(), backward.flat())
     reasons = {**backward.reasons, **forward.reasons}
     agreement = Agreement(
@@ -196,7 +197,7 @@ def agreement(request: AgreementRequest, reporter: Reporter) -> Agreement:
         return found
     file = next_numbered(project.folder / FOLDER, ".json")
     kept = replace(found, file=file)
-    write_json(file, {"made": now(), **plain(kept)})
+    write_record(file, {"made": now(), **plain(kept)})
     return kept
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hitl.evaluation.metrics.averages import mean_by_key
 from hitl.project.errors import ProjectError
 from hitl.project.folder import Project
+from hitl.project.records import read_record
 
 FOLDER = "agreement"
 """In the project's folder: one JSON file per pair of label images that were compared."""
@@ -25,7 +25,7 @@ def read_agreements(project: Project) -> list[dict[str, Any]]:
     found = []
     for file in sorted((project.folder / FOLDER).glob("[0-9]*.json")):
         try:
-            read = json.loads(file.read_text(encoding="utf-8"))
+            read = read_record(file)
             if not isinstance(read["values"], dict):
                 raise ValueError("values")
         except (ValueError, KeyError, TypeError) as error:

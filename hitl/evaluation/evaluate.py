@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from annotations.fields import LabelsInfo
+from annotations.fields import LabelsInfo, LabelsView
 from annotations.store import AnnotationStore
 from hitl.evaluation.ceiling import ceiling, read_agreements
 from hitl.evaluation.metrics.averages import average
@@ -22,13 +22,17 @@ from hitl.evaluation.pictures import save_comparison
 from hitl.evaluation.requests import EvaluateRequest
 from hitl.evaluation.scoring import score_labels
 from hitl.prediction.predict import BOOTSTRAP, Predictor, cached_prediction
+from hitl.preprocess.grey import one_channel
+from hitl.project.addresses import chosen_labels
 from hitl.project.errors import NothingToDoError
-from hitl.project.folder import Project, next_numbered, now, write_json
+from hitl.project.folder import Project, next_numbered, now
 from hitl.project.plain import plain
+from hitl.project.records import write_record
 from hitl.project.reporter import Reporter
 from hitl.project.runs import read_card
 
 Means = dict[str, float | None]
+T = TypeVar("T")
 Labels = dict[str, dict[str, NDArray[np.uint32]]]
 """By field, then by model."""
 
@@ -40,20 +44,18 @@ class ModelScores:
     Parameters
     ----------
     mean : dict of str to (float or None)
-        Over the fields of each group, then over groups; keys as in `Scores.flat`.
+        Over the fields of each class, then over classes; keys as in `Scores.flat`.
     intervals : dict of str to Interval
         By metric, of the mean.
-    groups : dict of str to dict
-        Means over the fields of each group.
-    channels : dict of str to dict
-        Means over the fields of each channel that was segmented, by its name.
+    classes : dict of str to dict
+        Means over the fields of each class.
     fields : dict of str to Scores
+        By address, with the time point where there are several.
     """
 
     mean: Means
     intervals: dict[str, Interval]
-    groups: dict[str, Means]
-    channels: dict[str, Means]
+    classes: dict[str, Means]
     fields: dict[str, Scores]
 
 
@@ -105,14 +107,22 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class _Truth:
-    """A field that a person has labelled everywhere."""
+    """One time point of labels that a person has made everywhere."""
 
-    info: LabelsInfo
+    view: LabelsView
     labels: NDArray[np.uint32]
+
+    @property
+    def name(self) -> str:
+        return self.view.name
+
+    @property
+    def info(self) -> LabelsInfo:
+        return self.view.info
 
 
 def evaluate(project: Project, request: EvaluateRequest, reporter: Reporter) -> Evaluated:
-    """Score models on every labelled field of a split.
+    """Score models on all labels of a split that people have made everywhere.
 
     Parameters
     ----------
@@ -127,17 +137,24 @@ def evaluate(project: Project, request: EvaluateRequest, reporter: Reporter) -> 
     ProjectError
         Unknown run.
     """
-    truths = _truths(project.store(), request.split, request.round)
+    truths = _truths(project.store(), request, reporter)
     # A damaged file is better met before the models run.
     people = ceiling(read_agreements(project))
     names = request.models or (BOOTSTRAP, *(folder.name for folder in project.finished_runs()))
     scores: dict[str, dict[str, Scores]] = {}
-    predictions: Labels = {truth.info.name: {} for truth in truths}
+    predictions: Labels = {truth.name: {} for truth in truths}
     for model in dict.fromkeys(names):
         predictor = Predictor(project, model, reporter)
-        _warn_of_leakage(project, model, truths, reporter)
+        own = _of_its_classes(predictor, truths, reporter)
+        if not own:
+            continue
+        _warn_of_leakage(project, model, own, reporter)
         scores[predictor.name] = _scores_of(
-            project, predictor, truths, request.options, predictions, reporter
+            project, predictor, own, request.options, predictions, reporter
+        )
+    if not scores:
+        raise NothingToDoError(
+            f"no model was trained on a class of split {request.split}: there is nothing to score"
         )
     folder = next_numbered(project.folder / "evaluations")
     folder.mkdir()
@@ -151,8 +168,19 @@ def evaluate(project: Project, request: EvaluateRequest, reporter: Reporter) -> 
         file=folder / "scores.json",
         pictures=_draw(project, truths, scores, predictions, folder),
     )
-    write_json(done.file, {"made": now(), **plain(done)})
+    write_record(done.file, {"made": now(), **plain(done)})
     return done
+
+
+def _of_its_classes(
+    predictor: Predictor, truths: Sequence[_Truth], reporter: Reporter
+) -> list[_Truth]:
+    """Return the labels of classes that a model was trained on; a segmenter takes any."""
+    taught = predictor.classes
+    own = [truth for truth in truths if not taught or truth.info.class_name in taught]
+    if not own:
+        reporter.note(f"{predictor.name} was trained on {', '.join(taught)}: it is not scored here")
+    return own
 
 
 def _scores_of(
@@ -163,14 +191,13 @@ def _scores_of(
     predictions: Labels,
     reporter: Reporter,
 ) -> dict[str, Scores]:
-    """Score one model on every field, and keep what it predicted."""
+    """Score one model on all labels, and keep what it predicted."""
     found = {}
     for number, truth in enumerate(truths):
-        name = truth.info.name
-        reporter.progress(number, len(truths), f"{predictor.name}: {name}")
-        labels, _ = cached_prediction(project, project.store(), predictor, name)
-        predictions[name][predictor.name] = labels
-        found[name] = score_labels(
+        reporter.progress(number, len(truths), f"{predictor.name}: {truth.name}")
+        labels = cached_prediction(project, predictor, truth.view)
+        predictions[truth.name][predictor.name] = labels
+        found[truth.name] = score_labels(
             truth.labels,
             labels,
             spacing_um=truth.info.spacing_um,
@@ -179,53 +206,61 @@ def _scores_of(
         )
         # Say why the main metrics of a field are not defined.
         for key in ("evaluation_score", "f1"):
-            if key in found[name].reasons:
-                reporter.note(f"{name}: {key} is not defined: {found[name].reasons[key]}")
+            if key in found[truth.name].reasons:
+                reason = found[truth.name].reasons[key]
+                reporter.note(f"{truth.name}: {key} is not defined: {reason}")
     return found
 
 
 def _model_scores(found: dict[str, Scores], truths: Sequence[_Truth]) -> ModelScores:
-    groups = _grouped(found, truths, lambda info: info.group)
-    means = average(groups)
+    means = average(_by_field(found, truths))
+    items = {name: scores.items for name, scores in found.items()}
     return ModelScores(
         mean=means.mean,
-        intervals=bootstrap({name: [s.items for s in part] for name, part in groups.items()}),
-        groups=means.groups,
-        channels=average(_grouped(found, truths, lambda info: info.channels[info.channel])).groups,
+        intervals=bootstrap(_by_field(items, truths)),
+        classes=means.classes,
         fields=found,
     )
 
 
-def _grouped(
-    found: Mapping[str, Any], truths: Sequence[_Truth], key: Callable[[LabelsInfo], str]
-) -> dict[str, list[Any]]:
-    """Collect what was found of each field by what the fields have in common."""
-    groups: dict[str, list[Any]] = {}
+def _by_field(found: Mapping[str, T], truths: Sequence[_Truth]) -> dict[str, dict[str, list[T]]]:
+    """Sort what was found of each time point by field and class."""
+    fields: dict[str, dict[str, list[T]]] = {}
     for truth in truths:
-        groups.setdefault(key(truth.info), []).append(found[truth.info.name])
-    return groups
+        if truth.name in found:
+            classes = fields.setdefault(truth.info.field.name, {})
+            classes.setdefault(truth.info.class_name, []).append(found[truth.name])
+    return fields
 
 
-def _truths(store: AnnotationStore, split: str, round_number: int | None) -> list[_Truth]:
-    """Read the fields of a split that a person has labelled everywhere."""
-    found = [info for info in store.all_labels(round=round_number) if info.split == split]
-    if not found:
+def _truths(store: AnnotationStore, request: EvaluateRequest, reporter: Reporter) -> list[_Truth]:
+    """Read the labels of a split that a person has made everywhere."""
+    split = request.split
+    every = [
+        info
+        for info in chosen_labels(store, (), request.classes, request.round)
+        if info.split == split
+    ]
+    if not every:
         raise NothingToDoError(
             f"there is no field of split {split}; "
             f"add one with `hitl add PROJECT IMAGE --split {split} --labels FILE`"
         )
-    views = [(info, store.labels(info.name, round=round_number)) for info in found]
-    truths = [
-        _Truth(info, np.asarray(view.labels[...], dtype=np.uint32))
-        for info, view in views
-        if view.verified_voxels == int(np.prod(info.zyx))
-    ]
-    if not truths:
+    views = [store.labels(info.key, round=request.round) for info in every]
+    whole = [view for view in views if view.verified_voxels == view.info.voxels]
+    if not whole:
         raise NothingToDoError(
             f"no field of split {split} is labelled by hand everywhere: there is no truth to "
             "score against; add one with `hitl add PROJECT IMAGE --labels FILE`"
         )
-    return truths
+    left = [view.info.address for view in views if view not in whole]
+    if left:
+        reporter.note(f"not labelled by hand everywhere, so left out: {', '.join(left)}")
+    return [
+        _Truth(view, np.asarray(view.labels[...], dtype=np.uint32))
+        for labels in whole
+        for view in labels.time_points()
+    ]
 
 
 def _warn_of_leakage(
@@ -233,16 +268,16 @@ def _warn_of_leakage(
 ) -> None:
     if model not in {folder.name for folder in project.finished_runs()}:
         return
-    sources = {s["source_sha256"] for s in read_card(project.run(model))["trained_on"]}
-    for truth in truths:
-        if truth.info.source_sha256 in sources:
-            reporter.note(f"{model} was trained on {truth.info.name}: its score there flatters it")
+    sources = {s["source_sha256"] for s in read_card(project.run(model))["trained_on"]} - {None}
+    seen = {truth.info.address for truth in truths if truth.info.source_sha256 in sources}
+    for address in sorted(seen):
+        reporter.note(f"{model} was trained on {address}: its score there flatters it")
 
 
 def _compared(
     scores: dict[str, dict[str, Scores]], predictions: Labels, truths: Sequence[_Truth]
 ) -> tuple[Comparison, ...]:
-    """Compare every other model with the first, object by object."""
+    """Compare every other model with the first, object by object, where both were scored."""
     first, *others = scores
     compared = []
     for other in others:
@@ -251,9 +286,11 @@ def _compared(
                 scores[first][name].items, scores[other][name].items, images[first], images[other]
             )
             for name, images in predictions.items()
+            if first in images and other in images
         }
-        groups = _grouped(pairs, truths, lambda info: info.group)
-        compared.append(Comparison(first, other, compare_models(groups)))
+        if pairs:
+            found = compare_models(_by_field(pairs, truths))
+            compared.append(Comparison(first, other, found))
     return tuple(compared)
 
 
@@ -268,17 +305,17 @@ def _draw(
         return ()
     pictures = []
     for truth in truths:
-        name = truth.info.name
-        pictures.append(folder / f"{name}.png")
+        pictures.append(folder / f"{truth.name.replace(':', '~').replace(' ', '_')}.png")
         save_comparison(
             pictures[-1],
-            project.store().labels(name).read_channel(),
+            one_channel(truth.view.read_image()),
             truth.labels,
-            predictions[name],
+            predictions[truth.name],
             truth.info.spacing_um,
             {
-                model: f"F1 {found[name].at_half.f1 or 0:.2f} at IoU 0.5"
+                model: f"F1 {found[truth.name].at_half.f1 or 0:.2f} at IoU 0.5"
                 for model, found in scores.items()
+                if truth.name in found
             },
         )
     return tuple(pictures)

@@ -7,7 +7,7 @@ the models were equally good, either side would be as likely), in all ways where
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -18,12 +18,13 @@ from hitl.evaluation.metrics.matching import match
 from hitl.evaluation.metrics.resampling import (
     LEVEL,
     RESAMPLES,
+    ByField,
     Difference,
     MetricsOf,
-    check_groups,
+    check_fields,
     chunks,
     draw,
-    mean_of_groups,
+    mean_of_classes,
     percentiles,
     value_or_none,
 )
@@ -92,7 +93,7 @@ def pair_items(
 
 
 def compare_models(
-    groups: Mapping[str, Sequence[ItemPairs]], *, resamples: int = RESAMPLES, seed: int = 0
+    found: ByField[ItemPairs], *, resamples: int = RESAMPLES, seed: int = 0
 ) -> dict[str, Difference]:
     """Compare every metric of two models on the same truth objects; arguments as `compare_items`.
 
@@ -101,15 +102,15 @@ def compare_models(
     dict of str to Difference
         By the names in `hitl.evaluation.metrics.items.METRICS`.
     """
-    found = compare_items(groups, metrics_of, resamples=resamples, flips=resamples, seed=seed)
+    rows = compare_items(found, metrics_of, resamples=resamples, flips=resamples, seed=seed)
     return {
         name: Difference(*map(value_or_none, row))
-        for name, row in zip(METRICS, found.tolist(), strict=True)
+        for name, row in zip(METRICS, rows.tolist(), strict=True)
     }
 
 
 def compare_items(
-    groups: Mapping[str, Sequence[ItemPairs]],
+    found: ByField[ItemPairs],
     metrics: MetricsOf,
     *,
     one_sided: bool = False,
@@ -121,8 +122,8 @@ def compare_items(
 
     Parameters
     ----------
-    groups : mapping of str to sequence of ItemPairs
-        Per group and field the items of the first and the second model.
+    found : mapping of str to (mapping of str to sequence of ItemPairs)
+        Per field, class and time point the items of the first and the second model.
     metrics : callable
         Takes sums of rows, shape (n, columns), and returns metrics, shape (n, metrics).
     one_sided : bool
@@ -140,11 +141,14 @@ def compare_items(
     Raises
     ------
     MetricError
-        No group, a group without a field, or no resamples.
+        No field, a field without a class, or no resamples.
     """
-    check_groups(groups, resamples, LEVEL)
-    fields = {name: [(pair.first, pair.second) for pair in pairs] for name, pairs in groups.items()}
-    sums = mean_of_groups(fields, metrics, lambda rows: [r.sum(axis=0)[None] for r in rows])
+    check_fields(found, resamples, LEVEL)
+    fields = {
+        name: {each: [(pair.first, pair.second) for pair in pairs] for each, pairs in of.items()}
+        for name, of in found.items()
+    }
+    sums = mean_of_classes(fields, metrics, lambda rows: [r.sum(axis=0)[None] for r in rows])
     first, second = (model[0] for model in sums)
     drawn = draw(fields, metrics, resamples, seed)
     by_chance, in_every_way = _change_sides(fields, metrics, flips, seed)
@@ -162,11 +166,12 @@ def compare_items(
 
 
 def _change_sides(
-    fields: Mapping[str, Sequence[tuple[Floats, Floats]]], metrics: MetricsOf, flips: int, seed: int
+    fields: ByField[tuple[Floats, Floats]], metrics: MetricsOf, flips: int, seed: int
 ) -> tuple[Floats, bool]:
     """Differences of the metrics when items change sides, and whether in every way there is."""
     random = np.random.default_rng(seed)
-    n = sum(len(_moves(*rows)) for parts in fields.values() for rows in parts)
+    every_part = [rows for of in fields.values() for parts in of.values() for rows in parts]
+    n = sum(len(_moves(*rows)) for rows in every_part)
     every = np.array(list(product((0.0, 1.0), repeat=n if n <= EVERY_WAY else 0)))
     at = 0
 
@@ -184,7 +189,7 @@ def _change_sides(
         moved = np.concatenate(sums)
         return [rows[0].sum(axis=0) + moved, rows[1].sum(axis=0) - moved]
 
-    first, second = mean_of_groups(fields, metrics, swap)
+    first, second = mean_of_classes(fields, metrics, swap)
     return second - first, n <= EVERY_WAY
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, get_args
 from annotations.splits import Split
 from hitl.evaluation.options import ScoreOptions
 from hitl.project.errors import ProjectError, UsageError
-from hitl.project.options import Axes, Flag, VoxelSize
+from hitl.project.options import Axes, Classes, Flag, VoxelSize
 
 COUNTS = "What counts"
 
@@ -29,6 +29,7 @@ class EvaluateRequest:
         Truth as of this round.
     split : {'train', 'val', 'test'}
         train, val or test.
+    classes : tuple of str
     options : ScoreOptions
 
     Raises
@@ -43,6 +44,7 @@ class EvaluateRequest:
     ] = ()
     round: Annotated[int | None, Flag(metavar="R")] = None
     split: str = "test"
+    classes: Classes = ()
     options: Annotated[ScoreOptions, Flag(panel=COUNTS)] = default(default_factory=ScoreOptions)
 
     def __post_init__(self) -> None:
@@ -102,7 +104,7 @@ class AgreementRequest:
     first: Annotated[str, Flag(metavar="A", help="Label image, or a round's number.")]
     second: Annotated[str, Flag(metavar="B", help="Label image, or a round's number.")]
     project: Annotated[Path | None, Flag(metavar="PROJECT")] = None
-    field: Annotated[str | None, Flag(metavar="NAME")] = None
+    field: Annotated[str | None, Flag("--field", also=("--stack",), metavar="FIELD")] = None
     same_person: Annotated[bool, Flag("--self")] = False
     names: Annotated[tuple[str, str] | None, Flag(metavar="A B")] = None
     axes: Axes = None

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotations.formats import read_labels
+from annotations.errors import UnknownFieldError
+from annotations.fields import LabelsView
+from annotations.formats import open_labels
+from annotations.names import split_address, split_view_name
 from annotations.store import AnnotationStore
 from hitl.project.errors import NothingToDoError, ProjectError
 from hitl.project.folder import Project
 from hitl.project.runs import model_in_use
+from hitl.project.scores import read_scores
 from labels.overlaps import Contingency, count_overlaps
 
 ERROR_KINDS = ("merged", "split", "missed", "spurious", "shifted")
@@ -39,7 +42,8 @@ class EvaluatedModel:
         The round whose labels were the truth; None for those of the last commit then.
     model : str
     fields : mapping of str to mapping
-        As `hitl.evaluation.metrics.scores.Scores.to_dict` has them, with ``objects`` and ``cases``.
+        By `LabelsView.name`, as `hitl.evaluation.metrics.scores.Scores.to_dict` has them, with
+        ``objects`` and ``cases``.
     """
 
     number: str
@@ -50,8 +54,10 @@ class EvaluatedModel:
     fields: Mapping[str, Mapping[str, Any]]
 
     @classmethod
-    def of(cls, evaluation: Evaluation, model: str, fields: Sequence[str] = ()) -> EvaluatedModel:
-        """Take a model's scores out of an evaluation; those of all fields when none are named."""
+    def of(
+        cls, evaluation: Evaluation, model: str, addresses: Collection[str] | None = None
+    ) -> EvaluatedModel:
+        """Take a model's scores out of an evaluation; only those of some addresses when given."""
         by_field = evaluation["models"][model]["fields"]
         return cls(
             evaluation["number"],
@@ -59,7 +65,11 @@ class EvaluatedModel:
             evaluation["split"],
             evaluation["round"],
             model,
-            {name: by_field[name] for name in fields or by_field},
+            {
+                name: scores
+                for name, scores in by_field.items()
+                if addresses is None or split_view_name(name)[0] in addresses
+            },
         )
 
 
@@ -96,6 +106,7 @@ class ScoredCase:
     Parameters
     ----------
     field : str
+        `LabelsView.name` of what was scored.
     kind : str
         One of `ERROR_KINDS`, or "matched".
     truth_ids, pred_ids : tuple of int
@@ -158,27 +169,33 @@ def read_evaluations(project: Project) -> list[Evaluation]:
         A damaged file.
     """
     return [
-        {**_read_evaluation(file), "number": file.parent.name}
-        for file in project.evaluation_files()
+        {**read_scores(file), "number": file.parent.name} for file in project.evaluation_files()
     ]
 
 
-def best_model(evaluation: Evaluation) -> str:
-    """Return the model with the highest evaluation score."""
+def best_model(evaluation: Evaluation, among: Collection[str] | None = None) -> str:
+    """Return the model with the highest evaluation score, of all or of some."""
     models: dict[str, dict[str, Any]] = evaluation["models"]
-    return max(models, key=lambda name: models[name]["mean"].get("evaluation_score") or 0.0)
+    names = models if among is None else among
+    return max(names, key=lambda name: models[name]["mean"].get("evaluation_score") or 0.0)
 
 
-def shown_model(project: Project, evaluation: Evaluation) -> str:
+def shown_model(
+    project: Project, evaluation: Evaluation, among: Collection[str] | None = None
+) -> str:
     """Return the model whose errors are shown: the one in use, else the best in score."""
     in_use = model_in_use(project)
-    if in_use is not None and in_use in evaluation["models"]:
+    if in_use is not None and in_use in (evaluation["models"] if among is None else among):
         return in_use
-    return best_model(evaluation)
+    return best_model(evaluation, among)
 
 
 def find_evaluated(
-    project: Project, fields: Sequence[str], model: str | None, number: int | None
+    project: Project,
+    fields: Sequence[str],
+    model: str | None,
+    number: int | None,
+    among: Collection[str] | None = None,
 ) -> EvaluatedModel:
     """Find the newest evaluation of some fields, and the model in it.
 
@@ -186,11 +203,14 @@ def find_evaluated(
     ----------
     project : Project
     fields : sequence of str
-        It must have scored all of these; any will do when empty.
+        Addresses, or fields of several classes, of which one is enough: it must have scored all
+        of these; any will do when empty.
     model : str, optional
         A run or a segmenter; when not given the one in use, else the best in score.
     number : int, optional
         Of the evaluation; the newest when not given.
+    among : collection of str, optional
+        Only these addresses count.
 
     Raises
     ------
@@ -208,19 +228,21 @@ def find_evaluated(
     if not found:
         known = ", ".join(e["number"] for e in every)
         raise NothingToDoError(f"--evaluation {number}: there is none; there are: {known}")
-    covering = [e for e in found if set(fields) <= _fields(e)]
+    covering = [(e, models) for e in found if (models := _covering(e, fields, among))]
     if not covering:
         raise NothingToDoError(_not_covered(project.store(), fields))
-    newest = covering[-1]
-    named = [e for e in covering if model is None or model in e["models"]]
+    newest, scored = covering[-1]
+    named = [(e, models) for e, models in covering if model is None or model in models]
     if not named:
         of_fields = f" of {', '.join(fields)}" if fields else ""
         raise NothingToDoError(
             f"{model} is in no evaluation{of_fields} (the newest has "
-            f"{', '.join(newest['models'])}); run "
+            f"{', '.join(scored)}); run "
             f"`hitl evaluate PROJECT --split {newest['split']} --model {model}`"
         )
-    return EvaluatedModel.of(named[-1], model or shown_model(project, named[-1]), fields)
+    chosen, models = named[-1]
+    shown = model or shown_model(project, chosen, models)
+    return EvaluatedModel.of(chosen, shown, models[shown])
 
 
 def read_cases(found: EvaluatedModel, field: str) -> tuple[dict[int, Nucleus], list[ScoredCase]]:
@@ -246,34 +268,31 @@ def read_cases(found: EvaluatedModel, field: str) -> tuple[dict[int, Nucleus], l
 
 def read_scored(project: Project, found: EvaluatedModel, field: str) -> ScoredLabels | None:
     """Return truth and prediction as they were scored, None where either is gone or has changed."""
-    store = project.store()
-    file = project.folder / "predictions" / _file_name(found.model) / f"{_file_name(field)}.tif"
-    known = field in {info.name for info in store.all_labels(round=found.round)}
-    if not known or not file.is_file():
+    view = _scored_view(project, found, field)
+    if view is None:
         return None
-    truth = np.asarray(store.labels(field, round=found.round).labels[...], np.uint32)
-    predicted = read_labels(file)
-    if predicted.shape != truth.shape:
+    folder = project.folder / "predictions" / _file_name(found.model)
+    file = folder / f"{view.info.file_name}.tif"
+    if not file.is_file():
         return None
+    truth, time = np.asarray(view.labels[...], np.uint32), view.time or 0
+    with open_labels(file) as source:
+        if source.shape != view.whole.labels.shape:
+            return None
+        depth = len(truth)
+        predicted = source.read(time * depth, (time + 1) * depth)
     table = count_overlaps(truth, predicted)
     return ScoredLabels(truth, predicted, table) if _as_scored(table, found.fields[field]) else None
 
 
-def _read_evaluation(file: Path) -> Evaluation:
+def _scored_view(project: Project, found: EvaluatedModel, name: str) -> LabelsView | None:
+    """Return the labels that were the truth, None where they are gone."""
+    address, time = split_view_name(name)
     try:
-        read: Evaluation = json.loads(file.read_text(encoding="utf-8"))
-        for model in read["models"].values():
-            if not isinstance(model["mean"], dict):
-                raise TypeError
-            for field in model["fields"].values():
-                if not all(isinstance(field[key], list) for key in ("objects", "cases")):
-                    raise TypeError
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ProjectError(
-            f"{file}: expected the scores of an evaluation, got something else; delete the folder "
-            "and run `hitl evaluate` again"
-        ) from error
-    return read
+        view = project.store().labels(address, round=found.round)
+    except UnknownFieldError:
+        return None
+    return view.at(time or 0) if (time or 0) < view.info.times else None
 
 
 def _case(field: str, case: Mapping[str, Any], nuclei: Mapping[int, Nucleus]) -> ScoredCase:
@@ -303,17 +322,28 @@ def _as_scored(table: Contingency, scores: Mapping[str, Any]) -> bool:
     return listed <= set(table.pred.ids.tolist())
 
 
-def _fields(evaluation: Evaluation) -> set[str]:
-    return {field for scores in evaluation["models"].values() for field in scores["fields"]}
+def _covering(
+    evaluation: Evaluation, fields: Sequence[str], among: Collection[str] | None
+) -> dict[str, set[str]]:
+    """Return the addresses in question that models were scored on, by model; all must be there."""
+    found: dict[str, set[str]] = {}
+    for model, scores in evaluation["models"].items():
+        scored = {split_view_name(name)[0] for name in scores["fields"]}
+        inside = {a for a in scored if among is None or a in among}
+        own = {f: {a for a in inside if a == f or a.startswith(f"{f}:")} for f in fields}
+        if inside and all(own.values()):
+            found[model] = set().union(*own.values()) if fields else inside
+    return found
 
 
 def _not_covered(store: AnnotationStore, fields: Sequence[str]) -> str:
     """Say which command would score some fields; an unknown one is the store's to complain of."""
-    splits = dict.fromkeys(store.labels(name).info.split for name in fields)
+    splits = dict.fromkeys(store.field(split_address(name)[0]).info.split for name in fields)
     commands = " and ".join(f"`hitl evaluate PROJECT --split {split}`" for split in splits)
+    what = ", ".join(fields) or "these classes"
     return (
-        f"no evaluation has scored {', '.join(fields)}; run {commands}, which scores every field "
-        "that people have labelled everywhere"
+        f"no evaluation has scored {what}; run {commands or '`hitl evaluate PROJECT`'}, which "
+        "scores every field that people have labelled everywhere"
     )
 
 

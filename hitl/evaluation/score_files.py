@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotations.errors import AxesError
-from annotations.formats import open_labels, read_labels
+from annotations.formats import open_labels, refuse_series
 from hitl.evaluation.metrics.resampling import FEW_OBJECTS, Interval, bootstrap
 from hitl.evaluation.metrics.scores import Scores, summarise
 from hitl.evaluation.requests import ScoreRequest
@@ -72,7 +72,7 @@ def score_files(request: ScoreRequest, reporter: Reporter) -> Scored:
         pair.first, pair.second, spacing_um=pair.spacing_um, options=request.options
     )
     note_what_is_missing(scores, reporter)
-    return Scored(truth, predicted, scores, bootstrap({"": [scores.items]}))
+    return Scored(truth, predicted, scores, bootstrap({"": {"": [scores.items]}}))
 
 
 def read_label_pair(
@@ -116,12 +116,14 @@ def _read(
 ) -> tuple[NDArray[np.uint32], Spacing | None]:
     """Read labels and what the file says of its voxels."""
     try:
-        with open_labels(path, axes=axes) as source:
-            spacing_um = source.spacing_um
-        return read_labels(path, axes=axes), spacing_um
+        source = open_labels(path, axes=axes)
     except AxesError:
         if axes is not None:
             raise
+    else:
+        with source:
+            refuse_series(path, source.times, flat=source.zyx[0] == 1)
+            return source.read_all(), source.spacing_um
     # The order of unnamed axes matters only to the edge class, so it is announced.
     found = _read(path, "ZYX", reporter)
     reporter.note(f"{path.name} does not name its axes; takes them as ZYX (see --axes)")

@@ -206,7 +206,7 @@ def _terciles(items: ObjectPairs) -> Iterator[tuple[str, NDArray[np.bool_]]]:
 def _stratum(name: str, differences: Floats, in_use: float, candidate: float) -> Stratum:
     """Test whether the mean of some items' differences is below zero beyond noise."""
     rows = np.stack([differences, np.ones_like(differences)], axis=1)
-    pairs = {"": [ItemPairs(rows * (0, 1), rows)]}
+    pairs = {"": {"": [ItemPairs(rows * (0, 1), rows)]}}
     (found,) = compare_items(pairs, _mean, one_sided=True, flips=FLIPS).tolist()
     return Stratum(name, differences.size, float(in_use), float(candidate), *found[2:])
 

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from annotations.errors import AxesError
-from annotations.formats import LabelSource, check_labels_match, open_image, open_labels
+from numpy.typing import NDArray
+
+from annotations.fields import ClassInfo, FieldInfo
+from annotations.formats import open_image
+from annotations.formats.joined import open_joined
+from annotations.volume import ImageInfo, ImageSource
+from hitl.labelling.given_labels import given_labels
 from hitl.labelling.requests import AddRequest
-from hitl.prediction.channels import channel_index
+from hitl.project.classes import projection_of, seen_channels
+from hitl.project.errors import UsageError
 from hitl.project.folder import Project
 from hitl.project.reporter import Reporter
-from labels.spacing import Spacing
 
 
 @dataclass(frozen=True)
@@ -22,21 +29,15 @@ class Added:
 
     Parameters
     ----------
-    name, split : str
-    shape : (int, int, int, int)
-        (C, Z, Y, X).
-    spacing_um : (float, float, float)
-    objects : int
-        Labelled objects that came with it.
+    field : FieldInfo
+    objects : mapping of str to int
+        Labelled objects that came with it, by class.
     twins : tuple of str
         Fields of another split that share voxels with this one.
     """
 
-    name: str
-    split: str
-    shape: tuple[int, int, int, int]
-    spacing_um: Spacing
-    objects: int
+    field: FieldInfo
+    objects: Mapping[str, int]
     twins: tuple[str, ...]
 
 
@@ -48,68 +49,130 @@ def add_field(project: Project, request: AddRequest, reporter: Reporter) -> Adde
     FormatError
         When a file cannot be read, or lacks axes or voxel size.
     ChannelError
-        When it is not clear which channel to segment.
+        When it is not clear which channels a class shows.
+    UsageError
+        Several files, and it is not said what each is; or labels, and not of which class.
     StoreError
         When the store cannot take it.
     """
-    name = request.name or default_name(request.image)
     with contextlib.ExitStack() as files:
-        source = files.enter_context(
-            open_image(request.image, axes=request.axes, spacing_um=request.spacing_um)
-        )
-        channel = channel_index(source.info, request.channel)
-        labels = None
-        if request.labels is not None:
-            # The labels have no channels, whatever the image has.
-            label_axes = request.axes and request.axes.upper().replace("C", "")
-            labels = files.enter_context(open_label_file(request.labels, label_axes))
-            check_labels_match(source.info.shape[1:], labels.shape)
+        source = files.enter_context(_open(request))
+        classes = _classes(project, request, source.info)
+        labels = {
+            name: files.enter_context(each)
+            for name, each in given_labels(project.config, classes, request).items()
+        }
         store = project.store(read_only=False)
         info = store.add_field(
-            name,
+            request.field or default_name(request.images[0]),
             source,
-            channel=channel,
+            classes=classes,
             split=request.split,
-            group=request.group,
             labels=labels,
+            metadata=request.meta,
             annotator=project.config.annotator or "person",
             progress=reporter.progress,
         )
+    splits = {each.name: each.split for each in store.fields()}
+    shared = {name for pair in store.twins(info.name) for name in pair} - {info.name}
     twins = tuple(
-        other.name
-        for other in store.all_labels()
-        if other.name != name
-        and "test" in {other.split, request.split}
-        and other.split != request.split
-        and store.shared_slices(name, other.name)
+        name
+        for name in sorted(shared)
+        if splits[name] != request.split and "test" in {splits[name], request.split}
     )
     if twins:
         reporter.note(
-            f"field {name} ({request.split}) shares voxels with {', '.join(twins)} of another "
+            f"field {info.name} ({request.split}) shares voxels with {', '.join(twins)} of another "
             "split; training is refused as long as both are in the project"
         )
-    objects = len(store.labels(name).objects.id) if labels is not None else 0
-    return Added(name, request.split, source.info.shape, info.spacing_um, objects, twins)
+    objects = {
+        name: sum(store.labels(f"{info.name}:{name}").counts.values()) for name in sorted(labels)
+    }
+    return Added(info, objects, twins)
 
 
-def open_label_file(path: Path, axes: str | None) -> LabelSource:
-    """Open labels by the axes that the file states, else by those that were said.
-
-    Raises
-    ------
-    AxesError
-        When neither says what the axes are.
-    """
+def _open(request: AddRequest) -> ImageSource:
+    """Open the files of an image, with what the person says of it."""
+    if len(request.images) == 1:
+        source: ImageSource = open_image(
+            request.images[0], axes=request.axes, spacing_um=request.spacing_um
+        )
+    elif request.along is None:
+        raise UsageError(
+            f"{len(request.images)} files for one field: say what each is with --along channels or "
+            "--along times, or add them one by one"
+        )
+    else:
+        source = open_joined(
+            request.images, request.along, axes=request.axes, spacing_um=request.spacing_um
+        )
     try:
-        return open_labels(path)
-    except AxesError:
-        if axes is None:
-            raise
-        return open_labels(path, axes=axes)
+        return _Described(source, _described(source.info, request))
+    except BaseException:
+        source.close()
+        raise
+
+
+def _described(info: ImageInfo, request: AddRequest) -> ImageInfo:
+    if request.channel_names and len(request.channel_names) != len(info.channels):
+        raise UsageError(
+            f"--channel-name: expected {len(info.channels)} names, one for each of "
+            f"{', '.join(info.channels)}, got {len(request.channel_names)}"
+        )
+    return replace(
+        info,
+        channels=request.channel_names or info.channels,
+        time_step_s=request.time_step_s or info.time_step_s,
+    )
+
+
+class _Described:
+    """An open image of which more is known than its file says."""
+
+    def __init__(self, source: ImageSource, info: ImageInfo) -> None:
+        self._source, self.info = source, info
+
+    def read(self, time: int, z_start: int, z_stop: int) -> NDArray[Any]:
+        return self._source.read(time, z_start, z_stop)
+
+    def close(self) -> None:
+        self._source.close()
+
+    def __enter__(self) -> _Described:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _classes(project: Project, request: AddRequest, info: ImageInfo) -> tuple[ClassInfo, ...]:
+    """Return what is labelled in the field: the classes that were named, else the config's."""
+    stated = dict(request.classes)
+    named = [name for name, _ in request.labels if name is not None]
+    names = list(stated) or list(project.config.classes) or named or project.config.class_names
+    names = list(dict.fromkeys([*names, *named]))
+    if request.channel is not None and len(names) > 1:
+        raise UsageError(
+            f"--channel is for a field of one class, got {', '.join(names)}; say "
+            "--class NAME=CHANNEL for each, or name the channels in hitl.yaml"
+        )
+    found = []
+    for name in names:
+        config = project.config.class_of(name)
+        channels = stated.get(name) or ((request.channel,) if request.channel is not None else ())
+        found.append(
+            ClassInfo(
+                name=name,
+                seen=seen_channels(name, config, info.channels, channels),
+                kind=config.kind,
+                projection=projection_of(project.config.steps_of(name)),
+            )
+        )
+    return tuple(found)
 
 
 def default_name(path: Path) -> str:
-    """Make a field name of a file name: ``Day 3 (GFP).ome.tif`` becomes ``Day_3_GFP``."""
+    """Make a field's name of a file name: ``Day 3 (GFP).ome.tif`` becomes ``Day_3_GFP``."""
     stem = path.name
     for suffix in (".ome.tiff", ".ome.tif", ".ome.zarr", ".zarr", path.suffix):
         if suffix and stem.lower().endswith(suffix):

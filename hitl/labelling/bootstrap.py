@@ -31,14 +31,17 @@ def bootstrap(project: Project, request: BootstrapRequest, reporter: Reporter) -
         The segmenter's weights or the image are not to be had.
     """
     store = project.store()
-    chosen = choose_fields(store, request.fields)
+    chosen = choose_fields(store, request.fields, request.classes)
     if not request.replace:
         chosen = _unlabelled(store, chosen, reporter)
+    derived = [info for info in chosen if project.config.class_of(info.class_name).neither]
+    drawn = [info for info in chosen if info not in derived]
     name = request.segmenter or project.config.bootstrap.segmenter
     predictor = Predictor(project, make_segmenter(project.config, name, reporter), reporter)
-    found = segment_fields(store, chosen, predictor)
-    message = f"bootstrap of {', '.join(found)} with {predictor.name}"
-    return commit_proposals(project, "bootstrap", message, predictor, found)
+    found = segment_fields(store, drawn, predictor)
+    listed = ", ".join(info.address for info in chosen)
+    message = f"bootstrap of {listed} with {predictor.name}"
+    return commit_proposals(project, "bootstrap", message, predictor, found, derived)
 
 
 def _unlabelled(
@@ -46,8 +49,8 @@ def _unlabelled(
 ) -> list[LabelsInfo]:
     left = []
     for info in fields:
-        if len(store.labels(info.name).objects.id) > 0:
-            reporter.note(f"{info.name} has labels already and is left as it is (see --replace)")
+        if any(store.labels(info.key).counts.values()):
+            reporter.note(f"{info.address} has labels already and is left as it is (see --replace)")
         else:
             left.append(info)
     if not left:

@@ -23,11 +23,12 @@ Region = tuple[slice, slice, slice]
 
 @dataclass(frozen=True, kw_only=True)
 class Corrections:
-    """What a person did to the labels of a field.
+    """What a person did to the labels of a class in a field.
 
     Parameters
     ----------
     field : str
+        Their address.
     objects : ObjectTable
         Rows of the labels before.
     edits : Edits
@@ -37,6 +38,8 @@ class Corrections:
     accepted : collection of int
         Ids of `edits` that the person says are right.
     annotator : str
+    time : int, optional
+        The time point that the person worked on; all of them when not given.
     """
 
     field: str
@@ -45,6 +48,7 @@ class Corrections:
     labels: MergedLabels | StableLabels
     accepted: Collection[int]
     annotator: str
+    time: int | None = None
 
     def write(
         self,
@@ -76,14 +80,28 @@ class Corrections:
             annotator=self.annotator,
             round=round_.number,
             accepted=self.accepted,
+            elsewhere=self._elsewhere(round_),
         )
-        gained = round_.verify(self.field, verified, verified_now)
+        gained = round_.verify(self.field, verified, verified_now, time=self.time)
         # Whole objects: a stable id can be another one than the tool's.
         boxes = [change.box for change in self.edits.changes]
-        round_.copy_labels(self.field, self.labels, boxes, labels_now)
+        round_.copy_labels(self.field, self.labels, boxes, labels_now, time=self.time)
         round_.set_objects(self.field, rows)
         round_.count(self.field, counts)
         return counts, gained
+
+    def _elsewhere(self, round_: RoundTransaction) -> list[int]:
+        """Return the ids that are gone from the time point worked on, but not from the others."""
+        changes = self.edits.changes
+        gone = {i for change in changes for i in change.before}
+        gone -= {i for change in changes for i in change.stable}
+        others = (
+            view for view in round_.labels(self.field).time_points() if view.time != self.time
+        )
+        if self.time is None or not gone:
+            return []
+        left = [np.intersect1d(view.labels[...], list(gone)) for view in others]
+        return np.unique(np.concatenate([np.zeros(0, np.uint32), *left])).tolist()
 
 
 def counted(counts: EditCounts) -> str:

@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from annotations.fields import LabelsInfo
-from annotations.rounds import RoundInfo
+from annotations.fields import LabelsInfo, LabelsView
+from annotations.objects import ObjectTable
+from annotations.rounds import EditCounts, RoundInfo
 from annotations.store import AnnotationStore
+from annotations.transaction import RoundTransaction
 from hitl.labelling.merge import merge_proposal
 from hitl.prediction.predict import Predictor
+from hitl.project.addresses import chosen_labels
 from hitl.project.errors import NothingToDoError
 from hitl.project.folder import Project
 from models.base import Segmentation
@@ -21,11 +25,12 @@ from models.base import Segmentation
 
 @dataclass(frozen=True)
 class FieldProposal:
-    """What a proposal did to one field.
+    """What a proposal did to the labels of one class in one field.
 
     Parameters
     ----------
     field : str
+        Their address.
     found : int
         Objects that the model found.
     added, deleted, reshaped : int
@@ -66,25 +71,33 @@ class Proposed:
 
 @dataclass(frozen=True)
 class TimedSegmentation:
-    """What a model found in one field, and how long it took."""
+    """What a model found at each time point of a field, and how long it took."""
 
-    found: Segmentation
+    found: tuple[Segmentation, ...]
     seconds: float
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no object was found."""
+        return not any(each.labels.any() for each in self.found)
 
-def choose_fields(store: AnnotationStore, names: Sequence[str]) -> list[LabelsInfo]:
-    """Return the fields that were named, else all of split train and val.
+
+def choose_fields(
+    store: AnnotationStore, names: Sequence[str], classes: Sequence[str] = ()
+) -> list[LabelsInfo]:
+    """Return the labels that were named, else those of all fields of split train and val.
 
     Raises
     ------
     NothingToDoError
         There is none, or a test field was named.
+    UnknownFieldError
+        A field or class that is not there.
     """
-    every = store.all_labels()
+    every = chosen_labels(store, names, classes)
     if not every:
         raise NothingToDoError("the project has no fields; add one with `hitl add PROJECT IMAGE`")
-    named = [store.labels(name).info for name in dict.fromkeys(names)]
-    chosen = named or [info for info in every if info.split != "test"]
+    chosen = [info for info in every if names or info.split != "test"]
     if not chosen:
         raise NothingToDoError(
             "every field is of split test; add one to learn from with `hitl add PROJECT IMAGE`"
@@ -92,22 +105,22 @@ def choose_fields(store: AnnotationStore, names: Sequence[str]) -> list[LabelsIn
     for info in chosen:
         if info.split == "test":
             raise NothingToDoError(
-                f"field {info.name} is of split test, its labels are a person's; "
+                f"field {info.address} is of split test, its labels are a person's; "
                 "`hitl predict` and `hitl evaluate` run models on it"
             )
     return chosen
 
 
 def segment_fields(
-    store: AnnotationStore, fields: Sequence[LabelsInfo], predictor: Predictor
+    store: AnnotationStore, chosen: Sequence[LabelsInfo], predictor: Predictor
 ) -> dict[str, TimedSegmentation]:
-    """Segment fields, by name; the store is not opened for writing, so people can go on."""
+    """Segment fields, by address; the store is not opened for writing, so people can go on."""
     found = {}
-    for info in fields:
+    for info in chosen:
         started = time.monotonic()
-        segmentation = predictor.segment(store.labels(info.name))
-        seconds = round(time.monotonic() - started, 2)
-        found[info.name] = TimedSegmentation(segmentation, seconds)
+        views = store.labels(info.key).time_points()
+        each = tuple(predictor.segment(view) for view in views)
+        found[info.address] = TimedSegmentation(each, round(time.monotonic() - started, 2))
     return found
 
 
@@ -117,45 +130,106 @@ def commit_proposals(
     message: str,
     predictor: Predictor,
     proposals: dict[str, TimedSegmentation],
+    derived: Sequence[LabelsInfo] = (),
 ) -> Proposed:
     """Fill what nobody has verified; one round, all fields or none.
 
     What people committed while the model ran stays too.
+
+    Parameters
+    ----------
+    project : Project
+    kind : {"bootstrap", "propose"}
+    message : str
+    predictor : Predictor
+    proposals : dict of str to TimedSegmentation
+        By address.
+    derived : sequence of LabelsInfo
+        Classes that are where none of others is, as the round leaves these.
     """
-    origin = f"model:{predictor.name}"
     about = RoundInfo(
         kind=kind,
         message=message,
-        author=origin,
+        author=f"model:{predictor.name}",
         model=predictor.reference(),
         config=project.config.model_dump(mode="json"),
     )
-    results = []
     with project.store(read_only=False).begin_round(about) as round_:
-        for field, timed in proposals.items():
-            view = round_.labels(field)
-            labels, objects, counts = merge_proposal(
-                np.asarray(view.labels[...]),
-                np.asarray(view.verified[...]),
-                view.objects,
-                timed.found.labels,
-                timed.found.confidence,
-                origin,
-                round_.number,
-            )
-            round_.set_labels(field, labels, objects)
-            round_.count(field, counts)
-            statuses = objects.counts()
-            results.append(
-                FieldProposal(
-                    field=field,
-                    found=int(np.count_nonzero(np.unique(timed.found.labels))),
-                    added=counts.added,
-                    deleted=counts.deleted,
-                    reshaped=counts.reshaped,
-                    unchanged=statuses["proposed"] - counts.added - counts.reshaped,
-                    kept=statuses["accepted"] + statuses["corrected"],
-                    seconds=timed.seconds,
-                )
-            )
+        results = [
+            _propose(round_, address, timed, about.author) for address, timed in proposals.items()
+        ]
+        for info in derived:
+            others = project.config.class_of(info.class_name).neither
+            area = TimedSegmentation(_neither(round_, info, others), 0.0)
+            results.append(_propose(round_, info.address, area, "model:neither"))
     return Proposed(round_.number, predictor.name, tuple(results))
+
+
+def _neither(
+    round_: RoundTransaction, info: LabelsInfo, others: Sequence[str]
+) -> tuple[Segmentation, ...]:
+    """Return the area where no class of a field's others is, at each time point."""
+    views = [round_.labels(f"{info.field.name}:{other}") for other in others]
+    return tuple(
+        Segmentation(
+            np.all([view.at(t).labels[...] == 0 for view in views], axis=0).astype(np.uint32)
+        )
+        for t in range(info.times)
+    )
+
+
+def _propose(
+    round_: RoundTransaction, address: str, timed: TimedSegmentation, origin: str
+) -> FieldProposal:
+    """Write what a model found at each time point."""
+    view = round_.labels(address)
+    objects, counts = view.objects, EditCounts()
+    ids = [np.unique(each.labels[...]) for each in view.time_points()]
+    merged: list[NDArray[np.uint32]] = []
+    for number, (each, found) in enumerate(zip(view.time_points(), timed.found, strict=True)):
+        # An id that goes on at another time point keeps its row, whatever becomes of it here.
+        elsewhere = np.setdiff1d(
+            np.concatenate([np.zeros(0, np.uint32), *ids[:number], *ids[number + 1 :]]), [0]
+        )
+        labels, objects, done = _merge(each, objects, found, elsewhere, origin, round_.number)
+        ids[number] = np.unique(labels)
+        merged.append(labels)
+        counts = counts + done
+    round_.set_labels(address, np.concatenate(merged), objects)
+    round_.count(address, counts)
+    statuses = objects.counts()
+    return FieldProposal(
+        field=address,
+        found=sum(int(np.count_nonzero(np.unique(each.labels))) for each in timed.found),
+        added=counts.added,
+        deleted=counts.deleted,
+        reshaped=counts.reshaped,
+        unchanged=statuses["proposed"] - counts.added - counts.reshaped,
+        kept=statuses["accepted"] + statuses["corrected"],
+        seconds=timed.seconds,
+    )
+
+
+def _merge(
+    view: LabelsView,
+    objects: ObjectTable,
+    found: Segmentation,
+    elsewhere: NDArray[np.uint32],
+    origin: str,
+    round_number: int,
+) -> tuple[NDArray[np.uint32], ObjectTable, EditCounts]:
+    """Join a proposal for one time point with its labels, and its rows with those of the others."""
+    before = np.asarray(view.labels[...])
+    # Proposals without voxels anywhere are this time point's to remove.
+    here = np.isin(objects.id, np.unique(before)) | ~np.isin(objects.id, elsewhere)
+    labels, rows, counts = merge_proposal(
+        before,
+        np.asarray(view.verified[...]),
+        objects.select(here),
+        found.labels,
+        found.confidence,
+        origin,
+        round_number,
+    )
+    kept = objects.select(~here | np.isin(objects.id, elsewhere))
+    return labels, kept.updated(rows), counts

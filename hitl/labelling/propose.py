@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hitl.labelling.proposals import Proposed, choose_fields, commit_proposals, segment_fields
-from hitl.prediction.predict import Predictor
+from hitl.prediction.predict import Predictor, known_classes
 from hitl.project.errors import NothingToDoError
 from hitl.project.folder import Project
 from hitl.project.reporter import Reporter
@@ -11,7 +11,11 @@ from hitl.project.runs import named_or_in_use
 
 
 def propose(
-    project: Project, model: str | None, fields: tuple[str, ...], reporter: Reporter
+    project: Project,
+    model: str | None,
+    fields: tuple[str, ...],
+    reporter: Reporter,
+    classes: tuple[str, ...] = (),
 ) -> Proposed:
     """Run a model on fields and fill what nobody has verified; one round, all fields or none.
 
@@ -26,6 +30,8 @@ def propose(
     fields : tuple of str
         Only these; all of split train and val when empty.
     reporter : Reporter
+    classes : tuple of str
+        Only these; those that the model was trained on when empty.
 
     Raises
     ------
@@ -35,10 +41,10 @@ def propose(
         Unknown run.
     """
     store = project.store()
-    chosen = choose_fields(store, fields)
     predictor = Predictor(project, named_or_in_use(project, model), reporter)
+    chosen = choose_fields(store, fields, classes or known_classes(store, predictor))
     found = segment_fields(store, chosen, predictor)
-    empty = [field for field, timed in found.items() if not timed.found.labels.any()]
+    empty = [field for field, timed in found.items() if timed.is_empty]
     if len(empty) == len(found):
         raise NothingToDoError(
             f"{predictor.name} found no object in {', '.join(empty)}: nothing was proposed and "

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import field as default
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,12 +12,14 @@ from annotations.splits import Split
 from hitl.project.options import (
     Annotator,
     Axes,
-    Channel,
+    Classes,
     Field,
     Fields,
     Flag,
-    ImageFile,
     VoxelSize,
+    parse_classes,
+    parse_labels,
+    parse_words,
 )
 
 Verified = Literal["all", "changed"]
@@ -28,29 +32,54 @@ class AddRequest:
 
     Parameters
     ----------
-    image : Path
-    name : str, optional
-        Name of the field; the file's name if not given.
+    images : tuple of Path
+        The image's file, or several: one per channel, or one per time point.
+    field : str, optional
+        Name of the field; the first file's if not given.
+    along : {"channels", "times"}, optional
+        What each of several files is.
     split : {"train", "val", "test"}
         A field of split test never reaches training.
-    labels : Path, optional
-        Hand-made label image: verified everywhere.
+    labels : tuple of (str or None, Path)
+        Hand-made label image, verified everywhere; CLASS=FILE where there are several classes
+        (repeatable).
+    classes : tuple of (str, tuple of str)
+        What is labelled, and in which channels (repeatable); what hitl.yaml says if not given.
     spacing_um : (float, float, float), optional
         Voxel size (z, y, x) in µm where the file has none.
+    time_step_s : float, optional
+        Seconds between time points where the file has none.
     axes : str, optional
     channel : str, optional
-    group : str, optional
-        Scores are given per group (a channel, say), then averaged.
+        Channel to segment, name or number from 0, of a field of one class.
+    channel_names : tuple of str
+        Name of a channel, in their order (repeatable).
+    meta : mapping of str to str
+        Of the experiment, such as condition=drug well=B3.
     """
 
-    image: ImageFile
-    name: str | None = None
+    images: Annotated[
+        tuple[Path, ...],
+        Flag(metavar="IMAGE", argument=True, help="TIFF, OME-Zarr, NPY, ND2, PNG, BMP, JPEG."),
+    ]
+    field: Annotated[str | None, Flag("--field", also=("--name",), metavar="NAME")] = None
+    along: Literal["channels", "times"] | None = None
     split: Split = "train"
-    labels: Annotated[Path | None, Flag(metavar="FILE")] = None
+    labels: Annotated[
+        tuple[tuple[str | None, Path], ...], Flag(metavar="[CLASS=]FILE", parse=parse_labels)
+    ] = ()
+    classes: Annotated[
+        tuple[tuple[str, tuple[str, ...]], ...],
+        Flag("--class", metavar="NAME[=CHANNEL,…]", parse=parse_classes),
+    ] = ()
     spacing_um: VoxelSize = None
+    time_step_s: Annotated[float | None, Flag(min=0)] = None
     axes: Axes = None
-    channel: Channel = None
-    group: str | None = None
+    channel: Annotated[str | None, Flag(metavar="C")] = None
+    channel_names: Annotated[tuple[str, ...], Flag("--channel-name", metavar="NAME")] = ()
+    meta: Annotated[Mapping[str, str], Flag(metavar="KEY=VALUE", parse=parse_words, many=True)] = (
+        default(default_factory=dict)
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +90,7 @@ class BootstrapRequest:
     ----------
     segmenter : str, optional
         `hitl models` lists the names.
-    fields : tuple of str
+    fields, classes : tuple of str
         Only these; all of split train and val when empty.
     replace : bool
         Also where there are unverified labels already.
@@ -69,6 +98,7 @@ class BootstrapRequest:
 
     segmenter: Annotated[str | None, Flag(metavar="NAME")] = None
     fields: Fields = ()
+    classes: Classes = ()
     replace: bool = False
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from annotations.formats import open_image
+from annotations.formats import label_axes, open_image
 from hitl import __version__
-from hitl.labelling.add import default_name, open_label_file
+from hitl.labelling.add import default_name
+from hitl.labelling.given_labels import open_label_file
 from hitl.measure.fucci import Phases, tell_phases
 from hitl.measure.nuclei import Measured, column_names, measure_nuclei
 from hitl.measure.output import check_folder, write_files
@@ -117,8 +118,8 @@ def measure_files(request: MeasureRequest, reporter: Reporter) -> MeasuredFiles:
     check_folder(request.output, request.overwrite)
     with contextlib.ExitStack() as files:
         opened = files.enter_context(open_image(image, axes=axes, spacing_um=request.spacing_um))
-        label_axes = axes and axes.upper().replace("C", "")
-        source = FileSource(files.enter_context(open_label_file(labels, label_axes)), opened)
+        label_file = files.enter_context(open_label_file(labels, label_axes(axes)))
+        source = FileSource(label_file, opened)
         check_channels(request.phases, source.channels)
         measured = measure_nuclei(source, request.options, reporter.progress)
     name, n = default_name(labels), len(measured.shapes)

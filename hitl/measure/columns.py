@@ -9,8 +9,8 @@ VOXEL_CENTRES = "between the centres of the two nearest voxels"
 
 FIXED: dict[str, str] = {
     "field": "name of the field, or of the label file",
-    "group": "field of view that the field is a channel of",
-    "class": "channel that was segmented",
+    "class": "what is labelled",
+    "time": "time point, from 0",
     "id": "label value of the nucleus",
     "status": "what people have said of it: proposed, accepted or corrected",
     "origin": "who made it: person:<who> or model:<which>",
@@ -132,6 +132,8 @@ def meaning(name: str, channels: dict[str, str]) -> str:
     """
     if name in FIXED:
         return FIXED[name]
+    if name.startswith("meta_"):
+        return f"{name.removeprefix('meta_')} of the field, as it was added"
     if found := re.fullmatch(r"neighbours_within_(.*)um", name):
         return f"other objects whose centroid is within {found[1]} µm"
     if found := re.fullmatch(r"centroid_([zyx])_(um|px)", name):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotations.fields import LabelsInfo
+from annotations.fields import LabelsInfo, LabelsView, labels_of
 from annotations.objects import Status
 from annotations.rounds import LogEntry
 from annotations.store import AnnotationStore
@@ -19,6 +19,7 @@ from hitl.measure.output import check_folder
 from hitl.measure.requests import MeasureRequest
 from hitl.measure.shapes import Shapes, measure_shapes
 from hitl.measure.sources import ArraySource, store_source
+from hitl.project.addresses import chosen_labels
 from hitl.project.errors import MeasureError, NothingToDoError
 from hitl.project.folder import Project, next_numbered
 from hitl.project.reporter import Reporter
@@ -38,14 +39,15 @@ class _Labels:
     predictor: Any
     entries: tuple[LogEntry, ...]
 
-    def source(self, name: str) -> ArraySource:
-        view = self.store.labels(name, round=self.round)
+    def views(self, info: LabelsInfo) -> list[LabelsView]:
+        return list(self.store.labels(info.key, round=self.round).time_points())
+
+    def source(self, view: LabelsView) -> ArraySource:
         if self.predictor is None:
             return store_source(view)
         from hitl.prediction.predict import cached_prediction
 
-        labels, _ = cached_prediction(self.project, self.store, self.predictor, name)
-        return store_source(view, labels)
+        return store_source(view, cached_prediction(self.project, self.predictor, view))
 
     def describe(self) -> str:
         if self.model is not None:
@@ -62,7 +64,9 @@ class _Labels:
 
 
 def measure_project(project: Project, request: MeasureRequest, reporter: Reporter) -> MeasuredFiles:
-    """Measure the nuclei of a project's fields.
+    """Measure the objects of a project's fields, each time point on its own.
+
+    Distances between classes are measured within a field.
 
     Raises
     ------
@@ -78,30 +82,30 @@ def measure_project(project: Project, request: MeasureRequest, reporter: Reporte
     if request.output is not None:
         check_folder(request.output, request.overwrite)
     store = project.store()
-    chosen = _chosen(store, request)
-    for info in chosen:
-        check_channels(request.phases, info.channels)
     labels = _labels(project, store, request, reporter)
+    chosen = _chosen(store, request, labels)
+    for info in chosen:
+        check_channels(request.phases, info.field.channels)
     collected = Collected(request, reporter)
-    known: dict[str, Shapes] = {}
-    for info in sorted(chosen, key=lambda i: (i.group, i.name)):
-        # Boundaries are kept for one field of view at a time.
-        mates = _mates(store, info, request.round, reporter)
-        known = {name: shapes for name, shapes in known.items() if name in (*mates, info.name)}
-        _measure_field(labels, info, mates, known, request, collected, reporter)
+    for name in dict.fromkeys(info.field.name for info in chosen):
+        wanted = {info.class_name for info in chosen if info.field.name == name}
+        _measure_field(labels, name, wanted, request, collected, reporter)
     folder = request.output or next_numbered(project.folder / "measurements")
     return collected.write(folder, settings(request))
 
 
-def _chosen(store: AnnotationStore, request: MeasureRequest) -> list[LabelsInfo]:
-    if request.fields:
-        return [store.labels(n, round=request.round).info for n in dict.fromkeys(request.fields)]
-    every = store.all_labels(round=request.round)
+def _chosen(store: AnnotationStore, request: MeasureRequest, labels: _Labels) -> list[LabelsInfo]:
+    classes = request.classes
+    if not classes and labels.predictor is not None:
+        from hitl.prediction.predict import known_classes
+
+        classes = known_classes(store, labels.predictor)
+    every = chosen_labels(store, request.fields, classes, request.round)
     if not every:
         raise NothingToDoError("the project has no fields; add one with `hitl add PROJECT IMAGE`")
-    if request.model is not None:
+    if request.model is not None or request.fields:
         return every
-    held = [i for i in every if len(store.labels(i.name, round=request.round).objects.live_ids)]
+    held = [i for i in every if any(store.labels(i.key, round=request.round).counts.values())]
     if not held:
         raise NothingToDoError(
             "no field has labels yet; make some with `hitl bootstrap PROJECT`, or measure a "
@@ -123,27 +127,40 @@ def _labels(
     return _Labels(project, store, None, predictor.name, sha256, predictor, entries)
 
 
-def _mates(
-    store: AnnotationStore, info: LabelsInfo, round_number: int | None, reporter: Reporter
-) -> list[str]:
-    """Other fields of the field of view, on the same grid."""
-    mates = []
-    for other in store.all_labels(round=round_number):
-        if other.group != info.group or other.name == info.name:
-            continue
-        if other.zyx == info.zyx and np.allclose(other.spacing_um, info.spacing_um, rtol=1e-6):
-            mates.append(other.name)
-        else:
-            reporter.note(
-                f"{info.name} and {other.name} are of group {info.group} but differ in shape or "
-                "voxel size; no distances are measured between them"
-            )
-    return mates
-
-
 def _measure_field(
     labels: _Labels,
+    name: str,
+    wanted: set[str],
+    request: MeasureRequest,
+    collected: Collected,
+    reporter: Reporter,
+) -> None:
+    """Measure the wanted classes of a field, with distances to all its other classes."""
+    infos = labels_of(labels.store.field(name, labels.round).info)
+    if labels.predictor is not None:
+        infos = [info for info in infos if info.class_name in wanted]
+    views = {info.class_name: labels.views(info) for info in infos}
+    for i, info in enumerate(infos):
+        for other in infos[i + 1 :]:
+            if {info.class_name, other.class_name} & wanted and info.zyx != other.zyx:
+                reporter.note(
+                    f"{info.key} and {other.key} are labelled on different grids, one of them in a "
+                    "projection: no distances are measured between them"
+                )
+    for time in range(infos[0].times):
+        # Boundaries are kept for one field and time point.
+        known: dict[str, Shapes] = {}
+        for info in infos:
+            if info.class_name in wanted:
+                mates = [i.class_name for i in infos if i is not info and i.zyx == info.zyx]
+                here = {each: views[each][time] for each in views}
+                _measure_labels(labels, info, here, mates, known, request, collected, reporter)
+
+
+def _measure_labels(
+    labels: _Labels,
     info: LabelsInfo,
+    views: dict[str, LabelsView],
     mates: list[str],
     known: dict[str, Shapes],
     request: MeasureRequest,
@@ -152,15 +169,17 @@ def _measure_field(
 ) -> None:
     from labels.overlaps import count_overlaps
 
-    def tell(done: int, total: int, what: str) -> None:
-        reporter.progress(done, total, f"{info.name}: {what}")
+    view = views[info.class_name]
 
-    source = labels.source(info.name)
+    def tell(done: int, total: int, what: str) -> None:
+        reporter.progress(done, total, f"{view.name}: {what}")
+
+    source = labels.source(view)
     measured = measure_nuclei(source, request.options, tell)
-    known[info.name] = measured.shapes
+    known[info.class_name] = measured.shapes
     others = {}
     for mate in mates:
-        theirs = labels.source(mate)
+        theirs = labels.source(views[mate])
         if mate not in known:
             known[mate] = measure_shapes(theirs, tell)
         if len(known[mate]):
@@ -175,28 +194,30 @@ def _measure_field(
         "model_weights_sha256": labels.weights_sha256,
         "spacing_um": list(info.spacing_um),
         "image_sha256": info.source_sha256,
+        "metadata": dict(info.field.metadata),
     }
-    first = _first_columns(labels, info, measured.shapes.ids)
-    collected.add(info.name, info.channels, measured, first, about)
+    first = _first_columns(labels, view, measured.shapes.ids)
+    collected.add(view.name, info.field.channels, measured, first, about)
 
 
 def _first_columns(
-    labels: _Labels, info: LabelsInfo, ids: NDArray[np.uint64]
+    labels: _Labels, view: LabelsView, ids: NDArray[np.uint64]
 ) -> dict[str, NDArray[Any]]:
     """Return where each nucleus comes from."""
-    n = len(ids)
-    columns: dict[str, NDArray[Any]] = {
-        "field": np.full(n, info.name, object),
-        "group": np.full(n, info.group, object),
-        "class": np.full(n, info.channels[info.channel], object),
-        "id": ids,
-    }
+    n, info = len(ids), view.info
+    columns: dict[str, NDArray[Any]] = {"field": np.full(n, info.field.name, object)}
+    for key, value in info.field.metadata.items():
+        columns[f"meta_{key}"] = np.full(n, value, object)
+    columns["class"] = np.full(n, info.class_name, object)
+    if info.times > 1:
+        columns["time"] = np.full(n, view.time, np.int64)
+    columns["id"] = ids
     last = -1 if labels.last is None else labels.last
     if labels.model is not None:
         columns["model"] = np.full(n, labels.model, object)
         columns["model_weights_sha256"] = np.full(n, labels.weights_sha256, object)
         return columns
-    objects = labels.store.labels(info.name, round=labels.round).objects
+    objects = view.objects
     rows = np.searchsorted(objects.id, ids)
     origins = objects.to_arrays()["origin"][rows]
     columns["status"] = np.array([Status(s).name.lower() for s in objects.status[rows]], object)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from hitl.project.errors import MeasureError, UsageError
-from hitl.project.options import Axes, Fields, Flag, VoxelSize
+from hitl.project.options import Axes, Classes, Fields, Flag, VoxelSize
 
 FORMATS = ("parquet", "csv", "xlsx")
 FILES = "Plain files, without a project"
@@ -80,7 +80,7 @@ class MeasureRequest:
     ----------
     project : Path, optional
         Project folder; or give --labels and --image.
-    fields : tuple of str
+    fields, classes : tuple of str
         Only these; all that have labels when empty.
     round : int, optional
         Labels as of this round; else the last.
@@ -116,6 +116,7 @@ class MeasureRequest:
 
     project: Annotated[Path | None, Flag(argument=True, metavar="[PROJECT]")] = None
     fields: Fields = ()
+    classes: Classes = ()
     round: Annotated[int | None, Flag(metavar="R")] = None
     model: Annotated[str | None, Flag(metavar="RUN")] = None
     output: Annotated[Path | None, Flag(metavar="DIR")] = None
@@ -140,8 +141,8 @@ class MeasureRequest:
             raise UsageError("give a PROJECT, or both --labels and --image")
         elif self.output is None:
             raise UsageError("say where to write with --output DIR")
-        elif self.fields or self.round is not None or self.model is not None:
-            raise UsageError("--field, --round and --model are for a PROJECT")
+        elif self.fields or self.classes or self.round is not None or self.model is not None:
+            raise UsageError("--field, --class, --round and --model are for a PROJECT")
         if self.fucci is None and self.thresholds is not None:
             raise UsageError("--thresholds: say which channels they are for with --fucci")
         parse_formats(self.formats)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotations.fields import LabelsView
-from annotations.formats import LabelSource, StackImage
+from annotations.formats import FileImage, LabelSource, refuse_series
 from hitl.project.errors import MeasureError
 from labels.blocks import shape_zyx
 from labels.spacing import Spacing, is_spacing
@@ -117,18 +117,23 @@ class FileSource:
     Parameters
     ----------
     label_file : LabelSource
-    image_file : StackImage
+    image_file : FileImage
 
     Raises
     ------
+    AxesError
+        Several time points.
     MeasureError
         Shapes that differ.
     """
 
-    def __init__(self, label_file: LabelSource, image_file: StackImage) -> None:
+    def __init__(self, label_file: LabelSource, image_file: FileImage) -> None:
         info = image_file.info
-        if label_file.shape != info.shape[1:]:
-            raise _different(label_file.shape, info.shape)
+        times, _, *zyx = info.shape
+        refuse_series(info.path, times, flat=zyx[0] == 1)
+        refuse_series(label_file.path, label_file.times, flat=label_file.zyx[0] == 1)
+        if label_file.shape != tuple(zyx):
+            raise _different(label_file.shape, info.shape[1:])
         self._label_file, self._image_file = label_file, image_file
         self.shape, self.spacing_um = label_file.shape, info.spacing_um
         self.channels = info.channels
@@ -139,7 +144,7 @@ class FileSource:
 
     def channel(self, index: int, z_start: int, z_stop: int) -> NDArray[Any]:
         """Return intensities of one channel, shape (z_stop - z_start, Y, X)."""
-        return np.asarray(self._image_file.read(z_start, z_stop)[index])
+        return np.asarray(self._image_file.read(0, z_start, z_stop)[index])
 
 
 def store_source(view: LabelsView, labels: NDArray[Any] | None = None) -> ArraySource:
@@ -148,7 +153,7 @@ def store_source(view: LabelsView, labels: NDArray[Any] | None = None) -> ArrayS
         view.labels if labels is None else labels,
         view.image,
         spacing_um=view.info.spacing_um,
-        channels=view.info.channels,
+        channels=view.info.field.channels,
     )
 
 

@@ -13,9 +13,11 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from annotations.fields import CHUNKS, LabelsView, image_codec, label_codec
+from annotations.codecs import image_codec, label_codec
+from annotations.fields import LabelsView
 from annotations.formats import open_labels, write_labels_tiff
 from annotations.formats.new_file import new_file
+from annotations.layout import CHUNKS
 from hitl.preprocess.streaming import apply_streamed, dtype_after, why_not_streamed
 from hitl.project.processing import PreprocessStep
 from labels.progress import Progress
@@ -64,9 +66,9 @@ def segment_view(
         Folder for the preprocessed image, where there are steps.
     progress : callable
     """
-    source: BlockSource = Channel(view)
+    source: BlockSource = SeenChannels(view)
     if steps:
-        source = _preprocessed(steps, Channel(view), scratch / "image.zarr", progress)
+        source = _preprocessed(steps, SeenChannels(view), scratch / "image.zarr", progress)
     return segmenter.segment_blocks(source, sink, view.info.spacing_um, progress=progress)
 
 
@@ -124,22 +126,38 @@ def count_objects(file: Path) -> int:
     return len(ids - {0})
 
 
-class Channel:
-    """The channel to segment of a field in the store, read when it is indexed.
+class SeenChannels:
+    """What a model sees of one time point of a field, (C, Z, Y, X), read when it is indexed.
 
     Parameters
     ----------
     view : LabelsView
+        Of one time point.
     """
 
     def __init__(self, view: LabelsView) -> None:
-        self._image, self._channel = view.image, view.info.channel
-        self.shape: tuple[int, ...] = view.info.zyx
-        self.dtype = view.info.dtype
+        self._image, self._seen = view.image, view.info.seen
+        self.shape: tuple[int, ...] = (len(self._seen), *view.info.zyx)
+        self.dtype = view.info.field.dtype
 
     def __getitem__(self, box: Any) -> NDArray[Any]:
-        box = box if isinstance(box, tuple) else (box,)
-        return np.asarray(self._image[(self._channel, *box)])
+        channels, *zyx = box if isinstance(box, tuple) else (box,)
+        if isinstance(channels, int | np.integer):
+            return np.asarray(self._image[(self._seen[int(channels)], *zyx)])
+        numbers = np.asarray(self._seen)[channels]
+        return np.stack([self._image[(int(number), *zyx)] for number in numbers])
+
+
+class OneChannel:
+    """One channel of an image (C, Z, Y, X), as (Z, Y, X), read when it is indexed."""
+
+    def __init__(self, image: SeenChannels, number: int) -> None:
+        self._image, self._number = image, number
+        self.shape: tuple[int, ...] = image.shape[1:]
+        self.dtype = image.dtype
+
+    def __getitem__(self, box: Any) -> NDArray[Any]:
+        return self._image[(self._number, *(box if isinstance(box, tuple) else (box,)))]
 
 
 class Dense:
@@ -169,19 +187,30 @@ class Dense:
 
 
 def _preprocessed(
-    steps: Sequence[PreprocessStep], image: Channel, path: Path, progress: Progress
+    steps: Sequence[PreprocessStep], image: SeenChannels, path: Path, progress: Progress
 ) -> zarr.Array[Any]:
     dtype = dtype_after(steps, image.dtype).newbyteorder("=")
     target = zarr.create_array(
         path,
         shape=image.shape,
-        chunks=tuple(min(c, n) for c, n in zip(CHUNKS, image.shape, strict=True)),
+        chunks=(1, *(min(c, n) for c, n in zip(CHUNKS, image.shape[1:], strict=True))),
         dtype=dtype,
         compressors=image_codec(dtype),
         fill_value=0,
     )
-    apply_streamed(steps, image, target, progress)
+    for number in range(image.shape[0]):
+        apply_streamed(steps, OneChannel(image, number), _Into(target, number), progress)
     return target
+
+
+class _Into:
+    """One channel of an array (C, Z, Y, X), to write slabs to."""
+
+    def __init__(self, array: zarr.Array[Any], number: int) -> None:
+        self._array, self._number = array, number
+
+    def __setitem__(self, at: Any, slab: Any) -> None:
+        self._array[(self._number, *(at if isinstance(at, tuple) else (at,)))] = slab
 
 
 def _label_array(path: Path, shape: tuple[int, int, int]) -> zarr.Array[Any]:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from annotations.formats import open_image, write_labels_tiff
+from annotations.formats import open_image, refuse_series, write_labels_tiff
 from hitl.postprocess.pipeline import postprocess
-from hitl.prediction.channels import channel_index
 from hitl.prediction.requests import SegmentRequest
 from hitl.prediction.segmenters import make_segmenter, run_segmenter
+from hitl.project.classes import only_channel
 from hitl.project.config import parse_config
 from hitl.project.errors import ConfigError, ProjectError
 from hitl.project.reporter import Reporter
@@ -38,9 +38,10 @@ def segment_file(request: SegmentRequest, reporter: Reporter) -> Segmented:
     """
     _check_output(request)
     with open_image(request.image, axes=request.axes, spacing_um=request.spacing_um) as source:
-        channel = channel_index(source.info, request.channel)
-        depth = source.info.shape[1]
-        image = source.read(0, depth)[channel]
+        times, _, depth, _, _ = source.info.shape
+        refuse_series(request.image, times, flat=depth == 1)
+        channel = only_channel(source.info.channels, request.channel)
+        image = source.read(0, 0, depth)[channel][None]
         spacing_um = source.info.spacing_um
     if request.run_folder is not None:
         if request.settings:

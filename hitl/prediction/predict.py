@@ -7,26 +7,31 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from annotations.fields import LabelsView
-from annotations.formats import read_labels, write_labels_tiff
+from annotations.fields import LabelsInfo, LabelsView
+from annotations.formats import open_labels, write_labels_tiff
 from annotations.rounds import ModelRef
 from annotations.store import AnnotationStore
 from hitl.prediction.blockwise import copy_file, count_objects
 from hitl.prediction.segmenters import (
     RunSegmenter,
+    as_kind,
     make_segmenter,
     note_whole,
     run_segmenter,
     segment_configured,
 )
+from hitl.project.addresses import chosen_labels
 from hitl.project.errors import NothingToDoError, ProjectError
-from hitl.project.folder import Project, write_json
+from hitl.project.folder import Project
+from hitl.project.processing import PreprocessStep
+from hitl.project.records import read_record, write_record
 from hitl.project.reporter import Reporter
 from hitl.project.runs import read_card
 from labels.hashing import values_sha256
@@ -44,9 +49,9 @@ class Predicted:
     ----------
     model : str
     files : mapping of str to str
-        Field name to label file.
+        Label file by address.
     objects : mapping of str to int
-        Field name to number of objects.
+        Number of objects by address.
     """
 
     model: str
@@ -80,7 +85,7 @@ class Predictor:
 
     def reference(self) -> ModelRef:
         """Return what a round or a measurement keeps of the model."""
-        settings = self._segmenter.describe()
+        settings = self._description
         known = settings if self._run is None else read_card(self._project.run(self.name))
         return ModelRef(
             name=self.name, weights_sha256=known.get("weights_sha256"), settings=settings
@@ -91,55 +96,95 @@ class Predictor:
         other = copy.copy(self)
         other.name = f"{self.name}@{name}"
         other._segmenter = change(self._segmenter)
+        other.__dict__.pop("_description", None)
         if self._run is not None:
             other._run = replace(self._run, segmenter=other._segmenter)
         return other
 
-    def fingerprint(self, store: AnnotationStore, field: str) -> str:
-        """Return a hash of everything that the prediction on `field` depends on."""
-        info = store.labels(field).info
+    @cached_property
+    def _description(self) -> dict[str, Any]:
+        """What the segmenter says of itself; it may hash its weights, so it is asked once."""
+        return self._segmenter.describe()
+
+    def takes(self, info: LabelsInfo) -> bool:
+        """Whether labels are of a class, and seen in as many channels, as the model can take."""
+        if self._run is not None:
+            return info.class_name in self.classes
+        most = getattr(self._segmenter, "most_channels", None)
+        return most is None or len(info.seen) <= most
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Classes that a run was trained on; empty for a segmenter, which takes any."""
+        if self._run is None:
+            return ()
+        return tuple(read_card(self._project.run(self._run.name))["classes"])
+
+    def fingerprint(self, info: LabelsInfo) -> str:
+        """Return a hash of everything that the prediction of labels depends on."""
         dumped = self._project.config.model_dump(mode="json")
+        steps = [step.model_dump(mode="json") for step in self._steps(info.class_name)]
         parts: dict[str, Any] = {
-            "segmenter": self._segmenter.describe(),
-            "image": info.source_sha256,
-            "channel": info.channel,
+            "segmenter": self._description,
+            "image": info.field.digest,
+            "class": (info.class_name, info.seen, info.label_class.kind, info.zyx, info.times),
             "spacing_um": info.spacing_um,
-            "steps": self._run.preprocess
+            "steps": steps,
+            "cleaning": {}
             if self._run is not None
-            else {key: dumped[key] for key in ("preprocess", "postprocess", "bootstrap")},
+            else {key: dumped[key] for key in ("postprocess", "bootstrap")},
         }
         return values_sha256(json.dumps(parts, sort_keys=True, default=str))
 
+    def _steps(self, class_name: str) -> tuple[PreprocessStep, ...]:
+        if self._run is not None:
+            return self._run.steps_of(class_name)
+        return self._project.config.steps_of(class_name)
+
     def segment(self, view: LabelsView) -> Segmentation:
-        """Segment one field of the store; a run reads a large one box by box where it can."""
+        """Segment one time point of a field; a run reads a large one box by box where it can."""
         config = self._project.config
         if self._run is None:
             return segment_configured(view, config, self._segmenter, self._reporter)
         limit = config.prediction.whole_up_to_voxels
-        return self._run.segment_field(view, limit, self._project.folder, self._reporter)
+        found = self._run.segment_field(view, limit, self._project.folder, self._reporter)
+        return replace(found, labels=as_kind(found.labels, view.info))
 
     def segment_to_file(
-        self, store: AnnotationStore, field: str, file: Path
+        self, view: LabelsView, file: Path
     ) -> tuple[int, NDArray[np.uint32] | None]:
-        """Segment one field into a label TIFF; return the number of objects, and labels if held.
+        """Segment labels into a TIFF; return the number of objects, and the planes if held.
 
-        Fields of more than the config's `prediction.whole_up_to_voxels` go box by box where the
-        model and the preprocessing allow it; a note says where they do not.
+        Ids go on from time point to time point. A single time point of more than the config's
+        `prediction.whole_up_to_voxels` goes box by box where the model and the preprocessing allow
+        it; a note says where they do not.
         """
-        view = store.labels(field)
+        info = view.info
         limit = self._project.config.prediction.whole_up_to_voxels
-        if self._run is not None:
+        if self._run is not None and info.times == 1 and info.label_class.kind == "instances":
             blocks = self._run.by_blocks(view, limit, self._reporter)
             if blocks is not None:
                 return self._run.segment_to_file(view, blocks, file, self._reporter), None
-            image, spacing_um = view.read_channel(), view.info.spacing_um
-            labels = self._run.segment(image, spacing_um, field, self._reporter).labels
-        else:
-            if math.prod(view.info.zyx) > limit:
-                note_whole(view.info, "only trained runs can segment box by box", self._reporter)
-            labels = self.segment(view).labels
-        write_labels_tiff(file, labels, view.info.spacing_um, overwrite=True)
-        return int(np.count_nonzero(np.unique(labels))), labels
+        elif self._run is None and math.prod(info.zyx) > limit:
+            note_whole(info, "only trained runs can segment box by box", self._reporter)
+        found: list[NDArray[np.uint32]] = []
+        highest = 0
+        for each in view.time_points():
+            labels = self.segment(each).labels
+            if info.label_class.kind == "instances":
+                labels = np.where(labels > 0, labels + np.uint32(highest), labels)
+            highest = max(highest, int(labels.max()))
+            found.append(labels)
+        planes = np.concatenate(found)
+        write_labels_tiff(
+            file,
+            planes,
+            info.spacing_um,
+            times=info.times,
+            time_step_s=info.field.time_step_s,
+            overwrite=True,
+        )
+        return int(np.count_nonzero(np.unique(planes))), planes
 
 
 @dataclass(frozen=True)
@@ -159,32 +204,50 @@ class PredictedFile:
     labels: NDArray[np.uint32] | None = None
 
 
-def predicted_file(
-    project: Project, store: AnnotationStore, predictor: Predictor, field: str
-) -> PredictedFile:
-    """Return the label file of one field, made now or by an equal earlier prediction."""
-    folder = project.folder / "predictions" / predictor.name
-    file, about = folder / f"{field}.tif", folder / f"{field}.json"
-    fingerprint = predictor.fingerprint(store, field)
+def predicted_file(project: Project, predictor: Predictor, view: LabelsView) -> PredictedFile:
+    """Return the file of labels, made now or by an equal earlier prediction."""
+    folder, name = project.folder / "predictions" / predictor.name, view.info.file_name
+    file, about = folder / f"{name}.tif", folder / f"{name}.json"
+    fingerprint = predictor.fingerprint(view.info)
     if file.is_file() and about.is_file():
-        known = json.loads(about.read_text())
+        known = _read_about(about)
         if known.get("fingerprint") == fingerprint:
             objects = known.get("objects")
             return PredictedFile(file, count_objects(file) if objects is None else objects)
         about.unlink()
     folder.mkdir(parents=True, exist_ok=True)
-    objects, labels = predictor.segment_to_file(store, field, file)
-    made = {"fingerprint": fingerprint, "model": predictor.name, "field": field}
-    write_json(about, {**made, "objects": objects})
+    objects, labels = predictor.segment_to_file(view, file)
+    made = {"fingerprint": fingerprint, "model": predictor.name, "field": view.info.key}
+    write_record(about, {**made, "objects": objects})
     return PredictedFile(file, objects, labels)
 
 
+def _read_about(file: Path) -> dict[str, Any]:
+    """Return what is known of a prediction; nothing where the file is damaged: it is made anew."""
+    try:
+        return read_record(file)
+    except ValueError:
+        return {}
+
+
 def cached_prediction(
-    project: Project, store: AnnotationStore, predictor: Predictor, field: str
-) -> tuple[NDArray[np.uint32], Path]:
-    """Return the labels of one field, segmented now or taken from an equal earlier prediction."""
-    made = predicted_file(project, store, predictor, field)
-    return (read_labels(made.file) if made.labels is None else made.labels), made.file
+    project: Project, predictor: Predictor, view: LabelsView
+) -> NDArray[np.uint32]:
+    """Return labels, segmented now or taken from an equal earlier prediction.
+
+    Returns
+    -------
+    ndarray of uint32
+        Of what the view covers: (Z, Y, X) of one time point, planes (T·Z, Y, X) of all.
+    """
+    made = predicted_file(project, predictor, view.whole)
+    depth = view.info.zyx[0]
+    times = range(view.info.times) if view.time is None else range(view.time, view.time + 1)
+    start, stop = times.start * depth, times.stop * depth
+    if made.labels is not None:
+        return made.labels[start:stop]
+    with open_labels(made.file) as source:
+        return source.read(start, stop)
 
 
 def predict(
@@ -193,6 +256,7 @@ def predict(
     fields: tuple[str, ...],
     output: Path | None,
     reporter: Reporter,
+    classes: tuple[str, ...] = (),
 ) -> Predicted:
     """Segment fields (all when none are named) and write one label TIFF each.
 
@@ -201,23 +265,29 @@ def predict(
     ProjectError
         Unknown run, or a file in `output` that would be overwritten.
     NothingToDoError
-        No fields.
+        No fields, or none of the classes that the model was trained on.
     """
     store = project.store()
-    names = fields or tuple(info.name for info in store.all_labels())
-    if not names:
+    predictor = Predictor(project, model, reporter)
+    chosen = chosen_labels(store, fields, classes or known_classes(store, predictor))
+    if not chosen:
         raise NothingToDoError("the project has no fields; add one with `hitl add PROJECT IMAGE`")
-    targets = {name: output / f"{name}.tif" for name in names} if output is not None else {}
+    targets = {i.key: output / f"{i.file_name}.tif" for i in chosen} if output is not None else {}
     for target in targets.values():
         if target.exists():
             raise ProjectError(f"{target} exists already; name another folder with --output")
-    predictor = Predictor(project, model, reporter)
     files, objects = {}, {}
-    for name in names:
-        made = predicted_file(project, store, predictor, name)
-        if name in targets:
-            targets[name].parent.mkdir(parents=True, exist_ok=True)
-            copy_file(made.file, targets[name])
-        files[name] = str(targets.get(name, made.file))
-        objects[name] = made.objects
+    for info in chosen:
+        made = predicted_file(project, predictor, store.labels(info.key))
+        if info.key in targets:
+            targets[info.key].parent.mkdir(parents=True, exist_ok=True)
+            copy_file(made.file, targets[info.key])
+        files[info.address] = str(targets.get(info.key, made.file))
+        objects[info.address] = made.objects
     return Predicted(predictor.name, files, objects)
+
+
+def known_classes(store: AnnotationStore, predictor: Predictor) -> tuple[str, ...]:
+    """Return the classes of a store that a model was trained on; empty for a model of any class."""
+    held = {info.class_name for info in store.all_labels()}
+    return tuple(name for name in predictor.classes if name in held)

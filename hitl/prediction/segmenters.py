@@ -25,17 +25,23 @@ from models.errors import CheckpointError
 from models.registry import load_run, segmenter_class
 
 
-def make_segmenter(config: ProjectConfig, name: str, reporter: Reporter) -> Segmenter:
-    """Build a segmenter with the config's options; ``"auto"`` takes Cellpose where it can run."""
-    if name == "auto":
-        from models.cellpose import available
+def segmenter_name(name: str, reporter: Reporter) -> str:
+    """Return the segmenter that a name stands for; ``"auto"`` is Cellpose where it can run."""
+    if name != "auto":
+        return name
+    from models.cellpose import available
 
-        here, why = available()
-        name = "cellpose" if here else "starter"
-        if here:
-            reporter.note("bootstraps with Cellpose, whose weights are on this machine")
-        else:
-            reporter.note(f"bootstraps with the starter model that ships: {why}")
+    here, why = available()
+    if here:
+        reporter.note("bootstraps with Cellpose, whose weights are on this machine")
+        return "cellpose"
+    reporter.note(f"bootstraps with the starter model that ships: {why}")
+    return "starter"
+
+
+def make_segmenter(config: ProjectConfig, name: str, reporter: Reporter) -> Segmenter:
+    """Build a segmenter with the config's options; see `segmenter_name`."""
+    name = segmenter_name(name, reporter)
     cls = segmenter_class(name)
     return cls(**segmenter_options(config, name))
 
@@ -43,19 +49,20 @@ def make_segmenter(config: ProjectConfig, name: str, reporter: Reporter) -> Segm
 def segment_configured(
     view: LabelsView, config: ProjectConfig, segmenter: Segmenter, reporter: Reporter
 ) -> Segmentation:
-    """Preprocess, segment and clean one field as the project's config says.
+    """Preprocess, segment and clean one time point of a field as the project's config says.
 
     The result's `confidence` has an entry for every object that is left (NaN where the segmenter
     gave none).
     """
     info = view.info
-    image = preprocess(config.preprocess, view.read_channel())
-    found = segmenter.segment(image, info.spacing_um, progress=told(reporter, info.name))
+    image = preprocess(config.steps_of(info.class_name), view.read_image())
+    found = segmenter.segment(image, info.spacing_um, progress=told(reporter, view.name))
     for note in found.notes:
-        reporter.note(f"{info.name}: {note}")
+        reporter.note(f"{view.name}: {note}")
     labels = found.labels
     if config.bootstrap.clean:
         labels = postprocess(labels, info.spacing_um, config.postprocess)
+    labels = as_kind(labels, info)
     ids = np.unique(labels)
     confidence = {int(i): float(found.confidence.get(int(i), np.nan)) for i in ids[ids > 0]}
     return Segmentation(labels, confidence, found.probability, found.notes)
@@ -70,25 +77,31 @@ class RunSegmenter:
     name : str
         The run's id.
     segmenter : Segmenter
-    preprocess : list of mapping
-        The steps, as in a config.
+    preprocess : mapping of str to (list of mapping)
+        The steps of each class that it was trained on, as in a config.
     """
 
     name: str
     segmenter: Segmenter
-    preprocess: list[dict[str, Any]]
+    preprocess: dict[str, list[dict[str, Any]]]
 
-    @property
-    def steps(self) -> tuple[PreprocessStep, ...]:
-        """The preprocessing, validated."""
-        return parse_config({"preprocess": self.preprocess}).preprocess
+    def steps_of(self, class_name: str | None = None) -> tuple[PreprocessStep, ...]:
+        """Return the preprocessing of a class; of the only one, or of none, where it has no own."""
+        only = next(iter(self.preprocess.values())) if len(self.preprocess) == 1 else []
+        steps = self.preprocess.get(class_name or "", only)
+        return parse_config({"preprocess": steps}).preprocess
 
     def segment(
-        self, image: NDArray[Any], spacing_um: Spacing, what: str, reporter: Reporter
+        self,
+        image: NDArray[Any],
+        spacing_um: Spacing,
+        what: str,
+        reporter: Reporter,
+        class_name: str | None = None,
     ) -> Segmentation:
-        """Preprocess and segment one image of shape (Z, Y, X)."""
+        """Preprocess and segment one image of shape (C, Z, Y, X)."""
         result = self.segmenter.segment(
-            preprocess(self.steps, image), spacing_um, progress=told(reporter, what)
+            preprocess(self.steps_of(class_name), image), spacing_um, progress=told(reporter, what)
         )
         self._pass_on(result.notes, what, reporter)
         return result
@@ -96,7 +109,7 @@ class RunSegmenter:
     def segment_field(
         self, view: LabelsView, whole_up_to: int, scratch: Path, reporter: Reporter
     ) -> Segmentation:
-        """Segment a field of the store; a large one is read box by box, its labels are held.
+        """Segment a time point of a field; a large one is read box by box, its labels are held.
 
         Parameters
         ----------
@@ -110,21 +123,23 @@ class RunSegmenter:
         info = view.info
         blocks = self.by_blocks(view, whole_up_to, reporter)
         if blocks is None:
-            return self.segment(view.read_channel(), info.spacing_um, info.name, reporter)
+            return self.segment(
+                view.read_image(), info.spacing_um, view.name, reporter, info.class_name
+            )
         labels = np.zeros(info.zyx, np.uint32)
         with scratch_folder(scratch) as folder:
-            step = told(reporter, info.name)
-            found = segment_view(blocks, self.steps, view, labels, folder, step)
-        self._pass_on(found.notes, info.name, reporter)
+            steps, step = self.steps_of(info.class_name), told(reporter, view.name)
+            found = segment_view(blocks, steps, view, labels, folder, step)
+        self._pass_on(found.notes, view.name, reporter)
         return Segmentation(labels, found.confidence, notes=found.notes)
 
     def segment_to_file(
         self, view: LabelsView, blocks: BlockSegmenter, file: Path, reporter: Reporter
     ) -> int:
         """Segment a large field into a label TIFF; return the number of objects."""
-        step = told(reporter, view.info.name)
-        found = segment_to_file(blocks, self.steps, view, file, step)
-        self._pass_on(found.notes, view.info.name, reporter)
+        steps = self.steps_of(view.info.class_name)
+        found = segment_to_file(blocks, steps, view, file, told(reporter, view.name))
+        self._pass_on(found.notes, view.name, reporter)
         return len(found.confidence)
 
     def by_blocks(
@@ -133,7 +148,7 @@ class RunSegmenter:
         """Return the segmenter where the field is large and need not be read whole."""
         if math.prod(view.info.zyx) <= whole_up_to:
             return None
-        why = why_whole(self.segmenter, self.steps, view.info.dtype)
+        why = why_whole(self.segmenter, self.steps_of(view.info.class_name), view.info.field.dtype)
         if why is None:
             assert isinstance(self.segmenter, BlockSegmenter)
             return self.segmenter
@@ -145,6 +160,11 @@ class RunSegmenter:
             reporter.note(f"{self.name}, {what}: {note}")
 
 
+def as_kind(labels: NDArray[np.uint32], info: LabelsInfo) -> NDArray[np.uint32]:
+    """Return labels as their class has them: an area has one id."""
+    return labels if info.label_class.kind == "instances" else np.asarray(labels > 0, np.uint32)
+
+
 def told(reporter: Reporter, what: str) -> Progress:
     """Return a progress callback that says what is worked on."""
     return lambda done, total, step: reporter.progress(done, total, f"{what}: {step}")
@@ -153,7 +173,7 @@ def told(reporter: Reporter, what: str) -> Progress:
 def note_whole(info: LabelsInfo, why: str, reporter: Reporter) -> None:
     """Tell that a large field is read whole, and why."""
     reporter.note(
-        f"{info.name}: all {math.prod(info.zyx):,} voxels are read into memory, though they are "
+        f"{info.address}: all {math.prod(info.zyx):,} voxels are read into memory, though they are "
         f"more than prediction.whole_up_to_voxels: {why}"
     )
 

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
+
 from hitl.preprocess.steps import STEPS, Image
 from hitl.project.processing import PreprocessStep
 
 
 def preprocess(steps: Iterable[PreprocessStep], image: Image) -> Image:
-    """Run the steps in order.
+    """Run the steps in order on each channel.
 
     Parameters
     ----------
     steps : iterable of step models
-    image : ndarray of integer or float, shape (Z, Y, X)
+    image : ndarray of integer or float, shape (C, Z, Y, X)
 
     Returns
     -------
-    ndarray, shape (Z, Y, X)
+    ndarray, shape (C, Z, Y, X)
         Of the last step's dtype; `image` itself when there is no step.
 
     Raises
@@ -27,5 +29,6 @@ def preprocess(steps: Iterable[PreprocessStep], image: Image) -> Image:
         When a step cannot take what the one before it gives.
     """
     for step in steps:
-        image = STEPS[step.step](image, **step.model_dump(exclude={"step"}))
+        options = step.model_dump(exclude={"step"})
+        image = np.stack([STEPS[step.step](channel, **options) for channel in image])
     return image

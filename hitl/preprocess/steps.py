@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from annotations.planes import PROJECTIONS
 from hitl.project.errors import HitlError
 
 Image = NDArray[Any]
@@ -261,10 +262,23 @@ def occupied_ends(counts: NDArray[Any], min_count: int) -> tuple[float, float]:
     return float(levels[0]), float(levels[-1])
 
 
-def maximum_projection(image: Image) -> Image:
-    """Return the maximum along z, shape (Y, X), of an image of shape (Z, Y, X)."""
-    require(image, "maximum_projection")
-    return np.asarray(image.max(axis=0))
+def project(image: Image, *, method: str = "max") -> Image:
+    """Make one slice of all, shape (1, Y, X), of the image's dtype; one slice stays as it is.
+
+    Parameters
+    ----------
+    image : ndarray of integer or float, shape (Z, Y, X)
+    method : {"max", "mean"}
+
+    Raises
+    ------
+    PreprocessError
+        Not 3D, or an unknown method.
+    """
+    require(image, "project")
+    if method not in PROJECTIONS:
+        raise PreprocessError(f"project: expected {' or '.join(PROJECTIONS)}, got {method!r}")
+    return PROJECTIONS[method](image, axis=0, keepdims=True)
 
 
 def require(image: Image, step: str, *dtypes: type[np.generic]) -> None:
@@ -346,8 +360,8 @@ def _each_slice(image: Image, work: Callable[[Image], Image]) -> Image:
 STEPS: dict[str, Callable[..., Image]] = {
     step.__name__: step
     for step in (
-        to_uint8, suppress_background, gamma, clahe, median, subtract_tophat, percentile_stretch,
-        histogram_stretch,
+        project, to_uint8, suppress_background, gamma, clahe, median, subtract_tophat,
+        percentile_stretch, histogram_stretch,
     )
 }  # fmt: skip
 """The functions by the names that the config has for them."""

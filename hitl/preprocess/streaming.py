@@ -24,7 +24,13 @@ from hitl.preprocess.steps import (
     stretch_between,
     stretched_dtype,
 )
-from hitl.project.processing import HistogramStretch, PercentileStretch, PreprocessStep, ToUint8
+from hitl.project.processing import (
+    HistogramStretch,
+    PercentileStretch,
+    PreprocessStep,
+    Projection,
+    ToUint8,
+)
 from labels.arrays import ArrayLike
 from labels.progress import Progress
 
@@ -50,6 +56,8 @@ def why_not_streamed(steps: Sequence[PreprocessStep], dtype: np.dtype[Any]) -> s
         Of the image before the first step.
     """
     for step in steps:
+        if isinstance(step, Projection):
+            return "the preprocessing step project looks at all slices"
         takes_percentiles = isinstance(step, ToUint8 | PercentileStretch) and (
             step.low,
             step.high,

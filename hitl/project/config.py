@@ -10,6 +10,8 @@ import yaml
 from annotated_types import Ge, Gt, Lt
 from pydantic import Field
 
+from annotations.names import DEFAULT_CLASS
+from hitl.project.classes import ClassConfig, check_classes, without_defaults
 from hitl.project.errors import ConfigError
 from hitl.project.processing import PostprocessConfig, PreprocessStep
 from hitl.project.schema import Frozen, options_model, resolve_options, validate
@@ -107,8 +109,10 @@ class ProjectConfig(Frozen):
         Where the annotation store is: a folder inside the project, or a URL (``s3://…``).
     annotator : str
         Who corrects, when a command does not say.
+    classes : mapping of str to ClassConfig
+        The kinds of structure that are labelled; one named nuclei when there is none.
     preprocess : tuple of steps
-        Applied in order to every image before a segmenter sees it.
+        Applied in order to every channel before a segmenter sees it, where a class has no own.
     bootstrap, postprocess, training, prediction, evaluation
         One section for each part of the work.
     sweep : mapping of str to SweepConfig
@@ -119,6 +123,7 @@ class ProjectConfig(Frozen):
 
     store: str = "store"
     annotator: str = ""
+    classes: dict[str, ClassConfig] = Field(default_factory=dict)
     preprocess: tuple[PreprocessStep, ...] = ()
     bootstrap: BootstrapConfig = BootstrapConfig()
     segmenters: dict[str, dict[str, Any]] = Field(default_factory=dict)
@@ -127,6 +132,20 @@ class ProjectConfig(Frozen):
     sweep: dict[str, SweepConfig] = Field(default_factory=dict)
     prediction: PredictionConfig = PredictionConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+
+    def class_of(self, name: str) -> ClassConfig:
+        """Return what is said of a class; the defaults where nothing is."""
+        return self.classes.get(name, ClassConfig())
+
+    def steps_of(self, name: str) -> tuple[PreprocessStep, ...]:
+        """Return the preprocessing of a class."""
+        own = self.class_of(name).preprocess
+        return self.preprocess if own is None else own
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return tuple(self.classes) or (DEFAULT_CLASS,)
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
@@ -151,7 +170,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
     Raises
     ------
     ConfigError
-        Missing, unreadable, not YAML, a key given twice, or not a mapping.
+        Missing, empty, unreadable, not YAML, a key given twice, or not a mapping.
     """
     try:
         if path.stat().st_size > MAX_CONFIG_BYTES:
@@ -164,7 +183,11 @@ def load_yaml(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as exc:
         raise ConfigError(f"{path}: not valid YAML: {' '.join(str(exc).split())}") from exc
     if data is None:
-        return {}
+        # A file that a power cut emptied must not read as the defaults.
+        raise ConfigError(
+            f"{path}: is empty; restore it from a copy, or take the one that `hitl init` writes "
+            "into another folder (for the defaults, leave --config away)"
+        )
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: expected keys and values, got {type(data).__name__}")
     return data
@@ -179,6 +202,7 @@ def parse_config(data: Mapping[str, Any], where: str = "config") -> ProjectConfi
         Unknown key (with the nearest valid one), invalid value, unknown segmenter.
     """
     config = validate(ProjectConfig, data, where)
+    check_classes(config.classes, where)
     if config.bootstrap.segmenter != "auto":
         _check_name(SEGMENTERS, config.bootstrap.segmenter, f"{where}: bootstrap.segmenter")
     for name in config.segmenters:
@@ -240,7 +264,8 @@ def check_sweep(name: str, sweep: SweepConfig, where: str) -> None:
 
 def dump_config(config: ProjectConfig) -> str:
     """Return the config as YAML text that `load_config` reads back."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    said = without_defaults(config.model_dump(mode="json"))
+    return yaml.safe_dump(said, sort_keys=False, allow_unicode=True)
 
 
 def _check_name(table: dict[str, str], name: str, where: str) -> None:

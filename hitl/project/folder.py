@@ -10,10 +10,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from annotations.errors import StoreError
 from annotations.store import AnnotationStore
 from hitl.project.config import CONFIG_NAME, ProjectConfig, dump_config, load_config
 from hitl.project.errors import ProjectError
-from labels.files import write_atomically
+from labels.files import sync_folder, write_atomically
+
+CARD = "card.json"
+"""In a run's folder, once it is finished."""
+
+_URL = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+):/+")
 
 RUN_NAME = re.compile(r"[a-z0-9]+-[0-9]{4,}")
 
@@ -35,20 +41,26 @@ class Project:
     def create(cls, folder: Path, config: ProjectConfig) -> Project:
         """Make a new project; nothing that exists is touched.
 
+        What an `init` that was killed left, an empty store, is taken up.
+
         Raises
         ------
         ProjectError
             When the folder is a project already, holds other files, or cannot be written.
         """
+        check_folder(folder)
         if (folder / CONFIG_NAME).exists():
             raise ProjectError(
                 f"{folder} is a project already; use it as it is or name another folder"
             )
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        location = store_location(folder, config)
+        if folder.exists() and (not folder.is_dir() or _foreign(folder, location)):
             raise ProjectError(f"{folder} holds other files; name a new or empty folder")
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            AnnotationStore.create(_store_location(folder, config))
+            sync_folder(folder.absolute().parent)
+            if not _is_unfinished(location):
+                AnnotationStore.create(location)
             # The config comes last: a folder without it is not a project yet.
             write_text(folder / CONFIG_NAME, dump_config(config))
         except OSError as exc:
@@ -66,6 +78,7 @@ class Project:
         ConfigError
             When its configuration is not valid.
         """
+        check_folder(folder)
         if not (folder / CONFIG_NAME).is_file():
             state = "is not a project" if folder.is_dir() else "does not exist"
             raise ProjectError(f"{folder} {state}; make one with `hitl init {folder}`")
@@ -73,7 +86,7 @@ class Project:
 
     def store(self, *, read_only: bool = True) -> AnnotationStore:
         """Open the project's annotation store."""
-        return AnnotationStore.open(_store_location(self.folder, self.config), read_only=read_only)
+        return AnnotationStore.open(store_location(self.folder, self.config), read_only=read_only)
 
     def annotator(self, name: str | None) -> str:
         """Return the name that was given, else the config's, else the account's."""
@@ -87,8 +100,8 @@ class Project:
     def new_run(self, model: str) -> Path:
         """Make and return the folder of a new run, named ``<model>-<number>``."""
         self.runs_folder.mkdir(exist_ok=True)
-        taken = [int(p.name.rpartition("-")[2]) for p in self.runs_folder.glob(f"{model}-*")]
-        number = max(taken, default=0) + 1
+        numbers = [p.name.rpartition("-")[2] for p in self.runs_folder.glob(f"{model}-*")]
+        number = 1 + max((int(n) for n in numbers if n.isdecimal()), default=0)
         while True:
             folder = self.runs_folder / f"{model}-{number:04d}"
             try:
@@ -115,19 +128,69 @@ class Project:
             raise ProjectError(f"run {run_id} did not finish; train again with `hitl train`")
         return folder
 
+    def run_folders(self) -> list[Path]:
+        """Folders of all runs, by name; what else lies there is none of the project's."""
+        found = self.runs_folder.glob("*") if self.runs_folder.is_dir() else ()
+        return sorted(f for f in found if RUN_NAME.fullmatch(f.name) and f.is_dir())
+
     def finished_runs(self) -> list[Path]:
         """Folders of the runs that have a model card, oldest first."""
-        if not self.runs_folder.is_dir():
-            return []
-        cards = self.runs_folder.glob("*/card.json")
-        return sorted((card.parent for card in cards), key=lambda f: f.stat().st_mtime_ns)
+        done = [folder for folder in self.run_folders() if (folder / CARD).is_file()]
+        return sorted(done, key=lambda folder: folder.stat().st_mtime_ns)
 
     def evaluation_files(self) -> list[Path]:
         """Files with the scores of the project's evaluations, oldest first."""
-        return sorted(self.folder.glob("evaluations/[0-9]*/scores.json"))
+        found = self.folder.glob("evaluations/*/scores.json")
+        return sorted(file for file in found if file.parent.name.isdecimal() and file.is_file())
 
 
-def _store_location(folder: Path, config: ProjectConfig) -> str | Path:
+def check_folder(folder: Path) -> None:
+    """Refuse a URL in the place of a project's folder.
+
+    Raises
+    ------
+    ProjectError
+    """
+    if found := _URL.match(str(folder)):
+        # A path has lost one of the URL's slashes.
+        url = f"{found[1]}://{str(folder)[found.end() :]}"
+        raise ProjectError(
+            f"{url}: expected a local folder, got a URL; make the project in a folder, with a "
+            f"--config FILE that says `store: {url}`"
+        )
+
+
+def _foreign(folder: Path, location: str | Path) -> bool:
+    """Tell whether a folder holds what no `init` of a project leaves in it."""
+    own: set[str] = set()
+    if isinstance(location, Path):
+        own = {location.relative_to(folder.resolve()).parts[0], f"{location.name}.lock"}
+    held = {path.name for path in folder.iterdir()}
+    begun = {name for name in held if re.fullmatch(r"\..*\.[0-9a-f]{8}\.new", name)}
+    drafts = {name for name in held if name.startswith(f".{CONFIG_NAME}.")}
+    if not held - own - begun - drafts:
+        return isinstance(location, Path) and location.exists() and not _is_unfinished(location)
+    return True
+
+
+def _is_unfinished(location: str | Path) -> bool:
+    """Tell whether there is a store that nothing was added to."""
+    if isinstance(location, Path) and not (location.is_dir() and any(location.iterdir())):
+        return False
+    try:
+        return len(AnnotationStore.open(location, read_only=True).log()) == 1
+    except StoreError:
+        return False
+
+
+def store_location(folder: Path, config: ProjectConfig) -> str | Path:
+    """Return where a project's store is: a folder inside it, or a URL.
+
+    Raises
+    ------
+    ProjectError
+        A folder outside the project.
+    """
     if "://" in config.store:
         return config.store
     location = (folder / config.store).resolve()

@@ -23,6 +23,8 @@ class Flag:
     ----------
     name : str, optional
         Such as ``"--set"``; the field's name with dashes when not given.
+    also : tuple of str
+        Other spellings.
     metavar : str, optional
         What stands for the value in the help.
     help : str, optional
@@ -37,11 +39,14 @@ class Flag:
         The least and the greatest value, themselves allowed.
     choices : callable, optional
         Returns the values that there are, each with what it means, where a table has them.
+    many : bool
+        All ``KEY=VALUE`` words that follow belong to it.
     parse : callable, optional
         Makes the field's value of what was typed: one text, or several for a mapping.
     """
 
     name: str | None = None
+    also: tuple[str, ...] = ()
     metavar: str | None = None
     help: str | None = None
     argument: bool = False
@@ -50,6 +55,7 @@ class Flag:
     min: float | None = None
     max: float | None = None
     choices: Callable[[], Mapping[str, str]] | None = None
+    many: bool = False
     parse: Callable[[Any], Any] | None = None
 
 
@@ -75,8 +81,67 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
     return settings
 
 
+def parse_words(pairs: list[str]) -> dict[str, str]:
+    """Turn ``key=value`` words into a mapping of texts.
+
+    Raises
+    ------
+    ConfigError
+        A word without ``=``, without a key, or a key with two values.
+    """
+    found: dict[str, str] = {}
+    for pair in pairs:
+        key, sign, value = (part.strip() for part in pair.partition("="))
+        if not sign or not key:
+            raise ConfigError(f"--meta {pair}: expected key=value, for example condition=drug")
+        if found.setdefault(key, value) != value:
+            raise ConfigError(f"--meta {key}: expected one value, got {found[key]} and {value}")
+    return found
+
+
+def parse_labels(pairs: list[str]) -> tuple[tuple[str | None, Path], ...]:
+    """Turn ``CLASS=FILE``, or a file alone, into pairs of class and file."""
+    found: list[tuple[str | None, Path]] = []
+    for pair in pairs:
+        name, sign, file = pair.partition("=")
+        if sign and not Path(pair).exists():
+            found.append((name, Path(file)))
+        else:
+            found.append((None, Path(pair)))
+    return tuple(found)
+
+
+def parse_classes(pairs: list[str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Turn ``NAME`` or ``NAME=CHANNEL,CHANNEL`` into pairs of class and its channels.
+
+    Raises
+    ------
+    ConfigError
+        A class that is named twice, or a ``=`` without a channel.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for pair in pairs:
+        name, sign, text = (part.strip() for part in pair.partition("="))
+        channels = tuple(part.strip() for part in text.split(",") if part.strip())
+        if not name or (sign and not channels):
+            raise ConfigError(f"--class {pair}: expected NAME or NAME=CHANNEL, as in golgi=GFP")
+        if name in found:
+            raise ConfigError(f"--class {name}: is given twice; name each class once")
+        found[name] = channels
+    return tuple(found.items())
+
+
 Fields = Annotated[
-    tuple[str, ...], Flag("--field", metavar="NAME", help="Only this field (repeatable).")
+    tuple[str, ...],
+    Flag(
+        "--field",
+        also=("--stack",),
+        metavar="FIELD",
+        help="Only this field, or FIELD:CLASS (repeatable).",
+    ),
+]
+Classes = Annotated[
+    tuple[str, ...], Flag("--class", metavar="NAME", help="Only this class (repeatable).")
 ]
 Settings = Annotated[Mapping[str, Any], Flag("--set", metavar="KEY=VALUE", parse=parse_settings)]
 """Options of a model."""
@@ -93,9 +158,9 @@ Channel = Annotated[
     str | None,
     Flag("--channel", metavar="C", help="Channel to segment: name, or number from 0."),
 ]
-Field = Annotated[str, Flag(help="Name of the field.")]
+Field = Annotated[str, Flag(help="FIELD, or FIELD:CLASS where it has several classes.")]
 Annotator = Annotated[
     str | None,
     Flag("--annotator", metavar="NAME", help="Who corrects; the config's if not given."),
 ]
-ImageFile = Annotated[Path, Flag(metavar="IMAGE", help="TIFF, OME-Zarr, NPY or ND2.")]
+ImageFile = Annotated[Path, Flag(metavar="IMAGE", help="TIFF, OME-Zarr, NPY, ND2 or picture.")]

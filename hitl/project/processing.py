@@ -90,8 +90,16 @@ class HistogramStretch(Frozen):
     min_count: Annotated[int, Ge(0)] = 0
 
 
+class Projection(Frozen):
+    """Config entry of `hitl.preprocess.steps.project`; the first step where there is one."""
+
+    step: Literal["project"] = "project"
+    method: Literal["max", "mean"] = "max"
+
+
 PreprocessStep = Annotated[
-    ToUint8
+    Projection
+    | ToUint8
     | SuppressBackground
     | Gamma
     | Clahe

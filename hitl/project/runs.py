@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from hitl.project.errors import NothingToDoError, ProjectError
-from hitl.project.folder import Project
+from hitl.project.folder import CARD, Project
+from hitl.project.records import read_record
+
+_CARD_KEYS = {"run", "model", "made", "round", "validation", "trained_on", "weights_sha256"}
 
 IN_USE = "in_use.json"
 """In the project's folder."""
 
 
 def read_card(folder: Path) -> dict[str, Any]:
-    """Return the model card of a finished run."""
-    card: dict[str, Any] = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+    """Return the model card of a finished run.
+
+    Raises
+    ------
+    ProjectError
+        The file is damaged.
+    """
+    file = folder / CARD
+    try:
+        card = read_record(file)
+    except (OSError, ValueError):
+        card = {}
+    if not card.keys() >= _CARD_KEYS:
+        raise ProjectError(
+            f"{file}: expected the card of a run, got something else; restore it from a copy, or "
+            "move the run's folder away"
+        )
     return card
 
 
@@ -31,10 +48,10 @@ def read_in_use(project: Project) -> dict[str, Any]:
     if not file.is_file():
         return {"run": None, "history": []}
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        found = error
-    if not (isinstance(found, dict) and "run" in found and isinstance(found.get("history"), list)):
+        found = read_record(file)
+    except ValueError:
+        found = {}
+    if not ("run" in found and isinstance(found.get("history"), list)):
         raise ProjectError(
             f"{file}: expected the record of promotions, got something else; restore it from a "
             "copy, or delete it and promote a run again"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 from annotations.status import labels_status
 from hitl.project.folder import Project
 from hitl.project.runs import model_in_use, read_card
+from hitl.project.scores import read_scores
 from models.registry import TRAINERS
 
 
@@ -17,7 +17,7 @@ class FieldState:
 
     name: str
     split: str
-    shape_czyx: tuple[int, ...]
+    shape_tczyx: tuple[int, ...]
     spacing_um: tuple[float, float, float]
     objects: dict[str, int]
     verified_share: float
@@ -52,20 +52,20 @@ def status(project: Project) -> Overview:
     """Return what the project holds."""
     store = project.store()
     states = []
-    for info in store.all_labels():
-        found = labels_status(store.labels(info.name))
-        about = (info.name, info.split, info.shape, info.spacing_um)
+    for view in store.views():
+        info, found = view.info, labels_status(view)
+        about = (info.address, info.split, info.field.shape, info.spacing_um)
         states.append(FieldState(*about, found.objects, found.verified_share))
     cards = [read_card(folder) for folder in project.finished_runs()]
     runs = tuple(RunState(c["run"], c["made"], c["round"], c["validation"]) for c in cards)
     done = {run.run for run in runs}
-    folders = sorted(project.runs_folder.glob("*")) if project.runs_folder.is_dir() else []
-    rounds = store.rounds()
+    folders = project.run_folders()
+    last = store.last_round()
     evaluation, scores = _last_evaluation(project)
     in_use = model_in_use(project)
     return Overview(
         str(project.folder),
-        rounds[-1].round if rounds else None,
+        last if last >= 0 else None,
         tuple(states),
         runs,
         tuple(folder.name for folder in folders if folder.name not in done),
@@ -80,7 +80,7 @@ def _last_evaluation(project: Project) -> tuple[str | None, dict[str, dict[str, 
     files = project.evaluation_files()
     if not files:
         return None, {}
-    models = json.loads(files[-1].read_text(encoding="utf-8"))["models"]
+    models = read_scores(files[-1])["models"]
     means = {model: found["mean"] for model, found in models.items()}
     scores = {
         model: {"score": mean.get("evaluation_score"), "f1": mean.get("f1")}

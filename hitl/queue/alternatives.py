@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from annotations.store import AnnotationStore
-from hitl.prediction.predict import BOOTSTRAP, Predictor, cached_prediction
+from annotations.fields import LabelsView
+from hitl.prediction.predict import Predictor, cached_prediction
+from hitl.prediction.segmenters import segmenter_name
 from hitl.project.folder import Project
-from hitl.project.reporter import Reporter
+from hitl.project.reporter import Reporter, Silent
 from hitl.project.runs import read_card
+from labels.hashing import values_sha256
 from labels.progress import Progress, no_progress
 from labels.spacing import Spacing
 from models.base import Segmentation, Segmenter
@@ -64,6 +68,11 @@ class ViewedSegmenter:
     view: str
 
     @property
+    def most_channels(self) -> int | None:
+        """How many channels the segmenter takes, where it says so."""
+        return getattr(self.segmenter, "most_channels", None)
+
+    @property
     def name(self) -> str:
         """The segmenter's name and the view's."""
         return f"{self.segmenter.name}@{self.view}"
@@ -80,7 +89,7 @@ class ViewedSegmenter:
         # A quarter turn swaps y and x, which have one voxel size in microscopes but need not.
         turns = turns if turns % 2 == 0 or spacing_um[1] == spacing_um[2] else 2
         seen = np.ascontiguousarray(
-            np.rot90(np.flip(_darkened(image, power), flips), turns, (1, 2))
+            np.rot90(np.flip(_darkened(image, power), tuple(a + 1 for a in flips)), turns, (2, 3))
         )
         found = self.segmenter.segment(seen, spacing_um, progress=progress)
         back = np.flip(np.rot90(found.labels, -turns, (1, 2)), flips)
@@ -88,39 +97,164 @@ class ViewedSegmenter:
 
 
 def _darkened(image: NDArray[Any], power: float) -> NDArray[Any]:
-    """Bend the intensities between the smallest and the largest, which stay."""
+    """Bend the intensities of each channel between the smallest and the largest, which stay."""
     if power == 1.0:
         return image
-    low, high = float(image.min()), float(image.max())
-    share = (image.astype(np.float32) - low) / max(high - low, 1e-12)
+    low, high = (end(image, axis=(1, 2, 3), keepdims=True) for end in (np.min, np.max))
+    share = (image.astype(np.float32) - low) / np.maximum(high - low, 1e-12)
     return np.asarray(low + (high - low) * share ** (1 / power), np.float32)
 
 
-def predictors(project: Project, reporter: Reporter) -> list[Predictor]:
-    """Return what can segment a project's fields in another way.
+@dataclass(frozen=True)
+class Way:
+    """One way to segment a project's fields; its model is not loaded before it is used.
+
+    Parameters
+    ----------
+    name : str
+    model : str
+        A run's id, or a segmenter's name.
+    settings : str
+        All that it depends on, as far as files and the config tell without loading a model.
+    variant : str
+        What is changed, for `Predictor.variant`; empty for nothing.
+    change : callable, optional
+        From the model's segmenter to the changed one.
+    """
+
+    name: str
+    model: str
+    settings: str
+    variant: str = ""
+    change: Callable[[Any], Segmenter] | None = None
+
+    def changed(self, variant: str, how: object, change: Callable[[Any], Segmenter]) -> Way:
+        """Return this way with its segmenter changed."""
+        settings = values_sha256(self.settings, variant, repr(how))
+        return Way(f"{self.name}@{variant}", self.model, settings, variant, change)
+
+
+class Alternatives:
+    """What can segment a project's fields in another way.
 
     The classical segmenter as configured and in every variant, the bootstrap's segmenter where
     that is another, the last finished run of each kind of model, and views of the last run (of
-    the classical segmenter where there is none).
+    the classical segmenter where there is none). A run is asked about the classes that it was
+    trained on.
 
     Parameters
     ----------
     project : Project
     reporter : Reporter
     """
-    runs = project.finished_runs()
-    latest = {read_card(folder)["model"]: folder.name for folder in runs}
-    classical = Predictor(project, CLASSICAL, reporter)
-    found = [classical]
-    found += [classical.variant(name, partial(_with_settings, name)) for name in VARIANTS]
-    first = Predictor(project, BOOTSTRAP, reporter)
-    if first.name != CLASSICAL:
-        found.append(first)
-    by_run = {name: Predictor(project, name, reporter) for name in latest.values()}
-    found += by_run.values()
-    viewed, views = (by_run[runs[-1].name], list(VIEWS)) if runs else (classical, ["flipped"])
-    found += [viewed.variant(view, partial(ViewedSegmenter, view=view)) for view in views]
-    return found
+
+    def __init__(self, project: Project, reporter: Reporter) -> None:
+        self._project, self._reporter = project, reporter
+        self._runs = [(folder, read_card(folder)) for folder in project.finished_runs()]
+        self._ways: dict[str, tuple[Way, ...]] = {}
+        self._loaded: dict[str, Predictor] = {}
+
+    def ways(self, class_name: str) -> tuple[Way, ...]:
+        """Return the ways to segment a class."""
+        if class_name not in self._ways:
+            self._ways[class_name] = self._of_class(class_name)
+        return self._ways[class_name]
+
+    def settings(self, class_name: str) -> str:
+        """Return a digest of all that the segmentations of a class depend on, but for its image."""
+        return values_sha256(
+            *(part for w in self.ways(class_name) for part in (w.name, w.settings))
+        )
+
+    def segmentations(
+        self, view: LabelsView, made_by: str = "", progress: Progress = no_progress
+    ) -> dict[str, NDArray[np.uint32]]:
+        """Segment one time point in every way that takes it; each is computed once and then read.
+
+        Parameters
+        ----------
+        view : LabelsView
+        made_by : str
+            The model that made the labels at hand: it is left out, since it agrees with itself.
+        progress : callable, optional
+
+        Returns
+        -------
+        dict of str to ndarray of uint32, shape (Z, Y, X)
+            By the name of what made it.
+        """
+        wanted = [way for way in self.ways(view.info.class_name) if way.name != made_by]
+        found = {}
+        for number, way in enumerate(wanted):
+            progress(number, len(wanted), f"{view.name}: segments with {way.name}")
+            predictor = self._load(way)
+            if predictor.takes(view.info):
+                found[way.name] = cached_prediction(self._project, predictor, view)
+        if not found:
+            self._reporter.note(
+                f"{view.info.address}: nothing else segments its {len(view.info.seen)} channels, "
+                "so what is listed goes by shape and light alone"
+            )
+        return found
+
+    def _of_class(self, class_name: str) -> tuple[Way, ...]:
+        config = self._project.config
+        classical = self._segmenter(CLASSICAL, class_name)
+        found = [classical]
+        for name, options in VARIANTS.items():
+            found.append(classical.changed(name, options, partial(_with_settings, name)))
+        first = segmenter_name(config.bootstrap.segmenter, Silent())
+        if first != CLASSICAL:
+            found.append(self._segmenter(first, class_name))
+        own = [(folder, card) for folder, card in self._runs if class_name in card["classes"]]
+        latest = {card["model"]: folder for folder, card in own}
+        found += [_run(folder) for folder in latest.values()]
+        viewed, views = (_run(own[-1][0]), list(VIEWS)) if own else (classical, ["flipped"])
+        for view in views:
+            found.append(viewed.changed(view, VIEWS[view], partial(ViewedSegmenter, view=view)))
+        return tuple(found)
+
+    def _segmenter(self, name: str, class_name: str) -> Way:
+        config = self._project.config
+        parts = {
+            "segmenter": name,
+            "options": config.segmenters.get(name, {}),
+            "weights": _weights(name, config.segmenters.get(name, {})),
+            "steps": [step.model_dump(mode="json") for step in config.steps_of(class_name)],
+            "bootstrap": config.bootstrap.model_dump(mode="json"),
+            "postprocess": config.postprocess.model_dump(mode="json"),
+        }
+        return Way(name, name, json.dumps(parts, sort_keys=True))
+
+    def _load(self, way: Way) -> Predictor:
+        if way.model not in self._loaded:
+            self._loaded[way.model] = Predictor(self._project, way.model, self._reporter)
+        model = self._loaded[way.model]
+        if way.change is None:
+            return model
+        if way.name not in self._loaded:
+            self._loaded[way.name] = model.variant(way.variant, way.change)
+        return self._loaded[way.name]
+
+
+def _run(folder: Path) -> Way:
+    """Return a run as a way: when it is finished, nothing in its folder changes."""
+    return Way(folder.name, folder.name, repr([_state(f) for f in sorted(folder.glob("*"))]))
+
+
+def _weights(name: str, options: Mapping[str, Any]) -> tuple[str, int, int] | None:
+    """Tell which weights Cellpose would take, which are no part of the package."""
+    if name != "cellpose":
+        return None
+    from models.cellpose.weights import PRETRAINED, weights_path
+
+    path = weights_path(options.get("model", PRETRAINED[0]))
+    return None if path is None else _state(path)
+
+
+def _state(file: Path) -> tuple[str, int, int]:
+    found = file.stat()
+    return file.name, found.st_size, found.st_mtime_ns
 
 
 def _with_settings(variant: str, segmenter: Any) -> Segmenter:
@@ -154,39 +288,5 @@ def classical_segmentations(
     plain = segmenter_class(CLASSICAL)()
     ways = {name: _with_settings(name, plain) for name in VARIANTS}
     ways["flipped"] = ViewedSegmenter(plain, "flipped")
-    others = {name: way.segment(image, spacing_um).labels for name, way in ways.items()}
-    return plain.segment(image, spacing_um), others
-
-
-def other_segmentations(
-    project: Project,
-    store: AnnotationStore,
-    field: str,
-    available: Sequence[Predictor],
-    reporter: Reporter,
-    made_by: str = "",
-) -> dict[str, NDArray[np.uint32]]:
-    """Segment one field in every other way; each is computed once and then read.
-
-    Parameters
-    ----------
-    project : Project
-    store : AnnotationStore
-    field : str
-    available : sequence of Predictor
-        As `predictors` returns.
-    reporter : Reporter
-    made_by : str
-        The model that made the labels at hand: it is left out, since it agrees with itself.
-
-    Returns
-    -------
-    dict of str to ndarray of uint32, shape (Z, Y, X)
-        By the name of what made it.
-    """
-    wanted = [p for p in available if p.name != made_by]
-    found = {}
-    for number, predictor in enumerate(wanted):
-        reporter.progress(number, len(wanted), f"{field}: segments with {predictor.name}")
-        found[predictor.name] = cached_prediction(project, store, predictor, field)[0]
-    return found
+    others = {name: way.segment(image[None], spacing_um).labels for name, way in ways.items()}
+    return plain.segment(image[None], spacing_um), others

@@ -35,6 +35,7 @@ class Entry:
     Parameters
     ----------
     field : str
+        Address of the labels.
     kind : {"object", "missed"}
     id : int or None
         The object's label; None for a missed one.
@@ -52,6 +53,8 @@ class Entry:
         For a missed object: the segmentation that shows it …
     source_label : int
         … and its label there; 0 for an object.
+    time : int or None
+        Time point of a series; None where there is one.
     """
 
     field: str
@@ -65,6 +68,7 @@ class Entry:
     chosen: Chosen = "expected error"
     source: str = ""
     source_label: int = 0
+    time: int | None = None
 
     @property
     def why(self) -> str:

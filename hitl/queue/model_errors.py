@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from annotations.fields import LabelsInfo
+from annotations.fields import LabelsView
+from annotations.store import AnnotationStore
 from hitl.evaluation.results import (
     EvaluatedModel,
     Nucleus,
@@ -17,6 +18,7 @@ from hitl.evaluation.results import (
     read_cases,
     read_scored,
 )
+from hitl.project.addresses import chosen_labels
 from hitl.project.folder import Project
 from hitl.project.reporter import Reporter
 from hitl.queue.kinds import KINDS
@@ -32,6 +34,9 @@ class ErrorEntry:
     Parameters
     ----------
     field : str
+        Address of the labels.
+    time : int or None
+        Of a series.
     kind : str
         One of `KINDS`.
     truth_ids, pred_ids : tuple of int
@@ -53,6 +58,7 @@ class ErrorEntry:
     """
 
     field: str
+    time: int | None
     kind: str
     truth_ids: tuple[int, ...]
     pred_ids: tuple[int, ...]
@@ -87,7 +93,7 @@ class ModelErrors:
     kinds : mapping of str to (int, float)
         Of every kind that occurs, on the same fields: places, and the sum of `wrong` there.
     stale : tuple of str
-        Fields whose labels or prediction are no longer those that were scored.
+        `LabelsView.name` of those whose labels or prediction are no longer those that were scored.
     """
 
     found: EvaluatedModel
@@ -106,6 +112,7 @@ def list_errors(
     fields: Sequence[str],
     *,
     reporter: Reporter,
+    classes: Sequence[str] = (),
     model: str | None = None,
     evaluation: int | None = None,
     kinds: Collection[str] = (),
@@ -117,9 +124,11 @@ def list_errors(
     ----------
     project : Project
     fields : sequence of str
-        Only these; all that were scored when empty.
+        Only these, each ``FIELD`` or ``FIELD:CLASS``; all that were scored when empty.
     reporter : Reporter
         Told of fields that have changed since they were scored.
+    classes : sequence of str
+        Only these; all when empty.
     model : str, optional
         When not given the one in use, else the best in score.
     evaluation : int, optional
@@ -139,18 +148,18 @@ def list_errors(
         No such field.
     """
     store = project.store()
-    infos = {info.name: info for info in store.all_labels()}
-    for name in fields:
-        store.labels(name)
-    found = find_evaluated(project, fields, model, evaluation)
+    named = chosen_labels(store, fields, classes)
+    views = {each.name: each for info in named for each in store.labels(info.key).time_points()}
+    among = {info.address for info in named} if fields or classes else None
+    found = find_evaluated(project, _addresses(store, fields), model, evaluation, among)
     errors: list[ErrorEntry] = []
     stale = []
     for number, name in enumerate(found.fields):
         reporter.progress(number, len(found.fields), f"errors on {name}")
-        if name not in infos:
+        if name not in views:
             reporter.note(f"{name} was scored, but is no longer in the project; it is left out")
             continue
-        errors += of_field(infos[name], found)
+        errors += of_view(views[name], found)
         if read_scored(project, found, name) is None:
             stale.append(name)
             reporter.note(
@@ -161,6 +170,11 @@ def list_errors(
     return ModelErrors(found, tuple(chosen[:limit]), _by_kind(errors), tuple(stale))
 
 
+def _addresses(store: AnnotationStore, names: Sequence[str]) -> list[str]:
+    """Return names as evaluations have them: a class is named only where there are several."""
+    return [store.labels(name).info.address if ":" in name else name for name in names]
+
+
 def in_order(errors: Iterable[ErrorEntry]) -> tuple[ErrorEntry, ...]:
     """Sort, the most wrong first; the order is fixed."""
     return tuple(sorted(errors, key=_order))
@@ -168,7 +182,7 @@ def in_order(errors: Iterable[ErrorEntry]) -> tuple[ErrorEntry, ...]:
 
 def _order(error: ErrorEntry) -> tuple[Any, ...]:
     """Most wrong first; many are wrong by just one nucleus: of these the larger come first."""
-    place = (error.field, error.truth_ids, error.pred_ids)
+    place = (error.field, error.time or 0, error.truth_ids, error.pred_ids)
     return (-error.wrong, -(error.volume_um3 or 0.0), *place)
 
 
@@ -182,20 +196,21 @@ def _by_kind(errors: Sequence[ErrorEntry]) -> dict[str, tuple[int, float]]:
     return dict(sorted(counted.items(), key=lambda item: -item[1][1]))
 
 
-def of_field(info: LabelsInfo, found: EvaluatedModel) -> list[ErrorEntry]:
-    """Return what a model got wrong on one field, in the evaluation's order.
+def of_view(view: LabelsView, found: EvaluatedModel) -> list[ErrorEntry]:
+    """Return what a model got wrong at one time point of labels, in the evaluation's order.
 
     Raises
     ------
     ProjectError
         The evaluation's file is damaged.
     """
-    nuclei, cases = read_cases(found, info.name)
+    nuclei, cases = read_cases(found, view.name)
     usual = float(np.median([n.volume_voxels for n in nuclei.values()] or [1]))
-    return [_entry(info, case, usual) for case in cases if case.kind != "matched"]
+    return [_entry(view, case, usual) for case in cases if case.kind != "matched"]
 
 
-def _entry(info: LabelsInfo, case: ScoredCase, usual_voxels: float) -> ErrorEntry:
+def _entry(view: LabelsView, case: ScoredCase, usual_voxels: float) -> ErrorEntry:
+    info = view.info
     z, y, x = (
         min(max(round(at), 0), size - 1)
         for at, size in zip(case.centroid_zyx, info.zyx, strict=True)
@@ -204,7 +219,8 @@ def _entry(info: LabelsInfo, case: ScoredCase, usual_voxels: float) -> ErrorEntr
     at_border = any(n.at_border for n in case.nuclei)
     reasons = [_words(case), *_unusual(case.nuclei, usual_voxels)]
     return ErrorEntry(
-        field=info.name,
+        field=info.address,
+        time=view.time if info.times > 1 else None,
         kind=case.kind,
         truth_ids=case.truth_ids,
         pred_ids=case.pred_ids,

@@ -129,6 +129,7 @@ def rank(
     settled: Collection[int] = (),
     checked: NDArray[np.bool_] | None = None,
     field: str = "",
+    time: int | None = None,
 ) -> tuple[Entry, ...]:
     """Rank every unsettled object and every place of a possibly missed one by expected error.
 
@@ -148,7 +149,8 @@ def rank(
     checked : ndarray of bool, shape (Z, Y, X), optional
         True where a person has looked; nothing is called missed there.
     field : str
-        Name put into the entries.
+    time : int, optional
+        Address and time point that are put into the entries.
 
     Returns
     -------
@@ -163,14 +165,14 @@ def rank(
     found = _signals(labels, image, spacing_um, confidence, others)
     done = set(map(int, settled))
     entries = [
-        _object_entry(found, row, field)
+        _object_entry(found, row, field, time)
         for row, label in enumerate(found.features.ids)
         if int(label) not in done
     ]
     missed = find_missed(labels, others, checked) if others else []
     chances = _chances(missed, found.features, image, spacing_um)
     entries += [
-        _missed_entry(candidate, float(chance), len(others), field)
+        _missed_entry(candidate, float(chance), len(others), field, time)
         for candidate, chance in zip(missed, chances, strict=True)
         if chance >= LEAST_CHANCE
     ]
@@ -179,7 +181,7 @@ def rank(
     )
 
 
-def _object_entry(found: Signals, row: int, field: str) -> Entry:
+def _object_entry(found: Signals, row: int, field: str, time: int | None) -> Entry:
     shape = found.features
     z, y, x = (int(v) for v in shape.inside_zyx[row])
     rated = float(found.confidence[row])
@@ -192,6 +194,7 @@ def _object_entry(found: Signals, row: int, field: str) -> Entry:
         confidence=None if math.isnan(rated) else rated,
         reasons=_reasons(found, row),
         voxels=int(shape.voxels[row]),
+        time=time,
     )
 
 
@@ -257,7 +260,9 @@ def _ramp(values: Floats, zero: float, one: float) -> Floats:
     return np.clip((values - zero) / (one - zero), 0, 1)
 
 
-def _missed_entry(candidate: MissedCandidate, chance: float, count: int, field: str) -> Entry:
+def _missed_entry(
+    candidate: MissedCandidate, chance: float, count: int, field: str, time: int | None
+) -> Entry:
     found_by = len(candidate.names)
     more = ", …" if found_by > 3 else ""
     return Entry(
@@ -274,4 +279,5 @@ def _missed_entry(candidate: MissedCandidate, chance: float, count: int, field: 
         voxels=len(candidate.places),
         source=candidate.source,
         source_label=candidate.label,
+        time=time,
     )

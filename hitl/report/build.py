@@ -182,7 +182,7 @@ def round_dict(entry: LogEntry) -> dict[str, Any]:
         "counts": asdict(entry.total),
         "settled": settled(entry),
         "minutes": entry.minutes,
-        "fields": list(entry.fields),
+        "fields": list(entry.labels),
     }
 
 

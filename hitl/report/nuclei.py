@@ -155,7 +155,7 @@ def _place(found: dict[str, Any]) -> list[float | None]:
 def label_table(project: Project) -> Table:
     """Return every object of the store's last commit, measured."""
     store = project.store()
-    rows = [row for info in store.all_labels() for row in _label_rows(store.labels(info.name))]
+    rows = [row for info in store.all_labels() for row in _label_rows(store.labels(info.address))]
     return Table.of("labels of the project", LABEL_COLUMNS, rows)
 
 
@@ -170,7 +170,7 @@ def _label_rows(view: LabelsView) -> Iterator[tuple[Any, ...]]:
     for n in np.flatnonzero(known).tolist():
         confidence, number = float(objects.confidence[n]), int(objects.round[n])
         yield (
-            view.info.name,
+            view.info.address,
             int(objects.id[n]),
             Status(int(objects.status[n])).name.lower(),
             objects.origins[int(objects.origin[n])],

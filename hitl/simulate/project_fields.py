@@ -9,10 +9,12 @@ import numpy as np
 from annotations.fields import LabelsInfo
 from annotations.store import AnnotationStore
 from hitl.prediction.predict import BOOTSTRAP, Predictor
+from hitl.preprocess.grey import one_channel
+from hitl.project.addresses import chosen_labels
 from hitl.project.errors import LeakageError, NothingToDoError
 from hitl.project.folder import Project
 from hitl.project.reporter import Reporter
-from hitl.queue.alternatives import other_segmentations, predictors
+from hitl.queue.alternatives import Alternatives
 from hitl.simulate.oracle import Case
 from hitl.simulate.retrain import ModelRetraining
 from hitl.simulate.rounds import SimulationResult, simulate
@@ -70,7 +72,7 @@ def simulate_project(
         for info in chosen:
             if info.split == "test":
                 raise LeakageError(
-                    f"field {info.name} is of split test and never reaches training; "
+                    f"field {info.address} is of split test and never reaches training; "
                     "name others, or simulate without --retrain"
                 )
         training = ModelRetraining.of_project(project, retrain, settings or {}, reporter)
@@ -89,17 +91,15 @@ def simulate_project(
 
 def _known(store: AnnotationStore, names: tuple[str, ...]) -> list[LabelsInfo]:
     """Return the fields whose every voxel a person has verified."""
-    chosen = [store.labels(name).info for name in names] or [
-        info for info in store.all_labels() if info.split != "test"
-    ]
+    chosen = [i for i in chosen_labels(store, names) if names or i.split != "test"]
     known = []
     for info in chosen:
-        view = store.labels(info.name)
-        if view.verified_voxels == int(np.prod(info.zyx)) and len(view.objects.live_ids):
+        view = store.labels(info.key)
+        if view.verified_voxels == info.voxels and any(view.counts.values()):
             known.append(info)
         elif names:
             raise NothingToDoError(
-                f"field {info.name} is not labelled by hand everywhere: there is no truth to "
+                f"field {info.address} is not labelled by hand everywhere: there is no truth to "
                 "correct towards; name another"
             )
     if not known:
@@ -114,17 +114,17 @@ def _cases(
     project: Project, store: AnnotationStore, fields: list[LabelsInfo], reporter: Reporter
 ) -> list[Case]:
     first = Predictor(project, BOOTSTRAP, reporter)
-    available = predictors(project, reporter)
+    alternatives = Alternatives(project, reporter)
     cases = []
-    for info in fields:
-        view = store.labels(info.name)
+    views = [view for info in fields for view in store.labels(info.key).time_points()]
+    for view in views:
         found = first.segment(view)
-        others = other_segmentations(project, store, info.name, available, reporter, first.name)
+        others = alternatives.segmentations(view, first.name, reporter.progress)
         cases.append(
             Case(
-                name=info.name,
-                image=view.read_channel(),
-                spacing_um=info.spacing_um,
+                name=view.name,
+                image=one_channel(view.read_image()),
+                spacing_um=view.info.spacing_um,
                 truth=np.asarray(view.labels[...], np.uint32),
                 labels=found.labels,
                 confidence=found.confidence,

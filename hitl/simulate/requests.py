@@ -61,7 +61,7 @@ class SynthRequest:
     like: Annotated[Path | None, Flag(metavar="IMAGE")] = None
     labels: Annotated[Path | None, Flag(metavar="FILE")] = None
     project: Annotated[Path | None, Flag("--like-project", metavar="PROJECT")] = None
-    field: Annotated[str | None, Flag(metavar="NAME")] = None
+    field: Annotated[str | None, Flag("--field", also=("--stack",), metavar="FIELD")] = None
     shape: Annotated[tuple[int, int, int] | None, Flag(metavar="Z Y X")] = None
     spacing_um: Annotated[
         VoxelSize,

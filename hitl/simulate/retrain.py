@@ -78,7 +78,7 @@ class ModelRetraining:
             trainer.train(samples, samples, folder, progress=self.reporter.progress)
             segmenter = load_run(self.model, folder)
             for bench in benches:
-                image = preprocess(self.steps, bench.case.image)
+                image = preprocess(self.steps, bench.case.image[None])
                 found = segmenter.segment(image, bench.case.spacing_um)
                 self._propose(bench, found.labels, found.confidence)
 
@@ -86,7 +86,7 @@ class ModelRetraining:
         case = bench.case
         return TrainingSample(
             case.name,
-            preprocess(self.steps, case.image),
+            preprocess(self.steps, case.image[None]),
             np.where(bench.checked, bench.labels, 0).astype(np.uint32),
             bench.checked | _shell(bench),
             case.spacing_um,

@@ -14,10 +14,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotations.formats import open_image, write_image_tiff, write_labels_tiff
-from hitl.labelling.add import add_field, open_label_file
+from annotations.formats import (
+    label_axes,
+    open_image,
+    refuse_series,
+    write_image_tiff,
+    write_labels_tiff,
+)
+from hitl.labelling.add import add_field
+from hitl.labelling.given_labels import open_label_file
 from hitl.labelling.requests import AddRequest
-from hitl.prediction.channels import channel_index
+from hitl.preprocess.grey import one_channel
+from hitl.project.classes import only_channel
 from hitl.project.docstrings import parameter_descriptions
 from hitl.project.errors import ConfigError, LeakageError, NothingToDoError, ProjectError
 from hitl.project.folder import Project, write_json
@@ -102,9 +110,8 @@ def synthesise(request: SynthRequest, reporter: Reporter) -> Synthesised:
         pairs.append(_write(folder, name, seed, options))
         if project is not None:
             pair = pairs[-1]
-            add_field(
-                project, AddRequest(image=pair.image, name=name, labels=pair.labels), reporter
-            )
+            new = AddRequest(images=(pair.image,), field=name, labels=((None, pair.labels),))
+            add_field(project, new, reporter)
     reporter.progress(len(names), len(names), "drawing stacks")
     return Synthesised(folder, tuple(pairs), request.into)
 
@@ -150,7 +157,7 @@ def _check_targets(request: SynthRequest, folder: Path, names: list[str]) -> Pro
     if request.into is None:
         return None
     project = Project.open(request.into)
-    known = {info.name for info in project.store().all_labels()}
+    known = {info.address for info in project.store().all_labels()}
     clash = [name for name in names if name in known]
     if clash:
         raise ProjectError(
@@ -188,13 +195,14 @@ def _read_file(
     request: SynthRequest, path: Path
 ) -> tuple[NDArray[Any], NDArray[np.uint32] | None, Spacing]:
     with open_image(path, axes=request.axes, spacing_um=request.spacing_um) as source:
-        depth = source.info.shape[1]
-        image = source.read(0, depth)[channel_index(source.info, request.channel)]
+        times, _, depth, _, _ = source.info.shape
+        refuse_series(path, times, flat=depth == 1)
+        image = source.read(0, 0, depth)[only_channel(source.info.channels, request.channel)]
         spacing_um = source.info.spacing_um
     if request.labels is None:
         return image, None, spacing_um
-    axes = request.axes and request.axes.upper().replace("C", "")
-    with open_label_file(request.labels, axes) as labels:
+    with open_label_file(request.labels, label_axes(request.axes)) as labels:
+        refuse_series(request.labels, labels.times, flat=labels.zyx[0] == 1)
         return image, labels.read(0, labels.shape[0]), spacing_um
 
 
@@ -203,7 +211,7 @@ def _read_field(
 ) -> tuple[NDArray[Any], NDArray[np.uint32] | None, Spacing]:
     store = Project.open(folder).store()
     if request.field is None:
-        listed = ", ".join(info.name for info in store.all_labels()) or "none yet"
+        listed = ", ".join(info.address for info in store.all_labels()) or "none yet"
         raise NothingToDoError(f"say which field of {folder} with --field; there are: {listed}")
     view = store.labels(request.field)
     if view.info.split == "test":
@@ -211,8 +219,9 @@ def _read_field(
             f"{request.field} is a test field, and models may learn from what is drawn; name "
             "a field of split train or val"
         )
-    labels = np.asarray(view.labels[...], np.uint32)
-    return view.read_channel(), labels if labels.any() else None, view.info.spacing_um
+    first = view.at(0)
+    labels, image = np.asarray(first.labels[...], np.uint32), one_channel(first.read_image())
+    return image, labels if labels.any() else None, view.info.spacing_um
 
 
 def _write(folder: Path, name: str, seed: int, options: NucleiGenerator) -> Pair:

@@ -11,12 +11,13 @@ from typing import Any
 import filelock
 import numpy as np
 
-from annotations.fields import LabelsInfo
+from annotations.fields import LabelsInfo, LabelsView
 from annotations.store import AnnotationStore
 from hitl.evaluation.strata import ObjectPairs, Stratum, compare_strata, pair_objects
 from hitl.prediction.predict import BOOTSTRAP, Predictor, cached_prediction
 from hitl.project.errors import HitlError, NothingToDoError, ProjectError
-from hitl.project.folder import Project, now, write_json
+from hitl.project.folder import Project, now
+from hitl.project.records import write_record
 from hitl.project.reporter import Reporter
 from hitl.project.runs import IN_USE, read_card, read_in_use
 from hitl.training.samples import held_out_rows, refuse_leakage
@@ -63,10 +64,14 @@ class Promoted:
 
 @dataclass(frozen=True)
 class _Part:
-    """A field, or the rows of it in y that no training saw."""
+    """One time point of labels, or the rows of it in y that no training saw."""
 
-    info: LabelsInfo
+    view: LabelsView
     rows: slice
+
+    @property
+    def info(self) -> LabelsInfo:
+        return self.view.info
 
 
 def promote(
@@ -128,7 +133,7 @@ def promote(
             "why": why if force else "",
             "weights_sha256": read_card(project.run(run))["weights_sha256"],
         }
-        write_json(project.folder / IN_USE, {"run": run, "history": [*known["history"], entry]})
+        write_record(project.folder / IN_USE, {"run": run, "history": [*known["history"], entry]})
     return result
 
 
@@ -161,8 +166,8 @@ def _judge(project: Project, run: str, against: str, force: bool, reporter: Repo
             raise
         return Promoted(run, replaced, None, (), (), True, (str(error),))
     models = [Predictor(project, name, reporter) for name in (against, run)]
-    items, found = _items(project, store, parts, models)
-    fields = tuple(part.info.name for part in parts)
+    items, found = _items(project, parts, models)
+    fields = tuple(part.view.name for part in parts)
     if not items.in_use.size:
         missing = _nothing_verified(project)
         if not force:
@@ -181,15 +186,13 @@ def _judge(project: Project, run: str, against: str, force: bool, reporter: Repo
 
 
 def _items(
-    project: Project, store: AnnotationStore, parts: Sequence[_Part], models: Sequence[Predictor]
+    project: Project, parts: Sequence[_Part], models: Sequence[Predictor]
 ) -> tuple[ObjectPairs, bool]:
     """Scores of both models, and whether the second finds anything at all."""
     items, found = [], False
     for part in parts:
-        view = store.labels(part.info.name)
-        in_use, candidate = (
-            cached_prediction(project, store, model, part.info.name)[0] for model in models
-        )
+        view = part.view
+        in_use, candidate = (cached_prediction(project, model, view) for model in models)
         counts = np.zeros(part.info.zyx, np.bool_)
         counts[:, part.rows] = np.asarray(view.verified[:, part.rows]) > 0
         truth = np.asarray(view.labels[...], dtype=np.uint32)
@@ -202,17 +205,26 @@ def _parts(
     project: Project, store: AnnotationStore, models: list[str], reporter: Reporter
 ) -> list[_Part]:
     """Where two models can be compared without anything that one of them was trained on."""
-    verified = [info for info in store.all_labels() if store.labels(info.name).verified_voxels > 0]
-    parts = [_Part(info, slice(0, info.zyx[1])) for info in verified if info.split == "val"]
     cards = [read_card(project.run(name)) for name in models if name != BOOTSTRAP]
+    taught = set.intersection(*(set(card["classes"]) for card in cards))
+    verified = [
+        each
+        for view in store.views()
+        if view.verified_voxels > 0 and view.info.class_name in taught
+        for each in view.time_points()
+    ]
+    parts = [
+        _Part(view, slice(0, view.info.zyx[1])) for view in verified if view.info.split == "val"
+    ]
     if parts:
         _note_training(cards, parts, reporter)
     else:
         share = min([project.config.training.validation_share, *map(_share, cards)])
         parts = [
-            _Part(info, rows)
-            for info in verified
-            if info.split == "train" and (rows := held_out_rows(info.zyx[1], share)) is not None
+            _Part(view, rows)
+            for view in verified
+            if view.info.split == "train"
+            and (rows := held_out_rows(view.info.zyx[1], share)) is not None
         ]
         reporter.note(
             f"no verified field of split val: compares on the last {share:.0%} in y of the "
@@ -226,7 +238,7 @@ def _parts(
                 )
     if not parts:
         raise _nothing_verified(project)
-    refuse_leakage(store, [part.info.name for part in parts])
+    refuse_leakage(store, {part.info.field.name for part in parts})
     return parts
 
 
@@ -240,7 +252,7 @@ def _note_training(cards: list[dict[str, Any]], parts: list[_Part], reporter: Re
         for part in parts:
             if part.info.source_sha256 in seen:
                 reporter.note(
-                    f"{card['run']} was trained on the file of {part.info.name}: its scores "
+                    f"{card['run']} was trained on the file of {part.info.address}: its scores "
                     "there flatter it"
                 )
 

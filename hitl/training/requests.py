@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as default
 from typing import Annotated, Any
 
 from hitl.project.errors import ConfigError
-from hitl.project.options import Fields, Flag, Settings
+from hitl.project.options import Classes, Fields, Flag, Settings
 
 TrainableModel = Annotated[str, Flag(help="A trainable model; `hitl models` lists the names.")]
 
@@ -67,12 +68,13 @@ class TrainRequest:
     model : str
     settings : mapping
         One of the model's options (repeatable).
-    fields : tuple of str
+    fields, classes : tuple of str
     """
 
     model: TrainableModel
-    settings: Settings = field(default_factory=dict)
+    settings: Settings = default(default_factory=dict)
     fields: Fields = ()
+    classes: Classes = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +93,7 @@ class SweepRequest:
         Train each combination with each seed.
     settings : mapping
         An option of every cell (repeatable).
-    fields : tuple of str
+    fields, classes : tuple of str
     name : str
         Folder in PROJECT/sweeps; made up if not given.
     evaluate : bool
@@ -106,12 +108,13 @@ class SweepRequest:
 
     model: TrainableModel
     config: Annotated[str | None, Flag(metavar="FILE")] = None
-    grid: Annotated[Mapping[str, list[Any]], Flag(metavar="KEY=V1,V2", parse=parse_grid)] = field(
+    grid: Annotated[Mapping[str, list[Any]], Flag(metavar="KEY=V1,V2", parse=parse_grid)] = default(
         default_factory=dict
     )
     seeds: Annotated[tuple[int, ...], Flag(metavar="N,N", parse=parse_seeds)] = ()
-    settings: Settings = field(default_factory=dict)
+    settings: Settings = default(default_factory=dict)
     fields: Fields = ()
+    classes: Classes = ()
     name: str = ""
     evaluate: bool = False
     sort: str = "f1"

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from annotations.fields import LabelsInfo
+from annotations.fields import LabelsInfo, LabelsView
 from annotations.store import AnnotationStore
 from hitl.preprocess.pipeline import preprocess
+from hitl.project.addresses import chosen_labels
 from hitl.project.config import ProjectConfig
 from hitl.project.errors import LeakageError, NothingToDoError
 from hitl.project.reporter import Reporter
@@ -27,11 +28,13 @@ class TrainingSet:
     ----------
     train, val : tuple of TrainingSample
     sources : tuple of mapping
-        Per field: name, split, round, objects, verified share, hashes of file and voxels.
+        Per labels: field, class, split, objects, verified share, hashes of file and voxels.
     round : int
         The round that the labels come from.
     verified_only : bool
         Whether only voxels that a person verified count.
+    classes : tuple of str
+        What is learned.
     """
 
     train: tuple[TrainingSample, ...]
@@ -39,40 +42,64 @@ class TrainingSet:
     sources: tuple[dict[str, Any], ...]
     round: int
     verified_only: bool
+    classes: tuple[str, ...]
 
 
 def collect_samples(
-    store: AnnotationStore, config: ProjectConfig, names: tuple[str, ...], reporter: Reporter
+    store: AnnotationStore,
+    config: ProjectConfig,
+    names: tuple[str, ...],
+    reporter: Reporter,
+    classes: tuple[str, ...] = (),
 ) -> TrainingSet:
     """Gather training and validation samples from the last round.
 
     Verified voxels count and nothing else, when there are any; otherwise every voxel of the
     proposals does. Without a labelled field of split ``val``, a slab at the far end in y of each
-    training field is held out.
+    training field is held out, the same for all its classes and time points.
+
+    Parameters
+    ----------
+    store : AnnotationStore
+    config : ProjectConfig
+    names : tuple of str
+        Fields, or labels as FIELD:CLASS; all of split train when empty.
+    reporter : Reporter
+    classes : tuple of str
+        Only these; all of kind instances when empty.
 
     Raises
     ------
     LeakageError
         A test field was named, or a training field shares voxels with one.
     NothingToDoError
-        No labels to train on.
+        No labels to train on, or classes that see different numbers of channels.
     """
-    train = _labelled(store, "train", names)
-    val = _labelled(store, "val", ())
+    train = _labelled(store, "train", names, classes)
     if not train:
         raise NothingToDoError(
             "there are no labels to train on; make some with `hitl bootstrap PROJECT`, "
             "or add a field with `hitl add PROJECT IMAGE --labels FILE`"
         )
-    refuse_leakage(store, [info.name for info in (*train, *val)])
-    verified_only = any(_has_verified(store, info.name) for info in train)
+    _check_channels(train, reporter)
+    taught = tuple(dict.fromkeys(info.class_name for info in train))
+    val = [info for info in _labelled(store, "val", (), classes) if info.class_name in taught]
+    refuse_leakage(store, {info.field.name for info in (*train, *val)})
+    views = {info.key: store.labels(info.key) for info in (*train, *val)}
+    verified_only = any(views[info.key].verified_voxels for info in train)
     if not verified_only:
         reporter.note("no voxel is verified by a person yet: trains on the proposals as they are")
-    samples = [_sample(store, info, config, verified_only) for info in train]
+    samples = [
+        sample for info in train for sample in _samples(views[info.key], config, verified_only)
+    ]
     if verified_only:
         samples = [sample for sample in samples if sample.mask.any()]
     if val:
-        held_out = [_sample(store, info, config, _has_verified(store, info.name)) for info in val]
+        held_out = [
+            sample
+            for info in val
+            for sample in _samples(views[info.key], config, views[info.key].verified_voxels > 0)
+        ]
     else:
         reporter.note(
             "no labelled field of split val: holds out the last "
@@ -83,29 +110,55 @@ def collect_samples(
     return TrainingSet(
         tuple(samples),
         tuple(held_out),
-        tuple(_source(store, info) for info in (*train, *val)),
+        tuple(_source(views[info.key]) for info in (*train, *val)),
         store.last_round(),
         verified_only,
+        taught,
     )
 
 
-def refuse_leakage(store: AnnotationStore, names: list[str]) -> None:
-    """Refuse to train on voxels that a test field holds too, under whatever name.
+def _check_channels(train: list[LabelsInfo], reporter: Reporter) -> None:
+    """Refuse to teach one model from different numbers of channels; tell of several classes."""
+    seen = {info.class_name: len(info.seen) for info in train}
+    if len(set(seen.values())) > 1:
+        listed = ", ".join(f"{name} ({count})" for name, count in seen.items())
+        raise NothingToDoError(
+            f"the classes see different numbers of channels: {listed}; train a model for each "
+            "with --class NAME"
+        )
+    if len(seen) > 1:
+        reporter.note(
+            f"trains one model on the classes {', '.join(seen)}; --class NAME trains on one alone"
+        )
+
+
+def refuse_leakage(store: AnnotationStore, fields: Collection[str]) -> None:
+    """Refuse to train on what a test field holds too, under whatever name and in which channel.
 
     Raises
     ------
     LeakageError
         Names both fields and what to do.
     """
-    tests = [info.name for info in store.all_labels() if info.split == "test"]
-    for name in names:
-        for test in tests:
-            shared = store.shared_slices(name, test)
-            if shared:
+    infos = {info.name: info for info in store.fields()}
+    tests = {name: info for name, info in infos.items() if info.split == "test"}
+    advice = (
+        "scores on it would mean nothing; leave one of them out (add only one to a new project, or "
+        "train on others with --field)"
+    )
+    files = {i.source_sha256: name for name, i in tests.items() if i.source_sha256 is not None}
+    for name in fields:
+        other = files.get(infos[name].source_sha256 or "")
+        if other is not None:
+            raise LeakageError(
+                f"field {name} comes from the same file as test field {other}: {advice}"
+            )
+    for pair, count in store.twins().items():
+        for name, test in (pair, pair[::-1]):
+            if name in fields and test in tests:
                 raise LeakageError(
-                    f"field {name} holds the same voxels as test field {test} in {len(shared)} of "
-                    "its slices: scores on it would mean nothing; leave one of them out (add only "
-                    "one to a new project, or train on others with --field)"
+                    f"field {name} holds the same voxels as test field {test} in {count} of its "
+                    f"slices: {advice}"
                 )
 
 
@@ -117,7 +170,7 @@ def split_sample(sample: TrainingSample, share: float) -> tuple[TrainingSample, 
     NothingToDoError
         When the field is too small in y to be split.
     """
-    height = sample.image.shape[1]
+    height = sample.labels.shape[1]
     held_out = held_out_rows(height, share)
     if held_out is None:
         raise NothingToDoError(
@@ -137,50 +190,61 @@ def held_out_rows(height: int, share: float) -> slice | None:
 def _crop(sample: TrainingSample, rows: slice, suffix: str) -> TrainingSample:
     return TrainingSample(
         sample.name + suffix,
-        sample.image[:, rows],
+        sample.image[:, :, rows],
         sample.labels[:, rows],
         sample.mask[:, rows],
         sample.spacing_um,
     )
 
 
-def _labelled(store: AnnotationStore, split: str, names: tuple[str, ...]) -> list[LabelsInfo]:
-    chosen = [store.labels(name).info for name in names] or [
-        info for info in store.all_labels() if info.split == split
-    ]
+def _labelled(
+    store: AnnotationStore, split: str, names: tuple[str, ...], classes: tuple[str, ...]
+) -> list[LabelsInfo]:
+    chosen = chosen_labels(store, names, classes)
+    if not names:
+        chosen = [info for info in chosen if info.split == split]
+    named = {name for name in names if ":" in name}
     for info in chosen:
         if info.split == "test":
             raise LeakageError(
-                f"field {info.name} is of split test and never reaches training; "
+                f"field {info.field.name} is of split test and never reaches training; "
                 "name fields of split train"
             )
-    return [info for info in chosen if len(store.labels(info.name).objects.id) > 0]
+    return [
+        info
+        for info in chosen
+        if any(store.labels(info.key).counts.values())
+        # An area is one object as large as the image: it is learned only where it is asked for.
+        and (info.label_class.kind == "instances" or classes or info.key in named)
+    ]
 
 
-def _has_verified(store: AnnotationStore, name: str) -> bool:
-    return store.labels(name).verified_voxels > 0
+def _samples(
+    view: LabelsView, config: ProjectConfig, verified_only: bool
+) -> Iterator[TrainingSample]:
+    """Yield what may be learned from each time point of labels."""
+    steps = config.steps_of(view.info.class_name)
+    for each in view.time_points():
+        labels = np.asarray(each.labels[...])
+        if verified_only:
+            mask = np.asarray(each.verified[...]) > 0
+        elif view.info.times > 1 and not labels.any():
+            continue
+        else:
+            mask = np.ones(labels.shape, dtype=np.bool_)
+        image = preprocess(steps, each.read_image())
+        yield TrainingSample(each.name, image, labels, mask, view.info.spacing_um)
 
 
-def _sample(
-    store: AnnotationStore, info: LabelsInfo, config: ProjectConfig, verified_only: bool
-) -> TrainingSample:
-    view = store.labels(info.name)
-    labels = np.asarray(view.labels[:])
-    mask = (
-        np.asarray(view.verified[:]) > 0 if verified_only else np.ones(labels.shape, dtype=np.bool_)
-    )
-    image = preprocess(config.preprocess, view.read_channel())
-    return TrainingSample(info.name, image, labels, mask, info.spacing_um)
-
-
-def _source(store: AnnotationStore, info: LabelsInfo) -> dict[str, Any]:
-    view = store.labels(info.name)
+def _source(view: LabelsView) -> dict[str, Any]:
+    info = view.info
     return {
-        "field": info.name,
+        "field": info.field.name,
+        "class": info.class_name,
         "split": info.split,
-        "objects": len(view.objects.id),
-        "verified_share": round(view.verified_voxels / math.prod(info.zyx), 4),
-        "source": info.source,
+        "objects": sum(view.counts.values()),
+        "verified_share": round(view.verified_voxels / info.voxels, 4),
+        "source": info.field.source,
         "source_sha256": info.source_sha256,
         "spacing_um": list(info.spacing_um),
     }

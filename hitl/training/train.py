@@ -13,7 +13,8 @@ import yaml
 
 from hitl import __version__
 from hitl.project.config import trainer_options
-from hitl.project.folder import Project, now, write_json, write_text
+from hitl.project.folder import Project, now, write_text
+from hitl.project.records import write_record
 from hitl.project.reporter import Reporter
 from hitl.training.samples import TrainingSet, collect_samples
 from labels.hashing import file_sha256
@@ -62,6 +63,7 @@ def train(
     settings: dict[str, Any],
     fields: tuple[str, ...],
     reporter: Reporter,
+    classes: tuple[str, ...] = (),
 ) -> Trained:
     """Train `model` on the project's labels.
 
@@ -77,7 +79,7 @@ def train(
     options = trainer_options(project.config, model, resolve_base(project, settings))
     # Options that do not go together are refused before a folder is made.
     trainer_class(model)(**options)
-    data = collect_samples(project.store(), project.config, fields, reporter)
+    data = collect_samples(project.store(), project.config, fields, reporter, classes)
     return train_into(project.new_run(model), project, model, options, data, reporter)
 
 
@@ -109,7 +111,10 @@ def train_into(
     config = {
         "model": model,
         "options": options,
-        "preprocess": [step.model_dump(mode="json") for step in project.config.preprocess],
+        "preprocess": {
+            name: [step.model_dump(mode="json") for step in project.config.steps_of(name)]
+            for name in data.classes
+        },
         "validation_share": project.config.training.validation_share,
     }
     trainer = trainer_class(model)(**options)
@@ -122,7 +127,7 @@ def train_into(
     card = _card(folder, config, data, result, seconds)
     write_text(folder / "MODEL_CARD.md", _card_text(card))
     # Last of all: a folder without this file is a run that did not finish.
-    write_json(folder / "card.json", card)
+    write_record(folder / "card.json", card)
     return Trained(
         folder.name,
         folder,
@@ -156,6 +161,8 @@ def _card(
         "weights_sha256": file_sha256(result.weights),
         "base": result.base,
         "licence": result.licence,
+        "classes": list(data.classes),
+        "channels": data.train[0].image.shape[0],
         "trained_on": list(data.sources),
         "round": data.round,
         "verified_voxels_only": data.verified_only,
@@ -184,8 +191,8 @@ def _installed(package: str) -> str | None:
 
 def _card_text(card: dict[str, Any]) -> str:
     sources = "\n".join(
-        f"| {s['field']} | {s['split']} | {s['objects']} | {s['verified_share']:.0%} "
-        f"| `{s['source_sha256'][:12]}` |"
+        f"| {s['field']} | {s['class']} | {s['split']} | {s['objects']} "
+        f"| {s['verified_share']:.0%} | `{(s['source_sha256'] or '')[:12]}` |"
         for s in card["trained_on"]
     )
     values = "\n".join(f"- {key}: {value:.4f}" for key, value in card["validation"].items())
@@ -199,7 +206,7 @@ def _card_text(card: dict[str, Any]) -> str:
     )
     return f"""# {card["run"]}
 
-A {card["model"]} model for instance segmentation of nuclei in 3D fluorescence fields.
+A {card["model"]} model that segments {", ".join(card["classes"])}.
 
 - Made: {card["made"]}, {card["epochs"]} epochs (best: {card["best_epoch"]}) in {card["seconds"]} s
 - Weights: `{card["weights"]}`, sha256 `{card["weights_sha256"]}`
@@ -210,8 +217,8 @@ A {card["model"]} model for instance segmentation of nuclei in 3D fluorescence f
 
 ## Trained on
 
-| field | split | objects | verified | sha256 of the file |
-|---|---|---|---|---|
+| field | class | split | objects | verified | sha256 of the file |
+|---|---|---|---|---|---|
 {sources}
 
 ## Validation

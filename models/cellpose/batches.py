@@ -122,7 +122,7 @@ class TileSampler:
         if not centred:
             low = [
                 min(max(at, 0), n - edge) if n > edge else -((edge - n) // 2)
-                for at, n in zip(low, whole.image.shape, strict=True)
+                for at, n in zip(low, whole.labels.shape, strict=True)
             ]
         return slice_arrays(_window(whole, low, edge))
 
@@ -136,7 +136,7 @@ def slice_arrays(part: PairedSlice) -> tuple[NDArray[np.float32], NDArray[np.flo
 
     Returns
     -------
-    ndarray of float32, shape (3, H, W)
+    ndarray of float32, shape (C + 2, H, W)
         Image, where the foreground counts (0 or 1), where the flow counts.
     ndarray of float32, shape (3, H, W)
         Foreground, flow along y, flow along x (Stringer et al. 2021,
@@ -153,7 +153,7 @@ def slice_arrays(part: PairedSlice) -> tuple[NDArray[np.float32], NDArray[np.flo
     beside = binary_dilation(~part.mask, np.ones((3, 3), bool))
     cut_ids = np.unique(ids[beside])
     sure = part.mask & ~np.isin(ids, cut_ids[cut_ids > 0])
-    planes = np.stack([part.image, part.mask, sure]).astype(np.float32)
+    planes = np.stack([*part.image, part.mask, sure]).astype(np.float32)
     return planes, np.stack([foreground, *flow]).astype(np.float32)
 
 
@@ -194,22 +194,22 @@ def counted(tiles: Tiles) -> Tensor:
 
 def _tiles(planes: Tensor, target: Tensor) -> Tiles:
     image = torch.zeros(len(planes), 3, *planes.shape[2:])
-    image[:, 0] = planes[:, 0]
+    image[:, : planes.shape[1] - 2] = planes[:, :-2]
     # Pixels that an unknown one was blended into do not count.
-    known, sure = (planes[:, i] > 0.999 for i in (1, 2))
+    known, sure = (planes[:, i] > 0.999 for i in (-2, -1))
     return Tiles(image, target.float(), known, sure)
 
 
 def _window(whole: PairedSlice, low: Sequence[int], edge: int) -> PairedSlice:
     """Return a square part of a slice; beyond the slice it is empty and does not count."""
-    shape = whole.image.shape
+    shape = whole.labels.shape
     box = tuple(slice(max(at, 0), min(at + edge, n)) for at, n in zip(low, shape, strict=True))
     missing = [(part.start - at, at + edge - part.stop) for at, part in zip(low, box, strict=True)]
     mask = _without_cut_edges(whole.mask[box].copy(), box, shape)
     return PairedSlice(
         whole.view,
         whole.index,
-        np.pad(whole.image[box], missing),
+        np.pad(whole.image[(slice(None), *box)], [(0, 0), *missing]),
         np.pad(whole.labels[box], missing),
         np.pad(mask, missing),
         whole.pixel_um,

@@ -96,6 +96,10 @@ def _load_stock(path: Path, size: int, compute: Compute) -> Any:
         ) from error
 
 
+MOST_CHANNELS = 3
+"""Cellpose leaves out more without an error."""
+
+
 def normalise(image: NDArray[Any], percentiles: tuple[float, float]) -> NDArray[np.float32]:
     """Return a copy stretched by Cellpose so that the two percentiles become 0 and 1.
 
@@ -128,6 +132,13 @@ def normalise(image: NDArray[Any], percentiles: tuple[float, float]) -> NDArray[
             "intensities, got one value; set percentiles further apart, for example (0, 99.99)"
         )
     return stretched
+
+
+def normalise_channels(
+    image: NDArray[Any], percentiles: tuple[float, float]
+) -> NDArray[np.float32]:
+    """Return each channel stretched as `normalise` does, shape (Z, Y, X, C)."""
+    return np.stack([normalise(channel, percentiles) for channel in image], axis=-1)
 
 
 def tiles_per_plane(height: int, width: int, overlap: float, augment: bool) -> int:
@@ -177,7 +188,7 @@ def slices(
     Parameters
     ----------
     model : cellpose.models.CellposeModel
-    image : ndarray of float32, shape (Z, Y, X)
+    image : ndarray of float32, shape (Z, Y, X, C)
         Normalised.
     planes : int
         As many as share a batch of tiles, so that the numbers equal those of one call.
@@ -191,28 +202,30 @@ def slices(
     """
     for start in range(0, len(image), planes):
         part = image[start : start + planes]
-        masks, flows, _ = model.eval(part[..., None], channel_axis=3, **options)
+        masks, flows, _ = model.eval(part, channel_axis=3, **options)
+        shape = part.shape[:3]
         yield (
             slice(start, start + len(part)),
-            masks.reshape(part.shape),
-            flows[1].reshape(2, *part.shape),
-            _finite(flows[2].reshape(part.shape)),
+            masks.reshape(shape),
+            flows[1].reshape(2, *shape),
+            _finite(flows[2].reshape(shape)),
         )
 
 
 def volume(
     model: Any, image: NDArray[np.float32], options: dict[str, Any]
 ) -> tuple[NDArray[np.uint32], NDArray[np.float32], NDArray[np.float32]]:
-    """Run Cellpose on the three views of a normalised stack of shape (Z, Y, X).
+    """Run Cellpose on the three views of a normalised stack of shape (Z, Y, X, C).
 
     Returns
     -------
     ndarray of uint32 (Z, Y, X), ndarray of float32 (3, Z, Y, X), ndarray of float32 (Z, Y, X)
         Masks, flows (z, y, x), and logits: the mean of the three views', which Cellpose adds up.
     """
-    masks, flows, _ = model.eval(image, z_axis=0, do_3D=True, **options)
-    logits = _finite(flows[2].reshape(image.shape)) / np.float32(VIEWS)
-    return masks.reshape(image.shape).astype(np.uint32), flows[1], logits
+    masks, flows, _ = model.eval(image, z_axis=0, channel_axis=3, do_3D=True, **options)
+    shape = image.shape[:3]
+    logits = _finite(flows[2].reshape(shape)) / np.float32(VIEWS)
+    return masks.reshape(shape).astype(np.uint32), flows[1], logits
 
 
 def stitch(masks: NDArray[np.uint32], threshold: float, min_size: int) -> NDArray[np.uint32]:

@@ -77,6 +77,7 @@ class CellposeSegmenter(CheckedSegmenter):
 
     name: ClassVar[str] = "cellpose"
     image_name: ClassVar[str] = "image for Cellpose"
+    most_channels: ClassVar[int] = engine.MOST_CHANNELS
 
     model: str = weights.PRETRAINED[0]
     mode: Literal["stitch", "do_3D"] = "stitch"
@@ -121,7 +122,7 @@ class CellposeSegmenter(CheckedSegmenter):
 
         Parameters
         ----------
-        image : ndarray of integer or float, shape (Z, Y, X)
+        image : ndarray of integer or float, shape (C, Z, Y, X)
             Left as it is.
         spacing_um : (float, float, float)
             Voxel size (z, y, x) in µm; gives the diameter in pixels and the anisotropy.
@@ -145,12 +146,12 @@ class CellposeSegmenter(CheckedSegmenter):
         """
         from scipy.special import expit
 
-        diameter_px = self._diameter_px(image, spacing_um)
+        diameter_px = self._diameter_px(image[0], spacing_um)
         path = weights.ensure_weights(self.model, progress)
         with engine.BUSY, engine.quiet():
             progress(0, 1, "loading Cellpose")
             model = engine.load(path, self.compute(), self.forward)
-            stretched = engine.normalise(image, self.percentiles)
+            stretched = engine.normalise_channels(image, self.percentiles)
             run = self._stitched if self.mode == "stitch" else self._three_views
             with _memory_errors(self.batch_size):
                 labels, logits = run(model, stretched, spacing_um, diameter_px, progress)
@@ -216,13 +217,13 @@ class CellposeSegmenter(CheckedSegmenter):
         progress: Progress,
     ) -> tuple[NDArray[np.uint32], NDArray[np.float32]]:
         depth = len(image)
-        height, width = _scaled(image.shape[1:], (1.0, 1.0), diameter_px)
+        height, width = _scaled(image.shape[1:3], (1.0, 1.0), diameter_px)
         tiles = engine.tiles_per_plane(height, width, self.tile_overlap, self.augment)
         total = engine.network_runs(depth, tiles, self.batch_size)
         min_size = self.min_size or -1
         options = self._options(diameter_px) | {"min_size": min_size if depth == 1 else -1}
-        masks = np.empty(image.shape, np.uint32)
-        logits = np.empty(image.shape, np.float32)
+        masks = np.empty(image.shape[:3], np.uint32)
+        logits = np.empty(image.shape[:3], np.float32)
         with engine.watched(model, total + 1, progress):
             for part, found, _, cell in engine.slices(
                 model, image, max(1, self.batch_size // tiles), options
@@ -243,7 +244,7 @@ class CellposeSegmenter(CheckedSegmenter):
         progress: Progress,
     ) -> tuple[NDArray[np.uint32], NDArray[np.float32]]:
         anisotropy = spacing_um[0] / _xy_um(spacing_um)
-        z, y, x = _scaled(image.shape, (anisotropy, 1.0, 1.0), diameter_px)
+        z, y, x = _scaled(image.shape[:3], (anisotropy, 1.0, 1.0), diameter_px)
         total = 0
         for planes, height, width in ((z, y, x), (y, z, x), (x, z, y)):
             tiles = engine.tiles_per_plane(height, width, self.tile_overlap, self.augment)

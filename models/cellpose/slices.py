@@ -27,7 +27,7 @@ class PairedSlice:
     view : {"xy", "xz", "yz"}
     index : int
         Position along the third axis, in voxels of the stack.
-    image : ndarray of float32, shape (H, W)
+    image : ndarray of float32, shape (C, H, W)
         For xz and yz, H runs along z.
     labels : ndarray of uint32, shape (H, W)
         The stack's ids; 0 outside the mask.
@@ -59,7 +59,7 @@ def paired_slices(
 
     Parameters
     ----------
-    image : ndarray of integer or float, shape (Z, Y, X)
+    image : ndarray of integer or float, shape (C, Z, Y, X)
     labels : ndarray of integer, shape (Z, Y, X)
     mask : ndarray of bool, shape (Z, Y, X)
         Where the labels count; no label elsewhere is looked at.
@@ -95,9 +95,9 @@ def slices_with_objects(
     min_objects: int = 1,
 ) -> list[tuple[View, int]]:
     """Return view and index of the slices with at least `min_objects` objects that count."""
-    if not image.shape == labels.shape == mask.shape or image.ndim != 3:
+    if not image.shape[1:] == labels.shape == mask.shape or image.ndim != 4:
         raise TrainingDataError(
-            "expected image, labels and mask of one ZYX shape, got "
+            "expected an image (C, Z, Y, X), and labels and mask of its ZYX shape, got "
             f"{image.shape}, {labels.shape} and {mask.shape}"
         )
     known = np.where(mask, labels, 0)
@@ -133,7 +133,7 @@ def cut(
     return PairedSlice(
         view,
         index,
-        _linear(np.take(image, index, axis).astype(np.float32), shape),
+        np.stack([_linear(np.take(one, index, axis).astype(np.float32), shape) for one in image]),
         ids[near],
         known[near],
         edge,

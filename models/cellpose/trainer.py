@@ -11,7 +11,7 @@ import numpy as np
 from annotated_types import Ge, Gt, MinLen
 
 from labels.progress import Progress, no_progress
-from models.base import TrainingResult, TrainingSample, check_image
+from models.base import TrainingResult, TrainingSample, check_image, common_channels
 from models.cellpose import runfolder as files
 from models.cellpose import weights
 from models.cellpose.segmenter import NATIVE_DIAMETER_PX, check_percentiles
@@ -190,7 +190,17 @@ class CellposeTrainer:
 
         for sample in samples:
             check_image(sample.image, f"stack {sample.name!r}")
-        stretched = [replace(s, image=engine.normalise(s.image, self.percentiles)) for s in samples]
+        if common_channels(samples) > engine.MOST_CHANNELS:
+            raise TrainingDataError(
+                f"Cellpose takes at most {engine.MOST_CHANNELS} channels, got "
+                f"{common_channels(samples)}; name those that show the objects"
+            )
+        stretched = [
+            replace(
+                s, image=np.moveaxis(engine.normalise_channels(s.image, self.percentiles), -1, 0)
+            )
+            for s in samples
+        ]
         return TileSampler(
             stretched, self.views, self.min_objects, [self._pixel_um(s) for s in samples], self.seed
         )

@@ -13,7 +13,7 @@ from scipy import ndimage as ndi
 
 from labels.progress import Progress
 from labels.spacing import Spacing, is_spacing
-from models.base import CheckedSegmenter, Segmentation
+from models.base import OneChannelSegmenter, Segmentation
 from models.bounds import check_bounds
 from models.classical.objects import (
     Floats,
@@ -59,7 +59,7 @@ class _Contrast(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassicalSegmenter(CheckedSegmenter):
+class ClassicalSegmenter(OneChannelSegmenter):
     """Segment nuclei without weights: local contrast, blob seeds, watershed, steepest outline.
 
     Seeds are maxima of a difference of Gaussians at the nuclei's scale (Lindeberg, IJCV 1998)
@@ -121,7 +121,7 @@ class ClassicalSegmenter(CheckedSegmenter):
         """Return the settings; there are no weights."""
         return {"segmenter": self.name, "weights": None, **asdict(self)}
 
-    def _segment(
+    def _segment_channel(
         self, image: NDArray[Any], spacing_um: Spacing, progress: Progress
     ) -> Segmentation:
         """Find the nuclei.

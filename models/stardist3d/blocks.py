@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from labels.progress import Progress, no_progress
-from models.base import BlockSegmentation, BlockSource, LabelSink, check_range, check_shape
+from models.base import BlockSegmentation, BlockSource, LabelSink, check_range
 from models.stardist3d.objects import (
     Candidates,
     TileBudget,
@@ -27,6 +27,17 @@ from models.stardist3d.samples import Normalisation
 
 CHECKED_BOX = (16, 512, 512)
 """Box that is looked at at once: whole chunks of a store, which else were unpacked repeatedly."""
+
+
+class FirstChannel:
+    """The one channel of an image (1, Z, Y, X), as (Z, Y, X)."""
+
+    def __init__(self, source: BlockSource) -> None:
+        self._source = source
+        self.shape = tuple(source.shape[1:])
+
+    def __getitem__(self, box: Any) -> Any:
+        return self._source[(0, *(box if isinstance(box, tuple) else (box,)))]
 
 
 class NetworkView:
@@ -57,7 +68,6 @@ class NetworkView:
         scale: Factors | None = None,
         progress: Progress = no_progress,
     ) -> None:
-        check_shape(source.shape)
         z, y, x = (int(size) for size in source.shape)
         self.image_shape: Triple = (z, y, x)
         self.scale = scale

@@ -87,7 +87,7 @@ def prepare(
     """
     check_image(sample.image, f"stack {sample.name!r}")
     labels = hide_unverified(sample.labels, sample.mask)
-    image = normalisation.apply(sample.image)
+    image = normalisation.apply(sample.image[0])
     if labels.max() > MAX_OBJECTS:
         raise TrainingDataError(
             f"stack {sample.name!r}: expected at most {MAX_OBJECTS} objects, got {labels.max()}; "

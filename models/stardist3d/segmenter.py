@@ -13,13 +13,14 @@ from labels.spacing import Spacing
 from models.base import (
     BlockSegmentation,
     BlockSource,
-    CheckedSegmenter,
     LabelSink,
+    OneChannelSegmenter,
     Segmentation,
+    check_shape,
 )
 from models.devices import Precision
 from models.errors import ImageError
-from models.stardist3d.blocks import NetworkView, segment_into
+from models.stardist3d.blocks import FirstChannel, NetworkView, segment_into
 from models.stardist3d.objects import (
     TILE_VOXELS,
     TileBudget,
@@ -39,7 +40,7 @@ from models.stardist3d.samples import resampled, rescaling
 
 
 @dataclass(frozen=True, kw_only=True)
-class StarDist3DSegmenter(CheckedSegmenter):
+class StarDist3DSegmenter(OneChannelSegmenter):
     """A trained StarDist 3D network with its thresholds.
 
     Parameters
@@ -79,7 +80,7 @@ class StarDist3DSegmenter(CheckedSegmenter):
             else list(self.settings.spacing_um),
         }
 
-    def _segment(
+    def _segment_channel(
         self, image: NDArray[Any], spacing_um: Spacing, progress: Progress
     ) -> Segmentation:
         """Find the objects, tile by tile.
@@ -119,7 +120,7 @@ class StarDist3DSegmenter(CheckedSegmenter):
 
         Parameters
         ----------
-        source : array of integer or float, shape (Z, Y, X)
+        source : array of integer or float, shape (1, Z, Y, X)
             NumPy array, memory map or zarr array.
         sink : array of uint32, shape (Z, Y, X)
             Every voxel is written.
@@ -137,13 +138,15 @@ class StarDist3DSegmenter(CheckedSegmenter):
         ModelError
             When StarDist or TensorFlow fails.
         """
-        if tuple(source.shape) != tuple(sink.shape):
+        check_shape(source.shape)
+        self._check_channels(source.shape[0])
+        if tuple(source.shape[1:]) != tuple(sink.shape):
             raise ImageError(
-                f"expected labels of the image's shape {tuple(source.shape)}, got "
+                f"expected labels of the image's shape {tuple(source.shape[1:])}, got "
                 f"{tuple(sink.shape)}; make the array anew"
             )
         scale, notes = self._scale(spacing_um)
-        view = NetworkView(source, self.settings.normalisation, scale, progress)
+        view = NetworkView(FirstChannel(source), self.settings.normalisation, scale, progress)
         found = segment_into(self.network, view, sink, tile_voxels, progress)
         return BlockSegmentation(found.confidence, (*notes, *found.notes))
 

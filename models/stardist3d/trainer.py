@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from labels.progress import Progress, no_progress
 from labels.spacing import Spacing
-from models.base import TrainingResult, TrainingSample
+from models.base import TrainingResult, TrainingSample, one_channel_of
 from models.curves import LoggerName
 from models.devices import Precision
 from models.errors import TrainingDataError
@@ -158,6 +158,7 @@ class StarDist3DTrainer:
             When the loss is no longer finite; the best weights so far are kept.
         """
         notes: list[str] = []
+        one_channel_of([*train, *val], "StarDist")
         _require_objects(train)
         folder = Path(run_folder)
         settings = self.run_settings(train, notes)

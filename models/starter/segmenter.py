@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from labels.progress import Progress
 from labels.spacing import Spacing
-from models.base import CheckedSegmenter, Segmentation
+from models.base import OneChannelSegmenter, Segmentation
 from models.objects import relative_spacing
 from models.runfolder import starter_folder
 
@@ -27,7 +27,7 @@ LEAST_PX = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class StarterSegmenter(CheckedSegmenter):
+class StarterSegmenter(OneChannelSegmenter):
     """The starter model: a small 3D U-Net that learned from synthetic nuclei only.
 
     Nuclei of every size are resampled to the one size that it knows.
@@ -62,7 +62,7 @@ class StarterSegmenter(CheckedSegmenter):
         network = self._network.describe()
         return {**network, "name": self.name, "diameter_um": self.diameter_um}
 
-    def _segment(
+    def _segment_channel(
         self, image: NDArray[Any], spacing_um: Spacing, progress: Progress
     ) -> Segmentation:
         notes = []
@@ -71,7 +71,7 @@ class StarterSegmenter(CheckedSegmenter):
             diameter, note = find_diameter(image, spacing_um)
             notes.append(note)
         found = self._network.segment(
-            image, relative_spacing(spacing_um, diameter), progress=progress
+            image[None], relative_spacing(spacing_um, diameter), progress=progress
         )
         return replace(found, notes=(*notes, *found.notes))
 

@@ -57,7 +57,7 @@ def like(
     SyntheticError
         Labels of another shape, or fewer than two nuclei to measure.
     """
-    check_image(image)
+    check_image(image[None])
     check_lattice(image.shape, spacing_um)
     if labels is None:
         labels = _segment(image, spacing_um, diameter_um)
@@ -93,7 +93,7 @@ def _segment(
 ) -> NDArray[np.uint32]:
     from models.classical import ClassicalSegmenter
 
-    return ClassicalSegmenter(diameter_um=diameter_um).segment(image, spacing_um).labels
+    return ClassicalSegmenter(diameter_um=diameter_um).segment(image[None], spacing_um).labels
 
 
 @dataclass(frozen=True)

@@ -180,7 +180,7 @@ class NucleiOptions:
     light_from: Literal["z", "y", "x"] = "z"
     blur_um: tuple[NotNegative, NotNegative, NotNegative] = (1.6, 0.5, 0.5)
     blur_growth: Annotated[float, Ge(1), Le(5)] = 1.3
-    photons: Positive = 60.0
+    photons: Annotated[float, Gt(0), Le(1e12)] = 60.0
     read_noise: NotNegative = 1.5
     smoothing_px: Annotated[float, Ge(0), Le(3)] = 0.0
     gain: Positive = 20.0

@@ -32,11 +32,14 @@ class Architecture:
         Pooling factor (z, y, x) below each level.
     norm : {"frozen", "instance", "batch", "group"}
         Normalisation; all work with one patch per batch.
+    channels : int
+        Of the image.
     """
 
     features: tuple[int, ...]
     pooling: tuple[Pooling, ...]
     norm: Norm = "frozen"
+    channels: int = 1
 
     @property
     def multiple(self) -> Pooling:
@@ -60,7 +63,8 @@ class Architecture:
         """
         try:
             pooling = tuple((int(z), int(y), int(x)) for z, y, x in data["pooling"])
-            return cls(tuple(int(f) for f in data["features"]), pooling, data["norm"])
+            features = tuple(int(f) for f in data["features"])
+            return cls(features, pooling, data["norm"], int(data.get("channels", 1)))
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(
                 f"expected an architecture with features, pooling and norm, got {data!r}; "

@@ -40,7 +40,7 @@ def calibrated(
     Parameters
     ----------
     network : UNet3D
-    image : ndarray of float32, shape (Z, Y, X)
+    image : ndarray of float32, shape (C, Z, Y, X)
         Normalised.
     patch : (int, int, int)
         Patch size (z, y, x) of the training.
@@ -59,7 +59,7 @@ def calibrated(
             for norm in norms:
                 # A running mean in which every patch counts the same.
                 norm.momentum = 1 / (index + 1)
-            tile = torch.from_numpy(read_reflected(image, start, patch))[None, None]
+            tile = torch.from_numpy(read_reflected(image, start, patch))[None]
             own(tile.to(compute.device).contiguous(memory_format=torch.channels_last_3d))
     freeze_norms(own)
     own.eval()
@@ -68,7 +68,7 @@ def calibrated(
 
 def _chosen(image: NDArray[np.float32], patch: Size) -> list[Size]:
     """Return the starts of patches: half of them the brightest, as training draws them."""
-    starts = [tile_starts(n, t, 0.0, 0) for n, t in zip(image.shape, patch, strict=True)]
+    starts = [tile_starts(n, t, 0.0, 0) for n, t in zip(image.shape[1:], patch, strict=True)]
     every: list[Size] = [(z, y, x) for z, y, x in itertools.product(*starts)]
     light = [float(read_reflected(image, at, patch).mean()) for at in every]
     order = np.argsort(light, kind="stable")[::-1]

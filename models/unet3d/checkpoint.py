@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import torch
 
 WEIGHTS_FILE = "weights.safetensors"
+FIRST = "down.0.0.weight"
+"""The first convolution."""
 LAST_WEIGHTS_FILE = "last.safetensors"
 LAST_STATE_FILE = "last.json"
 
@@ -111,8 +113,14 @@ def read_run(folder: Path) -> RunFile:
     return RunFile(Path(folder), Architecture.from_json(data["architecture"]), data)
 
 
-def load_network(run: RunFile) -> Any:
+def load_network(run: RunFile, channels: int | None = None) -> Any:
     """Build the network of a run and fill in its weights.
+
+    Parameters
+    ----------
+    run : RunFile
+    channels : int, optional
+        Of the images that it is to see, where they are not those of the run; see `for_channels`.
 
     Raises
     ------
@@ -121,9 +129,33 @@ def load_network(run: RunFile) -> Any:
     """
     from models.unet3d.network import UNet3D
 
-    network = UNet3D(run.architecture)
-    fill(network, read_tensors(run.folder / WEIGHTS_FILE, run.sha256), run.folder)
+    wanted = run.architecture.channels if channels is None else channels
+    network = UNet3D(replace(run.architecture, channels=wanted))
+    tensors = read_tensors(run.folder / WEIGHTS_FILE, run.sha256)
+    fill(network, for_channels(tensors, wanted, run.folder), run.folder)
     return network.eval()
+
+
+def for_channels(tensors: Tensors, channels: int, where: Path) -> Tensors:
+    """Return weights for images of so many channels.
+
+    Those of one channel are shared out evenly among several, so that the network sees their mean.
+
+    Raises
+    ------
+    CheckpointError
+        Weights of several channels, but not of so many.
+    """
+    first = tensors.get(FIRST)
+    if first is None or first.shape[1] == channels:
+        return tensors
+    if first.shape[1] != 1:
+        raise CheckpointError(
+            f"{where}: expected weights for images of {channels} channels, got those for "
+            f"{first.shape[1]}; start from another run"
+        )
+    shape = (first.shape[0], channels, *first.shape[2:])
+    return {**tensors, FIRST: first.expand(shape) / channels}
 
 
 def fill(network: Any, tensors: Tensors, where: Path) -> None:

@@ -148,7 +148,7 @@ class UNet3D(nn.Module):
         super().__init__()
         features, norm = architecture.features, architecture.norm
         self.architecture = architecture
-        inputs = (1, *features[:-1])
+        inputs = (architecture.channels, *features[:-1])
         self.down = nn.ModuleList(
             DoubleConv(i, f, norm) for i, f in zip(inputs, features, strict=True)
         )
@@ -185,7 +185,7 @@ class UNet3D(nn.Module):
 
         Parameters
         ----------
-        x : Tensor, shape (N, 1, Z, Y, X)
+        x : Tensor, shape (N, C, Z, Y, X)
             Z, Y, X are multiples of ``architecture.multiple``.
 
         Returns

@@ -16,7 +16,7 @@ from models.errors import TrainingDataError
 from models.tiling import reflected
 from models.unet3d.augment import Augmentation, change_intensity, sampling_grid
 from models.unet3d.targets import Targets, make_targets
-from models.unet3d.volumes import intensity_range, normalise, resize, resized_shape, same_spacing
+from models.unet3d.volumes import normalise_channels, resize, resized_shape, same_spacing
 
 KNOWN_VOXELS_KEPT = 1_000_000
 
@@ -73,11 +73,11 @@ def prepare(
     """
     from scipy import ndimage
 
-    image = normalise(sample.image, *intensity_range(sample.image, percentiles))
+    image = normalise_channels(sample.image, percentiles)
     labels, mask = np.where(sample.mask, sample.labels, 0).astype(np.int32), sample.mask
     if not same_spacing(sample.spacing_um, spacing_um):
-        shape = resized_shape(image.shape, sample.spacing_um, spacing_um)
-        image = resize(image, shape, linear=True)
+        shape = resized_shape(labels.shape, sample.spacing_um, spacing_um)
+        image = np.stack([resize(channel, shape, linear=True) for channel in image])
         labels, mask = resize(labels, shape, linear=False), resize(mask, shape, linear=False)
     targets = make_targets(labels, mask, spacing_um, edge_width_px, gap)
     found = [b for b in ndimage.find_objects(labels) if b is not None]
@@ -111,7 +111,7 @@ def automatic_patch_size(stacks: Sequence[PreparedStack]) -> tuple[int, int, int
     """Return a patch size (z, y, x) of about three objects each way, inside the largest stack."""
     boxes = np.concatenate([s.boxes for s in stacks])
     extent = np.median(boxes[..., 1] - boxes[..., 0], axis=0)
-    largest = np.max([s.image.shape for s in stacks], axis=0)
+    largest = np.max([s.labels.shape for s in stacks], axis=0)
     in_plane = float(np.clip(3 * extent[1:].max(), 48, 128))
     deep = float(np.clip(3 * extent[0], 4, 48))
     z, y, x = (int(min(w, n)) for w, n in zip((deep, in_plane, in_plane), largest, strict=True))
@@ -120,7 +120,7 @@ def automatic_patch_size(stacks: Sequence[PreparedStack]) -> tuple[int, int, int
 
 @dataclass(frozen=True)
 class Batch:
-    """Patches: `image` (N, Z, Y, X) float32 and the fields of `Targets`, likewise stacked."""
+    """Patches: `image` (N, C, Z, Y, X) float32 and the fields of `Targets`, likewise stacked."""
 
     image: NDArray[np.float32]
     targets: Targets
@@ -185,16 +185,16 @@ class PatchSampler:
         else:
             stack = self._stacks[rng.choice(len(self._stacks), p=self._chance)]
             flat = stack.known[rng.integers(stack.known.size)]
-            centre = np.array(np.unravel_index(flat, stack.image.shape), float)
+            centre = np.array(np.unravel_index(flat, stack.labels.shape), float)
         patch = cut(
             stack,
-            _inside(centre, self._size, stack.image.shape),
+            _inside(centre, self._size, stack.labels.shape),
             self._size,
             self._augmentation,
             rng,
         )
         if self._augmentation.intensity:
-            patch["image"] = change_intensity(patch["image"], rng)
+            patch["image"] = np.stack([change_intensity(one, rng) for one in patch["image"]])
         return patch
 
 
@@ -237,7 +237,7 @@ def cut(
     slices = start[0] + z
     y = y + np.float32(start[1] + (size[1] - 1) / 2)
     x = x + np.float32(start[2] + (size[2] - 1) / 2)
-    depth = stack.image.shape[0]
+    depth = stack.labels.shape[0]
     mirrored = reflected(slices, depth)
 
     def sample(source: NDArray[Any], linear: bool, border: int) -> NDArray[Any]:
@@ -248,7 +248,7 @@ def cut(
     voxels = sample(t.voxels, False, cv2.BORDER_CONSTANT)
     voxels[(slices < 0) | (slices >= depth)] = 0
     return {
-        "image": sample(stack.image, True, mirror),
+        "image": np.stack([sample(channel, True, mirror) for channel in stack.image]),
         "classes": sample(t.classes, False, mirror),
         "inside": sample(t.inside, False, mirror),
         "distance": sample(t.distance, True, mirror),

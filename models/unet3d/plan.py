@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -46,14 +47,21 @@ def plan_network(
     notes: list[str],
 ) -> tuple[Architecture, tuple[int, int, int]]:
     """Return the network's shape and the size of its training patches."""
-    largest = np.max([s.image.shape for s in stacks], axis=0)
+    largest = np.max([s.labels.shape for s in stacks], axis=0)
     wanted = patch_size or automatic_patch_size(stacks)
     z, y, x = (int(min(w, n)) for w, n in zip(wanted, largest, strict=True))
+    channels = stacks[0].image.shape[0]
     if base is not None:
-        architecture = base.architecture
+        architecture = replace(base.architecture, channels=channels)
+        if channels != base.architecture.channels:
+            notes.append(
+                f"{base.folder.name} knows images of one channel: its first convolution is shared "
+                f"out among {channels}"
+            )
     else:
         features, norm = mine
-        architecture = Architecture(features, pooling_for(spacing, (z, y, x), len(features)), norm)
+        pooling = pooling_for(spacing, (z, y, x), len(features))
+        architecture = Architecture(features, pooling, norm, channels)
     patch = round_to((z, y, x), architecture.multiple, up=False)
     if patch_size is not None and patch != patch_size:
         notes.append(

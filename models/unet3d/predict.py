@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from labels.progress import Progress, no_progress
 from labels.spacing import Spacing
-from models.base import CheckedSegmenter, Segmentation
+from models.base import CheckedSegmenter, Segmentation, channels_error
 from models.devices import Compute, Precision, choose_compute, reused_memory
 from models.errors import CheckpointError
 from models.objects import NOMINAL_KEY, mean_inside
@@ -25,7 +25,7 @@ from models.unet3d.instances import (
     foreground_probability,
     label_objects,
 )
-from models.unet3d.volumes import intensity_range, normalise, resize, resized_shape, same_spacing
+from models.unet3d.volumes import normalise_channels, resize, resized_shape, same_spacing
 
 if TYPE_CHECKING:
     from models.unet3d.fused import FusedUNet
@@ -135,7 +135,7 @@ class NetworkPredictor:
 
         Parameters
         ----------
-        image : ndarray of float32, shape (Z, Y, X)
+        image : ndarray of float32, shape (C, Z, Y, X)
             Normalised.
         tiling : Tiling, optional
         notes : list of str, optional
@@ -153,12 +153,12 @@ class NetworkPredictor:
         """
         from models.unet3d.calibrate import worth_calibrating
 
-        if self._fused is None and worth_calibrating(self.network, image.shape, self._patch):
+        if self._fused is None and worth_calibrating(self.network, image.shape[1:], self._patch):
             return self._for_volume(image, notes).maps(
                 image, tiling, notes=notes, progress=progress
             )
-        out = np.empty((self._architecture.outputs, *image.shape), np.float32)
-        wanted = tiling or self.tiling(image.shape)
+        out = np.empty((self._architecture.outputs, *image.shape[1:]), np.float32)
+        wanted = tiling or self.tiling(image.shape[1:])
         with reused_memory():
             _, used = predict_within_memory(
                 self._tiles,
@@ -186,7 +186,7 @@ class NetworkPredictor:
         import torch
 
         on_gpu = self._compute.device == "cuda"
-        x = torch.from_numpy(np.ascontiguousarray(tiles))[:, None]
+        x = torch.from_numpy(np.ascontiguousarray(tiles))
         if on_gpu:
             x = x.pin_memory().to(self._compute.device, non_blocking=True)
         classes = len(CLASS_NAMES)
@@ -229,6 +229,11 @@ class UNet3DSegmenter(CheckedSegmenter):
 
     name: ClassVar[str] = "unet3d"
 
+    def _check_channels(self, count: int) -> None:
+        expected = self.run.architecture.channels
+        if count != expected:
+            raise channels_error(self.image_name, self.run.folder.name, str(expected), count)
+
     def describe(self) -> dict[str, Any]:
         """Return settings and the weights' sha256."""
         return {
@@ -260,14 +265,13 @@ class UNet3DSegmenter(CheckedSegmenter):
         `notes` is told when tiles had to shrink to fit in memory.
         """
         low, high = self.run.data["percentiles"]
-        scaled = normalise(image, *intensity_range(image, (low, high)))
+        scaled = normalise_channels(image, (low, high))
         if same_spacing(spacing_um, self._spacing):
             return self.predictor.maps(scaled, notes=notes, progress=progress)
-        shape = resized_shape(image.shape, spacing_um, self._spacing)
-        small = self.predictor.maps(
-            resize(scaled, shape, linear=True), notes=notes, progress=progress
-        )
-        z, y, x = image.shape
+        shape = resized_shape(image.shape[1:], spacing_um, self._spacing)
+        resampled = np.stack([resize(channel, shape, linear=True) for channel in scaled])
+        small = self.predictor.maps(resampled, notes=notes, progress=progress)
+        z, y, x = image.shape[1:]
         return np.stack([resize(m, (z, y, x), linear=True) for m in small])
 
     def _segment(

@@ -46,7 +46,7 @@ def remember_background(
     unknown = sum(int((s.targets.voxels == 0).sum()) for s in stacks)
     if unknown == 0:
         return list(stacks)
-    predictor = NetworkPredictor(load_network(base), base.architecture, compute, base.patch)
+    predictor = _predictor(base, stacks[0].image.shape[0], compute)
     remembered = [_with_background(stack, predictor) for stack in stacks]
     before, after = (_counted(one) for one in (stacks, remembered))
     notes.append(
@@ -54,6 +54,11 @@ def remember_background(
         f"{base.folder.name}, and count as such, each {WEIGHT:g} of a verified one"
     )
     return remembered
+
+
+def _predictor(base: RunFile, channels: int, compute: Compute) -> NetworkPredictor:
+    architecture = replace(base.architecture, channels=channels)
+    return NetworkPredictor(load_network(base, channels), architecture, compute, base.patch)
 
 
 def _with_background(stack: PreparedStack, predictor: NetworkPredictor) -> PreparedStack:

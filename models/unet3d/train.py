@@ -271,7 +271,7 @@ class Training:
         def tensor(array: np.ndarray[Any, Any], kind: torch.dtype) -> torch.Tensor:
             return torch.from_numpy(array).to(device, kind)
 
-        x = tensor(batch.image, torch.float32)[:, None]
+        x = tensor(batch.image, torch.float32)
         with self._compute.autocast():
             logits = self.network(x.contiguous(memory_format=torch.channels_last_3d))
         voxels = tensor(t.voxels, torch.float32)

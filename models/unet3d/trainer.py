@@ -12,7 +12,7 @@ from annotated_types import Ge, Gt, Interval, Le, MinLen
 
 from labels.progress import Progress, no_progress
 from labels.spacing import Spacing
-from models.base import TrainingResult, TrainingSample, check_image
+from models.base import TrainingResult, TrainingSample, check_image, common_channels
 from models.curves import LoggerName
 from models.devices import Compute, Precision, choose_compute, set_threads
 from models.objects import whole_sizes
@@ -200,6 +200,7 @@ class UNet3DTrainer:
         mine = (self.features, self.norm)
         base = None if self.base_run is None else read_base(self.base_run, mine, notes)
         spacing = common_spacing(train, base, notes)
+        common_channels([*train, *val])
         stacks = self._prepared(train, spacing)
         check_learnable(stacks, "training stacks")
         set_threads(self.threads)
@@ -364,5 +365,6 @@ class UNet3DTrainer:
             training.start_at(*self._shares(stacks))
         else:
             weights = files.read_tensors(base.folder / files.WEIGHTS_FILE, base.sha256)
+            weights = files.for_channels(weights, architecture.channels, base.folder)
             training.start_from(weights, base.folder)
         return training

@@ -61,7 +61,7 @@ def windows(stacks: Sequence[PreparedStack], voxels: int) -> list[PreparedStack]
 
 
 def _window(stack: PreparedStack, voxels: int) -> PreparedStack:
-    shape = stack.image.shape
+    shape = stack.labels.shape
     size = fitted_tile(shape, (1, 1, 1), voxels)
     starts = itertools.product(
         *(tile_starts(n, s, 0.0, 0) for n, s in zip(shape, size, strict=True))
@@ -70,7 +70,10 @@ def _window(stack: PreparedStack, voxels: int) -> PreparedStack:
     best = max(boxes, key=lambda box: int((stack.labels[box] > 0).sum()))
     parts = {f.name: getattr(stack.targets, f.name)[best] for f in fields(Targets)}
     return replace(
-        stack, image=stack.image[best], labels=stack.labels[best], targets=Targets(**parts)
+        stack,
+        image=stack.image[(slice(None), *best)],
+        labels=stack.labels[best],
+        targets=Targets(**parts),
     )
 
 

@@ -43,6 +43,15 @@ def normalise(image: NDArray[Any], low: float, high: float) -> NDArray[np.float3
     return np.clip(scaled, *CLIP, out=scaled)
 
 
+def normalise_channels(
+    image: NDArray[Any], percentiles: tuple[float, float]
+) -> NDArray[np.float32]:
+    """Map the percentiles of each channel of an image (C, Z, Y, X) to 0 and 1."""
+    return np.stack(
+        [normalise(channel, *intensity_range(channel, percentiles)) for channel in image]
+    )
+
+
 def same_spacing(a: Spacing, b: Spacing) -> bool:
     """Tell whether two voxel sizes are the same within `SAME_SPACING`."""
     return all(abs(x / y - 1) < SAME_SPACING for x, y in zip(a, b, strict=True))

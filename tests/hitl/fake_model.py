@@ -47,7 +47,7 @@ class BrightSegmenter:
         *,
         progress: Progress = no_progress,
     ) -> Segmentation:
-        labels = cc3d.connected_components(image > BRIGHT, connectivity=6).astype(np.uint32)
+        labels = cc3d.connected_components(image[0] > BRIGHT, connectivity=6).astype(np.uint32)
         sizes = np.bincount(labels.ravel())
         limit = np.median(sizes[1:])
         gone = {
@@ -84,15 +84,23 @@ class Bench:
         """A finished run `name` whose model has these faults."""
         folder = self.project.runs_folder / name
         folder.mkdir(parents=True)
-        config = {"model": "fake", "options": {}, "preprocess": [], "validation_share": 0.2}
+        config = {
+            "model": "fake",
+            "options": {},
+            "preprocess": {"nuclei": []},
+            "validation_share": 0.2,
+        }
         (folder / "config.yaml").write_text(yaml.safe_dump(config))
         (folder / "faults.json").write_text(json.dumps(faults))
         card: Mapping[str, Any] = {
             "run": name,
             "model": "fake",
+            "classes": ["nuclei"],
             "made": "2026-01-01T00:00:00+00:00",
             "weights_sha256": f"{int(name[-4:]):064x}",
-            "trained_on": [{"field": "learn", "split": "train", "source_sha256": None}],
+            "trained_on": [
+                {"field": "learn", "class": "nuclei", "split": "train", "source_sha256": None}
+            ],
             "round": 0,
             "validation": {},
             "config": config,
@@ -103,7 +111,9 @@ class Bench:
     def add(self, name: str, split: str, labelled: bool, seed: int = 0) -> None:
         image, labels = scene(seed)
         source = ArraySource(image[None])
-        self.store.add_field(name, source, split=split, labels=labels if labelled else None)
+        self.store.add_field(
+            name, source, split=split, labels={"nuclei": labels} if labelled else None
+        )
 
 
 def scene(seed: int = 0) -> tuple[NDArray[np.uint8], NDArray[np.uint32]]:

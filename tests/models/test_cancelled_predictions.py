@@ -118,7 +118,7 @@ def test_a_cancelled_unet() -> None:
 
     network, image = load_run(starter_folder("unet3d")), noise(12, 40, 40)
     steps = stopped_in_each_step(
-        lambda progress: network.segment(image, SPACING_UM, progress=progress)
+        lambda progress: network.segment(image[None], SPACING_UM, progress=progress)
     )
     assert "predicting" in steps
 
@@ -137,7 +137,7 @@ def test_a_cancelled_stardist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         network.segment_blocks(image, sink, SPACING_UM, tile_voxels=2**13, progress=progress)
 
     steps = stopped_in_each_step(
-        lambda progress: network.segment(image, SPACING_UM, progress=progress)
+        lambda progress: network.segment(image[None], SPACING_UM, progress=progress)
     )
     assert "predicting" in steps
     assert {"reading", "predicting", "drawing"} <= stopped_in_each_step(blocks)

@@ -56,6 +56,11 @@ def evaluated(done: Evaluated, everything: bool, compare: bool) -> tuple[Evaluat
             for kind, found in done.ceiling.items()
         ),
     ]
+    shown += [
+        tables.class_table(found.classes, found.mean, title=f"{model}: mean per class")
+        for model, found in done.models.items()
+        if len(found.classes) > 1
+    ]
     if compare or everything:
         shown += [
             tables.difference_table(found.metrics, found.first, found.second)
@@ -66,13 +71,8 @@ def evaluated(done: Evaluated, everything: bool, compare: bool) -> tuple[Evaluat
         shown += [tables.threshold_table(means, metric=name) for name in ("f1", "ap")]
         shown += [tables.voxel_table(means, title="voxels of each class")]
         shown += [tables.border_table(means)]
-        shown += [
-            tables.group_table(found.groups, found.mean, title=f"{model}: mean per group")
-            for model, found in done.models.items()
-            if len(found.groups) > 1
-        ]
     else:
-        shown.append("by IoU threshold, class, border and group: --all; two models: --compare")
+        shown.append("by IoU threshold, voxel class and border: --all; two models: --compare")
     return done, Group(*shown, f"all of it: {done.file}")
 
 

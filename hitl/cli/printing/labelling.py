@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from annotations.differences import LabelsDiff, ObjectChange, RoundDiff
+from annotations.changes import ObjectChange
+from annotations.differences import LabelsDiff, RoundDiff
 from annotations.history import BlameEntry, RolledBack
 from annotations.rounds import EditCounts
 from annotations.status import Garbage
@@ -24,18 +25,35 @@ MOST_ROWS = 200
 
 def added(done: Added) -> tuple[dict[str, Any], str]:
     """Tell of a field that was added."""
-    size = " × ".join(str(n) for n in done.shape[1:])
-    labels = f", {done.objects} labelled objects" if done.objects else ""
-    step = " × ".join(f"{s:g}" for s in done.spacing_um)
+    info = done.field
+    times, channels, *zyx = info.shape
+    size = " × ".join(str(n) for n in zyx)
+    step = " × ".join(f"{s:g}" for s in info.spacing_um)
     data = {
-        "field": done.name,
-        "split": done.split,
-        "shape_czyx": done.shape,
-        "spacing_um": done.spacing_um,
-        "objects": done.objects,
+        "field": info.name,
+        "split": info.split,
+        "shape_tczyx": info.shape,
+        "spacing_um": info.spacing_um,
+        "time_step_s": info.time_step_s,
+        "channels": info.channels,
+        "classes": {each.name: [info.channels[n] for n in each.seen] for each in info.classes},
+        "metadata": info.metadata,
+        "objects": sum(done.objects.values()),
+        "objects_by_class": done.objects,
         "shares_voxels_with": done.twins,
     }
-    return data, f"added {done.name} ({done.split}): {size} voxels of {step} µm{labels}"
+    text = f"added {info.name} ({info.split}): {size} voxels of {step} µm"
+    text += f", {channels} channels" if channels > 1 else ""
+    text += f", {times} time points" if times > 1 else ""
+    several = len(info.classes) > 1
+    for name, count in done.objects.items():
+        text += f", {count} labelled objects" + (f" of {name}" if several else "")
+    if several:
+        text += "; classes: " + ", ".join(
+            f"{each.name} ({', '.join(info.channels[n] for n in each.seen)})"
+            for each in info.classes
+        )
+    return data, text
 
 
 def bootstrapped(done: Proposed) -> tuple[dict[str, Any], Any]:

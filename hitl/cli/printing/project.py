@@ -22,6 +22,14 @@ def made(project: Project) -> tuple[dict[str, Any], str]:
     return data, f"made project {folder}; next: hitl add {folder} IMAGE"
 
 
+def _size(shape_tczyx: Sequence[int]) -> str:
+    """Return voxels, and channels and time points where there are several."""
+    times, channels, *zyx = shape_tczyx
+    size = "×".join(map(str, zyx))
+    size += f", {channels} channels" if channels > 1 else ""
+    return size + (f", {times} times" if times > 1 else "")
+
+
 def overview(found: Overview) -> tuple[Overview, Any]:
     """Tell of fields, runs, scores, and what comes next."""
     from rich.console import Group
@@ -35,7 +43,7 @@ def overview(found: Overview) -> tuple[Overview, Any]:
                 (
                     state.name,
                     state.split,
-                    "×".join(map(str, state.shape_czyx[1:])),
+                    _size(state.shape_tczyx),
                     "×".join(f"{s:g}" for s in state.spacing_um),
                     *(str(state.objects[status]) for status in statuses),
                     f"{state.verified_share:.0%}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from annotations.names import split_view_name
 from hitl.cli.tables import plain_table
 from hitl.queue.build import Queue
 from hitl.queue.kinds import KINDS
@@ -19,12 +20,23 @@ def queued(found: Queue) -> tuple[dict[str, Any], Any]:
             for n, entry in enumerate(found.entries, start=1)
         ],
     }
+    series = any(entry.time is not None for entry in found.entries)
     table = plain_table(
-        ("", "field", "object", "z, y, x", "expected error", "confidence", "why"),
+        (
+            "",
+            "field",
+            *_time(series, "time"),
+            "object",
+            "z, y, x",
+            "expected error",
+            "confidence",
+            "why",
+        ),  # fmt: skip
         [
             (
                 str(number),
                 entry.field,
+                *_time(series, entry.time),
                 "missed?" if entry.id is None else str(entry.id),
                 ", ".join(map(str, entry.position_zyx)),
                 f"{entry.score:.2f}",
@@ -34,9 +46,14 @@ def queued(found: Queue) -> tuple[dict[str, Any], Any]:
             for number, entry in enumerate(found.entries, start=1)
         ],
         title=f"{len(found.entries)} of {found.open} to look at after round {found.round}",
-        right=("", "object", "expected error", "confidence"),
+        right=("", "time", "object", "expected error", "confidence"),
     )
     return data, table
+
+
+def _time(series: bool, value: object) -> tuple[str, ...]:
+    """Return a cell of the column of time points, which only series have."""
+    return ("–" if value is None else str(value),) if series else ()
 
 
 def errors(done: ModelErrors) -> tuple[dict[str, Any], Any]:
@@ -81,13 +98,16 @@ def _error_tables(done: ModelErrors) -> Any:
 def _places(done: ModelErrors) -> Any:
     from rich.markup import escape
 
+    series = any(m.time is not None for m in done.listed)
     columns: tuple[str, ...] = (
-        "", "field", "error", "nuclei", "predicted", "z, y, x", "wrong by", "IoU", "why",
+        "", "field", *_time(series, "time"), "error", "nuclei", "predicted", "z, y, x", "wrong by",
+        "IoU", "why",
     )  # fmt: skip
     rows: list[tuple[str, ...]] = [
         (
             str(number),
             escape(m.field),
+            *_time(series, m.time),
             m.kind,
             listed_ids(m.truth_ids) or "–",
             listed_ids(m.pred_ids) or "–",
@@ -109,9 +129,17 @@ def _places(done: ModelErrors) -> Any:
     )
 
 
+def _first(done: ModelErrors) -> tuple[str, int | None]:
+    """Return the address and the time point of the worst place, or of any that was scored."""
+    if done.listed:
+        return done.listed[0].field, done.listed[0].time
+    return split_view_name(next(iter(done.found.fields)))
+
+
 def _advice(done: ModelErrors) -> str:
-    field = done.listed[0].field if done.listed else next(iter(done.found.fields))
-    look = f"look at them: hitl correct PROJECT {field} --errors"
+    field, time = _first(done)
+    at = "" if time is None else f" --time {time}"
+    look = f"look at them: hitl correct PROJECT {field}{at} --errors"
     if done.found.split != "test":
         return look
     return (

@@ -153,9 +153,9 @@ def voxel_table(rows: Rows, *, title: str = "Voxels per class") -> Table:
     return table
 
 
-def group_table(groups: Rows, mean: Row, *, title: str = "Mean per group") -> Table:
-    """One row per group of fields, and a last one for the mean over groups."""
-    table = _table(groups, SUMMARY_COLUMNS, title)
+def class_table(classes: Rows, mean: Row, *, title: str = "Mean per class") -> Table:
+    """One row per class, and a last one for the mean over classes."""
+    table = _table(classes, SUMMARY_COLUMNS, title)
     table.add_section()
     table.add_row("mean", *_cells(mean, list(SUMMARY_COLUMNS.values())))
     return table

@@ -9,7 +9,7 @@ from hitl.cli.console import Console
 from hitl.cli.verb import Result, verb
 from hitl.evaluation.requests import AgreementRequest, EvaluateRequest
 from hitl.measure.requests import MeasureRequest
-from hitl.project.options import Fields, Flag
+from hitl.project.options import Classes, Fields, Flag
 from hitl.training.requests import SweepRequest, TrainRequest
 
 if TYPE_CHECKING:
@@ -30,7 +30,16 @@ def train(project: Project, request: TrainRequest, out: Console) -> Result:
     from hitl.cli.printing.training import trained
     from hitl.training.train import train
 
-    return trained(train(project, request.model, dict(request.settings), request.fields, out))
+    return trained(
+        train(
+            project,
+            request.model,
+            dict(request.settings),
+            request.fields,
+            out,
+            request.classes,
+        )
+    )
 
 
 @verb(PANEL)
@@ -42,6 +51,7 @@ def predict(
         Flag(metavar="RUN", help="A run or a segmenter; the promoted run if not given."),
     ] = None,
     fields: Fields = (),
+    classes: Classes = (),
     output: Annotated[
         Path | None, Flag(metavar="DIR", help="Where to; PROJECT/predictions if not given.")
     ] = None,
@@ -51,7 +61,9 @@ def predict(
     from hitl.prediction.predict import predict
     from hitl.project.runs import named_or_in_use
 
-    return predicted(predict(project, named_or_in_use(project, model), fields, output, out))
+    return predicted(
+        predict(project, named_or_in_use(project, model), fields, output, out, classes)
+    )
 
 
 @verb(PANEL)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import typer
+
 from hitl.cli.console import Console
 from hitl.cli.verb import Result, verb
 from hitl.labelling.requests import AddRequest, BootstrapRequest
@@ -55,20 +57,47 @@ def bootstrap(project: Project, request: BootstrapRequest, out: Console) -> Resu
 
 
 @verb(PANEL)
-def status(project: Project) -> Result:
+def status(project: Project, out: Console) -> Result | None:
     """Tell what the project holds and what comes next."""
     from hitl.cli.printing.project import overview
     from hitl.project.status import status
 
-    return overview(status(project))
+    out.result(*overview(status(project)))
+    # What was told came without reading a voxel: it does not show that they are there.
+    project.store().check()
+    return None
 
 
 @verb(PANEL)
-def log(project: Project) -> Result:
+def log(project: Project, out: Console) -> Result | None:
     """List every change of the store: what, by whom, with what, when."""
     from hitl.cli.printing.project import history
 
-    return history(project.store().log())
+    store = project.store()
+    out.result(*history(store.log()))
+    store.check()
+    return None
+
+
+@verb(PANEL)
+def verify(
+    project: Project,
+    out: Console,
+    deep: Annotated[bool, Flag(help="Read every chunk of every round.")] = False,
+    repair: Annotated[bool, Flag(help="Go back to the newest commit that is whole.")] = False,
+) -> Result | None:
+    """Compare all that was committed with its checksums; name what is damaged, and what is whole.
+
+    Nothing is deleted by --repair.
+    """
+    from hitl.cli.printing.verify import verified
+    from hitl.project.verify import verify_project
+
+    found = verify_project(project, out, deep=deep, repair=repair)
+    out.result(*verified(found))
+    if not found.whole:
+        raise typer.Exit(1)
+    return None
 
 
 @verb(PANEL)

@@ -11,7 +11,7 @@ from hitl.cli.console import Console
 from hitl.cli.verb import Result, verb
 from hitl.labelling.requests import ImportRequest
 from hitl.project.errors import NothingToDoError, ProjectError, UsageError
-from hitl.project.options import Annotator, Field, Fields, Flag
+from hitl.project.options import Annotator, Classes, Field, Fields, Flag
 from hitl.queue.kinds import ErrorKind
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def queue(
     project: Project,
     out: Console,
     fields: Fields = (),
+    classes: Classes = (),
     limit: Annotated[int, Flag(min=1)] = 20,
     errors: bool = False,
     model: ErrorsModel = None,
@@ -61,11 +62,11 @@ def queue(
     if not errors:
         if model is not None or kinds or evaluation is not None:
             raise UsageError("--model, --kind and --evaluation go with --errors")
-        return printing.queued(build_queue(project, fields, limit, out))
+        return printing.queued(build_queue(project, fields, limit, out, classes=classes))
     return printing.errors(
         list_errors(
-            project, fields, reporter=out, model=model, evaluation=evaluation, kinds=kinds,
-            limit=limit,
+            project, fields, reporter=out, classes=classes, model=model, evaluation=evaluation,
+            kinds=kinds, limit=limit,
         )
     )  # fmt: skip
 
@@ -75,6 +76,7 @@ def correct(
     project: Project,
     out: Console,
     field: Field,
+    time: Annotated[int | None, Flag(metavar="T", min=0)] = None,
     annotator: Annotator = None,
     limit: Annotated[int, Flag(min=0)] = 50,
     errors: bool = False,
@@ -84,6 +86,8 @@ def correct(
 
     Parameters
     ----------
+    time : int, optional
+        Time point, from 0; needed where there are several.
     limit : int
         Queue entries; 0: all proposals, unranked.
     errors : bool
@@ -91,12 +95,14 @@ def correct(
     """
     from hitl.queue.build import build_queue
     from hitl.review.session.field_errors import field_errors
+    from hitl.review.session.project_session import time_point
     from hitl.review.window.opening import check_display, open_window
 
+    at = time_point(project, field, time).time
     check_display()
     model_errors = None
     try:
-        model_errors = field_errors(project, field, model)
+        model_errors = field_errors(project, field, model, at)
     except (NothingToDoError, ProjectError) as error:
         # Asked for, it must be there; otherwise labels can be corrected all the same.
         if errors or model is not None:
@@ -104,11 +110,12 @@ def correct(
         if isinstance(error, ProjectError):
             out.note(str(error))
     ranked = limit and not errors
-    entries = build_queue(project, (field,), limit, out).entries if ranked else None
+    entries = build_queue(project, (field,), limit, out, time=at).entries if ranked else None
     window = open_window(
         project,
         field,
         annotator=project.annotator(annotator),
+        time=at,
         queue=entries,
         errors=model_errors,
     )
@@ -154,12 +161,13 @@ def propose(
     out: Console,
     model: Annotated[str | None, Flag(metavar="RUN", help="The promoted run if not given.")] = None,
     fields: Fields = (),
+    classes: Classes = (),
 ) -> Result:
     """Make the next round: a model fills what nobody has verified."""
     from hitl.cli.printing.labelling import proposed
     from hitl.labelling.propose import propose
 
-    return proposed(propose(project, model, fields, out))
+    return proposed(propose(project, model, fields, out, classes))
 
 
 @verb(PANEL)
@@ -221,9 +229,10 @@ def gc(
     from datetime import timedelta
 
     from hitl.cli.printing.labelling import collected
+    from hitl.project.garbage import collect_garbage
 
     age = None if older_than_days is None else timedelta(days=older_than_days)
-    return collected(project.store(read_only=False).collect_garbage(age, dry_run=dry_run))
+    return collected(collect_garbage(project, age, dry_run=dry_run))
 
 
 @verb(PANEL)

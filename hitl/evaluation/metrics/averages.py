@@ -1,4 +1,4 @@
-"""Means of all metrics over the fields of each group, and over groups."""
+"""Means of all metrics over the fields of each class, and over classes."""
 
 from __future__ import annotations
 
@@ -7,37 +7,38 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hitl.evaluation.metrics.resampling import ByField
 from hitl.evaluation.metrics.scores import Scores
 from hitl.project.errors import MetricError
 
 
 @dataclass(frozen=True)
 class AverageScores:
-    """Means over the fields of each group, and over groups.
+    """Means over the fields of each class, and over classes.
 
     Parameters
     ----------
-    groups : dict of str to dict
-        Per group (such as a field of view) the mean of each of `Scores.flat`'s values over its
-        fields; fields where it is None are left out, and it is None where it is so in all.
+    classes : dict of str to dict
+        Per class the mean of each of `Scores.flat`'s values over its fields (each the mean of its
+        time points); those where it is None are left out, and it is None where it is so in all.
     mean : dict of str to (float or None)
-        Mean over groups, likewise: each group counts once, however many fields it has.
+        Mean over classes, likewise: each class counts once, however many fields it has.
     left_out : dict of str to int
-        Number of fields whose value was None, for keys where there are any.
+        Number of scores whose value was None, for keys where there are any.
     """
 
-    groups: dict[str, dict[str, float | None]]
+    classes: dict[str, dict[str, float | None]]
     mean: dict[str, float | None]
     left_out: dict[str, int]
 
 
-def average(groups: Mapping[str, Sequence[Scores]]) -> AverageScores:
-    """Average over the fields of each group (such as the channels of a field), then over groups.
+def average(found: ByField[Scores]) -> AverageScores:
+    """Average over the fields of each class, then over classes.
 
     Parameters
     ----------
-    groups : mapping of str to sequence of Scores
-        For instance ``{"field 1": [...], "field 2": [...]}``.
+    found : mapping of str to (mapping of str to sequence of Scores)
+        Per field and class the scores of each time point.
 
     Returns
     -------
@@ -46,17 +47,22 @@ def average(groups: Mapping[str, Sequence[Scores]]) -> AverageScores:
     Raises
     ------
     MetricError
-        No group, or a group without a field.
+        No field, or a field without scores.
     """
-    empty = [name for name, fields in groups.items() if not fields]
-    if not groups or empty:
-        raise MetricError(f"expected scores in every group, got none in {empty or 'any'}")
-    flat = {name: [scores.flat() for scores in fields] for name, fields in groups.items()}
-    means = {name: mean_by_key(rows) for name, rows in flat.items()}
-    rows = [row for group in flat.values() for row in group]
+    empty = [name for name, each in found.items() if not each or not all(each.values())]
+    if not found or empty:
+        raise MetricError(f"expected scores of every field, got none in {empty or 'any'}")
+    by_class: dict[str, list[dict[str, float | None]]] = {}
+    rows: list[Mapping[str, float | None]] = []
+    for classes in found.values():
+        for name, parts in classes.items():
+            flat = [scores.flat() for scores in parts]
+            rows += flat
+            by_class.setdefault(name, []).append(mean_by_key(flat))
+    means = {name: mean_by_key(each) for name, each in by_class.items()}
     left_out = {key: sum(row.get(key) is None for row in rows) for key in _keys(rows)}
     return AverageScores(
-        groups=means,
+        classes=means,
         mean=mean_by_key(list(means.values())),
         left_out={key: n for key, n in left_out.items() if n},
     )

@@ -1,16 +1,16 @@
 """How far scores may be trusted: intervals from drawing objects again at random.
 
-Groups of fields (fields of view, whose fields are their channels; mostly one field each) are drawn
-with replacement first, then objects within each of their fields (the hierarchical bootstrap of
-Saravanan, Berman and Sober, Neurons, Behavior, Data Analysis and Theory 2020), since objects of one
-field resemble each other. Of a single group only objects are drawn: such an interval says nothing
-about other fields of view.
+Fields of view are drawn with replacement first, with all their classes and time points, then
+objects within each of these (the hierarchical bootstrap of Saravanan, Berman and Sober, Neurons,
+Behavior, Data Analysis and Theory 2020), since objects of one field resemble each other. Of a
+single field only objects are drawn: such an interval says nothing about other fields of view.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -24,8 +24,11 @@ FEW_OBJECTS = 10
 """With fewer objects an interval by percentiles is too narrow to go by."""
 _CHUNK = 1 << 21
 
-Fields = Mapping[str, Sequence[Sequence[Floats]]]
-"""Per group (such as a field of view) and field: the rows of one model or of several."""
+T = TypeVar("T")
+ByField = Mapping[str, Mapping[str, Sequence[T]]]
+"""Per field and class, what there is of each of its time points."""
+Fields = ByField[Sequence[Floats]]
+"""The rows of one model or of several."""
 MetricsOf = Callable[[Floats], Floats]
 """Takes sums of rows, shape (n, columns), and returns metrics, shape (n, metrics)."""
 
@@ -45,7 +48,7 @@ class Difference:
     Parameters
     ----------
     first, second : float or None
-        The metric under both, averaged over fields and groups.
+        The metric under both, averaged over the fields of each class, then over classes.
     difference : float or None
         Second minus first.
     low, high : float or None
@@ -64,18 +67,18 @@ class Difference:
 
 
 def bootstrap(
-    groups: Mapping[str, Sequence[Items]],
+    found: ByField[Items],
     *,
     resamples: int = RESAMPLES,
     level: float = LEVEL,
     seed: int = 0,
 ) -> dict[str, Interval]:
-    """Return the interval of each metric's mean over fields, then groups.
+    """Return the interval of each metric's mean over the fields of each class, then over classes.
 
     Parameters
     ----------
-    groups : mapping of str to sequence of Items
-        Per group (such as a field of view) the items of each field (such as a channel).
+    found : mapping of str to (mapping of str to sequence of Items)
+        Per field and class the items of each time point.
     resamples : int
     level : float
         In (0, 1).
@@ -90,10 +93,13 @@ def bootstrap(
     Raises
     ------
     MetricError
-        No group, a group without a field, no resamples, or a level outside (0, 1).
+        No field, a field without a class, no resamples, or a level outside (0, 1).
     """
-    check_groups(groups, resamples, level)
-    fields = {name: [(part.rows,) for part in parts] for name, parts in groups.items()}
+    check_fields(found, resamples, level)
+    fields = {
+        name: {each: [(part.rows,) for part in parts] for each, parts in classes.items()}
+        for name, classes in found.items()
+    }
     ends = percentiles(draw(fields, metrics_of, resamples, seed)[0], level)
     return {
         name: Interval(*map(value_or_none, pair))
@@ -101,59 +107,69 @@ def bootstrap(
     }
 
 
-def check_groups(groups: Mapping[str, Sequence[object]], resamples: int, level: float) -> None:
+def check_fields(found: ByField[Any], resamples: int, level: float) -> None:
     """Refuse what cannot be resampled.
 
     Raises
     ------
     MetricError
-        No group, a group without a field, no resamples, or a level outside (0, 1).
+        No field, a field without a class, no resamples, or a level outside (0, 1).
     """
-    empty = [name for name, fields in groups.items() if not fields]
-    if not groups or empty:
-        raise MetricError(f"expected items in every group, got none in {empty or 'any'}")
+    empty = [name for name, each in found.items() if not each or not all(each.values())]
+    if not found or empty:
+        raise MetricError(f"expected items in every field, got none in {empty or 'any'}")
     if resamples < 1 or not 0 < level < 1:
         raise MetricError(
             f"expected at least one resample and a level between 0 and 1, got {resamples}, {level}"
         )
 
 
-def mean_of_groups(
+def mean_of_classes(
     fields: Fields, metrics: MetricsOf, summed: Callable[[Sequence[Floats]], Sequence[Floats]]
 ) -> list[Floats]:
-    """Return the metrics of each model, averaged over the fields of each group, then over groups.
+    """Return the metrics of each model, averaged over the fields of each class, then over classes.
 
     Parameters
     ----------
-    fields : mapping of str to sequence of sequence of ndarray
-        Per group and field the rows of each model.
+    fields : mapping of str to (mapping of str to sequence of sequence of ndarray)
+        Per field, class and time point the rows of each model.
     metrics : callable
         Takes sums of rows, shape (n, columns), and returns metrics, shape (n, metrics).
     summed : callable
         Takes the rows of each model in a field and returns their sums, shape (n, columns) each.
     """
-    by_group = []
-    for parts in fields.values():
-        found = [[metrics(sums) for sums in summed(rows)] for rows in parts]
-        by_group.append([_mean(np.stack(model)) for model in zip(*found, strict=True)])
-    return [_mean(np.stack(model)) for model in zip(*by_group, strict=True)]
+    by_class: dict[str, list[list[Floats]]] = {}
+    for classes in fields.values():
+        for name, parts in classes.items():
+            found = [[metrics(sums) for sums in summed(rows)] for rows in parts]
+            by_class.setdefault(name, []).append(_over_first(found))
+    return _over_first([_over_first(found) for found in by_class.values()])
+
+
+def _over_first(found: Sequence[Sequence[Floats]]) -> list[Floats]:
+    """Return the mean over the outer sequence, for each model."""
+    return [_mean(np.stack(model)) for model in zip(*found, strict=True)]
 
 
 def draw(fields: Fields, metrics: MetricsOf, resamples: int, seed: int) -> list[Floats]:
     """Return the metrics of each model in every resample, shape (resamples, metrics)."""
     random = np.random.default_rng(seed)
     drawn = random.integers(0, len(fields), (resamples, len(fields)))
-    models: list[Floats] = []
-    for number, parts in enumerate(fields.values()):
+    by_class: dict[str, list[Floats]] = {}
+    for number, classes in enumerate(fields.values()):
         here = (drawn == number).T
-        found = [
-            [metrics(sums) for sums in _drawn(rows, int(here.sum()), random)] for rows in parts
-        ]
-        means = [_mean(np.stack(model)) for model in zip(*found, strict=True)]
-        models = models or [np.empty((*here.shape, mean.shape[1])) for mean in means]
-        for values, mean in zip(models, means, strict=True):
-            values[here] = mean
-    return [_mean(values) for values in models]
+        for name, parts in classes.items():
+            means = _over_first(
+                [
+                    [metrics(sums) for sums in _drawn(rows, int(here.sum()), random)]
+                    for rows in parts
+                ]
+            )
+            # A field without the class has no say in its mean.
+            empty = [np.full((*here.shape, mean.shape[1]), np.nan) for mean in means]
+            for values, mean in zip(by_class.setdefault(name, empty), means, strict=True):
+                values[here] = mean
+    return _over_first([[_mean(values) for values in models] for models in by_class.values()])
 
 
 def _mean(values: Floats) -> Floats:

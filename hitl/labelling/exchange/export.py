@@ -10,7 +10,7 @@ from annotations.formats.registry import export_formats
 from annotations.history import provenance_steps
 from annotations.store import AnnotationStore
 from hitl.labelling.exchange.errors import ExchangeError
-from hitl.labelling.exchange.sidecar import Sidecar, sidecar_path, slices_digest
+from hitl.labelling.exchange.sidecar import Sidecar, sidecar_path
 from hitl.labelling.exchange.writing import file_names, new_folder_files, write_files
 from hitl.project.errors import NothingToDoError
 from hitl.project.folder import Project, now
@@ -87,20 +87,22 @@ def export(
             f"field {field} has no labels to export; make some with `hitl bootstrap "
             f"{project.folder}`"
         )
-    names = file_names(field, fmt)
+    names = file_names(view.info, fmt)
     with new_folder_files(destination, (*names, sidecar_path(Path(names[-1])).name)) as folder:
         steps = provenance_steps(store, field, round)
         ids = write_files(view, fmt, folder, destination, steps, reporter)
         state = Sidecar(
             project=project.folder.resolve().name,
-            field=field,
+            field=view.info.field.name,
+            class_name=view.info.class_name,
             format=fmt.name,
             round=round,
             snapshot=snapshot,
+            times=view.info.times,
             shape_zyx=view.info.zyx,
             spacing_um=view.info.spacing_um,
             image_sha256=view.info.source_sha256,
-            slices=slices_digest(view),
+            slices=view.info.field.digest,
             ids=ids,
             exported=now(),
         )
@@ -122,15 +124,13 @@ def _state(
     """Return a field with the round whose labels it has, and the snapshot of that state."""
     if round is not None:
         return store.labels(field, round), round, store.round_snapshot(round)
-    while True:
-        log = store.log()
-        view = store.labels(field)
-        # Somebody may have committed between the two.
-        if store.log()[0].snapshot == log[0].snapshot:
-            break
-    for entry in log:
+    head, after = "", store.head()
+    # Somebody may commit between the two.
+    while head != after:
+        head, view, after = after, store.labels(field), store.head()
+    for entry in store.entries():
         if entry.round is not None:
-            return view, entry.round, log[0].snapshot
-        if entry.kind == "add" and field in entry.fields:
+            return view, entry.round, head
+        if entry.kind == "add" and view.info.key in entry.labels:
             break
-    return view, None, log[0].snapshot
+    return view, None, head

@@ -9,9 +9,9 @@ from annotations.edits.verified import shell_voxels, verified_mask_update
 from annotations.errors import LabelError
 from annotations.fields import LabelsView
 from annotations.formats.coded import CODED
+from annotations.formats.field_labels import read_field_labels
 from annotations.formats.format import Expected, LabelsRead, recognise
 from annotations.formats.registry import FORMATS
-from annotations.formats.sources import read_stack_labels
 from annotations.merging import Merged, merge_edits
 from annotations.rounds import EditCounts, RoundInfo
 from annotations.store import AnnotationStore
@@ -85,8 +85,13 @@ def import_labels(project: Project, request: ImportRequest, reporter: Reporter) 
     reporter.progress(0, 2, f"{request.field}: reading labels")
     stated = sidecar.format if sidecar is not None else None
     fmt = recognise(request.file, FORMATS, CODED.name if request.coded else stated)
-    known = Expected(shape=view.info.zyx, axes=request.axes, exported=sidecar is not None)
-    found = read_stack_labels(fmt, request.file, known)
+    known = Expected(
+        shape=view.info.zyx,
+        times=view.info.times,
+        axes=request.axes,
+        exported=sidecar is not None,
+    )
+    found = read_field_labels(fmt, request.file, known)
     for note in found.notes:
         reporter.note(note)
     reporter.progress(1, 2, f"{request.field}: comparing")
@@ -122,10 +127,10 @@ def _sidecar(
     store: AnnotationStore, view: LabelsView, request: ImportRequest, reporter: Reporter
 ) -> Sidecar | None:
     """Find where the labels come from; refuse those of another field or project."""
-    path = find_sidecar(request.file, request.field) if request.file.exists() else None
+    path = find_sidecar(request.file, view.info) if request.file.exists() else None
     if path is None:
-        rounds = store.rounds()
-        with_what = f"round {rounds[-1].round}" if rounds else "the labels of the field"
+        last = store.last_round()
+        with_what = f"round {last}" if last >= 0 else "the labels of the field"
         reporter.note(
             f"{request.file}: nothing beside it says which round it was exported from; compared "
             f"with {with_what}, the last one"
@@ -133,7 +138,7 @@ def _sidecar(
         return None
     sidecar = Sidecar.read(path)
     check_field(sidecar, view, request.file)
-    if sidecar.snapshot not in {entry.snapshot for entry in store.log()}:
+    if not store.holds_commit(sidecar.snapshot):
         raise LabelError(
             f"{request.file}: expected labels exported from this project, got those of another, "
             f"{sidecar.project!r} (says {path.name}); import them there, or remove {path.name} to "
@@ -147,15 +152,15 @@ def _base(
 ) -> tuple[LabelsView, int | None]:
     """Return the field as it was handed out, and its round; `now` where nothing came after."""
     if sidecar is None:
-        last = store.rounds()
-        return now, last[-1].round if last else None
-    name = now.info.name
-    for entry in store.log():
+        last = store.last_round()
+        return now, last if last >= 0 else None
+    name = now.info.address
+    for entry in store.entries():
         if entry.snapshot == sidecar.snapshot:
             return now, sidecar.round
-        if name in entry.fields:
+        if now.info.key in entry.labels:
             break
-    base = store.labels_at(name, sidecar.snapshot)
+    base = store.labels_at(now.info.key, sidecar.snapshot)
     if base is None:
         raise ExchangeError(
             f"{name}: expected a field that was there when it was exported, got none at "
@@ -183,8 +188,8 @@ def _round_info(
 
 
 def _whole(view: LabelsView) -> Region:
-    z, y, x = view.info.zyx
-    return slice(0, z), slice(0, y), slice(0, x)
+    planes, height, width = view.labels.shape
+    return slice(0, planes), slice(0, height), slice(0, width)
 
 
 def _ids(found: LabelsRead) -> list[int]:
@@ -203,7 +208,7 @@ def _write(
 ) -> tuple[EditCounts, int]:
     """Write labels, objects and verified voxels; return the counts and the voxels verified."""
     corrections = Corrections(
-        field=now.info.name,
+        field=now.info.address,
         objects=now.objects,
         edits=merged.edits,
         labels=merged.labels,
@@ -217,11 +222,12 @@ def _write(
         merged.accepted,
         shell=shell_voxels(now.info.spacing_um),
         checked=everywhere,
+        depth=now.info.zyx[0],
     )
     counts, gained = corrections.write(round_, verified)
     if not merged.edits.changes and not counts.accepted and not gained:
         raise NothingChangedError(
-            f"{now.info.name}: the labels are those of the project already, so no round was made; "
-            "correct them and save them in the tool, then import again"
+            f"{now.info.address}: the labels are those of the project already, so no round was "
+            "made; correct them and save them in the tool, then import again"
         )
     return counts, gained

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from annotations.errors import LabelError
-from annotations.fields import LabelsView
+from annotations.fields import LabelsInfo, LabelsView
+from annotations.names import key_of
 from hitl.labelling.exchange.errors import ExchangeError
 from hitl.project.folder import write_json
 
 SUFFIX = ".hitl.json"
-_VERSION = 1
+_VERSION = 2
 _LARGEST_BYTES = 64 * 2**20
 _ADVICE = "export again, or import without it"
 
@@ -27,13 +27,15 @@ class Sidecar:
     ----------
     project : str
         Name of the project's folder.
-    field : str
+    field, class_name : str
     format : str
         Name of the export's format.
     round : int, optional
         The round whose labels these are; None for those that came with the field.
     snapshot : str
         The store's own name of that state.
+    times : int
+        Number of time points.
     shape_zyx : tuple of int
     spacing_um : tuple of float
     image_sha256 : str, optional
@@ -48,9 +50,11 @@ class Sidecar:
 
     project: str
     field: str
+    class_name: str
     format: str
     round: int | None
     snapshot: str
+    times: int
     shape_zyx: tuple[int, int, int]
     spacing_um: tuple[float, float, float]
     image_sha256: str | None
@@ -85,8 +89,12 @@ class Sidecar:
                 f"{path}: expected what `hitl export` wrote, got something else ({exc}); {_ADVICE}"
             ) from exc
 
+    def is_of(self, info: LabelsInfo) -> bool:
+        """Whether these are labels of a class in a field, by their names."""
+        return (self.field, self.class_name) == (info.field.name, info.class_name)
+
     def _checked(self) -> Self:
-        texts = (self.project, self.field, self.format, self.snapshot, self.slices)
+        texts = (self.project, self.field, self.class_name, self.format, self.snapshot, self.slices)
         whole = self.round is None or (type(self.round) is int and self.round >= 0)
         if not all(isinstance(text, str) for text in texts) or not whole:
             raise ValueError("a value of another kind")
@@ -98,11 +106,11 @@ def sidecar_path(labels_file: Path) -> Path:
     return labels_file.with_name(labels_file.name + SUFFIX)
 
 
-def find_sidecar(labels_file: Path, field: str) -> Path | None:
+def find_sidecar(labels_file: Path, info: LabelsInfo) -> Path | None:
     """Return the sidecar of a file, also where a tool saved it under a new name.
 
     That of the same name, or that of the OME-Zarr around a label group; else that of the only
-    export of the field in the same folder.
+    export of the labels in the same folder.
     """
     file = labels_file.resolve()
     for candidate in (file, *file.parents[:2]):
@@ -110,14 +118,9 @@ def find_sidecar(labels_file: Path, field: str) -> Path | None:
         if own.is_file() and (candidate == file or candidate.suffix == ".zarr"):
             return own
     others = sorted(file.parent.glob(f"*{SUFFIX}"))
-    of_field = [path for path in others if Sidecar.read(path).field == field]
+    of_field = [path for path in others if Sidecar.read(path).is_of(info)]
     states = {(read.round, read.snapshot) for read in map(Sidecar.read, of_field)}
     return of_field[0] if len(states) == 1 else None
-
-
-def slices_digest(view: LabelsView) -> str:
-    """Return a digest of the segmented channel, whatever file it came from."""
-    return hashlib.blake2b(view.slice_hashes.tobytes(), digest_size=16).hexdigest()
 
 
 def check_field(sidecar: Sidecar, view: LabelsView, file: Path) -> None:
@@ -127,13 +130,15 @@ def check_field(sidecar: Sidecar, view: LabelsView, file: Path) -> None:
     ------
     LabelError
     """
-    field = view.info.name
-    if sidecar.field != field:
+    field, theirs = view.info.address, sidecar.field
+    if sidecar.class_name != view.info.class_name:
+        theirs = key_of(sidecar.field, sidecar.class_name)
+    if not sidecar.is_of(view.info):
         raise LabelError(
-            f"{file}: expected labels of field {field!r}, got those of {sidecar.field!r} "
+            f"{file}: expected labels of field {field!r}, got those of {theirs!r} "
             f"(says {sidecar_path(file).name}); import them into that field"
         )
-    if sidecar.slices != slices_digest(view):
+    if sidecar.slices != view.info.field.digest:
         raise LabelError(
             f"{file}: expected labels of the image in field {field!r}, got those of another image "
             f"of this name (from project {sidecar.project!r}); import them there, or export again"

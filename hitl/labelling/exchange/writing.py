@@ -5,25 +5,29 @@ from __future__ import annotations
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import fastremap
 import numpy as np
+from numpy.typing import NDArray
 
-from annotations.fields import LabelsView
+from annotations.fields import LabelsInfo, LabelsView
 from annotations.formats import write_image_tiff
 from annotations.formats.format import Content, Format
+from annotations.formats.new_file import move_new
 from annotations.formats.registry import FORMATS
 from hitl.labelling.exchange.errors import ExchangeError
 from hitl.project.reporter import Reporter
+from labels.files import sync_tree
 
 
-def file_names(field: str, fmt: Format) -> tuple[str, ...]:
+def file_names(info: LabelsInfo, fmt: Format) -> tuple[str, ...]:
     """Return the names of the files of an export, that of the labels last."""
-    labels = fmt.export_name.format(field)
-    return (labels,) if fmt.holds_image else (f"{field}.tif", labels)
+    name = info.file_name
+    labels = fmt.export_name.format(name)
+    return (labels,) if fmt.holds_image else (f"{name}.tif", labels)
 
 
 def write_files(
@@ -55,39 +59,70 @@ def write_files(
     """
     assert fmt.write is not None, "a format that exports"
     info = view.info
-    image_name, labels_name = f"{info.name}.tif", fmt.export_name.format(info.name)
-    reporter.progress(0, 2, f"{info.name}: image")
+    *_, labels_name = file_names(info, fmt)
+    image_name = f"{info.file_name}.tif"
+    reporter.progress(0, 2, f"{info.address}: image")
     if not fmt.holds_image:
-        write_image_tiff(folder / image_name, _Channel(view), info.spacing_um)
-    reporter.progress(1, 2, f"{info.name}: labels")
+        write_image_tiff(
+            folder / image_name,
+            _Images(view, info.seen),
+            info.spacing_um,
+            channels=[info.field.channels[number] for number in info.seen],
+            time_step_s=info.field.time_step_s,
+        )
+    reporter.progress(1, 2, f"{info.address}: labels")
+    fmt.check_times(folder / labels_name, info.times)
+    labels = np.asarray(view.labels[...], np.uint32)
     content = Content(
-        labels=np.asarray(view.labels[...], np.uint32),
+        labels=labels,
         spacing_um=info.spacing_um,
-        image=view.image,
-        channels=info.channels,
+        image=_Images(view, tuple(range(len(info.field.channels)))),
+        channels=info.field.channels,
+        times=info.times,
+        time_step_s=info.field.time_step_s,
         image_file=(destination / image_name).resolve(),
         provenance=provenance,
     )
     fmt.write(folder / labels_name, content)
-    reporter.progress(2, 2, f"{info.name}: labels")
-    ids = fastremap.unique(content.labels)
+    reporter.progress(2, 2, f"{info.address}: labels")
+    ids = fastremap.unique(labels)
     return tuple(int(i) for i in ids[ids > 0])
 
 
-class _Channel:
-    """The segmented channel of a field, read when it is indexed by z."""
+class _Images:
+    """Channels of a field at all its time points, (T, C, Z, Y, X); read when they are indexed."""
 
-    def __init__(self, view: LabelsView) -> None:
-        self._image, self._channel = view.image, view.info.channel
-        self.shape, self.dtype = view.info.zyx, view.info.dtype
+    def __init__(self, view: LabelsView, channels: tuple[int, ...]) -> None:
+        self._images = [each.image for each in view.time_points()]
+        self._channels = channels
+        self.shape = (len(self._images), len(channels), *view.info.zyx)
+        self.dtype = view.info.field.dtype
 
-    def __getitem__(self, z: int) -> object:
-        return self._image[self._channel, z]
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        times, channels, *rest = (
+            (*key, slice(None), slice(None))
+            if isinstance(key, tuple)
+            else (
+                key,
+                slice(None),
+            )
+        )
+        chosen = np.arange(len(self._images))[times]
+        read = [self._of(int(time), channels, tuple(rest)) for time in np.atleast_1d(chosen)]
+        return np.stack(read) if chosen.ndim else read[0]
+
+    def _of(self, time: int, channels: Any, rest: tuple[Any, ...]) -> NDArray[Any]:
+        numbers = np.asarray(self._channels)[channels]
+        if not numbers.ndim:
+            return self._images[time][(int(numbers), *rest)]
+        return np.stack([self._images[time][(int(number), *rest)] for number in numbers])
 
 
 @contextmanager
 def new_folder_files(destination: Path, names: Sequence[str]) -> Iterator[Path]:
     """Give a temporary folder, whose files move to `destination` when all of them are there.
+
+    A name that somebody else takes meanwhile stays theirs, and nothing is moved.
 
     Raises
     ------
@@ -99,31 +134,45 @@ def new_folder_files(destination: Path, names: Sequence[str]) -> Iterator[Path]:
         raise ExchangeError(f"{destination}: expected a folder for the files, got a file's name")
     taken = [name for name in names if (destination / name).exists()]
     if taken:
-        raise ExchangeError(
-            f"{destination}: holds {', '.join(taken)} already; name another folder, or move them"
-        )
+        raise ExchangeError(_taken(destination, ", ".join(taken)))
     made = not destination.exists()
     folder = destination / f".{uuid.uuid4().hex}.partial"
     try:
         folder.mkdir(parents=True)
         yield folder
-        for name in names:
-            (folder / name).rename(destination / name)
+        sync_tree(folder)
+        _move_all(folder, destination, names)
     except OSError as exc:
-        _take_back(folder, destination, names)
         raise ExchangeError(
             f"{destination}: cannot be written ({exc.strerror or exc}); free some space or choose "
             "another folder"
         ) from exc
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        if made and destination.is_dir() and not any(destination.iterdir()):
-            destination.rmdir()
+        if made:
+            # It stays where another export has put files into it, and where it is not there.
+            with suppress(OSError):
+                destination.rmdir()
 
 
-def _take_back(folder: Path, destination: Path, names: Sequence[str]) -> None:
-    """Remove those files that had moved already."""
-    for name in names:
-        moved = destination / name
-        if moved.exists() and not (folder / name).exists():
-            shutil.rmtree(moved) if moved.is_dir() else moved.unlink()
+def _taken(destination: Path, names: str) -> str:
+    return f"{destination}: holds {names} already; name another folder, or move them"
+
+
+def _move_all(folder: Path, destination: Path, names: Sequence[str]) -> None:
+    """Move all files, or none."""
+    moved: list[Path] = []
+    try:
+        for name in names:
+            try:
+                move_new(folder / name, destination / name)
+            except FileExistsError as exc:
+                raise ExchangeError(
+                    f"{_taken(destination, name)} (another program wrote it meanwhile; nothing of "
+                    "this export is left there)"
+                ) from exc
+            moved.append(destination / name)
+    except BaseException:
+        for path in moved:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        raise

@@ -15,9 +15,9 @@ from annotations.edits.sources import StableLabels
 from annotations.edits.table import updated_objects
 from annotations.edits.verified import shell_voxels, verified_mask_update
 from annotations.errors import ConflictError
+from annotations.fields import LabelsView
 from annotations.rounds import EditCounts, RoundInfo
 from annotations.store import AnnotationStore
-from annotations.transaction import RoundTransaction
 from hitl.labelling.corrections import Corrections, counted
 from hitl.review.errors import ReviewError
 from hitl.review.session.boxes import Box
@@ -122,6 +122,7 @@ def commit_session(
     field: str,
     session: ReviewSession,
     *,
+    time: int = 0,
     annotator: str,
     message: str = "",
     config: Mapping[str, Any] | None = None,
@@ -134,8 +135,11 @@ def commit_session(
     store : AnnotationStore
         Open for writing.
     field : str
+        Address of the labels.
     session : ReviewSession
-        Of that field, as its last commit has it.
+        Of one time point of these labels, as their last commit has it.
+    time : int
+        The time point; nothing is written to the others.
     annotator : str
     message : str
         One line for people; says what was done when empty.
@@ -162,9 +166,10 @@ def commit_session(
     summary = _summary(session, edits)
     if summary.is_empty:
         raise ReviewError("there is nothing to commit: no object was changed or accepted")
+    name = store.labels(field).at(time).name
     info = RoundInfo(
         kind="correct",
-        message=message.strip() or f"corrected {field}: {summary.sentence()}",
+        message=message.strip() or f"corrected {name}: {summary.sentence()}",
         author=annotator,
         minutes=round(summary.minutes, 3),
         config={**(config or {}), "actions": dict(session.changes())},
@@ -176,15 +181,16 @@ def commit_session(
         labels=StableLabels(session.labels, edits),
         accepted=session.accepted,
         annotator=annotator,
+        time=time,
     )
     chunks, seen = session.chunks, _seen(session, edits)
     with store.begin_round(info) as txn:
-        if base is not None and store.log()[0].snapshot == base:
+        if base is not None and store.head() == base:
             corrections.write(
                 txn, seen, labels_now=chunks.base_labels, verified_now=chunks.base_verified
             )
         else:
-            _check_base(txn, field, session)
+            _check_base(txn.labels(field).at(time), session)
             corrections.write(txn, seen)
         return Committed(round=txn.number, summary=summary)
 
@@ -204,9 +210,9 @@ def _seen(session: ReviewSession, edits: Edits) -> Iterator[tuple[Box, NDArray[n
     )
 
 
-def _check_base(txn: RoundTransaction, field: str, session: ReviewSession) -> None:
+def _check_base(view: LabelsView, session: ReviewSession) -> None:
     """Refuse to write over what others committed between the session's start and now."""
-    view, chunks = txn.labels(field), session.chunks
+    chunks = session.chunks
     boxes = [chunks.box(index) for index in chunks.changed()]
     same = view.objects.equals(session.objects) and all(
         np.array_equal(chunks.base_labels(box), np.asarray(view.labels[box]))
@@ -215,6 +221,6 @@ def _check_base(txn: RoundTransaction, field: str, session: ReviewSession) -> No
     )
     if not same:
         raise ConflictError(
-            f"field {field!r}: somebody else has committed to it just now; nothing was written, "
-            "commit again"
+            f"field {view.name!r}: somebody else has committed to it just now; nothing was "
+            "written, commit again"
         )

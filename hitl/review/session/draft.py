@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from dataclasses import field as default
 from functools import partial
@@ -18,6 +15,8 @@ from urllib.parse import quote
 
 import numpy as np
 
+from annotations.fields import LabelsInfo
+from annotations.names import key_of
 from annotations.objects import Status
 from hitl.project.folder import now
 from hitl.review.errors import DraftError
@@ -25,6 +24,7 @@ from hitl.review.session.boxes import box_shape
 from hitl.review.session.changed_chunks import ChunkData, ChunkIndex, Planes
 from hitl.review.session.draft_merge import check_rows, merge_chunks, renumbered
 from hitl.review.session.review_session import ReviewSession
+from labels.files import replacing
 
 DRAFT_FORMAT = 1
 """Version of the file."""
@@ -41,7 +41,9 @@ class DraftHeader:
     ----------
     id : str
         Goes into the round that the draft becomes, so that it is not taken up twice.
-    field, annotator : str
+    field, class_name : str
+    time : int
+    annotator : str
     base : str
         Snapshot of the store that the session began with.
     shape : tuple of int
@@ -67,6 +69,8 @@ class DraftHeader:
 
     id: str
     field: str
+    class_name: str
+    time: int
     annotator: str
     base: str
     shape: tuple[int, ...]
@@ -92,7 +96,9 @@ class Draft:
     @property
     def name(self) -> str:
         """For messages."""
-        return f"draft of {self.header.annotator!r} for field {self.header.field!r}"
+        header = self.header
+        at = f"{key_of(header.field, header.class_name)} t{header.time}"
+        return f"draft of {header.annotator!r} for {at}"
 
     def apply(self, session: ReviewSession) -> None:
         """Bring a session that has just begun to where the draft was saved.
@@ -142,19 +148,27 @@ class Draft:
             yield index, base, (new(labels), verified), theirs
 
 
-def draft_path(folder: Path, field: str, annotator: str) -> Path:
-    """Return where a person's draft of a field lies: ``drafts/<field>/<annotator>.zip``."""
-    return folder / "drafts" / field / f"{quote(annotator, safe=' ')}.zip"
+def draft_path(folder: Path, info: LabelsInfo, time: int, annotator: str) -> Path:
+    """Return where a person's draft of one time point of labels lies.
+
+    ``drafts/<field>/<class>/<time>/<annotator>.zip``
+    """
+    at = folder / "drafts" / info.field.name / info.class_name / str(time)
+    return at / f"{quote(annotator, safe=' ')}.zip"
 
 
-def draft_of(session: ReviewSession, *, id: str, field: str, annotator: str, base: str) -> Draft:
-    """Return a session as a draft; the parameters are those of its header."""
+def draft_of(
+    session: ReviewSession, info: LabelsInfo, time: int, *, id: str, annotator: str, base: str
+) -> Draft:
+    """Return a session at one time point of labels as a draft; for the others see its header."""
     rounds = dict(zip(session.objects.id.tolist(), session.objects.round.tolist(), strict=True))
     changed = session.chunks.changed()
     chunks = {index: (session.chunks.base(index), after) for index, after in changed.items()}
     header = DraftHeader(
         id=id,
-        field=field,
+        field=info.field.name,
+        class_name=info.class_name,
+        time=time,
         annotator=annotator,
         base=base,
         shape=session.labels.shape,
@@ -182,20 +196,13 @@ def write_draft(path: Path, draft: Draft) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        made = partial(tempfile.NamedTemporaryFile, prefix=_unfinished(path), delete=False)
-        with made(dir=path.parent) as file, ExitStack() as unless_moved:
-            unless_moved.callback(Path(file.name).unlink, missing_ok=True)
-            with zipfile.ZipFile(file, "w") as archive:
-                header = {"format": DRAFT_FORMAT, **asdict(draft.header)}
-                archive.writestr(_HEADER, json.dumps(header))
-                for index, pair in draft.chunks.items():
-                    for when, data in zip(_WHEN, pair, strict=True):
-                        for plane, packed in vars(data).items():
-                            archive.writestr(f"{when}/{dotted(index)}/{plane}", packed)
-            file.flush()
-            os.fsync(file.fileno())
-            file.close()
-            Path(file.name).replace(path)
+        with replacing(path) as file, zipfile.ZipFile(file, "w") as archive:
+            header = {"format": DRAFT_FORMAT, **asdict(draft.header)}
+            archive.writestr(_HEADER, json.dumps(header))
+            for index, pair in draft.chunks.items():
+                for when, data in zip(_WHEN, pair, strict=True):
+                    for plane, packed in vars(data).items():
+                        archive.writestr(f"{when}/{dotted(index)}/{plane}", packed)
     except OSError as error:
         raise DraftError(
             f"{path}: the draft cannot be written ({error.strerror}); make room there, and do not "

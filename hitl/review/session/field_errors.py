@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hitl.evaluation.results import find_evaluated, read_scored
 from hitl.project.folder import Project
-from hitl.queue.model_errors import ErrorEntry, in_order, of_field
+from hitl.queue.model_errors import ErrorEntry, in_order, of_view
 
 
 @dataclass(frozen=True)
@@ -38,15 +38,20 @@ class FieldErrors:
     read_predicted: Callable[[], NDArray[np.uint32] | None] = field(repr=False)
 
 
-def field_errors(project: Project, field: str, model: str | None = None) -> FieldErrors:
+def field_errors(
+    project: Project, field: str, model: str | None = None, time: int | None = None
+) -> FieldErrors:
     """Return what a model got wrong on a field, from the newest evaluation that scored it.
 
     Parameters
     ----------
     project : Project
     field : str
+        Address of the labels.
     model : str, optional
         When not given the one in use, else the best in score.
+    time : int, optional
+        Of a series.
 
     Raises
     ------
@@ -56,12 +61,13 @@ def field_errors(project: Project, field: str, model: str | None = None) -> Fiel
         A damaged file.
     UnknownFieldError
     """
-    info = project.store().labels(field).info
-    found = find_evaluated(project, (field,), model, None)
-    entries = in_order(of_field(info, found))
+    view = project.store().labels(field).at(time or 0)
+    info = view.info
+    found = find_evaluated(project, (info.address,), model, None)
+    entries = in_order(of_view(view, found))
 
     def read_predicted() -> NDArray[np.uint32] | None:
-        scored = read_scored(project, found, field)
+        scored = read_scored(project, found, view.name)
         return None if scored is None else scored.predicted
 
     return FieldErrors(found.model, found.number, entries, info.split == "test", read_predicted)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from itertools import takewhile
+from time import monotonic
 from typing import Self
 
 import filelock
@@ -13,8 +14,10 @@ import numpy as np
 
 from annotations.fields import LabelsView
 from annotations.store import AnnotationStore
+from hitl.preprocess.grey import one_channel
 from hitl.project.folder import Project
-from hitl.review.errors import DraftConflictError, DraftError
+from hitl.review.errors import DraftConflictError, DraftError, ReviewError
+from hitl.review.session.channels import SeenChannel, seen_channels
 from hitl.review.session.commit import Committed, commit_session
 from hitl.review.session.draft import (
     Draft,
@@ -39,6 +42,8 @@ class ProjectSession(AbstractContextManager["ProjectSession"]):
     ----------
     session : ReviewSession
         A new one after each commit.
+    channels : tuple of SeenChannel
+        What the person sees.
     base : str
         Snapshot of the store that it began with.
     notice : str
@@ -46,21 +51,24 @@ class ProjectSession(AbstractContextManager["ProjectSession"]):
     """
 
     session: ReviewSession
+    channels: tuple[SeenChannel, ...]
     base: str
 
     def __init__(
         self,
         project: Project,
         field: str,
+        time: int | None,
         annotator: str,
         queue: Sequence[WorklistEntry] | None,
         clock: Callable[[], float],
     ) -> None:
+        view = time_point(project, field, time)
         self.project = project
-        self.field = field
+        self.info, self.name, self.time = view.info, view.name, view.time or 0
         self.annotator = annotator
         self.notice = ""
-        self.draft_file = draft_path(project.folder, field, annotator)
+        self.draft_file = draft_path(project.folder, self.info, self.time, annotator)
         self._queue = queue
         self._clock = clock
         self._lock = filelock.FileLock(self.draft_file.with_suffix(".lock"))
@@ -74,8 +82,9 @@ class ProjectSession(AbstractContextManager["ProjectSession"]):
         field: str,
         *,
         annotator: str,
+        time: int | None = None,
         queue: Sequence[WorklistEntry] | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = monotonic,
     ) -> Self:
         """Begin a session, or take up the draft of one that was left or killed.
 
@@ -83,8 +92,11 @@ class ProjectSession(AbstractContextManager["ProjectSession"]):
         ----------
         project : Project
         field : str
+            Address of the labels.
         annotator : str
             The person; each has a draft of their own.
+        time : int, optional
+            Time point, from 0; needed where there are several.
         queue : sequence of WorklistEntry, optional
         clock : callable
             Returns seconds that never go back.
@@ -92,13 +104,16 @@ class ProjectSession(AbstractContextManager["ProjectSession"]):
         Raises
         ------
         UnknownFieldError
+        ReviewError
+            A time point that is not there, none named where there are several, or labels of an
+            area, which has no objects.
         DraftConflictError
             Somebody else changed voxels or objects of the draft in the store meanwhile; the draft
             is kept.
         DraftError
             The draft cannot be read, or a window of the same person is open at the field.
         """
-        opened = cls(project, field, annotator, queue, clock)
+        opened = cls(project, field, time, annotator, queue, clock)
         opened._acquire()
         try:
             opened._take_up_draft()
@@ -156,8 +171,9 @@ class ProjectSession(AbstractContextManager["ProjectSession"]):
         self._follow()
         done = commit_session(
             self.project.store(read_only=False),
-            self.field,
+            self.info.key,
             self.session,
+            time=self.time,
             annotator=self.annotator,
             message=message,
             config={DRAFT_KEY: self._draft_id},
@@ -184,8 +200,9 @@ class ProjectSession(AbstractContextManager["ProjectSession"]):
     def _draft(self) -> Draft:
         return draft_of(
             self.session,
+            self.info,
+            self.time,
             id=self._draft_id,
-            field=self.field,
             annotator=self.annotator,
             base=self.base,
         )
@@ -202,7 +219,7 @@ class ProjectSession(AbstractContextManager["ProjectSession"]):
 
     def _follow(self) -> None:
         """Bring the session onto what others have committed since it began."""
-        if _last_snapshot(self.project.store()) == self.base:
+        if self.project.store().head() == self.base:
             return
         draft = self._draft()
         session, base = self._load()
@@ -218,13 +235,27 @@ class ProjectSession(AbstractContextManager["ProjectSession"]):
     def _load(self) -> tuple[ReviewSession, str]:
         store = self.project.store()
         # The snapshot is asked for before and after: a commit in between would not be the base.
-        base, after = "", _last_snapshot(store)
+        base, after = "", store.head()
         while base != after:
             base = after
-            view = store.labels(self.field)
-            session = _read_session(view, self._queue, WorkTimer(now=self._clock))
-            after = _last_snapshot(store)
+            view = store.labels(self.info.key).at(self.time)
+            self.channels = seen_channels(view)
+            session = self._read(view)
+            after = store.head()
         return session, base
+
+    def _read(self, view: LabelsView) -> ReviewSession:
+        depth, height, width = view.labels.chunks
+        return ReviewSession(
+            one_channel(np.stack([channel.voxels for channel in self.channels])),
+            np.require(view.labels[...], np.uint32, ["C", "W"]),
+            np.require(view.verified[...], np.uint8, ["C", "W"]),
+            view.objects,
+            view.info.spacing_um,
+            self._queue,
+            chunks=(depth, height, width),
+            timer=WorkTimer(now=self._clock),
+        )
 
     def _acquire(self) -> None:
         try:
@@ -232,7 +263,7 @@ class ProjectSession(AbstractContextManager["ProjectSession"]):
             self._lock.acquire(timeout=0)
         except filelock.Timeout as error:
             raise DraftError(
-                f"field {self.field!r} is open in another window of {self.annotator!r}; close it, "
+                f"field {self.name!r} is open in another window of {self.annotator!r}; close it, "
                 "or say who you are with --annotator"
             ) from error
         except OSError as error:
@@ -246,39 +277,54 @@ class ProjectSession(AbstractContextManager["ProjectSession"]):
         draft = read_draft(self.draft_file)
         if draft is None:
             return
-        if any(e.config.get(DRAFT_KEY) == draft.header.id for e in self.project.store().log()):
+        header = draft.header
+        if (header.field, header.class_name, header.time) != (
+            self.info.field.name,
+            self.info.class_name,
+            self.time,
+        ):
+            raise DraftError(
+                f"{self.draft_file}: expected a draft of {self.name}, got a {draft.name}; move it "
+                "away to start afresh"
+            )
+        if _was_committed(self.project.store(), draft):
             self.draft_file.unlink()
             self.notice = "the last session was committed; nothing was left to take up"
             return
-        if draft.header.field != self.field:
-            raise DraftError(
-                f"{self.draft_file}: expected a draft of field {self.field!r}, got one of "
-                f"{draft.header.field!r}; move it away to start afresh"
-            )
         session = self.session
-        session.timer = WorkTimer(seconds=draft.header.seconds, now=self._clock)
+        session.timer = WorkTimer(seconds=header.seconds, now=self._clock)
         self._onto(draft, session)
-        self._draft_id = draft.header.id
+        self._draft_id = header.id
         session.revision = 1
         self._saved = (1, session.worklist.row, self._draft_id)
-        self.notice = f"took up the draft of {draft.header.saved_at.replace('T', ' ')[:19]} UTC"
+        self.notice = f"took up the draft of {header.saved_at.replace('T', ' ')[:19]} UTC"
 
 
-def _last_snapshot(store: AnnotationStore) -> str:
-    return store.log()[0].snapshot
+def time_point(project: Project, field: str, time: int | None) -> LabelsView:
+    """Return the view of the time point that a person wants to correct.
+
+    Raises
+    ------
+    UnknownFieldError, ReviewError
+        As `ProjectSession.open`.
+    """
+    view = project.store().labels(field)
+    address, last = view.info.address, view.info.times - 1
+    if view.info.label_class.kind == "area":
+        raise ReviewError(
+            f"{address} is an area, which has no objects to correct one by one; correct it in "
+            "another tool: hitl export, hitl import"
+        )
+    if time is None and last:
+        raise ReviewError(
+            f"{address} has time points 0 to {last}; say which one to correct, as in --time 0"
+        )
+    if not 0 <= (time or 0) <= last:
+        raise ReviewError(f"--time {time}: expected a time point of {address}, 0 to {last}")
+    return view.at(time or 0)
 
 
-def _read_session(
-    view: LabelsView, queue: Sequence[WorklistEntry] | None, timer: WorkTimer
-) -> ReviewSession:
-    depth, height, width = view.labels.chunks
-    return ReviewSession(
-        view.read_channel(),
-        np.require(view.labels[...], np.uint32, ["C", "W"]),
-        np.require(view.verified[...], np.uint8, ["C", "W"]),
-        view.objects,
-        view.info.spacing_um,
-        queue,
-        chunks=(depth, height, width),
-        timer=timer,
-    )
+def _was_committed(store: AnnotationStore, draft: Draft) -> bool:
+    """Whether a commit since the draft's base came from it."""
+    since = takewhile(lambda entry: entry.snapshot != draft.header.base, store.entries())
+    return any(entry.config.get(DRAFT_KEY) == draft.header.id for entry in since)

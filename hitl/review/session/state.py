@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotations.fields import CHUNKS
+from annotations.layout import CHUNKS
 from annotations.objects import ObjectTable, Status
 from hitl.review.errors import ReviewError
 from hitl.review.session.boxes import Box, ObjectBoxes, box_shape

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 from napari.components import ViewerModel
-from napari.utils.colormaps import DirectLabelColormap
+from napari.utils.colormaps import Colormap, DirectLabelColormap
 from numpy.typing import NDArray
 
 from hitl.review.session.boxes import Box, union
+from hitl.review.session.channels import GREY, SeenChannel
 from hitl.review.session.picking import as_voxel, first_along_ray
 from hitl.review.session.review_session import ReviewSession
 from hitl.review.session.undo import Operation
@@ -30,19 +31,27 @@ class ReviewLayers:
     ----------
     viewer : napari viewer
     session : ReviewSession
+    channels : sequence of SeenChannel
+        A layer each, added up as light.
     """
 
-    def __init__(self, viewer: ViewerModel, session: ReviewSession) -> None:
+    def __init__(
+        self, viewer: ViewerModel, session: ReviewSession, channels: Sequence[SeenChannel]
+    ) -> None:
         self.viewer = viewer
         self.session = session
         place: dict[str, Any] = {"scale": session.spacing_um, "units": ("um", "um", "um")}
-        low, high = np.percentile(session.image[:: max(1, session.image.shape[0] // 8)], [1, 99.8])
-        self.image = viewer.add_image(
-            session.image,
-            name="image",
-            **place,
-            contrast_limits=(float(low), float(max(high, low + 1))),
-        )
+        self.images = [
+            viewer.add_image(
+                channel.voxels,
+                name=f"image {channel.name}",
+                **place,
+                colormap=_colormap(channel),
+                blending="additive",
+                contrast_limits=_contrast(channel.voxels),
+            )
+            for channel in channels
+        ]
         self.checked = viewer.add_labels(
             session.verified,
             name="checked",
@@ -84,7 +93,7 @@ class ReviewLayers:
     @property
     def all(self) -> list[Any]:
         """Every layer, to bind keys to."""
-        return [self.image, self.checked, self.labels, self.selected, self.points]
+        return [*self.images, self.checked, self.labels, self.selected, self.points]
 
     def activate(self) -> None:
         """Let the mouse and the keys go to the labels."""
@@ -185,6 +194,19 @@ class ReviewLayers:
         """Return what a stroke of the brush left, and the box that it was in."""
         box = painted_box(atoms, self.labels.data.shape)
         return (self.labels.data[box] if box else self.labels.data), box
+
+
+def _colormap(channel: SeenChannel) -> Any:
+    """Return the ramp from black to a channel's colour."""
+    name = f"#{channel.colour}"
+    return "gray" if channel.colour == GREY else Colormap(["#000000", name], name=name)
+
+
+def _contrast(voxels: NDArray[Any]) -> tuple[float, float]:
+    low, high = np.percentile(voxels[:: max(1, voxels.shape[0] // 8)], [1, 99.8])
+    # Channels in floating point may lie between 0 and 1.
+    least = 1.0 if voxels.dtype.kind in "iu" else 1e-6
+    return float(low), float(max(high, low + least))
 
 
 def rim(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

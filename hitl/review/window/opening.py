@@ -27,6 +27,7 @@ def open_window(
     field: str,
     *,
     annotator: str,
+    time: int | None = None,
     queue: Sequence[WorklistEntry] | None = None,
     errors: FieldErrors | None = None,
 ) -> ReviewWindow:
@@ -36,8 +37,11 @@ def open_window(
     ----------
     project : Project
     field : str
+        Address of the labels.
     annotator : str
         The person.
+    time : int, optional
+        Time point, from 0; needed where there are several.
     queue : sequence of WorklistEntry, optional
         What to look at; the proposed objects by confidence when not given.
     errors : FieldErrors, optional
@@ -47,13 +51,13 @@ def open_window(
     ------
     WindowError
         No napari, or no display.
-    UnknownFieldError, DraftError, DraftConflictError
+    UnknownFieldError, ReviewError, DraftError, DraftConflictError
         As `ProjectSession.open`.
     """
     check_display()
     from hitl.review.window.review_window import ReviewWindow
 
-    opened = ProjectSession.open(project, field, annotator=annotator, queue=queue)
+    opened = ProjectSession.open(project, field, annotator=annotator, time=time, queue=queue)
     try:
         return ReviewWindow(opened, errors)
     except BaseException:

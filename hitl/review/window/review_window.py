@@ -37,9 +37,9 @@ class ReviewWindow(ReviewControls):
     def __init__(self, opened: ProjectSession, errors: FieldErrors | None = None) -> None:
         self.project_session = opened
         super().__init__()
-        title = f"{opened.field} — {opened.annotator}"
+        title = f"{opened.name} — {opened.annotator}"
         self.viewer = napari.Viewer(title=f"Correct {title}")
-        self.layers = ReviewLayers(self.viewer, opened.session)
+        self.layers = ReviewLayers(self.viewer, opened.session, opened.channels)
         if errors is not None:
             self.errors = ErrorLayers(self.viewer, errors, opened.session.spacing_um)
         self.dock = ReviewDock(title, list(self.keys()), self.go_to, self.commit)

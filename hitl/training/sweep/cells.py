@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from hitl.project.folder import Project, write_json
+from hitl.project.errors import ProjectError
+from hitl.project.folder import Project
+from hitl.project.records import read_record, write_record
 
 CELL_FILE = "cell.json"
+_KEYS = {"fingerprint", "reason", "seconds", "scores"}
 
 Values = Mapping[str, float | None]
 State = Literal["done", "failed", "interrupted"]
@@ -52,7 +54,7 @@ class CellRun:
 
     def _write(self, **changes: Any) -> CellRun:
         content = {**_read(self.folder / CELL_FILE), **changes}
-        write_json(self.folder / CELL_FILE, content)
+        write_record(self.folder / CELL_FILE, content)
         return _run(self.folder, content)
 
 
@@ -69,7 +71,7 @@ def begin_cell(project: Project, model: str, fingerprint: str) -> CellRun:
     """Make the folder of a cell's run."""
     folder = project.new_run(model)
     content = {"fingerprint": fingerprint, "reason": "", "seconds": 0.0, "scores": {}}
-    write_json(folder / CELL_FILE, content)
+    write_record(folder / CELL_FILE, content)
     return _run(folder, content)
 
 
@@ -83,5 +85,13 @@ def _run(folder: Path, content: dict[str, Any]) -> CellRun:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        content = read_record(path)
+    except ValueError:
+        content = {}
+    if not content.keys() >= _KEYS:
+        raise ProjectError(
+            f"{path}: expected what a sweep keeps of a run, got something else; move the run's "
+            "folder away"
+        )
     return content

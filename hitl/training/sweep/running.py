@@ -90,7 +90,9 @@ def sweep(project: Project, request: SweepRequest, reporter: Reporter) -> Sweep:
     cells = make_cells(request.model, resolve_base(project, options), spec, where)
     if request.evaluate and not any(s.split == "test" for s in project.store().all_labels()):
         raise NothingToDoError("--evaluate: there is no field of split test; leave it out")
-    data = collect_samples(project.store(), project.config, request.fields, reporter)
+    data = collect_samples(
+        project.store(), project.config, request.fields, reporter, request.classes
+    )
     (project.folder / "sweeps").mkdir(exist_ok=True)
     lock = FileLock(project.folder / "sweeps" / ".lock")
     try:
@@ -325,7 +327,7 @@ def score_cell(project: Project, folder: Path, data: TrainingSet, reporter: Repo
     for sample in data.val:
         result = segmenter.segment(sample.image, sample.spacing_um, progress=reporter.progress)
         found.append(score_known(sample, result.labels, project.config.evaluation.edge_width_px))
-    mean = average({"validation": found}).mean if found else {}
+    mean = average({"validation": {"": found}}).mean if found else {}
     told: Mapping[str, Any] = card["validation"]
     return {
         "f1_edge": told.get("f1_edge", mean.get("voxels.edge.f1")),

@@ -89,6 +89,22 @@ def test_a_checked_region_is_verified_with_its_background_and_nothing_beyond() -
     assert [p.mask.all() for p in patches] == [True]
 
 
+def test_a_shell_stays_in_the_time_point_of_its_object() -> None:
+    depth, labels = 2, np.zeros((6, 7, 9), np.uint32)
+    # The last slice of one time point, and an object that goes on under its id in the next.
+    labels[1, 3, 4] = 1
+    labels[3:5, 1, 1] = 2
+    edits = compare_labels(np.zeros_like(labels), labels)
+    patches = verified_mask_update(np.zeros_like(labels), labels, edits, shell=SHELL, depth=depth)
+    found = mask_of(patches, labels.shape)
+    for time in range(3):
+        part = labels[time * depth : (time + 1) * depth]
+        alone = compare_labels(np.zeros_like(part), part)
+        expected = reference(np.zeros_like(part), part, alone, set())
+        assert np.array_equal(found[time * depth : (time + 1) * depth], expected)
+    assert not found[2, 3, 4], "the slice after the first time point's last one"
+
+
 def test_chunks_in_a_store_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(3)
     before = np.zeros((6, 20, 20), np.uint32)

@@ -16,23 +16,29 @@ from numpy.typing import NDArray
 
 from annotations.errors import FormatError, LabelError
 from annotations.formats import open_image, open_labels
+from annotations.formats.field_labels import read_field_labels
 from annotations.formats.format import Content, Expected, Format, recognise
 from annotations.formats.registry import FORMATS
-from annotations.formats.sources import read_stack_labels
 from tests.annotations.formats.exchange_labels import SPACING_UM, blobs
 
 Labels = NDArray[np.uint32]
 
 
-def content_of(labels: Labels, folder: Path) -> Content:
-    """What an export holds of these labels and an image of noise."""
-    noise = np.random.default_rng(0).integers(0, 900, (2, *labels.shape)).astype(np.uint16)
+TIME_STEP_S = 90.0
+
+
+def content_of(labels: Labels, folder: Path, times: int = 1) -> Content:
+    """What an export holds of these planes and an image of noise."""
+    planes, height, width = labels.shape
+    shape = (times, 2, planes // times, height, width)
     return Content(
         labels=labels,
         spacing_um=SPACING_UM,
-        image=noise,
+        image=np.random.default_rng(0).integers(0, 900, shape).astype(np.uint16),
         channels=("nuclei", "membrane"),
         image_file=folder / "stack.tif",
+        times=times,
+        time_step_s=TIME_STEP_S if times > 1 else None,
         provenance={"provenance:steps": []},
     )
 
@@ -50,10 +56,15 @@ class FormatContract:
         """Labels that the format can hold."""
         return blobs()
 
-    def save(self, path: Path, labels: Labels) -> None:
-        """Save labels as the format's tool does."""
+    exported: ClassVar[bool] = False
+    """Whether its files are read as what became of an export, whose axes are known."""
+    holds_times: ClassVar[bool | None] = None
+    """Whether the files of its tool hold time points; by default whether an export does."""
+
+    def save(self, path: Path, labels: Labels, times: int = 1) -> None:
+        """Save planes of labels as the format's tool does."""
         assert self.format.write is not None
-        self.format.write(path, content_of(labels, path.parent))
+        self.format.write(path, content_of(labels, path.parent, times))
 
     def kept(self, labels: Labels) -> Labels:
         """Ids as they come back."""
@@ -69,12 +80,12 @@ class FormatContract:
             whole = file.read_bytes()
             file.write_bytes(whole[: int(len(whole) * share)])
 
-    def read(self, path: Path, shape: tuple[int, ...] | None = None) -> Labels:
+    def read(self, path: Path, shape: tuple[int, ...] | None = None, times: int = 1) -> Labels:
         """Read as `hitl import` does."""
         found = recognise(path, FORMATS, self.format.name)
         assert found is self.format
-        expected = Expected(shape=shape or self.labels().shape)
-        return read_stack_labels(found, path, expected).labels
+        expected = Expected(shape=shape or self.labels().shape, times=times, exported=self.exported)
+        return read_field_labels(found, path, expected).labels
 
     @pytest.fixture
     def path(self, tmp_path: Path) -> Path:
@@ -94,6 +105,34 @@ class FormatContract:
         else:
             with open_labels(self.voxels(path)) as labels:
                 assert labels.spacing_um == pytest.approx(self.spacing_um)
+
+    def test_a_slice_comes_back(self, path: Path) -> None:
+        """2D is Z = 1."""
+        flat = self.labels()[:1] if len(self.labels()) == 1 else self.labels()[1:2]
+        file = path.parent / "flat" / path.name
+        file.parent.mkdir()
+        self.save(file, flat)
+        np.testing.assert_array_equal(self.read(file, flat.shape), self.kept(flat))
+
+    def test_time_points_come_back_or_are_refused(self, path: Path) -> None:
+        one = self.labels()
+        series = np.concatenate([one, one[::-1], np.roll(one, 1, axis=2)])
+        file = path.parent / "series" / path.name
+        file.parent.mkdir()
+        if self.holds_times or (self.holds_times is None and self.format.holds_times):
+            self.save(file, series, 3)
+            found = self.read(file, one.shape, 3)
+            np.testing.assert_array_equal(found, self.kept(series))
+            with pytest.raises(FormatError, match=path.name):
+                self.read(file, one.shape, 2)
+            return
+        if self.format.write is not None:
+            able = r"hold one time point, got 3; choose the format tiff or ome-zarr"
+            with pytest.raises(FormatError, match=rf"{path.name}: .* {able}"):
+                self.save(file, series, 3)
+            assert not list(file.parent.iterdir())
+        with pytest.raises(FormatError, match=path.name):
+            self.read(path, one.shape, 3)
 
     def test_labels_of_another_shape_are_refused(self, path: Path) -> None:
         z, y, x = self.labels().shape

@@ -41,16 +41,19 @@ def compact(labels: NDArray[np.uint32]) -> NDArray[np.uint32]:
 small_labels = hnp.arrays(np.uint32, (3, 6, 7), elements=st.integers(0, 4))
 
 
-def save_labkit(file: Path, labels: NDArray[np.uint32]) -> None:
+def save_labkit(file: Path, labels: NDArray[np.uint32], times: int = 1) -> None:
     """An index image in an order of Labkit's own, without axes, and the list of names."""
     ids = np.unique(labels[labels > 0])[::-1]
     indices = np.zeros(labels.shape, np.int32)
     for index, number in enumerate(ids, start=1):
         indices[labels == number] = index
-    depth, height, width = labels.shape
+    planes, height, width = labels.shape
+    unknown = [planes // times, times] if times > 1 else [planes]
+    axes = ",".join(["X", "Y", *["Unknown"] * len(unknown)])
+    lengths = ",".join(map(str, [width, height, *unknown]))
     described = (
-        f"SCIFIO=0.46.0\naxes=X,Y,Unknown\nlengths={width},{height},{depth}\n"
-        f"scales=1.0,1.0,1.0\nunits=null,null,null\nbitsPerPixel=32\nimages={depth}\n"
+        f"SCIFIO=0.46.0\naxes={axes}\nlengths={lengths}\n"
+        f"scales=1.0,1.0,1.0\nunits=null,null,null\nbitsPerPixel=32\nimages={planes}\n"
         "channels=1\nslices=1\nframes=1\nhyperstack=true\nmode=composite\nunit=null\n"
     )
     with tifffile.TiffWriter(file) as tif:

@@ -43,6 +43,7 @@ def write_nd2(
     z_step_um: float,
     pixel_um: float,
     times: int = 1,
+    period_ms: float = 1.0,
     channels: tuple[str, ...] = (),
 ) -> None:
     """Write frames of shape (T * Z, Y, X, C)."""
@@ -52,10 +53,14 @@ def write_nd2(
     experiment = stack
     if times > 1:
         series: dict[str, Value] = {"uiCount": times}
-        series |= {"dStart": 0.0, "dPeriod": 1.0, "dDuration": 1.0}
+        series |= {"dStart": 0.0, "dPeriod": period_ms, "dDuration": 1.0}
         experiment = _loop(1, series) | {"ppNextLevelEx": {"i0000000000": stack}}
     planes: dict[str, Value] = {
-        f"a{i}": {"sDescription": name, "uiCompCount": 1, "pFluorescentProbe": {"m_sName": name}}
+        f"a{i}": {
+            "sDescription": name,
+            "uiCompCount": components // len(channels),
+            "pFluorescentProbe": {"m_sName": name},
+        }
         for i, name in enumerate(channels)
     }
     attributes: dict[str, Value] = {
@@ -71,7 +76,7 @@ def write_nd2(
     picture: dict[str, Value] = {
         "bCalibrated": pixel_um > 0,
         "dCalibration": float(pixel_um),
-        "sPicturePlanes": {"uiCount": components, "sPlaneNew": planes},
+        "sPicturePlanes": {"uiCount": len(channels) or components, "sPlaneNew": planes},
     }
     chunks = {
         "ImageAttributesLV!": _variant("SLxImageAttributes", attributes),

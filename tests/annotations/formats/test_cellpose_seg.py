@@ -51,21 +51,23 @@ class GuiStub(SimpleNamespace):
 
 
 @pytest.mark.slow
-def test_the_cellpose_gui_loads_and_saves_the_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("flat", [False, True])
+def test_the_cellpose_gui_loads_and_saves_the_file(tmp_path: Path, flat: bool) -> None:
     from cellpose import io as cellpose_io
     from cellpose.gui import io as gui_io
 
     from annotations.formats import write_image_tiff
 
     labels = blobs()
-    write_image_tiff(
-        tmp_path / "a.tif", np.arange(720, dtype=np.uint16).reshape(4, 12, 15), (2, 1, 1)
-    )
+    if flat:
+        labels = labels.max(axis=0, keepdims=True)
+    image = np.arange(labels.size, dtype=np.uint16).reshape(labels.shape)
+    write_image_tiff(tmp_path / "a.tif", image, (2, 1, 1))
     write_cellpose_seg(tmp_path / "a_seg.npy", labels, tmp_path / "a.tif")
-    image = cellpose_io.imread_3D(str(tmp_path / "a.tif"))
-    assert image.shape[:3] == labels.shape
+    if flat:
+        assert cellpose_io.imread_2D(str(tmp_path / "a.tif")).shape[:2] == labels.shape[1:]
+    else:
+        assert cellpose_io.imread_3D(str(tmp_path / "a.tif")).shape[:3] == labels.shape
 
     counter = SimpleNamespace(value=0)
     counter.set = lambda value: setattr(counter, "value", int(value))
@@ -84,7 +86,7 @@ def test_the_cellpose_gui_loads_and_saves_the_file(
 
     parent = GuiStub(
         ncells=Cells(),
-        load_3D=True,
+        load_3D=not flat,
         logger=SimpleNamespace(info=lambda text: None),
         colormap=np.zeros((100, 4), np.uint8),
         restore=None,
@@ -104,11 +106,11 @@ def test_the_cellpose_gui_loads_and_saves_the_file(
         stack_filtered=None,
         track_changes=[],
     )
-    gui_io._load_seg(parent, str(tmp_path / "a_seg.npy"), load_3D=True)
+    gui_io._load_seg(parent, str(tmp_path / "a_seg.npy"), load_3D=not flat)
     assert parent.loaded
     assert parent.filename == str(tmp_path / "a.tif")
     assert counter.value == 3
-    assert parent.NZ == 4
+    assert len(labels) == parent.NZ
     assert np.array_equal(parent.cellpix, compact(labels))
     assert np.array_equal(
         parent.outpix > 0, (parent.outpix == parent.cellpix) & (parent.outpix > 0)
@@ -253,7 +255,7 @@ def test_a_cut_file_and_a_plain_array_are_refused(tmp_path: Path) -> None:
     [
         (np.zeros((3, 4, 5), np.float32), "expected integer labels"),
         (np.zeros((3, 4, 5), bool), "true and false"),
-        (np.zeros((4, 5), np.uint16), "--Zstack"),
+        (np.zeros((2, 3, 4, 5), np.uint16), r"shape \(Z, Y, X\) or \(Y, X\)"),
         (np.full((3, 4, 5), -7, np.int16), "negative"),
         ([1, 2, 3], "'masks'"),
     ],

@@ -49,9 +49,10 @@ def test_lists_that_are_not_labkits(tmp_path: Path, content: object, message: st
 class TestContract(FormatContract):
     format = LABKIT
     spacing_um = None
+    exported = True
 
-    def save(self, path: Path, labels: Labels) -> None:
-        save_labkit(path, labels)
+    def save(self, path: Path, labels: Labels, times: int = 1) -> None:
+        save_labkit(path, labels, times)
 
     def test_nothing_is_overwritten(self, tmp_path: Path) -> None:
         """Labkit itself opens a plain label TIFF."""

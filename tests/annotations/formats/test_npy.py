@@ -25,7 +25,7 @@ def test_npy_is_read_by_slabs_and_released(tmp_path: Path, order: str, dtype: st
     np.save(path, np.asarray(STACK % 1000, dtype=dtype, order=order))
     with open_image(path, axes="ZYX", spacing_um=SPACING) as source:
         assert source.info.format == "npy"
-        slab = source.read(1, 3)
+        slab = source.read(0, 1, 3)
         assert mapped(path.name)
     assert not mapped(path.name)
     assert slab.dtype == np.dtype(dtype).newbyteorder("=")
@@ -41,7 +41,7 @@ def test_npy_asks_for_axes_and_voxel_size(tmp_path: Path) -> None:
         open_image(path, axes="ZYX")
     np.save(path, STACK[None, :, None])
     with open_image(path, axes="zyx", spacing_um=SPACING) as source:
-        assert source.info.shape == (1, 4, 6, 5)
+        assert source.info.shape == (1, 1, 4, 6, 5)
 
 
 class Code:
@@ -95,6 +95,8 @@ class TestContract(FormatContract):
     format = NPY
     file_name = "stack.npy"
     spacing_um = None
+    holds_times = True
 
-    def save(self, path: Path, labels: Labels) -> None:
-        np.save(path, labels)
+    def save(self, path: Path, labels: Labels, times: int = 1) -> None:
+        planes, height, width = labels.shape
+        np.save(path, labels.reshape(times, planes // times, height, width).squeeze())

@@ -22,8 +22,9 @@ FORMATS = {"0.4": ome_zarr.format.FormatV04, "0.5": ome_zarr.format.FormatV05}
 FULL = "s0"
 """Folder of the full resolution, as ome-zarr names it."""
 SPACING = (2.0, 0.5, 0.25)
+STEPS = {"t": 1.5, **dict(zip("zyx", SPACING, strict=True))}
 STACK = np.random.default_rng(0).integers(0, 60_000, (6, 9, 8)).astype(np.uint16)
-UNITS = {"z": "micrometer", "y": "micrometer", "x": "micrometer"}
+UNITS = {"t": "minute", "z": "micrometer", "y": "micrometer", "x": "micrometer"}
 Edit = Callable[[dict[str, Any]], object]
 
 
@@ -42,7 +43,7 @@ def write(
         group,
         scale_factors=levels,
         axes=list(axes),
-        scale=dict(zip("zyx", SPACING, strict=True)),
+        scale={a: step for a, step in STEPS.items() if a in axes},
         axes_units={a: units[a] for a in axes if a in units},
         fmt=fmt,
         storage_options={"chunks": (1,) * (array.ndim - 2) + (4, 4)},
@@ -71,26 +72,37 @@ def version(request: pytest.FixtureRequest) -> str:
 @given(
     version=st.sampled_from(["0.4", "0.5"]),
     dtype=st.sampled_from(["u1", "u2", "u4", "i2", "f4", "f8"]),
-    axes=st.sampled_from(["zyx", "czyx", "tczyx", "tzyx"]),
-    depth=st.integers(2, 5),
+    axes=st.sampled_from(["yx", "cyx", "zyx", "czyx", "tczyx", "tzyx", "tyx"]),
+    times=st.integers(1, 3),
+    depth=st.integers(1, 5),
     channels=st.integers(1, 3),
     start=st.integers(0, 4),
 )
 def test_round_trip(
-    tmp_path: Path, version: str, dtype: str, axes: str, depth: int, channels: int, start: int
+    tmp_path: Path,
+    version: str,
+    dtype: str,
+    axes: str,
+    times: int,
+    depth: int,
+    channels: int,
+    start: int,
 ) -> None:
-    sizes = {"t": 1, "c": channels, "z": depth, "y": 5, "x": 7}
+    sizes = {"t": times, "c": channels, "z": depth, "y": 5, "x": 7}
     shape = [sizes[a] for a in axes]
     array = np.random.default_rng(depth).integers(0, 100, shape).astype(dtype)
     path = write(tmp_path / "a.zarr", array, version, axes)
-    czyx = array.reshape(channels if "c" in axes else 1, depth, 5, 7)
+    whole = array.reshape([sizes[a] if a in axes else 1 for a in "tczyx"])
+    times, _, depth, *_ = whole.shape
     start = min(start, depth - 1)
     with open_image(path) as source:
-        assert source.info.shape == czyx.shape
+        assert source.info.shape == whole.shape
         assert source.info.dtype == array.dtype
-        assert source.info.spacing_um == SPACING
+        assert source.info.spacing_um == (SPACING if "z" in axes else (1.0, *SPACING[1:]))
+        assert source.info.time_step_s == (90 if times > 1 else None)
         assert source.info.format == "ome-zarr"
-        np.testing.assert_array_equal(source.read(start, depth), czyx[:, start:])
+        got = np.stack([source.read(time, start, depth) for time in range(times)])
+    np.testing.assert_array_equal(got, whole[:, :, start:])
 
 
 def test_scale_of_the_whole_pyramid_and_units(tmp_path: Path, version: str) -> None:
@@ -100,6 +112,14 @@ def test_scale_of_the_whole_pyramid_and_units(tmp_path: Path, version: str) -> N
     edit(path, lambda m: m.update(coordinateTransformations=whole))
     with open_image(path) as source:
         assert source.info.spacing_um == pytest.approx((0.2, 1.0, 0.5))
+
+
+def test_a_time_step_without_unit_is_not_known(tmp_path: Path, version: str) -> None:
+    path = write(tmp_path / "a.zarr", np.stack([STACK] * 3), version, "tzyx")
+    edit(path, lambda m: m["axes"][0].pop("unit"))
+    with open_image(path) as source:
+        assert source.info.shape == (3, 1, *STACK.shape)
+        assert source.info.time_step_s is None
 
 
 def test_channel_names(tmp_path: Path) -> None:
@@ -141,7 +161,6 @@ def test_labels_inside_an_image(tmp_path: Path, version: str) -> None:
         (lambda m: m.pop("axes"), FormatError, "export it again"),
         (lambda m: m["axes"][0].update(name="q"), AxesError, "--axes ZYX"),
         (lambda m: m["axes"].pop(), AxesError, "--axes ZYX"),
-        (lambda m: m["axes"][0].update(type="time"), AxesError, "time series of 6; split"),
         (lambda m: m["axes"][0].pop("unit"), SpacingError, "along Z.*--spacing-um Z Y X"),
         (lambda m: m["datasets"][0].pop("coordinateTransformations"), SpacingError, "--spacing-um"),
     ],
@@ -178,7 +197,7 @@ def test_corrupt_metadata_and_chunks(tmp_path: Path, version: str) -> None:
         open_image(path) as source,
         pytest.raises(FormatError, match=r"cannot be read.*export it again"),
     ):
-        source.read(0, 6)
+        source.read(0, 0, 6)
     (path / ("zarr.json" if version == "0.5" else ".zattrs")).write_text("{ broken")
     with pytest.raises(FormatError, match=r"cannot be read.*export it again"):
         open_image(path)

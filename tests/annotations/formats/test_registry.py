@@ -11,7 +11,7 @@ import pytest
 
 from annotations.errors import FormatError
 from annotations.formats import open_image
-from annotations.formats.format import recognise
+from annotations.formats.format import WITH_TIMES, recognise
 from annotations.formats.registry import FORMATS, export_formats, image_formats
 from tests.annotations.formats.contract import FormatContract
 
@@ -31,6 +31,10 @@ def test_names_are_unique_and_exports_say_what_to_do() -> None:
         assert found.hint
         assert "{}" in found.export_name
         assert found.read is not None or found.open is not None
+
+
+def test_formats_that_are_named_for_several_time_points_hold_them() -> None:
+    assert all(export_formats()[name].holds_times for name in WITH_TIMES)
 
 
 def test_names_cost_no_import() -> None:
@@ -53,7 +57,7 @@ def test_every_image_format_refuses_what_is_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("a.jpg", r"suffix '.jpg' cannot be read; save it as one of TIFF \(.tif, .tiff, .btf\)"),
+        ("a.gif", r"suffix '.gif' cannot be read; save it as one of TIFF \(.tif, .tiff, .btf\)"),
         ("a.npz", r"several arrays; save the one to use"),
         ("a.zarr", r"expected a folder of OME-Zarr, got a file"),
         ("folder", r"is a folder, but not of OME-Zarr \(it has no zarr.json"),

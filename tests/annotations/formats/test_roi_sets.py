@@ -143,6 +143,14 @@ def test_rectangles_ovals_and_subpixel_polygons(tmp_path: Path) -> None:
     assert np.argwhere(found[1] == 3).tolist() == [[y, x] for y in (0, 1) for x in range(6)]
 
 
+def test_rois_of_a_flat_image_need_no_slice(tmp_path: Path) -> None:
+    """ImageJ gives them none."""
+    path = roi_set(tmp_path / "a.zip", square("object-7", 0), square("object-8", 1))
+    assert set(np.unique(read_rois(path, (1, 12, 15)).labels)) <= {0, 7, 8}
+    path = roi_set(tmp_path / "b.zip", square("object-7", 0))
+    assert (read_rois(path, (1, 12, 15)).labels == 7).any()
+
+
 @pytest.mark.parametrize(
     ("roi", "message"),
     [

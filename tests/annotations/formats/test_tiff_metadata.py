@@ -23,12 +23,48 @@ def test_ome_axes_channels_and_units(tmp_path: Path, axes: str) -> None:
         assert source.info.channels == ("Cy3", "GFP")
         assert source.info.spacing_um == pytest.approx((2.0, 5e-4, 2.5e-4))
         want = array.transpose(1, 0, 2, 3) if axes == "ZCYX" else array
-        np.testing.assert_array_equal(source.read(1, 4), want[:, 1:4])
+        np.testing.assert_array_equal(source.read(0, 1, 4), want[:, 1:4])
 
 
 def test_imagej_spacing_downwards_is_a_magnitude(tmp_path: Path) -> None:
     with open_image(imagej(tmp_path / "a.tif", spacing=-2.0)) as source:
         assert source.info.spacing_um[0] == 2.0
+
+
+@pytest.mark.parametrize(
+    ("metadata", "step_s"),
+    [
+        ({"finterval": 2.5}, 2.5),
+        ({"finterval": 3, "tunit": "min"}, 180),
+        ({"finterval": 0.0}, None),
+        ({"finterval": 3, "tunit": "pixel"}, None),
+        ({"fps": 7.0}, None),
+        ({}, None),
+    ],
+)
+def test_imagej_time_step(
+    tmp_path: Path, metadata: dict[str, object], step_s: float | None
+) -> None:
+    path = imagej(tmp_path / "a.tif", np.stack([STACK, STACK]), "TZYX", **metadata)
+    with open_image(path) as source:
+        assert source.info.time_step_s == step_s
+    with open_image(imagej(tmp_path / "b.tif", **metadata)) as source:
+        assert source.info.time_step_s is None
+
+
+@pytest.mark.parametrize(
+    ("metadata", "step_s"),
+    [
+        ({"TimeIncrement": 2.5}, 2.5),
+        ({"TimeIncrement": 3.0, "TimeIncrementUnit": "min"}, 180),
+        ({"TimeIncrement": 400.0, "TimeIncrementUnit": "ms"}, 0.4),
+        ({}, None),
+    ],
+)
+def test_ome_time_step(tmp_path: Path, metadata: dict[str, object], step_s: float | None) -> None:
+    path = ome(tmp_path / "a.tif", np.stack([STACK, STACK]), "TZYX", **metadata)
+    with open_image(path) as source:
+        assert source.info.time_step_s == (None if step_s is None else pytest.approx(step_s))
 
 
 @pytest.mark.parametrize(

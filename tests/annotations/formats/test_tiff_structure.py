@@ -33,7 +33,7 @@ def test_truncated_before_anything_is_read(tmp_path: Path, kind: str, keep: floa
     options.setdefault("metadata", {"axes": "ZYX"})
     tifffile.imwrite(path, array, **options)
     with open_image(path, axes="ZYX", spacing_um=SPACING) as source:
-        np.testing.assert_array_equal(source.read(0, 9)[0], array)
+        np.testing.assert_array_equal(source.read(0, 0, 9)[0], array)
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * keep)])
     with pytest.raises(FormatError, match=r"truncated|corrupt.*again"):
@@ -78,7 +78,7 @@ def test_damaged_files_give_format_errors_only(tmp_path: Path, data: st.DataObje
     try:
         with open_image(path, spacing_um=SPACING) as source:
             if np.prod(source.info.shape) < 1e6:
-                source.read(0, source.info.shape[1])
+                source.read(0, 0, source.info.shape[2])
     except FormatError as error:
         assert str(path) in str(error)
     assert not any("damaged" in name for name in open_descriptors())

@@ -31,7 +31,7 @@ SAME_FOLDER = settings(
 )
 
 spacings = st.tuples(*[st.floats(0.01, 100)] * 3)
-shapes = st.tuples(*[st.integers(2, 5), st.integers(1, 6), st.integers(1, 6)])
+shapes = st.tuples(*[st.integers(1, 5), st.integers(1, 6), st.integers(1, 6)])
 
 
 @SAME_FOLDER
@@ -40,14 +40,20 @@ def test_image_round_trip(
     tmp_path: Path, data: st.DataObject, shape: tuple[int, ...], spacing: tuple[float, ...]
 ) -> None:
     dtype = np.dtype(data.draw(st.sampled_from(DTYPES)))
-    shape = data.draw(st.sampled_from([(), (1,), (2,), (3,)])) + shape
+    times = data.draw(st.sampled_from([1, 3]))
+    front = [(times, 1), (times, 2), (times, 3)] + [(), (1,), (2,), (3,)] * (times == 1)
+    shape = data.draw(st.sampled_from(front)) + shape
     elements = {"allow_nan": False} if dtype.kind == "f" else {}
     array = data.draw(hnp.arrays(dtype, shape, elements=hnp.from_dtype(dtype, **elements)))
     path = tmp_path / "a.tif"
-    write_image_tiff(path, array, spacing, overwrite=True)
+    write_image_tiff(path, array, spacing, time_step_s=90.5, overwrite=True)
     with open_image(path) as source:
-        got = source.read(0, source.info.shape[1])
-        assert source.info.spacing_um == pytest.approx(spacing, rel=1e-6)
+        depth = source.info.shape[2]
+        got = np.stack([source.read(time, 0, depth) for time in range(times)])
+        assert source.info.shape[-3:] == shape[-3:]
+        want = spacing if depth > 1 else (1.0, *spacing[1:])
+        assert source.info.spacing_um == pytest.approx(want, rel=1e-6)
+        assert source.info.time_step_s == (90.5 if times > 1 else None)
         assert source.info.dtype == (np.float32 if dtype == np.float16 else dtype.newbyteorder("="))
     np.testing.assert_array_equal(got, array.reshape(got.shape))
 
@@ -57,14 +63,18 @@ def test_image_round_trip(
 def test_label_round_trip(
     tmp_path: Path, data: st.DataObject, shape: tuple[int, ...], top: int
 ) -> None:
+    times = data.draw(st.sampled_from([1, 3]))
+    shape = (times * shape[0], *shape[1:])
     array = data.draw(hnp.arrays(np.uint32, shape, elements=st.integers(0, top)))
     array.flat[0] = top
     path = tmp_path / "a.tif"
-    write_labels_tiff(path, array, SPACING, overwrite=True)
+    write_labels_tiff(path, array, SPACING, times=times, overwrite=True)
     np.testing.assert_array_equal(read_labels(path), array)
     with open_labels(path) as source:
         assert source.dtype == (np.uint16 if top < 2**16 else np.uint32)
-        assert source.spacing_um == pytest.approx(SPACING)
+        assert source.times == times
+        flat = source.zyx[0] == 1
+        assert source.spacing_um == pytest.approx((1.0, *SPACING[1:]) if flat else SPACING)
 
 
 def test_16_bit_labels_are_an_imagej_hyperstack(tmp_path: Path) -> None:
@@ -100,6 +110,37 @@ def test_channels_are_a_composite(tmp_path: Path) -> None:
         assert source.info.channels == ("Cy3", "GFP")
 
 
+def test_a_series_is_a_hyperstack(tmp_path: Path) -> None:
+    write_labels_tiff(tmp_path / "a.tif", LABELS, SPACING, times=2, time_step_s=90)
+    write_labels_tiff(tmp_path / "b.tif", LABELS, SPACING, times=2, time_step_s=90, bits=32)
+    with tifffile.TiffFile(tmp_path / "a.tif") as a, tifffile.TiffFile(tmp_path / "b.tif") as b:
+        meta = a.imagej_metadata
+        assert (meta["frames"], meta["slices"], meta["finterval"]) == (2, 2, 90)
+        assert a.series[0].axes == b.series[0].axes == "TZYX"
+        assert 'TimeIncrement="90" TimeIncrementUnit="s"' in b.ome_metadata
+    image = np.stack([LABELS, LABELS + 1])[:, None].repeat(3, axis=1).astype(np.uint16)
+    write_image_tiff(tmp_path / "c.tif", image, SPACING, time_step_s=2.5)
+    with tifffile.TiffFile(tmp_path / "c.tif") as c:
+        assert c.series[0].axes == "TZCYX"
+        assert c.imagej_metadata["finterval"] == 2.5
+    with pytest.raises(AxesError, match=r"expected 3 time points .* got 4 slices"):
+        write_labels_tiff(tmp_path / "d.tif", LABELS, SPACING, times=3)
+    with pytest.raises(FormatError, match="time step above 0 s, got 0"):
+        write_labels_tiff(tmp_path / "d.tif", LABELS, SPACING, times=2, time_step_s=0)
+
+
+def test_colours_are_shown_as_such(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 255, (1, 3, 1, 6, 5)).astype(np.uint8)
+    write_image_tiff(tmp_path / "a.tif", image, SPACING, channels=("R", "G", "B"))
+    with tifffile.TiffFile(tmp_path / "a.tif") as tif:
+        assert tif.is_imagej
+        assert tif.pages[0].photometric == tifffile.PHOTOMETRIC.RGB
+        np.testing.assert_array_equal(tif.asarray(), image[0, :, 0].transpose(1, 2, 0))
+    with open_image(tmp_path / "a.tif") as source:
+        assert source.info.channels == ("R", "G", "B")
+        np.testing.assert_array_equal(source.read(0, 0, 1), image[0])
+
+
 def test_beyond_4_gb_imagej_holds_one_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tiff_write, "CLASSIC_LIMIT", 10)
     write_labels_tiff(tmp_path / "a.tif", LABELS, SPACING)
@@ -109,6 +150,11 @@ def test_beyond_4_gb_imagej_holds_one_page(tmp_path: Path, monkeypatch: pytest.M
         assert b.is_bigtiff
     for name in ("a.tif", "b.tif"):
         np.testing.assert_array_equal(read_labels(tmp_path / name), LABELS)
+    image = np.stack([LABELS % 200] * 3, axis=1).astype(np.uint8)[:, :, None]
+    write_image_tiff(tmp_path / "c.tif", image, SPACING, channels=("R", "G", "B"))
+    with tifffile.TiffFile(tmp_path / "c.tif") as c, open_image(tmp_path / "c.tif") as source:
+        assert len(c.pages) == 1
+        np.testing.assert_array_equal(source.read(2, 0, 1), image[2])
 
 
 class Slices:
@@ -139,7 +185,7 @@ def test_memory_does_not_grow_with_the_stack(tmp_path: Path, kind: str) -> None:
     try:
         with open_image(path, axes="ZYX", spacing_um=SPACING) as source:
             for z in range(0, 400, 8):
-                source.read(z, z + 8)
+                source.read(0, z, z + 8)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -30,4 +30,5 @@ def ome(path: Path, array: np.ndarray = STACK, axes: str = "ZYX", **metadata: ob
 
 def read_all(path: Path, **options: object) -> np.ndarray:
     with open_image(path, **options) as source:
-        return source.read(0, source.info.shape[1])
+        assert source.info.shape[0] == 1
+        return source.read(0, 0, source.info.shape[2])

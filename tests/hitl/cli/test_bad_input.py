@@ -86,11 +86,6 @@ def test_truncated_tiff(refused: Callable[..., str], project: Path, tmp_path: Pa
     assert "truncated" in refused("add", project, cut)
 
 
-def test_2d_image(refused: Callable[..., str], project: Path, tmp_path: Path) -> None:
-    tifffile.imwrite(tmp_path / "flat.tif", noise()[0], imagej=True, metadata={"axes": "YX"})
-    assert "3D" in refused("add", project, tmp_path / "flat.tif", "--spacing-um", 1, 1, 1)
-
-
 def test_ambiguous_axes(refused: Callable[..., str], project: Path, tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "plain.tif", noise(), photometric="minisblack")
     said = refused("add", project, tmp_path / "plain.tif", "--spacing-um", 1, 1, 1)
@@ -140,7 +135,7 @@ def test_several_channels(refused: Callable[..., str], project: Path, tmp_path: 
 def test_a_name_twice(refused: Callable[..., str], project: Path, tmp_path: Path) -> None:
     file = write_field(tmp_path / "a.tif", noise())
     assert run(["add", str(project), str(file)]) == 0
-    assert "--name" in refused("add", project, file)
+    assert "--field" in refused("add", project, file)
 
 
 @pytest.mark.parametrize("name", ["../escape", "a/b", " ", "zarr.json"])
@@ -148,7 +143,7 @@ def test_a_name_that_leaves_the_store(
     refused: Callable[..., str], project: Path, tmp_path: Path, name: str
 ) -> None:
     file = write_field(tmp_path / "a.tif", noise())
-    assert "--name" in refused("add", project, file, "--name", name)
+    assert "--field" in refused("add", project, file, "--name", name)
 
 
 def test_unknown_segmenter(refused: Callable[..., str], project: Path, tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ from annotations.store import AnnotationStore
 from hitl.cli import run
 from hitl.cli.demo import free_folder, own_stacks
 from hitl.labelling.add import default_name
-from hitl.prediction.channels import ChannelError
 from hitl.prediction.files import SegmentRequest, segment_file
+from hitl.project.classes import ChannelError
 from hitl.project.errors import NothingToDoError
 from hitl.project.folder import Project
 from hitl.project.reporter import Silent
@@ -181,10 +181,10 @@ def test_labels_are_read_by_the_axes_of_their_image(
     stated = ["--axes", "CZYX", "--spacing-um", "2", "1", "1", "--channel", "1"]
     labelled = ["--labels", tmp_path / "two_labels.npy"]
     added = command("add", folder, tmp_path / "two.npy", *stated, *labelled)
-    assert added["shape_czyx"] == [2, *SHAPE]
+    assert added["shape_tczyx"] == [1, 2, *SHAPE]
     assert added["objects"] == 24
     view = AnnotationStore.open(folder / "store", read_only=True).labels("two")
-    np.testing.assert_array_equal(view.read_channel(), image[::-1])
+    np.testing.assert_array_equal(view.read_image()[0], image[::-1])
 
 
 @pytest.mark.parametrize(
@@ -222,6 +222,23 @@ def test_segment_refuses_before_it_works(files: dict[str, Path], tmp_path: Path)
         request = SegmentRequest(image=files["b"], output=output, segmenter="classical")
         with pytest.raises(Exception, match=said):
             segment_file(request, Silent())
+
+
+def test_segment_a_flat_image_but_not_a_series(
+    tmp_path: Path, command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image, labels = blobs()
+    write_image_tiff(tmp_path / "flat.tif", image[3:4], SPACING)
+    options = ("--segmenter", "classical", "--set", "diameter_um=11")
+    done = command("segment", tmp_path / "flat.tif", tmp_path / "found.tif", *options)
+    assert done["objects"] == len(np.unique(labels[3])) - 1 == 12
+    assert read_labels(tmp_path / "found.tif").shape == (1, *SHAPE[1:])
+    write_image_tiff(tmp_path / "series.tif", image.reshape(2, 1, 6, *SHAPE[1:]), SPACING)
+    given = [tmp_path / "series.tif", tmp_path / "series_found.tif", *options]
+    assert run(["segment", *map(str, given)]) == 1
+    error = capsys.readouterr().err
+    assert "expected one time point, got a time series of 2; split it" in error
+    assert error.count("\n") == 1
 
 
 def test_segment_needs_to_know_the_channel(tmp_path: Path) -> None:

@@ -118,6 +118,18 @@ def test_score_refuses_labels_in_one_line(tmp_path, refused):
     assert "negative" in refused("score", good, tmp_path / "n.npy", "--axes", "ZYX")
 
 
+def test_score_of_a_flat_image_but_not_of_a_series(tmp_path, command, refused):
+    truth, other = blobs(0, jitter=1)
+    for name, labels in (("t", truth), ("p", other)):
+        write_labels_tiff(tmp_path / f"{name}.tif", labels[4:5], SPACING)
+        write_labels_tiff(tmp_path / f"{name}s.tif", labels[:4], SPACING, times=2)
+    found = command("score", tmp_path / "t.tif", tmp_path / "p.tif")
+    assert found["f1"] == plain(score(truth[4:5], other[4:5], spacing_um=(1, 0.5, 0.5)))["f1"] > 0
+    assert found["spacing_um"] == [1, 0.5, 0.5]
+    line = refused("score", tmp_path / "ts.tif", tmp_path / "ps.tif")
+    assert "expected one time point, got a time series of 2; split it" in line
+
+
 @pytest.mark.parametrize(
     ("truth", "pred", "said"),
     [
@@ -243,9 +255,9 @@ def test_evaluation_has_everything_that_the_report_needs(project, files, command
     assert found["ceiling"]["annotators"]["mean"]["f1"] == people["values"]["f1"]
     assert found["options"]["border"] == "drop"
     model = found["models"]["classical"]
-    assert set(model) == {"mean", "intervals", "groups", "channels", "fields"}
+    assert set(model) == {"mean", "intervals", "classes", "fields"}
     assert set(model["intervals"]) == set(METRICS)
-    assert next(iter(model["channels"].values()))["f1"] == model["mean"]["f1"]
+    assert next(iter(model["classes"].values()))["f1"] == model["mean"]["f1"]
     assert {case["kind"] for case in model["fields"]["s"]["cases"]}
     assert found["comparisons"] == []
 

@@ -50,7 +50,7 @@ def named(strata: tuple[Stratum, ...]) -> dict[str, Stratum]:
 def chance(values: NDArray[np.float64]) -> float:
     """One-sided p of the mean of values with random signs."""
     rows = np.stack([values, np.ones_like(values)], axis=1)
-    pairs = {"": [ItemPairs(rows * (0, 1), rows)]}
+    pairs = {"": {"": [ItemPairs(rows * (0, 1), rows)]}}
     found = compare_items(
         pairs, lambda sums: sums[:, :1] / sums[:, 1:], one_sided=True, resamples=1, flips=FLIPS
     )

@@ -56,7 +56,7 @@ def test_a_round_of_proposals_says_what_it_did_and_with_which_weights(bench: Ben
     assert entry.model is not None
     assert entry.model.name == "fake-0001"
     assert entry.model.weights_sha256 == f"{1:064x}"
-    assert entry.counts["learn"].added == found
+    assert entry.counts["learn:nuclei"].added == found
     view = bench.store.labels("learn")
     np.testing.assert_array_equal(np.asarray(view.labels[...]) > 0, bench.labels > 0)
     assert view.objects.counts()["proposed"] == found

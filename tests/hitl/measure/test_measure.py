@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import tifffile
 
-from annotations.formats import write_labels_tiff
+from annotations.formats import write_image_tiff, write_labels_tiff
 from annotations.objects import ObjectTable, Status
 from annotations.rounds import ModelRef, RoundInfo
 from hitl.cli import run
@@ -64,14 +64,16 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
 
 @pytest.fixture
 def project(tmp_path: Path, files: tuple[Path, Path]) -> Path:
-    """Two fields of one field of view: a person's labels and a model's."""
+    """Two classes of one field, a person's labels and a model's; and another field beside it."""
     folder = tmp_path / "project"
     image = str(files[1])
+    classes = ["--class", "red=Cy3", "--class", "green=GFP"]
     for arguments in (
         ["init", str(folder)],
-        ["add", str(folder), image, "--name", "red", "--channel", "Cy3", "--group", "=1+1",
-         "--labels", str(files[0])],
-        ["add", str(folder), image, "--name", "green", "--channel", "GFP", "--group", "=1+1"],
+        ["add", str(folder), image, "--field", "one", *classes, "--labels", f"red={files[0]}",
+         "--meta", "condition==1+1", "well=B3"],
+        ["add", str(folder), image, "--field", "two", "--class", "red=Cy3", "--labels",
+         str(files[0])],
     ):  # fmt: skip
         assert run(arguments) == 0
     propose(folder)
@@ -79,7 +81,7 @@ def project(tmp_path: Path, files: tuple[Path, Path]) -> Path:
 
 
 def propose(folder: Path) -> None:
-    """Commit labels by a model with weights to the field ``green``."""
+    """Commit labels by a model with weights to the class ``green``."""
     labels = grid(shift=3)
     objects = ObjectTable.make(
         np.arange(1, 25), status=Status.PROPOSED, origin="model:unet3d-0001",
@@ -90,7 +92,7 @@ def propose(folder: Path) -> None:
         model=ModelRef(name="unet3d-0001", weights_sha256=SHA256),
     )  # fmt: skip
     with Project.open(folder).store(read_only=False).begin_round(info) as round_:
-        round_.set_labels("green", labels, objects)
+        round_.set_labels("one:green", labels, objects)
 
 
 @pytest.fixture
@@ -116,19 +118,22 @@ def test_a_project_s_rows_say_where_they_come_from(project, command):
     folder = project / "measurements" / "0001"
     assert set(done["files"]) == set(output_module.NAMES)
     rows = pq.read_table(folder / "nuclei.parquet").to_pylist()
-    assert [row["field"] for row in rows] == ["green"] * 24 + ["red"] * 24
-    green, red = rows[0], rows[24]
+    assert [row["field"] for row in rows] == ["one"] * 48 + ["two"] * 24
+    green, red, alone = rows[0], rows[24], rows[48]
     assert (green["status"], green["model"], green["model_weights_sha256"]) == (
         "proposed", "unet3d-0001", SHA256)  # fmt: skip
     assert (green["round"], green["round_changed"], green["confidence"]) == (0, 0, 0)
     assert (red["status"], red["model"], red["round_changed"]) == ("accepted", None, None)
     assert red["origin"].startswith("person:") and red["round"] == 0
-    assert (green["class"], red["class"], red["group"]) == ("GFP", "Cy3", "=1+1")
+    assert (green["class"], red["class"], alone["class"]) == ("green", "red", "red")
+    assert (red["meta_condition"], red["meta_well"], alone["meta_well"]) == ("=1+1", "B3", None)
     assert red["volume_um3"] == 150 and red["voxels"] == 75
     # The boxes of the two classes overlap, shifted by 3 voxels.
     assert (red["other_class"], red["other_id"], red["other_distance_um"]) == ("green", 1, 0)
+    # The other field holds the same boxes, and has no other class.
+    assert (alone["other_class"], alone["other_id"]) == (None, None)
     assert done["fields"][0]["model_weights_sha256"] is None
-    assert command(project, "--field", "red")["fields"][0]["round"] == 0
+    assert command(project, "--field", "one:red")["fields"][0]["round"] == 0
     assert (project / "measurements" / "0002" / "nuclei.csv").is_file()
 
 
@@ -158,13 +163,13 @@ def test_three_formats_hold_the_same_values(files, command, tmp_path):
 
 
 def test_text_that_would_be_a_formula_is_written_as_text(project, command):
-    command(project, "--field", "red")
+    command(project, "--field", "one", "--class", "red")
     folder = project / "measurements" / "0001"
     assert '"\'=1+1"' in (folder / "nuclei.csv").read_text()
     cells = [c for row in openpyxl.load_workbook(folder / "nuclei.xlsx")["nuclei"] for c in row]
     assert "'=1+1" in {cell.value for cell in cells}
     assert not [cell for cell in cells if cell.data_type == "f"]
-    assert set(pq.read_table(folder / "nuclei.parquet")["group"].to_pylist()) == {"=1+1"}
+    assert set(pq.read_table(folder / "nuclei.parquet")["meta_condition"].to_pylist()) == {"=1+1"}
 
 
 def test_rows_beyond_excel_s_limit_go_on_in_further_sheets(files, tmp_path, monkeypatch):
@@ -256,18 +261,30 @@ def test_bad_arguments_are_refused_in_one_line(files, tmp_path, capsys, argument
         (lambda labels, image: tifffile.imwrite(labels, np.ones(SHAPE, np.float32) / 2), "integer"),
         (lambda labels, image: write_labels_tiff(labels, grid()[:, :-1], SPACING, overwrite=True),
          "of one shape"),
-        (lambda labels, image: tifffile.imwrite(image, np.ones(SHAPE, np.uint8)), "axes"),
+        (lambda labels, image: tifffile.imwrite(image, np.ones(SHAPE, np.uint8), ome=False),
+         "axes"),
+        (lambda labels, image: write_labels_tiff(labels, grid(), SPACING, times=2, overwrite=True),
+         "a time series of 2; split"),
     ],
 )  # fmt: skip
 def test_bad_files_are_refused_in_one_line(files, tmp_path, capsys, make, words):
     make(*files)
     given = of_files(files, "--output", tmp_path / "out", "--axes", "CZYX")
     given = given if words != "axes" else given[:-2]
-    if words == "of one shape":
+    if words in ("of one shape", "a time series of 2; split"):
         given = given[:-2]
     assert run(["measure", *map(str, given)]) == 1
     error = capsys.readouterr().err
     assert words in error and error.count("\n") == 1
+
+
+def test_a_flat_image_is_measured_in_areas(files, tmp_path, command):
+    labels, image = files
+    write_labels_tiff(labels, grid()[:1], SPACING, overwrite=True)
+    write_image_tiff(image, picture(grid())[:, :1], SPACING, overwrite=True)
+    command(*of_files(files, "--output", tmp_path / "out"))
+    rows = pq.read_table(tmp_path / "out" / "nuclei.parquet").to_pylist()
+    assert [row["volume_um3"] for row in rows] == [25] * 12
 
 
 def test_a_missing_voxel_size_is_asked_for(files, tmp_path, capsys):
@@ -302,7 +319,7 @@ def test_a_project_without_labels_says_what_to_do(tmp_path, files, capsys):
 
 
 def test_what_a_segmenter_predicts_is_measured(project, command):
-    done = command(project, "--field", "red", "--model", "classical", "--format", "csv")
+    done = command(project, "--field", "one:red", "--model", "classical", "--format", "csv")
     assert done["fields"][0]["model"] == "classical" and done["fields"][0]["round"] is None
     assert done["fields"][0]["nuclei"] > 0
     assert run(["measure", str(project), "--model", "classical", "--round", "0"]) == 1

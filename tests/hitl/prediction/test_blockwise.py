@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from annotations.formats import open_image, read_labels
 from hitl.labelling.propose import propose
 from hitl.prediction import blockwise
-from hitl.prediction.blockwise import Channel, count_objects
+from hitl.prediction.blockwise import SeenChannels, count_objects
 from hitl.prediction.predict import Predictor, cached_prediction, predict
 from hitl.project.config import PredictionConfig
 from hitl.project.folder import Project
@@ -49,7 +49,7 @@ class LatticeSegmenter:
         *,
         progress: Progress = no_progress,
     ) -> Segmentation:
-        labels = _bright(image, 0)
+        labels = _bright(image[0], 0)
         ids = np.unique(labels)[1:]
         number = np.zeros(int(ids.max(initial=0)) + 1, np.uint32)
         number[ids] = np.arange(1, len(ids) + 1)
@@ -69,9 +69,9 @@ class LatticeBlocks(LatticeSegmenter):
         progress: Progress = no_progress,
     ) -> BlockSegmentation:
         ids: set[int] = set()
-        for z in range(0, source.shape[0], 3):
-            progress(z, source.shape[0], "looking")
-            labels = _bright(source[z : z + 3, :, :], 0)
+        for z in range(0, source.shape[1], 3):
+            progress(z, source.shape[1], "looking")
+            labels = _bright(source[0, z : z + 3, :, :], 0)
             sink[z : z + 3, :, :] = labels
             ids |= set(np.unique(labels).tolist())
         return BlockSegmentation(dict.fromkeys(sorted(ids - {0}), 0.5), ("looked box by box",))
@@ -103,16 +103,16 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
 def counted_reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Count the voxels of every read of the store's image; reading a whole one fails the test."""
     sizes: list[int] = []
-    plain = Channel.__getitem__
+    plain = SeenChannels.__getitem__
 
-    def counted(self: Channel, box: Any) -> NDArray[Any]:
+    def counted(self: SeenChannels, box: Any) -> NDArray[Any]:
         found = plain(self, box)
         sizes.append(found.size)
         return found
 
-    monkeypatch.setattr(Channel, "__getitem__", counted)
+    monkeypatch.setattr(SeenChannels, "__getitem__", counted)
     monkeypatch.setattr(
-        "annotations.fields.LabelsView.read_channel", lambda self: pytest.fail("read whole")
+        "annotations.fields.LabelsView.read_image", lambda self: pytest.fail("read whole")
     )
     return sizes
 
@@ -121,7 +121,12 @@ def run_of(bench: Bench, kind: str, *steps: dict[str, Any]) -> str:
     """A finished run of another kind than the bench's own."""
     name = bench.run("fake-0001")
     file = bench.project.run(name) / "config.yaml"
-    config = {"model": kind, "options": {}, "preprocess": list(steps), "validation_share": 0.2}
+    config = {
+        "model": kind,
+        "options": {},
+        "preprocess": {"nuclei": list(steps)},
+        "validation_share": 0.2,
+    }
     file.write_text(yaml.safe_dump(config))
     return name
 
@@ -196,8 +201,8 @@ def test_an_equal_prediction_is_taken_again_and_read(bench: Bench, tmp_path: Pat
     about.write_text(json.dumps(told))
     assert predict(project, run, (), None, silent).objects == first.objects
     predictor = Predictor(project, run, silent)
-    labels, file = cached_prediction(project, project.store(), predictor, "learn")
-    np.testing.assert_array_equal(labels, read_labels(file))
+    labels = cached_prediction(project, predictor, project.store().labels("learn"))
+    np.testing.assert_array_equal(labels, read_labels(first.files["learn"]))
     assert silent.notes == []
 
 

@@ -18,9 +18,9 @@ from hitl.preprocess.steps import (
     clahe,
     gamma,
     histogram_stretch,
-    maximum_projection,
     median,
     percentile_stretch,
+    project,
     subtract_tophat,
     suppress_background,
     to_uint8,
@@ -205,10 +205,13 @@ def test_histogram_stretch_leaves_rare_levels_out():
         histogram_stretch(image, min_count=2)
 
 
-def test_maximum_projection():
+def test_slices_become_one():
     image = np.array([[[1, 9]], [[4, 2]]], np.uint16)
-    projected = maximum_projection(image)
-    np.testing.assert_array_equal(projected, [[4, 9]])
+    projected = project(image)
+    np.testing.assert_array_equal(projected, [[[4, 9]]])
+    np.testing.assert_array_equal(project(image, method="mean"), [[[2, 5]]])
+    with pytest.raises(PreprocessError, match="max or mean"):
+        project(image, method="sum")
     assert projected.dtype == np.uint16
 
 
@@ -223,7 +226,7 @@ def test_the_yaml_chain_runs_the_functions_in_order():
     expected = median(expected, size=3)
     expected = subtract_tophat(expected, radius=2)
     expected = percentile_stretch(expected, low=5, high=98)
-    np.testing.assert_array_equal(preprocess(steps, image), expected)
+    np.testing.assert_array_equal(preprocess(steps, image[None])[0], expected)
     np.testing.assert_array_equal(image, before)
     assert preprocess((), image) is image
 
@@ -289,7 +292,7 @@ def test_a_dtype_that_a_step_cannot_take_says_what_to_put_before(step, dtype):
     assert isinstance(caught.value, HitlError)
 
 
-@pytest.mark.parametrize("step", [*STEPS.values(), maximum_projection])
+@pytest.mark.parametrize("step", STEPS.values())
 def test_only_stacks_are_taken(step):
     for shape in ((4, 4), (1, 2, 4, 4), (0, 4, 4)):
         with pytest.raises(PreprocessError, match="3D image"):

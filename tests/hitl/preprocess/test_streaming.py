@@ -74,7 +74,7 @@ def test_slabs_give_what_the_whole_stack_gives(
         assert dtype == "float32" and "percentiles of float32" in why
         return
     try:
-        expected = preprocess(steps, image)
+        expected = preprocess(steps, image[None])[0]
     except PreprocessError as refused:
         with pytest.raises(PreprocessError) as again:
             streamed(steps, image)
@@ -93,7 +93,7 @@ def test_percentiles_of_counts_are_those_of_the_values(values: list[int], q: flo
 def test_signed_integers_are_counted_too() -> None:
     image = np.random.default_rng(0).integers(-300, 500, (20, 6, 6)).astype(np.int16)
     steps = parsed({"step": "to_uint8", "low": 1, "high": 99})
-    np.testing.assert_array_equal(streamed(steps, image), preprocess(steps, image))
+    np.testing.assert_array_equal(streamed(steps, image), preprocess(steps, image[None])[0])
 
 
 def test_what_is_not_finite_is_refused_wherever_it_is() -> None:

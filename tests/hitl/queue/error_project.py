@@ -56,7 +56,7 @@ def error_project(folder: Path, splits: dict[str, str] | None = None) -> Project
     source.info = replace(source.info, spacing_um=SPACING)
     store = project.store(read_only=False)
     for name, split in (splits or {"held": "test", "seen": "train"}).items():
-        store.add_field(name, source, split=split, labels=truth)
+        store.add_field(name, source, split=split, labels={"nuclei": truth})
     evaluated(project, 1, "held", {MODEL: predicted, "other": truth})
     return project
 

@@ -37,11 +37,10 @@ def make_project(folder: Path) -> Project:
         ),
     )
     for image, name, split, labels in (
-        ("image.tif", "open", "train", None),
-        ("image.tif", "known", "train", folder / "labels.tif"),
-        ("other.tif", "held", "test", folder / "labels.tif"),
+        ("image.tif", "open", "train", ()),
+        ("image.tif", "known", "train", ((None, folder / "labels.tif"),)),
+        ("other.tif", "held", "test", ((None, folder / "labels.tif"),)),
     ):
-        add_field(
-            made, AddRequest(image=folder / image, name=name, split=split, labels=labels), Silent()
-        )
+        request = AddRequest(images=(folder / image,), field=name, split=split, labels=labels)
+        add_field(made, request, Silent())
     return made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from hitl.project.folder import Project
 from hitl.project.reporter import Silent
 from hitl.queue.build import build_queue
 from hitl.queue.entries import QueueOptions
+from hitl.queue.kept import FOLDER
 from models.classical import ClassicalSegmenter
 from tests.hitl.queue.queue_project import make_project
 
@@ -37,6 +39,7 @@ def bootstrapped(project: Project) -> Project:
 
 def test_the_queue_of_a_project(bootstrapped: Project) -> None:
     found = build_queue(bootstrapped, (), 10, Silent())
+    assert {entry.time for entry in found.entries} == {None}
     assert len(found.entries) == 10 and found.open > 10
     assert {entry.field for entry in found.entries} == {"open"}, "known is verified, held is test"
     assert [entry.chosen for entry in found.entries].count("random") == 1
@@ -57,6 +60,7 @@ def test_segmentations_are_made_once(
 ) -> None:
     every = build_queue(bootstrapped, (), None, Silent())
     assert len(every.entries) == every.open and every.rest == 0
+    shutil.rmtree(bootstrapped.folder / FOLDER)
     monkeypatch.setattr(ClassicalSegmenter, "segment", None)
     assert build_queue(bootstrapped, (), None, Silent()).entries == every.entries
 

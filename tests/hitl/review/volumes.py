@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from annotations.fields import ClassInfo
 from annotations.objects import ObjectTable, Status
 from annotations.rounds import ModelRef, RoundInfo
 from hitl.project.config import ProjectConfig
@@ -19,6 +20,7 @@ from tests.annotations.store_sources import ArraySource
 
 SPACING = (3.0, 1.0, 1.0)
 SHAPE = (8, 32, 40)
+TIMES = 3
 
 
 def ball(centre: tuple[int, int, int], radius_um: float, shape=SHAPE) -> NDArray[np.bool_]:
@@ -80,6 +82,32 @@ def entry(object_id: int | None, position_zyx: tuple[int, int, int]) -> Entry:
         reasons=("low",),
         voxels=9,
     )
+
+
+def make_series(folder: Path) -> Project:
+    """A field ``s`` of three time points and two channels, and a model's proposal of two classes.
+
+    Class ``nuclei`` is seen in the first channel, ``golgi`` in both. Of either, objects 1 to 5 are
+    those of `field` at the first time point; 11 to 15 and 21 to 25 are the same at the others.
+    """
+    project = Project.create(folder, ProjectConfig())
+    image, labels, _, _ = field()
+    source = ArraySource(np.stack([np.stack([image + t, image[::-1] // 2]) for t in range(TIMES)]))
+    source.info = replace(source.info, spacing_um=SPACING, channels=("dapi", "gm130"))
+    classes = (ClassInfo(name="nuclei", seen=(0,)), ClassInfo(name="golgi", seen=(0, 1)))
+    store = project.store(read_only=False)
+    store.add_field("s", source, classes=classes)
+    planes = np.concatenate(
+        [np.where(labels > 0, labels + np.uint32(10 * t), 0) for t in range(TIMES)]
+    )
+    objects = ObjectTable.make(
+        np.unique(planes[planes > 0]), status=Status.PROPOSED, origin="model:m"
+    )
+    info = RoundInfo(kind="bootstrap", message="m", author="model", model=ModelRef(name="m"))
+    with store.begin_round(info) as txn:
+        for each in classes:
+            txn.set_labels(f"s:{each.name}", planes, objects)
+    return project
 
 
 def make_project(folder: Path) -> Project:

@@ -56,7 +56,7 @@ def test_files_say_how_to_make_them_again(tmp_path: Path, command: Command) -> N
     for stack in done["stacks"]:
         with open_image(stack["image"]) as source:
             assert source.info.spacing_um == pytest.approx((2, 1, 1))
-            image = source.read(0, 10)[0]
+            image = source.read(0, 0, 10)[0]
         labels = read_labels(Path(stack["labels"]))
         record = json.loads(Path(stack["options"]).read_text())
         assert record["options"]["nuclei"] == 9
@@ -216,7 +216,7 @@ def test_a_model_learns_from_what_is_drawn_into_a_project(
     done = command("synth", tmp_path / "d", "--count", 2, *size, *fixed, "--into", project)
     store = AnnotationStore.open(project / "store", read_only=True)
     for stack in done["stacks"]:
-        view = store.stack(stack["name"])
+        view = store.labels(stack["name"])
         assert view.info.split == "train"
         assert np.all(view.verified[...] == 1)
         np.testing.assert_array_equal(view.labels[...], read_labels(Path(stack["labels"])))

@@ -133,7 +133,7 @@ def test_masks_match_stock(fitted: Path) -> None:
     found = {
         (forward, precision): CellposeSegmenter(
             model=str(fitted), device="cpu", forward=forward, precision=precision
-        ).segment(image, (1.0, 0.5, 0.5))
+        ).segment(image[None], (1.0, 0.5, 0.5))
         for precision in ("fp32", "bf16")
         for forward in ("stock", "fast")
     }

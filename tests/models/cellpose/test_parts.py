@@ -134,7 +134,7 @@ def test_no_contrast_between_percentiles() -> None:
 )
 def test_bad_images_need_no_weights(bad: NDArray[Any], message: str) -> None:
     with pytest.raises(ImageError, match=message):
-        CellposeSegmenter(model="/nowhere/cpsam").segment(bad, (1, 1, 1))
+        CellposeSegmenter(model="/nowhere/cpsam").segment(bad[None], (1, 1, 1))
 
 
 @pytest.mark.parametrize("percentiles", [(99.0, 1.0), (-1.0, 99.0), (1.0, 101.0)])

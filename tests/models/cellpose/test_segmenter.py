@@ -99,7 +99,7 @@ def test_stitched_equals_cellpose(
     monkeypatch.setenv(weights.ENVIRONMENT, str(weights_file.parent))
     given = three_slices.astype(np.float32)
     before = given.copy()
-    found = CellposeSegmenter(flow_threshold=0.0).segment(given, SPACING)
+    found = CellposeSegmenter(flow_threshold=0.0).segment(given[None], SPACING)
     assert capfd.readouterr() == ("", "")
     np.testing.assert_array_equal(given, before)
     masks, flows, _ = stock.eval(
@@ -136,7 +136,7 @@ def test_options_reach_cellpose(
     found = CellposeSegmenter(
         model=str(weights_file), diameter_um=12.0, stitch_threshold=0.6, cellprob_threshold=1.0,
         min_size=400, percentiles=(2.0, 99.9), batch_size=batch_size, augment=True,
-    ).segment(three_slices, (2.0, 0.5, 0.5))  # fmt: skip
+    ).segment(three_slices[None], (2.0, 0.5, 0.5))  # fmt: skip
     masks, flows, _ = shallow.eval(
         three_slices, z_axis=0, diameter=24.0, stitch_threshold=0.6, cellprob_threshold=1.0,
         min_size=400, normalize={"percentile": (2.0, 99.9)}, batch_size=batch_size, augment=True,
@@ -148,7 +148,9 @@ def test_options_reach_cellpose(
 
 def test_one_slice(weights_file: Path, shallow: Any, three_slices: Stack) -> None:
     image = three_slices[1:2]
-    found = CellposeSegmenter(model=str(weights_file), flow_threshold=0.0).segment(image, SPACING)
+    found = CellposeSegmenter(model=str(weights_file), flow_threshold=0.0).segment(
+        image[None], SPACING
+    )
     masks, _, _ = shallow.eval(image, z_axis=0, stitch_threshold=0.25, flow_threshold=0.0)
     assert found.labels.shape == image.shape and found.labels.max() == 3
     np.testing.assert_array_equal(found.labels[0], masks)
@@ -160,7 +162,9 @@ def test_three_views_equal_cellpose(weights_file: Path, shallow: Any) -> None:
     seen: list[tuple[int, int]] = []
     found = CellposeSegmenter(
         model=str(weights_file), mode="do_3D", min_size=5, max_size_fraction=0.9, flow3d_smooth=0.5
-    ).segment(image, (1.0, 0.5, 0.5), progress=lambda done, total, _: seen.append((done, total)))
+    ).segment(
+        image[None], (1.0, 0.5, 0.5), progress=lambda done, total, _: seen.append((done, total))
+    )
     masks, flows, _ = shallow.eval(
         image, z_axis=0, do_3D=True, anisotropy=2.0, min_size=5, max_size_fraction=0.9,
         flow3D_smooth=0.5,
@@ -175,7 +179,7 @@ def test_three_views_equal_cellpose(weights_file: Path, shallow: Any) -> None:
 @pytest.mark.slow
 def test_three_views_at_full_depth(weights_file: Path, stock: Any) -> None:
     image = np.array([[[1, 9], [3, 4]], [[2, 8], [5, 7]]], np.uint16)
-    found = CellposeSegmenter(model=str(weights_file), mode="do_3D").segment(image, (1, 1, 1))
+    found = CellposeSegmenter(model=str(weights_file), mode="do_3D").segment(image[None], (1, 1, 1))
     _, flows, _ = stock.eval(image, z_axis=0, do_3D=True, anisotropy=1.0)
     np.testing.assert_array_equal(found.probability, expit(flows[2] / np.float32(3)))
 
@@ -183,7 +187,7 @@ def test_three_views_at_full_depth(weights_file: Path, stock: Any) -> None:
 def test_progress_and_cancel(weights_file: Path, shallow: Any, three_slices: Stack) -> None:
     segmenter = CellposeSegmenter(model=str(weights_file), batch_size=1)
     seen: list[tuple[int, int, str]] = []
-    segmenter.segment(three_slices, SPACING, progress=lambda *step: seen.append(step))
+    segmenter.segment(three_slices[None], SPACING, progress=lambda *step: seen.append(step))
     assert [step[:2] for step in seen[1:]] == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
 
     class StopError(Exception):
@@ -194,7 +198,7 @@ def test_progress_and_cancel(weights_file: Path, shallow: Any, three_slices: Sta
             raise StopError
 
     with pytest.raises(StopError):
-        segmenter.segment(three_slices, SPACING, progress=stop)
+        segmenter.segment(three_slices[None], SPACING, progress=stop)
     assert not shallow.net._forward_pre_hooks
     assert logging.getLogger("cellpose").level == logging.NOTSET
 
@@ -205,7 +209,7 @@ def test_cellpose_defaults_are_left_alone(
     from cellpose.models import normalize_default
 
     before = dict(normalize_default)
-    CellposeSegmenter(model=str(weights_file)).segment(three_slices, SPACING)
+    CellposeSegmenter(model=str(weights_file)).segment(three_slices[None], SPACING)
     assert normalize_default == before
 
 
@@ -218,7 +222,7 @@ def test_weights_that_give_nan(weights_file: Path, shallow: Any, three_slices: S
             (shallow.net.forward),
         )
         with pytest.raises(CheckpointError, match="NaN"):
-            CellposeSegmenter(model=str(weights_file)).segment(three_slices, SPACING)
+            CellposeSegmenter(model=str(weights_file)).segment(three_slices[None], SPACING)
     finally:
         shallow.net.out.bias.data[:] = bias
         shallow.net.forward = remembered
@@ -232,11 +236,11 @@ def test_full_memory_says_what_to_set(
 
     monkeypatch.setattr(shallow.net, "forward", full)
     with pytest.raises(ModelError, match="batch_size=8"):
-        CellposeSegmenter(model=str(weights_file)).segment(three_slices, SPACING)
+        CellposeSegmenter(model=str(weights_file)).segment(three_slices[None], SPACING)
 
 
 def test_unequal_pixels_are_told(weights_file: Path, shallow: Any, three_slices: Stack) -> None:
-    found = CellposeSegmenter(model=str(weights_file)).segment(three_slices, (1.0, 0.5, 0.6))
+    found = CellposeSegmenter(model=str(weights_file)).segment(three_slices[None], (1.0, 0.5, 0.6))
     assert len(found.notes) == 1 and "0.5477" in found.notes[0]
 
 
@@ -254,7 +258,7 @@ def test_truncated_weights(weights_file: Path, tmp_path: Path, three_slices: Sta
     with weights_file.open("rb") as file:
         path.write_bytes(file.read(1 << 16))
     with pytest.raises(CheckpointError, match="65536 bytes"):
-        CellposeSegmenter(model=str(path)).segment(three_slices, SPACING)
+        CellposeSegmenter(model=str(path)).segment(three_slices[None], SPACING)
 
 
 @pytest.mark.parametrize(
@@ -273,4 +277,4 @@ def test_shapes_that_cellpose_cannot_take(
     image = np.arange(math.prod(shape)).reshape(shape)
     segmenter = CellposeSegmenter(model=str(weights_file), mode=mode, diameter_um=diameter_um)
     with pytest.raises(ImageError, match=message):
-        segmenter.segment(image, (0.5, 0.5, 0.5))
+        segmenter.segment(image[None], (0.5, 0.5, 0.5))

@@ -85,7 +85,7 @@ def test_labels_outside_the_mask_change_nothing(seed: int, pixel_um: float | Non
 
 
 def sampler(labels: Volume, mask: NDArray[np.bool_], image: Volume) -> TileSampler:
-    sample = TrainingSample("s", image, labels, mask, SPACING)
+    sample = TrainingSample("s", image[None], labels, mask, SPACING)
     return TileSampler([sample], ("xy", "xz", "yz"), 1, [0.5], seed=3)
 
 

@@ -58,7 +58,7 @@ def sample() -> TrainingSample:
     noise = np.random.default_rng(0).normal(0, 30, z.shape)
     image = (200 + 800 * (labels > 0) + noise).clip(0).astype(np.uint16)
     mask = x < 52
-    return TrainingSample("balls", image, np.where(mask, labels, 99), mask, SPACING)
+    return TrainingSample("balls", image[None], np.where(mask, labels, 99), mask, SPACING)
 
 
 @pytest.fixture(scope="module")

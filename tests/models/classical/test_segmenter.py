@@ -73,7 +73,7 @@ def crowd() -> tuple[NDArray, NDArray]:
 
 @pytest.fixture(scope="module")
 def found(crowd: tuple[NDArray, NDArray]) -> Segmentation:
-    return ClassicalSegmenter().segment(crowd[0], SPACING)
+    return ClassicalSegmenter().segment(crowd[0][None], SPACING)
 
 
 def test_crowded_nuclei_are_found(crowd: tuple[NDArray, NDArray], found: Segmentation) -> None:
@@ -115,10 +115,10 @@ def test_the_estimated_diameter_is_near_and_told(found: Segmentation) -> None:
 
 
 def test_a_given_diameter_is_used_and_nothing_is_noted(crowd: tuple[NDArray, NDArray]) -> None:
-    right = ClassicalSegmenter(diameter_um=DIAMETER).segment(crowd[0], SPACING)
+    right = ClassicalSegmenter(diameter_um=DIAMETER).segment(crowd[0][None], SPACING)
     assert right.notes == ()
     assert f1_at_half(crowd[1], right.labels) >= 0.95
-    huge = ClassicalSegmenter(diameter_um=4 * DIAMETER).segment(crowd[0], SPACING)
+    huge = ClassicalSegmenter(diameter_um=4 * DIAMETER).segment(crowd[0][None], SPACING)
     assert huge.labels.max() < right.labels.max() / 2
 
 
@@ -141,7 +141,7 @@ def test_units_of_intensity_and_length_do_not_matter(
         offset = 1e3  # float32 has no digits left there
     image = (crowd[0].astype(np.float64) * scale + offset * scale).astype(kind)
     spacing = (SPACING[0] * unit, SPACING[1] * unit, SPACING[2] * unit)
-    again = ClassicalSegmenter().segment(image, spacing)
+    again = ClassicalSegmenter().segment(image[None], spacing)
     assert f1_at_half(found.labels, again.labels) >= 0.99
 
 
@@ -150,7 +150,7 @@ def test_the_image_is_left_as_it_was_and_the_result_is_repeatable(
 ) -> None:
     image = crowd[0].copy()
     image.flags.writeable = False
-    again = ClassicalSegmenter().segment(image, SPACING)
+    again = ClassicalSegmenter().segment(image[None], SPACING)
     np.testing.assert_array_equal(again.labels, found.labels)
     assert again.confidence == found.confidence
 
@@ -159,7 +159,7 @@ def test_the_image_is_left_as_it_was_and_the_result_is_repeatable(
 @pytest.mark.parametrize("shape", [(16, 64, 64), (1, 96, 96), (3, 20, 20)])
 def test_noise_gives_next_to_nothing(seed: int, shape: tuple[int, int, int]) -> None:
     noise = np.random.default_rng(seed).normal(100, 10, shape)
-    assert ClassicalSegmenter().segment(noise, SPACING).labels.max() <= 2
+    assert ClassicalSegmenter().segment(noise[None], SPACING).labels.max() <= 2
 
 
 @settings(max_examples=25, deadline=None)
@@ -175,7 +175,7 @@ def test_any_small_volume_is_taken(
     image.flat[0] = 255
     if image.min() == image.max():
         return
-    result = ClassicalSegmenter(diameter_um=diameter).segment(image, SPACING)
+    result = ClassicalSegmenter(diameter_um=diameter).segment(image[None], SPACING)
     assert result.labels.shape == shape
     assert set(result.confidence) == set(np.unique(result.labels).tolist()) - {0}
 
@@ -189,7 +189,7 @@ def test_a_single_nucleus_is_one_object(shape: tuple[int, int, int]) -> None:
     )
     truth = ((where - centre) ** 2).sum(-1) < (DIAMETER / 2) ** 2
     image = ndi.gaussian_filter(100 + 200.0 * truth, (0, 1, 1)) + rng.normal(0, 10, shape)
-    result = ClassicalSegmenter().segment(image, SPACING)
+    result = ClassicalSegmenter().segment(image[None], SPACING)
     assert result.labels.max() == 1
     assert f1_at_half(truth.astype(int), result.labels) == 1
 
@@ -203,7 +203,7 @@ def test_a_sharp_nucleus_is_rated_above_a_hazy_one() -> None:
     balls = [((where - c) ** 2).sum(-1) < (DIAMETER / 2) ** 2 for c in ([16, 19, 19], [16, 19, 57])]
     image = 200.0 * balls[0] + ndi.gaussian_filter(600.0 * balls[1], (1.5, 5, 5))
     image += 100 + rng.normal(0, 10, shape)
-    result = ClassicalSegmenter(diameter_um=DIAMETER).segment(image, SPACING)
+    result = ClassicalSegmenter(diameter_um=DIAMETER).segment(image[None], SPACING)
     sharp, hazy = (int(result.labels[8, 23, x]) for x in (23, 71))
     assert sharp != hazy and min(sharp, hazy) > 0
     assert result.confidence[sharp] > result.confidence[hazy]
@@ -212,7 +212,9 @@ def test_a_sharp_nucleus_is_rated_above_a_hazy_one() -> None:
 def test_progress_tells_each_stage_and_can_cancel(crowd: tuple[NDArray, NDArray]) -> None:
     calls: list[tuple[int, int, str]] = []
     ClassicalSegmenter().segment(
-        crowd[0], SPACING, progress=lambda done, total, what: calls.append((done, total, what))
+        crowd[0][None],
+        SPACING,
+        progress=lambda done, total, what: calls.append((done, total, what)),
     )
     assert [done for done, _, _ in calls] == list(range(calls[0][1] + 1))
     assert "watershed" in [what for _, _, what in calls]
@@ -221,7 +223,7 @@ def test_progress_tells_each_stage_and_can_cancel(crowd: tuple[NDArray, NDArray]
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        ClassicalSegmenter().segment(crowd[0], SPACING, progress=cancel)
+        ClassicalSegmenter().segment(crowd[0][None], SPACING, progress=cancel)
 
 
 def test_settings_are_described_and_bounded() -> None:
@@ -249,7 +251,7 @@ def test_settings_are_described_and_bounded() -> None:
 )
 def test_bad_input_is_refused(image: NDArray, spacing: tuple[float, float, float]) -> None:
     with pytest.raises(ImageError):
-        ClassicalSegmenter().segment(image, spacing)
+        ClassicalSegmenter().segment(image[None], spacing)
 
 
 def test_noise_of_the_blob_response_is_what_noise_shows_also_in_a_corner() -> None:
@@ -308,7 +310,7 @@ def test_one_piece_with_its_hole_filled_is_kept() -> None:
 )
 def test_default_settings_hold_on_real_stacks(real_stack, name, part, floor) -> None:
     image, truth, spacing = real_stack(name)
-    result = ClassicalSegmenter().segment(image[:, part], spacing)
+    result = ClassicalSegmenter().segment(image[:, part][None], spacing)
     assert f1_at_half(truth[:, part], result.labels) >= floor
 
 
@@ -316,5 +318,5 @@ def test_default_settings_hold_on_the_stack_of_the_stardist_package() -> None:
     from stardist.data import test_image_nuclei_3d
 
     image, truth = test_image_nuclei_3d(return_mask=True)
-    result = ClassicalSegmenter().segment(image, (2.0, 1.0, 1.0))
+    result = ClassicalSegmenter().segment(image[None], (2.0, 1.0, 1.0))
     assert f1_at_half(truth, result.labels) >= 0.68

@@ -119,7 +119,7 @@ def test_many_tiles_and_blocks_give_the_objects_of_the_whole_stack(
 ):
     image = nuclei((14, 60, 110))
     one = loaded(network)
-    whole = one.segment(image, SPACING)
+    whole = one.segment(image[None], SPACING)
     store = {"shape": image.shape, "chunks": (7, 32, 32)}
     stored = zarr.create_array(tmp_path / "image.zarr", dtype="u1", **store)
     sink = zarr.create_array(tmp_path / "labels.zarr", dtype="u4", **store)
@@ -141,7 +141,7 @@ def test_many_tiles_and_blocks_give_the_objects_of_the_whole_stack(
 def test_a_real_network_says_the_same_in_tiles_also_when_resampled(network, spacing_um):
     image = np.random.default_rng(0).random((8, 24, 110)).astype(np.float32)
     one = loaded(network, Normalisation(), spacing_um=spacing_um)
-    whole = one.segment(image, SPACING)
+    whole = one.segment(image[None], SPACING)
     sink = np.zeros(image.shape, np.uint32)
     seen = []
     told = one.segment_blocks(
@@ -215,7 +215,7 @@ def test_memory_does_not_grow_with_the_stack(network, perfect, monkeypatch):
 def test_lack_of_memory_means_smaller_tiles_and_is_told(network, monkeypatch):
     image = np.random.default_rng(0).random((8, 40, 60)).astype(np.float32)
     one = loaded(network, Normalisation())
-    expected = one.segment(image, SPACING)
+    expected = one.segment(image[None], SPACING)
     plain, asked = network.predict_sparse, []
 
     def scarce(*args, n_tiles, **options):
@@ -227,7 +227,7 @@ def test_lack_of_memory_means_smaller_tiles_and_is_told(network, monkeypatch):
 
     monkeypatch.setattr(network, "predict_sparse", scarce)
     monkeypatch.setattr(objects, "FEWEST_TILE_VOXELS", 2**10)
-    found = one.segment(image, SPACING)
+    found = one.segment(image[None], SPACING)
     assert any(note.startswith("out of memory") for note in found.notes)
     np.testing.assert_array_equal(found.labels > 0, expected.labels > 0)
     asked.clear()
@@ -238,7 +238,7 @@ def test_lack_of_memory_means_smaller_tiles_and_is_told(network, monkeypatch):
     monkeypatch.setattr(objects, "FEWEST_TILE_VOXELS", 2**20)
     asked.clear()
     with pytest.raises(ModelError, match="OOM"):
-        one.segment(image, SPACING)
+        one.segment(image[None], SPACING)
 
 
 @pytest.mark.parametrize("bad", [np.zeros((4, 8, 8)), np.full((4, 8, 8), np.nan), np.zeros((4, 8))])

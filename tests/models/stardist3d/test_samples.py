@@ -42,7 +42,7 @@ def balls(shape=(12, 40, 40), radii=(3, 6, 6), seed=0, centres=CENTRES):
 def sample(mask=None, name="a", **shape):
     image, labels = balls(**shape)
     mask = np.ones(labels.shape, bool) if mask is None else mask
-    return TrainingSample(name, image, labels, mask, SPACING)
+    return TrainingSample(name, image[None], labels, mask, SPACING)
 
 
 def prepared(mask=None):
@@ -231,7 +231,9 @@ def test_rescaling_only_beyond_a_tenth():
     assert samples.rescaling((1.0, 0.5, 0.5), (2.0, 0.5, 0.5)) == (0.5, 1.0, 1.0)
     image, labels = balls()
     half = samples.prepare(
-        TrainingSample("a", image, labels, labels >= 0, (2.0, 0.25, 0.25)), Normalisation(), SPACING
+        TrainingSample("a", image[None], labels, labels >= 0, (2.0, 0.25, 0.25)),
+        Normalisation(),
+        SPACING,
     )
     assert half.image.shape == half.labels.shape == (12, 20, 20)
     assert half.labels.max() == 4

@@ -206,7 +206,7 @@ def test_one_slice_and_a_patch_larger_than_the_stack(tmp_path):
         [TrainingSample("slice", *cut, SPACING)], [], tmp_path / "slice"
     )
     assert any(note.startswith("patch_size (64, 64, 64) became (1, ") for note in result.notes)
-    labels = load_run("stardist3d", tmp_path / "slice").segment(cut[0], SPACING).labels
+    labels = load_run("stardist3d", tmp_path / "slice").segment(cut[0][None], SPACING).labels
     assert labels.shape == (1, 40, 40)
 
 
@@ -296,7 +296,9 @@ def starter(run, tmp_path, monkeypatch):
 def flat_nuclei():
     """Balls of 6 µm in voxels of 1 x 0.25 x 0.25 µm: 5 slices high and 25 voxels wide."""
     image, labels = balls((12, 64, 64), (2.9, 12, 12), centres=[(5, 20, 20), (6, 44, 44)])
-    return TrainingSample("flat", image, labels, np.ones(labels.shape, bool), (1.0, 0.25, 0.25))
+    return TrainingSample(
+        "flat", image[None], labels, np.ones(labels.shape, bool), (1.0, 0.25, 0.25)
+    )
 
 
 def test_starter_is_a_base_run_and_sees_nuclei_at_its_own_size(starter, tmp_path):
@@ -380,4 +382,4 @@ def test_bad_images_are_refused(run):
     loaded = load_run("stardist3d", run[0])
     for image in (np.zeros((4, 4)), np.zeros((4, 8, 8)), np.full((4, 8, 8), np.nan)):
         with pytest.raises(ImageError):
-            loaded.segment(image, SPACING)
+            loaded.segment(image[None], SPACING)

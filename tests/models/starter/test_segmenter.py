@@ -47,7 +47,7 @@ def test_the_shipped_weights_are_small_and_what_their_card_says() -> None:
 
 def test_it_finds_synthetic_nuclei_it_has_not_seen() -> None:
     stack = GENERATOR.make(seed=424242)
-    found = StarterSegmenter().segment(stack.image, stack.spacing_um)
+    found = StarterSegmenter().segment(stack.image[None], stack.spacing_um)
     assert f1(stack.labels, found.labels) > 0.75
     assert set(found.confidence) == set(np.unique(found.labels)) - {0}
     assert found.probability is not None and found.probability.shape == stack.image.shape
@@ -56,17 +56,17 @@ def test_it_finds_synthetic_nuclei_it_has_not_seen() -> None:
 
 def test_only_the_size_in_voxels_matters() -> None:
     stack = GENERATOR.make(seed=7)
-    one = StarterSegmenter(diameter_um=13.0).segment(stack.image, stack.spacing_um)
+    one = StarterSegmenter(diameter_um=13.0).segment(stack.image[None], stack.spacing_um)
     z, y, x = (3 * s for s in stack.spacing_um)
-    other = StarterSegmenter(diameter_um=39.0).segment(stack.image, (z, y, x))
+    other = StarterSegmenter(diameter_um=39.0).segment(stack.image[None], (z, y, x))
     np.testing.assert_array_equal(one.labels, other.labels)
 
 
 def test_a_given_threshold_is_used() -> None:
     stack = GENERATOR.make(seed=7)
     strict = StarterSegmenter(diameter_um=13.0, foreground=0.95)
-    usual = StarterSegmenter(diameter_um=13.0).segment(stack.image, stack.spacing_um)
-    fewer = strict.segment(stack.image, stack.spacing_um)
+    usual = StarterSegmenter(diameter_um=13.0).segment(stack.image[None], stack.spacing_um)
+    fewer = strict.segment(stack.image[None], stack.spacing_um)
     assert 0 < (fewer.labels > 0).sum() < (usual.labels > 0).sum()
 
 
@@ -81,7 +81,7 @@ def test_it_finds_real_nuclei_though_it_has_seen_none(
     name: str, floor: float, real_stack: Any
 ) -> None:
     image, labels, spacing = real_stack(name)
-    found = segmenter_class("starter")().segment(image, spacing)
+    found = segmenter_class("starter")().segment(image[None], spacing)
     assert f1(labels, found.labels) > floor
 
 
@@ -89,7 +89,7 @@ def sample(spacing: tuple[float, float, float]) -> TrainingSample:
     """One synthetic stack as a training sample at a voxel size that is said to be `spacing`."""
     stack = GENERATOR.make(seed=5)
     return TrainingSample(
-        "drawn", stack.image, stack.labels, np.ones(stack.labels.shape, bool), spacing
+        "drawn", stack.image[None], stack.labels, np.ones(stack.labels.shape, bool), spacing
     )
 
 

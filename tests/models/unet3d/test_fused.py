@@ -162,13 +162,13 @@ def test_seams_are_small():
     network = structured_network((8, 16, 32))
     image = blobs((6, 96, 112))
     exact = NetworkPredictor(network, network.architecture, FP32, (6, 32, 32))
-    whole = exact.maps(image, Tiling(tile=(6, 112, 128), border=(0, 8, 8)))
+    whole = exact.maps(image[None], Tiling(tile=(6, 112, 128), border=(0, 8, 8)))
     shared = 16 / 64
     tiles = Tiling(tile=(6, 64, 64), overlap=(0.0, shared, shared), border=(0, 8, 8))
     cut = Tiling(tile=(6, 32, 32), overlap=0.0)
-    tiled = exact.maps(image, tiles)
+    tiled = exact.maps(image[None], tiles)
     # Untrained weights look much farther than trained ones; without overlap it is far worse.
-    assert np.abs(tiled - whole).mean() < 0.3 * np.abs(exact.maps(image, cut) - whole).mean()
+    assert np.abs(tiled - whole).mean() < 0.3 * np.abs(exact.maps(image[None], cut) - whole).mean()
 
 
 @needs_bf16
@@ -186,7 +186,7 @@ def test_one_slice_and_stacks_smaller_than_the_patch(shape):
     image = np.random.default_rng(0).random(shape, np.float32)
     for compute in (FP32, Compute("cpu", cpu_has_bf16())):
         predictor = NetworkPredictor(trained(), ARCHITECTURE, compute, (24, 96, 96))
-        maps = predictor.maps(image)
+        maps = predictor.maps(image[None])
         assert maps.shape == (5, *shape)
         np.testing.assert_allclose(maps[:3].sum(0), 1, rtol=1e-4)
         assert ((maps >= 0) & (maps <= 1)).all()
@@ -227,17 +227,17 @@ def fail_above(monkeypatch, voxels, error):
 def test_out_of_memory_takes_smaller_tiles_and_tells(error, monkeypatch):
     image = np.random.default_rng(0).random((4, 64, 64), np.float32)
     predictor = NetworkPredictor(trained(), ARCHITECTURE, FP32, (4, 16, 16))
-    expected = predictor.maps(image)
+    expected = predictor.maps(image[None])
     seen = fail_above(monkeypatch, 4 * 48 * 48, error)
     notes, calls = [], []
-    got = predictor.maps(image, notes=notes, progress=lambda *call: calls.append(call[:2]))
+    got = predictor.maps(image[None], notes=notes, progress=lambda *call: calls.append(call[:2]))
     assert len(notes) >= 1
     assert all("did not fit in memory" in note for note in notes)
     assert calls[0] == (0, 1)
     assert calls[-1][0] == calls[-1][1] > 1
     assert np.abs(got - expected).mean() < 0.01
     seen.clear()
-    predictor.maps(image)
+    predictor.maps(image[None])
     assert seen and all(np.prod(size) <= 4 * 48 * 48 for size in seen), "it did not remember"
 
 
@@ -284,7 +284,7 @@ def test_a_run_is_computed_in_the_precision_that_it_names(tmp_path, more, bf16):
     assert described["bf16"] is bf16
     assert "folded" in described["engine"]
     image = np.random.default_rng(0).integers(0, 99, (1, 20, 20)).astype(np.uint8)
-    notes = segmenter.segment(image, (1.0, 1.0, 1.0)).notes
+    notes = segmenter.segment(image[None], (1.0, 1.0, 1.0)).notes
     assert ("bfloat16" if bf16 else "float32") in notes[0]
     assert "folded" in notes[0]
 

@@ -107,7 +107,7 @@ def test_object_share_finds_the_only_object():
     labels[3:5, 100:106, 20:26] = 1
     image = np.random.default_rng(0).random(labels.shape).astype(np.float32)
     mask = np.ones(labels.shape, bool)
-    stack = prepared(TrainingSample("rare", image, labels, mask, SPACING))
+    stack = prepared(TrainingSample("rare", image[None], labels, mask, SPACING))
     found = {
         share: np.mean(
             [
@@ -176,7 +176,7 @@ def test_intensity_changes_are_finite_and_bounded():
 
 def test_one_slice_is_no_problem():
     image, labels = nuclei(0)
-    one = TrainingSample("flat", image[5:6], labels[5:6], np.ones((1, 48, 48), bool), SPACING)
+    one = TrainingSample("flat", image[5:6][None], labels[5:6], np.ones((1, 48, 48), bool), SPACING)
     stack = prepared(one)
     size = automatic_patch_size([stack])
     assert size[0] == 1
@@ -189,6 +189,6 @@ def test_nothing_known_and_nothing_labelled_are_told_apart():
     with pytest.raises(TrainingDataError, match="voxels that may be learned from"):
         check_learnable([prepared(sample("a", 0, mask=nothing))], "training stacks")
     image, labels = nuclei(0)
-    empty = TrainingSample("b", image, np.zeros_like(labels), ~nothing, SPACING)
+    empty = TrainingSample("b", image[None], np.zeros_like(labels), ~nothing, SPACING)
     with pytest.raises(TrainingDataError, match="at least one labelled object"):
         check_learnable([prepared(empty)], "training stacks")

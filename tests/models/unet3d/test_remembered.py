@@ -24,7 +24,7 @@ def two_nuclei(verified):
     labels = (balls[0] * 1 + balls[1] * 2).astype(np.uint32)
     noise = np.random.default_rng(0).normal(0, 4, labels.shape)
     image = (20 + 150 * (labels > 0) + noise).astype(np.float32)
-    sample = TrainingSample("balls", image, labels, verified(labels, x), NOMINAL_SPACING)
+    sample = TrainingSample("balls", image[None], labels, verified(labels, x), NOMINAL_SPACING)
     return labels, prepare(sample, NOMINAL_SPACING, (1.0, 99.8), 1, None)
 
 

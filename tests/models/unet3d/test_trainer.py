@@ -66,7 +66,7 @@ def test_it_segments_a_volume_it_has_not_seen(run):
     image, truth = nuclei(2)
     calls = []
     got = load_run("unet3d", folder).segment(
-        image, SPACING, progress=lambda *call: calls.append(call)
+        image[None], SPACING, progress=lambda *call: calls.append(call)
     )
     assert got.labels.dtype == np.uint32
     assert detection_f1(truth, got.labels, np.ones(truth.shape, bool)) > 0.85
@@ -81,7 +81,7 @@ def test_another_voxel_size_is_resampled_and_told(run):
     folder, _ = run
     image, truth = nuclei(2)
     image, truth = (a.repeat(2, 1).repeat(2, 2) for a in (image, truth))
-    got = load_run("unet3d", folder).segment(image, (2.0, 0.5, 0.5))
+    got = load_run("unet3d", folder).segment(image[None], (2.0, 0.5, 0.5))
     assert got.labels.shape == image.shape
     assert detection_f1(truth, got.labels, np.ones(truth.shape, bool)) > 0.8
     assert any("resampled" in note for note in got.notes)
@@ -102,7 +102,7 @@ def test_contracts(run):
 @pytest.mark.parametrize("shape", [(1, 40, 40), (3, 5, 7), (2, 100, 9)])
 def test_volumes_of_odd_sizes(run, shape):
     image = np.random.default_rng(0).integers(0, 255, shape).astype(np.uint8)
-    assert load_run("unet3d", run[0]).segment(image, SPACING).labels.shape == shape
+    assert load_run("unet3d", run[0]).segment(image[None], SPACING).labels.shape == shape
 
 
 def weights_after(folder, trainer=TINY, train=None):
@@ -190,7 +190,7 @@ def test_a_diverging_loss_stops_and_keeps_the_last_good_checkpoint(tmp_path, mon
     with pytest.raises(TrainingDivergedError, match=r"epoch 2, step 5.*lower learning_rate"):
         TINY.train([sample("a", 0)], [sample("b", 1)], tmp_path)
     image, _ = nuclei(2)
-    assert load_run("unet3d", tmp_path).segment(image, SPACING).labels.shape == image.shape
+    assert load_run("unet3d", tmp_path).segment(image[None], SPACING).labels.shape == image.shape
 
 
 def test_a_batch_that_does_not_fit_goes_patch_by_patch(tmp_path, monkeypatch):
@@ -250,8 +250,8 @@ def test_samples_that_cannot_be_learned_from(tmp_path):
     known = np.ones(labels.shape, bool)
     for one in (
         [],
-        [TrainingSample("a", image, labels, ~known, SPACING)],
-        [TrainingSample("a", image, np.zeros_like(labels), known, SPACING)],
+        [TrainingSample("a", image[None], labels, ~known, SPACING)],
+        [TrainingSample("a", image[None], np.zeros_like(labels), known, SPACING)],
     ):
         with pytest.raises(TrainingDataError):
             TINY.train(one, [], tmp_path / "none")

@@ -29,4 +29,4 @@ def sample(name, seed, mask=None, spacing_um=SPACING, **more):
     """A fully, or partly, known stack."""
     image, labels = nuclei(seed, **more)
     mask = np.ones(labels.shape, bool) if mask is None else mask
-    return TrainingSample(name, image, labels, mask, spacing_um)
+    return TrainingSample(name, image[None], labels, mask, spacing_um)

@@ -17,12 +17,12 @@ def test_tables_fit_a_terminal():
     truth, pred = blobs(0)
     classes = (truth > 0) * np.uint8(2)
     found = score(truth, pred, truth_classes=classes, pred_classes=classes)
-    means = average({"a": [score(truth, pred)], "b": [score(truth, truth)]})
+    means = average({"1": {"a": [score(truth, pred)], "b": [score(truth, truth)]}})
     rows = {"stardist-1": found.flat(), "mean": means.mean}
     console = Console(width=80, record=True, file=io.StringIO())
     for build in (table.score_table, table.error_table, table.threshold_table, table.voxel_table):
         console.print(build(rows))
-    console.print(table.group_table(means.groups, means.mean))
+    console.print(table.class_table(means.classes, means.mean))
     text = console.export_text()
     assert "…" not in text
     assert max(map(len, text.splitlines())) <= 80

@@ -54,7 +54,7 @@ def test_diff_lists_fields_counts_and_objects(bench: Bench, said: Said) -> None:
     assert found["added_fields"] == found["removed_fields"] == []
     (field,) = found["fields"]
     entry = bench.store.rounds()[-1]
-    assert field["counts"]["deleted"] == entry.counts["learn"].deleted > 0
+    assert field["counts"]["deleted"] == entry.counts["learn:nuclei"].deleted > 0
     assert {change["kind"] for change in field["changes"]} == {"deleted"}
     assert field["voxels"] == sum(change["lost"] for change in field["changes"])
     text = said("diff", 0, 1)

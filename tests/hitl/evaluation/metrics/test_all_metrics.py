@@ -305,19 +305,25 @@ def test_arguments_that_make_no_sense():
         score(truth, pred, truth_classes=truth)
 
 
-def test_average_counts_each_group_once():
+def test_average_counts_each_class_once():
     truth, pred = blobs(0)
     perfect, other = score(truth, truth), score(truth, pred)
     empty = score(truth * 0, truth * 0)
-    averages = average({"Cy3": [perfect, perfect, other], "GFP": [other, empty]})
-    first = (2 + other.evaluation_score) / 3
-    assert averages.groups["Cy3"]["evaluation_score"] == pytest.approx(first)
-    assert averages.groups["GFP"]["evaluation_score"] == pytest.approx(other.evaluation_score)
+    averages = average(
+        {
+            "1": {"Cy3": [perfect], "GFP": [other]},
+            # Two time points of one field count as one.
+            "2": {"Cy3": [perfect, other], "GFP": [empty]},
+        }
+    )
+    first = (1 + (1 + other.evaluation_score) / 2) / 2
+    assert averages.classes["Cy3"]["evaluation_score"] == pytest.approx(first)
+    assert averages.classes["GFP"]["evaluation_score"] == pytest.approx(other.evaluation_score)
     assert averages.mean["evaluation_score"] == pytest.approx((first + other.evaluation_score) / 2)
     assert averages.left_out["evaluation_score"] == 1
     json.dumps(plain(averages), allow_nan=False)
     with pytest.raises(MetricError, match="GFP"):
-        average({"Cy3": [perfect], "GFP": []})
+        average({"GFP": {}})
 
 
 @pytest.mark.real

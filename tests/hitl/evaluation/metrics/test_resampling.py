@@ -59,14 +59,14 @@ def test_interval_of_a_share_is_that_of_the_binomial_distribution():
     from scipy.stats import binom
 
     items = made_up(np.zeros(200), np.arange(200) < 140)
-    found = bootstrap({"a": [items]})["recall"]
+    found = bootstrap({"a": {"": [items]}})["recall"]
     expected = binom.ppf([0.025, 0.975], 200, 0.7) / 200
     assert (found.low, found.high) == pytest.approx(tuple(expected), abs=0.011)
 
 
 def test_interval_of_a_mean_is_that_of_the_normal_distribution():
     scores = np.random.default_rng(0).uniform(0, 1, 400)
-    found = bootstrap({"a": [made_up(scores, np.ones(400))]})["evaluation_score"]
+    found = bootstrap({"a": {"": [made_up(scores, np.ones(400))]}})["evaluation_score"]
     half = 1.96 * scores.std() / np.sqrt(400)
     assert found.low == pytest.approx(scores.mean() - half, abs=0.004)
     assert found.high == pytest.approx(scores.mean() + half, abs=0.004)
@@ -74,20 +74,24 @@ def test_interval_of_a_mean_is_that_of_the_normal_distribution():
 
 def test_fields_of_view_are_drawn_too():
     good, bad = made_up(np.ones(500), np.ones(500)), made_up(np.zeros(500), np.zeros(500))
-    fields = bootstrap({"1": [good], "2": [bad]})["evaluation_score"]
+    fields = bootstrap({"1": {"": [good]}, "2": {"": [bad]}})["evaluation_score"]
     assert (fields.low, fields.high) == (0, 1)
-    # Two channels of one field are always drawn together.
-    channels = bootstrap({"1": [good, bad]})["evaluation_score"]
-    assert (channels.low, channels.high) == (0.5, 0.5)
+    # Classes and time points of one field are always drawn together.
+    for together in ({"Cy3": [good], "GFP": [bad]}, {"": [good, bad]}):
+        found = bootstrap({"1": together, "2": together})["evaluation_score"]
+        assert (found.low, found.high) == (0.5, 0.5)
+    # A class that only one field has counts as much as the other.
+    lone = bootstrap({"1": {"Cy3": [good]}, "2": {"Cy3": [good], "GFP": [bad]}}, level=0.2)
+    assert lone["evaluation_score"].low == lone["evaluation_score"].high == 0.5
     # Each field counts once, however many objects it has.
     few = made_up(np.zeros(5), np.zeros(5))
-    draws = bootstrap({"1": [good], "2": [few]}, level=0.6)["evaluation_score"]
+    draws = bootstrap({"1": {"": [good]}, "2": {"": [few]}}, level=0.6)["evaluation_score"]
     assert (draws.low, draws.high) == (0, 1)
 
 
 def test_a_seed_gives_the_same_numbers():
     truth, pred = blobs(0)
-    groups = {"a": [score(truth, pred).items]}
+    groups = {"a": {"": [score(truth, pred).items]}}
     first = bootstrap(groups, resamples=FEW)
     assert bootstrap(groups, resamples=FEW) == first
     assert bootstrap(groups, resamples=FEW, seed=1) != first
@@ -98,15 +102,17 @@ def test_a_seed_gives_the_same_numbers():
 
 def test_nothing_to_resample_is_undefined():
     nothing = made_up(np.zeros(0), np.zeros(0))
-    found = bootstrap({"a": [nothing]}, resamples=FEW)
+    found = bootstrap({"a": {"": [nothing]}}, resamples=FEW)
     assert all((i.low, i.high) == (None, None) for i in found.values())
-    same = compare_models({"a": [ItemPairs(nothing.truth, nothing.truth)]}, resamples=FEW)["f1"]
+    same = compare_models({"a": {"": [ItemPairs(nothing.truth, nothing.truth)]}}, resamples=FEW)[
+        "f1"
+    ]
     assert (same.first, same.difference, same.low, same.p) == (None, None, None, None)
 
 
 def test_equal_models_do_not_differ():
     truth, pred = blobs(0)
-    found = compare_models({"a": [paired(truth, pred, pred * 2)]}, resamples=FEW)
+    found = compare_models({"a": {"": [paired(truth, pred, pred * 2)]}}, resamples=FEW)
     for name, difference in found.items():
         assert (difference.difference, difference.low, difference.high) == (0, 0, 0), name
         assert difference.p == 1
@@ -115,8 +121,8 @@ def test_equal_models_do_not_differ():
 def test_a_better_model_is_found_better_and_the_other_way_round_worse():
     truth, worse = blobs(0)
     _, better = blobs(0, jitter=1)
-    found = compare_models({"a": [paired(truth, worse, better)]}, resamples=FEW)
-    turned = compare_models({"a": [paired(truth, better, worse)]}, resamples=FEW)
+    found = compare_models({"a": {"": [paired(truth, worse, better)]}}, resamples=FEW)
+    turned = compare_models({"a": {"": [paired(truth, better, worse)]}}, resamples=FEW)
     for name in ("evaluation_score", "f1", "pq", "aji"):
         difference = found[name]
         points = [score(truth, pred).flat()[name] for pred in (worse, better)]
@@ -133,7 +139,7 @@ def test_p_of_three_equal_differences_by_hand():
     # Of the eight ways to change sides two give a difference as large: all, and none.
     first, second = made_up([0.2, 0.3, 0.4], np.ones(3)), made_up([0.4, 0.5, 0.6], np.ones(3))
     pairs = ItemPairs(first.truth, second.truth)
-    found = compare_models({"a": [pairs]})["evaluation_score"]
+    found = compare_models({"a": {"": [pairs]}})["evaluation_score"]
     assert found.difference == pytest.approx(0.2)
     assert found.p == pytest.approx(2 / 8, abs=0.03)
 
@@ -144,7 +150,7 @@ def test_p_is_rarely_small_when_models_are_as_good():
     for _ in range(100):
         first, second = (made_up(random.uniform(0, 1, 30), np.ones(30)) for _ in range(2))
         pairs = ItemPairs(first.truth, second.truth)
-        p.append(compare_models({"a": [pairs]}, resamples=99)["evaluation_score"].p)
+        p.append(compare_models({"a": {"": [pairs]}}, resamples=99)["evaluation_score"].p)
     assert np.mean(np.array(p) <= 0.1) == pytest.approx(0.1, abs=0.08)
 
 
@@ -164,8 +170,8 @@ def test_what_cannot_be_compared():
         pair_items(score(truth, pred).items, score(other, pred).items, pred, pred)
     items = score(truth, pred).items
     with pytest.raises(MetricError, match="got none in"):
-        bootstrap({"a": []})
+        bootstrap({"a": {"": []}})
     with pytest.raises(MetricError, match="at least one resample"):
-        bootstrap({"a": [items]}, resamples=0)
+        bootstrap({"a": {"": [items]}}, resamples=0)
     with pytest.raises(MetricError, match="a level between 0 and 1"):
-        bootstrap({"a": [items]}, level=95)
+        bootstrap({"a": {"": [items]}}, level=95)

@@ -20,6 +20,7 @@ from hitl.cli.printing.labelling import exported
 from hitl.labelling.add import add_field
 from hitl.labelling.exchange.errors import ExchangeError
 from hitl.labelling.exchange.sidecar import Sidecar, sidecar_path
+from hitl.labelling.exchange.writing import new_folder_files
 from hitl.labelling.requests import AddRequest
 from hitl.project.config import parse_config
 from hitl.project.folder import Project
@@ -49,7 +50,8 @@ def test_an_export_has_the_labels_the_image_and_where_they_come_from(
         labels = np.unique(labels, return_inverse=True)[1].reshape(labels.shape)
     assert np.array_equal(found, labels)
     with open_image(sent.files[0]) as image:
-        assert np.array_equal(image.read(0, 14)[0], project.store().labels("cells").read_channel())
+        seen = project.store().labels("cells").read_image()
+        assert np.array_equal(image.read(0, 0, 14), seen)
         assert image.info.spacing_um == pytest.approx(SPACING_UM)
     sidecar = Sidecar.read(sidecar_path(Path(sent.labels)))
     assert (sidecar.field, sidecar.round, sidecar.format) == ("cells", 0, fmt)
@@ -130,18 +132,46 @@ def test_another_channel_is_exported_as_the_field_says(tmp_path: Path) -> None:
     write_labels_tiff(tmp_path / "truth.tif", labels, SPACING_UM)
     project = Project.create(tmp_path / "project", parse_config({}))
     request = AddRequest(
-        image=tmp_path / "two.tif", labels=tmp_path / "truth.tif", channel="1", name="cells"
+        images=(tmp_path / "two.tif",),
+        labels=((None, tmp_path / "truth.tif"),),
+        channel="1",
+        field="cells",
     )
     add_field(project, request, Silent())
     with open_image(send(project, tmp_path / "a", "tiff").files[0]) as source:
-        assert np.array_equal(source.read(0, 14)[0], image)
+        assert np.array_equal(source.read(0, 0, 14)[0], image)
     with open_image(send(project, tmp_path / "b", "ome-zarr").files[0]) as source:
-        assert np.array_equal(source.read(0, 14), two)
+        assert np.array_equal(source.read(0, 0, 14), two)
 
 
 def test_an_ome_zarr_carries_where_its_labels_come_from(project: Project, tmp_path: Path) -> None:
     sent = send(project, tmp_path / "z", "ome-zarr")
     steps = zarr.open_group(Path(sent.labels) / "labels" / "objects").attrs["provenance:steps"]
-    kinds = [entry.kind for entry in reversed(project.store().log()) if "cells" in entry.fields]
+    kinds = [
+        entry.kind for entry in reversed(project.store().log()) if "cells:nuclei" in entry.labels
+    ]
     assert [step["name"] for step in steps] == kinds
     assert steps[-1]["by"]
+
+
+def test_the_slower_of_two_exports_into_one_folder_replaces_nothing(tmp_path: Path) -> None:
+    names = ["a.tif", "labels.zarr", "a.json"]
+
+    def fill(folder: Path, text: str) -> None:
+        (folder / "a.tif").write_text(text)
+        (folder / "labels.zarr").mkdir()
+        (folder / "labels.zarr" / "zarr.json").write_text(text)
+        (folder / "a.json").write_text(text)
+
+    with (
+        pytest.raises(ExchangeError, match=r"holds a\.json already"),
+        new_folder_files(tmp_path / "out", names) as slow,
+    ):
+        fill(slow, "slow")
+        (tmp_path / "out" / "a.json").write_text("theirs")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.json"]
+    assert (tmp_path / "out" / "a.json").read_text() == "theirs"
+    with new_folder_files(tmp_path / "new", names) as folder:
+        fill(folder, "mine")
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == sorted(names)
+    assert (tmp_path / "new" / "labels.zarr" / "zarr.json").read_text() == "mine"

@@ -77,7 +77,7 @@ def test_labels_from_before_the_first_round_are_merged_too(tmp_path: Path) -> No
     write_image_tiff(tmp_path / "cells.tif", image, SPACING_UM)
     write_labels_tiff(tmp_path / "truth.tif", labels, SPACING_UM)
     project = Project.create(tmp_path / "project", ProjectConfig())
-    request = AddRequest(image=tmp_path / "cells.tif", labels=tmp_path / "truth.tif")
+    request = AddRequest(images=(tmp_path / "cells.tif",), labels=((None, tmp_path / "truth.tif"),))
     add_field(project, request, Silent())
     sent = [send(project, tmp_path / name, "tiff") for name in ("a", "b", "c")]
     assert [s.round for s in sent] == [None] * 3
@@ -126,7 +126,7 @@ def test_axes_are_not_guessed(project: Project, tmp_path: Path) -> None:
     write_image_tiff(tmp_path / "square.tif", image, SPACING_UM)
     square = np.zeros(image.shape, np.uint16)
     square[1:3, 2:9, 3:7] = 1
-    add_field(project, AddRequest(image=tmp_path / "square.tif"), Silent())
+    add_field(project, AddRequest(images=(tmp_path / "square.tif",)), Silent())
     np.save(tmp_path / "square.npy", square)
     with pytest.raises(AxesError, match="--axes"):
         fetch(project, tmp_path / "square.npy", field="square")

@@ -98,7 +98,7 @@ def test_a_roi_outside_the_image(where: str, project: Project, tmp_path: Path) -
 @pytest.mark.parametrize("fmt", FORMATS)
 def test_labels_of_another_field(fmt: str, project: Project, tmp_path: Path) -> None:
     write_image_tiff(tmp_path / "others.tif", balls(seed=1)[0], SPACING_UM)
-    add_field(project, AddRequest(image=tmp_path / "others.tif"), Silent())
+    add_field(project, AddRequest(images=(tmp_path / "others.tif",)), Silent())
     sent = send(project, tmp_path / "a", fmt)
     with pytest.raises(LabelError, match="those of 'cells'"):
         fetch(project, sent.labels, field="others")

@@ -68,7 +68,7 @@ def test_what_was_done_is_counted(expected: dict[str, Any]) -> None:
         (1, "import", "ann", 3.0),
         (2, "import", "ann", 3.0),
     ]
-    first, second = (entry[4]["cells"] for entry in expected["rounds"][1:])
+    first, second = (entry[4]["cells:nuclei"] for entry in expected["rounds"][1:])
     assert (first.merged, first.deleted, first.reshaped, first.split, first.added) == (
         1,
         1,

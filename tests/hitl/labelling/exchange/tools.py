@@ -52,7 +52,7 @@ def new_project(folder: Path, image: NDArray[Any], spacing_um: tuple[float, ...]
 
     write_image_tiff(folder / "cells.tif", image, spacing_um)
     project = Project.create(folder / "project", ProjectConfig())
-    add_field(project, AddRequest(image=folder / "cells.tif"), Silent())
+    add_field(project, AddRequest(images=(folder / "cells.tif",)), Silent())
     bootstrap(project, BootstrapRequest(segmenter="classical"), Silent())
     return project
 

@@ -233,7 +233,7 @@ for step in range(100000):
 
 
 def test_a_killed_writer_leaves_a_whole_draft(project):
-    draft = project.folder / "drafts" / "s" / "ann.zip"
+    draft = project.folder / "drafts" / "s" / "nuclei" / "0" / "ann.zip"
     for pause_s in (0.03, 0.08, 0.2):
         child = subprocess.Popen(
             [sys.executable, "-c", WRITER, str(project.folder)],

@@ -24,7 +24,7 @@ def test_a_person_corrects_commits_is_killed_and_goes_on(project, shots, start):
     child.kill()
     check_round(project)
     assert start("review_window_child", project.folder, shots, "second").printed() == "closed\n"
-    draft = read_draft(project.folder / "drafts" / "s" / "ann.zip")
+    draft = read_draft(project.folder / "drafts" / "s" / "nuclei" / "0" / "ann.zip")
     assert draft is not None
     assert draft.header.counts == {"deleted": 2}
     assert (shots / "volume.png").stat().st_size > 10_000

@@ -134,10 +134,8 @@ def test_a_config_holds_grids(sweep: Sweeper, tmp_path: Path) -> None:
 
 
 def test_the_projects_own_config_holds_grids(sweep: Sweeper, bench: Bench) -> None:
-    with (bench.project.folder / "hitl.yaml").open("r+") as file:
-        text = file.read().replace("sweep: {}", "sweep: {fake: {grids: [{shrink: [0, 1]}]}}")
-        file.seek(0)
-        file.write(text)
+    with (bench.project.folder / "hitl.yaml").open("a") as file:
+        file.write("sweep: {fake: {grids: [{shrink: [0, 1]}]}}\n")
     assert [cell["options"] for cell in sweep()["cells"]] == [{"shrink": 0}, {"shrink": 1}]
     assert len(sweep("--grid", "shrink=0,1,2")["cells"]) == 3, "the command line comes first"
 

@@ -22,7 +22,7 @@ def test_only_known_voxels_count(bench: Bench) -> None:
     mask[:, :, :10] = True
     found = truth.copy()
     found[:, 12:18, 12:18] = 2
-    sample = TrainingSample("s", truth.astype(float), truth, mask, (1.0, 1.0, 1.0))
+    sample = TrainingSample("s", truth[None].astype(float), truth, mask, (1.0, 1.0, 1.0))
     assert score_known(sample, found, 1).at_half.f1 == 1.0
     found[:, 12:18, 2:8] = 3
     assert score_known(sample, found, 1).at_half.f1 == pytest.approx(2 / 3)

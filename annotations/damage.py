@@ -1,0 +1,75 @@
+"""What is found damaged, and what an error of a reader tells of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One file that is damaged.
+
+    Parameters
+    ----------
+    file : str
+        Path in the store.
+    problem : str
+        As in "<file> is <problem>".
+    holds : str
+        What is in it: an array and a region, or a commit.
+    rounds : tuple of int
+        The rounds that need it.
+    newest : bool
+        Whether the newest commit needs it.
+    """
+
+    file: str
+    problem: str
+    holds: str
+    rounds: tuple[int, ...] = ()
+    newest: bool = False
+
+    def __str__(self) -> str:
+        """Return one line."""
+        needed = [f"rounds {spans(self.rounds)}"] if self.rounds else []
+        needed += ["the newest commit"] if self.newest else []
+        by = f"; needed by {' and '.join(needed)}" if needed else ""
+        return f"{self.file} is {self.problem}: {self.holds}{by}"
+
+
+def spans(numbers: tuple[int, ...]) -> str:
+    """Return whole numbers in short.
+
+    >>> spans((0, 1, 2, 5))
+    '0-2, 5'
+    """
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
+
+
+def damage_in(error: BaseException) -> str | None:
+    """Return what an error says of damage on the disk; None when it tells of something else.
+
+    Parameters
+    ----------
+    error : BaseException
+        Out of a read of one of the store's arrays or groups.
+    """
+    # By name, so that asking costs no import of Icechunk.
+    if type(error).__module__.startswith("icechunk"):
+        return first_line(error)
+    # What `zarr.codecs.Crc32cCodec` raises has no class of its own.
+    if isinstance(error, ValueError) and "computed checksum do not match" in str(error):
+        return "its checksum is wrong, so it is not what was written"
+    return None
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error, which for Icechunk's is the one that tells something."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].strip().removeprefix("x ").strip()

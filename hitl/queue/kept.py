@@ -1,0 +1,112 @@
+"""The ranked entries of labels, kept until what they depend on has changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from annotations.fields import LabelsInfo
+from annotations.store import AnnotationStore
+from hitl import __version__
+from hitl.project.folder import Project
+from hitl.queue.entries import Entry
+from labels.files import write_atomically
+from labels.hashing import values_sha256
+
+FORMAT = 1
+"""Goes up when entries are ranked in another way; what was kept is then made again."""
+
+FOLDER = "queue"
+"""In the project's folder: one file per labels, and one of commits."""
+
+Ranked = tuple[tuple[Entry, ...], ...]
+"""Entries of each time point."""
+
+
+class KeptEntries:
+    """Files of ranked entries; a damaged or outdated one is as good as none.
+
+    What labels are is known without reading them: the commit that touched them last says it.
+
+    Parameters
+    ----------
+    project : Project
+    store : AnnotationStore
+    """
+
+    def __init__(self, project: Project, store: AnnotationStore) -> None:
+        self._folder = project.folder / FOLDER
+        self._commits = _last_commits(store, self._folder / "commits.json")
+
+    def key(self, info: LabelsInfo, settings: str) -> str:
+        """Return a digest of all that the entries of labels depend on.
+
+        Parameters
+        ----------
+        info : LabelsInfo
+        settings : str
+            Of what they are compared with.
+        """
+        about = (info.key, info.address, info.field.digest, info.spacing_um, info.zyx, info.times)
+        commit = self._commits[info.key]
+        return values_sha256(repr((FORMAT, __version__, about, info.label_class, commit, settings)))
+
+    def read(self, info: LabelsInfo, key: str) -> Ranked | None:
+        """Return the entries that were kept under a key, None where there are none."""
+        try:
+            head, _, body = self._file(info).read_bytes().partition(b"\n")
+            if head.decode() != f"{key} {_digest(body)}":
+                return None
+            return tuple(tuple(_entry(row) for row in rows) for rows in json.loads(body))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def write(self, info: LabelsInfo, key: str, ranked: Ranked) -> None:
+        """Keep entries, whole or not at all."""
+        rows = [[vars(entry) for entry in entries] for entries in ranked]
+        body = json.dumps(rows, allow_nan=False).encode()
+        self._folder.mkdir(exist_ok=True)
+        write_atomically(self._file(info), f"{key} {_digest(body)}\n".encode() + body)
+
+    def _file(self, info: LabelsInfo) -> Path:
+        return self._folder / f"{info.file_name}.entries"
+
+
+def _last_commits(store: AnnotationStore, file: Path) -> dict[str, str]:
+    """Return the commit that touched each of the store's labels last, by ``FIELD:CLASS``.
+
+    Only commits since this was asked last are looked at.
+    """
+    head, keys = store.head(), {info.key for info in store.all_labels()}
+    known_head, known = _read_commits(file)
+    found: dict[str, str] = {}
+    for entry in store.entries():
+        if entry.snapshot == known_head:
+            found = {**known, **found}
+        if keys <= found.keys():
+            break
+        found = {**dict.fromkeys(entry.labels, entry.snapshot), **found}
+    if head != known_head:
+        file.parent.mkdir(exist_ok=True)
+        about = {"head": head, "commits": {key: found[key] for key in sorted(keys)}}
+        write_atomically(file, json.dumps(about).encode())
+    return found
+
+
+def _read_commits(file: Path) -> tuple[str, dict[str, str]]:
+    try:
+        read = json.loads(file.read_bytes())
+        return str(read["head"]), {str(k): str(v) for k, v in read["commits"].items()}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return "", {}
+
+
+def _digest(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()
+
+
+def _entry(row: dict[str, Any]) -> Entry:
+    z, y, x = row["position_zyx"]
+    return Entry(**{**row, "position_zyx": (z, y, x), "reasons": tuple(row["reasons"])})
