@@ -24,7 +24,7 @@ from annotations.fields import (
     read_field,
 )
 from annotations.layout import FIELDS, LABELS, child_group
-from annotations.names import several_classes, split_address, unknown_class, unknown_field
+from annotations.names import is_name, several_classes, split_address, unknown_class, unknown_field
 from annotations.rounds import LogEntry, tag_name, unknown_round
 
 
@@ -279,7 +279,7 @@ class StoreReader:
 
 def field_in(fields: zarr.Group, name: str, location: Location) -> FieldView:
     """Return a field of a commit's fields; UnknownFieldError when there is none."""
-    found = fields.get(name) if "/" not in name else None
+    found = fields.get(name) if is_name(name) else None
     if not isinstance(found, zarr.Group):
         raise unknown_field(name, fields.group_keys())
     return FieldView(found, read_field(found), location)

@@ -33,6 +33,7 @@ from annotations._guards import (
     protector,
     unknown_ids,
 )
+from annotations._label_levels import renew_label_levels
 from annotations._reader import labels_in
 from annotations._storage import Location, translated
 from annotations._verified import either, put_flags
@@ -335,6 +336,7 @@ class RoundTransaction:
                 raise unknown_ids(missing, view.info.address)
             with translated("write to", self._location):
                 written.record(view, objects, self._number)
+                renew_label_levels(view.group, written.places, self._location)
         self._open = False
 
     @contextmanager
