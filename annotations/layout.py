@@ -93,8 +93,11 @@ def create_labels(group: zarr.Group, times: int, levels: Sequence[tuple[int, int
     levels : sequence of (int, int, int)
         Shape (Z, Y, X) of each resolution of the labels, the finest first.
     """
-    arrays = {str(n): (zyx, np.dtype(np.uint32)) for n, zyx in enumerate(levels)}
-    for name, (zyx, dtype) in {**arrays, VERIFIED: (levels[0], np.dtype(np.uint8))}.items():
+    arrays: dict[str, tuple[tuple[int, int, int], np.dtype[Any]]] = {
+        **{str(n): (zyx, np.dtype(np.uint32)) for n, zyx in enumerate(levels)},
+        VERIFIED: (levels[0], np.dtype(np.uint8)),
+    }
+    for name, (zyx, dtype) in arrays.items():
         group.create_array(
             name,
             shape=(times, *zyx),
