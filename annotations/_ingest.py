@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import fastremap
 import numpy as np
@@ -13,13 +13,23 @@ import zarr
 from numpy.typing import NDArray
 
 from annotations import ngff
-from annotations._chunks import Voxels, label_slab, rewrite_patches, slabs, write_slab, z_slabs
+from annotations._chunks import (
+    Voxels,
+    allow,
+    label_slab,
+    rewrite_patches,
+    slabs,
+    whole,
+    write_slab,
+    z_slabs,
+)
 from annotations._edit_rows import EDIT_COLUMNS, rows_of_new
-from annotations._pyramid import add_levels
+from annotations._label_levels import renew_label_levels
+from annotations._pyramid import Level, add_levels
 from annotations._storage import Location, translated
 from annotations._twins import HASH_BYTES, slice_hash
 from annotations.errors import AxesError, LabelError, VoxelValueError
-from annotations.fields import FieldInfo, LabelsInfo, labels_of, write_objects
+from annotations.fields import FieldInfo, LabelKind, LabelsInfo, labels_of
 from annotations.layout import (
     CHUNKS,
     EDITS,
@@ -33,7 +43,8 @@ from annotations.layout import (
     create_table,
 )
 from annotations.objects import ObjectTable, Status
-from annotations.planes import Planes
+from annotations.planes import PROJECTIONS, Planes
+from annotations.views import write_objects
 from annotations.volume import ImageSource
 from labels.progress import Progress
 
@@ -57,7 +68,8 @@ def check_source(info: FieldInfo, labels: Mapping[str, Voxels]) -> None:
     VoxelValueError
         Voxels that are not numbers.
     LabelError
-        Labels of another shape, or of a class that the field does not get.
+        No class, one twice or of an unknown kind or projection, or labels of another shape, or of
+        a class that the field does not get.
     """
     if 0 in info.shape:
         raise AxesError(f"field {info.name!r}: expected voxels, got the empty shape {info.shape}")
@@ -66,6 +78,7 @@ def check_source(info: FieldInfo, labels: Mapping[str, Voxels]) -> None:
             f"field {info.name!r}: expected integer or float intensities, got {info.dtype}; "
             "save the image as one of these"
         )
+    _check_classes(info)
     for each in labels_of(info):
         if not each.seen or not all(0 <= number < info.shape[1] for number in each.seen):
             raise AxesError(
@@ -84,6 +97,23 @@ def check_source(info: FieldInfo, labels: Mapping[str, Voxels]) -> None:
         raise LabelError(
             f"field {info.name!r}: labels of {', '.join(sorted(unknown))}, which it does not have"
         )
+
+
+def _check_classes(info: FieldInfo) -> None:
+    names = [each.name for each in info.classes]
+    if not names or len(set(names)) != len(names):
+        raise LabelError(
+            f"field {info.name!r}: expected one class or more, each once, got {names or 'none'}"
+        )
+    for each in info.classes:
+        known = {"kind": get_args(LabelKind), "projection": (None, *PROJECTIONS)}
+        for what, choices in known.items():
+            given = getattr(each, what)
+            if given not in choices:
+                listed = ", ".join(str(choice or "none") for choice in choices)
+                raise LabelError(
+                    f"class {each.name!r}: expected a {what} of {listed}, got {given!r}"
+                )
 
 
 def ingest(
@@ -115,12 +145,12 @@ def ingest(
         holder = group.create_group(LABELS)
     seen = _ingest_image(image, info, source, location, progress)
     _check_contrast(info, seen)
-    levels = add_levels(group, image, info.spacing_um, info.time_step_s, location, progress)
+    levels = add_levels(group, image, info.spacing_um, location, progress)
     for each in labels_of(info):
-        _ingest_labels(holder, each, labels.get(each.class_name), annotator, location, progress)
+        given = labels.get(each.class_name)
+        _ingest_labels(holder, each, levels, given, annotator, location, progress)
     ranges = list(zip(seen.low, seen.high, strict=True))
-    timed = info.time_step_s is not None
-    multiscale = ngff.multiscales(info.name, "tczyx", levels, timed=timed)
+    multiscale = _multiscale(info.name, "tczyx", levels, info.time_step_s)
     with translated("write to", location):
         names = [each.name for each in info.classes]
         holder.attrs.update({"ome": ngff.labels_attributes(names)})
@@ -128,6 +158,13 @@ def ingest(
         digest = hashlib.blake2b(b"".join(seen.hashes), digest_size=HASH_BYTES).hexdigest()
         group.attrs.update({**info.attributes(), "digest": digest, "ome": ome})
     return seen.hashes
+
+
+def _multiscale(
+    name: str, axes: str, levels: Mapping[str, Level], time_step_s: float | None
+) -> list[dict[str, Any]]:
+    steps = {path: ngff.steps_of(level.spacing_um, time_step_s) for path, level in levels.items()}
+    return ngff.multiscales(name, axes, steps, timed=time_step_s is not None)
 
 
 def _ingest_image(
@@ -139,16 +176,17 @@ def _ingest_image(
 ) -> _Seen:
     times, channels, depth, _, _ = info.shape
     seen = _Seen([np.inf] * channels, [-np.inf] * channels, [])
-    done, step = 0, max(image.chunks[2], min(CHUNKS[0], depth))
+    done, total, step = 0, times * depth, max(image.chunks[2], min(CHUNKS[0], depth))
     for time in range(times):
         for z_start, z_stop in z_slabs(0, depth, step):
-            progress(done, times * depth, f"adding {info.name}")
+            progress(done, total, f"adding {info.name}")
             block = source.read(time, z_start, z_stop)
             _check_block(block, info, (time, z_start, z_stop), seen)
             seen.hashes += [slice_hash(plane) for channel in block for plane in channel]
             with translated("write to", location):
                 write_slab(image, block[None], (time, 0, z_start, 0, 0))
             done += z_stop - z_start
+    progress(total, total, f"adding {info.name}")
     return seen
 
 
@@ -187,22 +225,21 @@ def _check_contrast(info: FieldInfo, seen: _Seen) -> None:
 def _ingest_labels(
     holder: zarr.Group,
     info: LabelsInfo,
+    levels: Mapping[str, Level],
     labels: Voxels | None,
     annotator: str,
     location: Location,
     progress: Progress,
 ) -> None:
     """Create the labels of a class; those that a person gives are verified everywhere."""
-    multiscale = ngff.multiscales(
-        info.class_name,
-        "tzyx",
-        {FULL: ngff.steps_of(info.spacing_um, info.field.time_step_s)},
-        timed=info.field.time_step_s is not None,
-    )
+    mine = levels
+    if info.label_class.projection:
+        mine = {path: level.flat(info.spacing_um[0]) for path, level in levels.items()}
+    multiscale = _multiscale(info.class_name, "tzyx", mine, info.field.time_step_s)
     attributes = {"ome": ngff.label_attributes(multiscale), VERIFIED_VOXELS: 0}
     with translated("write to", location):
         group = holder.create_group(info.class_name, attributes=attributes)
-        create_labels(group, info.times, info.zyx)
+        create_labels(group, info.times, [level.zyx for level in mine.values()])
         create_table(group, EDITS, EDIT_COLUMNS)
     sizes = _write_labels(group, info, labels, location, progress) if labels is not None else {}
     with translated("write to", location):
@@ -225,12 +262,9 @@ def _write_labels(
         block = label_slab(labels, place[0].start, place[0].stop, info.address)
         for one, count in zip(*fastremap.unique(block, return_counts=True), strict=True):
             sizes[int(one)] = sizes.get(int(one), 0) + int(count)
-        rewrite_patches(planes, [(place, block)], np.copyto, _allow, location)
+        rewrite_patches(planes, [(place, block)], np.copyto, allow, location)
         ones = np.ones(block.shape, np.uint8)
-        rewrite_patches(verified, [(place, ones)], np.copyto, _allow, location)
+        rewrite_patches(verified, [(place, ones)], np.copyto, allow, location)
+    renew_label_levels(group, [whole(planes.shape)], location)
     sizes.pop(0, None)
     return dict(sorted(sizes.items()))
-
-
-def _allow(_: object) -> None:
-    """Let every change pass: nothing was there before."""

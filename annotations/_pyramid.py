@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
@@ -12,13 +13,30 @@ from numpy.typing import NDArray
 
 from annotations._chunks import together
 from annotations._storage import Location, translated
-from annotations.layout import create_image
-from annotations.ngff import steps_of
+from annotations.layout import FULL, create_image
 from labels.progress import Progress
 from labels.spacing import Spacing
 
 SMALL = 512
 """An image of fewer voxels in y and x is not made coarser."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """One resolution: shape (Z, Y, X) and voxel size (z, y, x) in µm."""
+
+    zyx: tuple[int, int, int]
+    spacing_um: Spacing
+
+    @classmethod
+    def of(cls, array: zarr.Array[Any], spacing_um: Spacing) -> Level:
+        """Return the level that an array (…, Z, Y, X) is."""
+        z, y, x = array.shape[-3:]
+        return cls((z, y, x), spacing_um)
+
+    def flat(self, depth_um: float) -> Level:
+        """Return the level of a projection over z."""
+        return Level((1, *self.zyx[1:]), (depth_um, *self.spacing_um[1:]))
 
 
 def factors(spacing_um: Spacing, shape: tuple[int, ...]) -> tuple[int, int, int]:
@@ -31,18 +49,17 @@ def add_levels(
     group: zarr.Group,
     finest: zarr.Array[Any],
     spacing_um: Spacing,
-    time_step_s: float | None,
     location: Location,
     progress: Progress,
-) -> dict[str, dict[str, float]]:
+) -> dict[str, Level]:
     """Write coarser resolutions, each half as wide as the one before, until one is small.
 
     Returns
     -------
-    dict of str to (dict of str to float)
-        Name of each resolution's array, the finest first, and its step along each axis.
+    dict of str to Level
+        By the name of each resolution's array, the finest first.
     """
-    levels = {"0": steps_of(spacing_um, time_step_s)}
+    levels = {FULL: Level.of(finest, spacing_um)}
     array, steps = finest, spacing_um
     while max(array.shape[-2:]) > SMALL:
         by = factors(steps, array.shape)
@@ -52,7 +69,7 @@ def add_levels(
         with translated("write to", location):
             coarser = create_image(group, len(levels), shape, array.dtype)
         _shrink(array, coarser, by, location, progress)
-        levels[str(len(levels))] = steps_of(steps, time_step_s)
+        levels[str(len(levels))] = Level.of(coarser, steps)
         array = coarser
     return levels
 

@@ -11,8 +11,8 @@ from annotations._chunks import Change, Region
 from annotations._edit_rows import append_changes
 from annotations.changes import moved, object_changes
 from annotations.edits._overlaps import count_pairs
-from annotations.fields import LabelsView
 from annotations.objects import ObjectTable
+from annotations.views import LabelsView
 from labels import overlaps
 from labels.overlaps import Pairs
 
@@ -34,8 +34,9 @@ class WrittenLabels:
     def __init__(self, before: LabelsView) -> None:
         self._before = before
         self._objects = before.objects
+        self._places: dict[_Start, Region] = {}
         self._pairs: dict[_Start, Pairs] = {}
-        self._twice: dict[_Start, Region] = {}
+        self._twice: set[_Start] = set()
         self._lock = threading.Lock()
         self.ids: list[NDArray[np.uint32]] = []
 
@@ -63,9 +64,15 @@ class WrittenLabels:
         differ = pairs[0][:, 0] != pairs[0][:, 1]
         with self._lock:
             if start in self._pairs:
-                self._twice[start] = place
+                self._twice.add(start)
+            self._places[start] = place
             self._pairs[start] = (pairs[0][differ], pairs[1][differ])
             self.ids.append(np.unique(pairs[0][differ, 1]).astype(np.uint32))
+
+    @property
+    def places(self) -> list[Region]:
+        """The chunks that were written."""
+        return list(self._places.values())
 
     def all_ids(self) -> NDArray[np.uint32]:
         """Return the ids that were written, ascending, without the background."""
@@ -85,7 +92,8 @@ class WrittenLabels:
             The round's.
         """
         once = [pairs for start, pairs in self._pairs.items() if start not in self._twice]
-        again = count_pairs(self._before.labels, after.labels, self._twice.values())
+        twice = [self._places[start] for start in self._twice]
+        again = count_pairs(self._before.labels, after.labels, twice)
         found = moved(self._before.labels.shape, overlaps.merge_pairs([*once, again]))
         changes = object_changes(found, self._objects, objects)
         append_changes(after.group, number, changes, self._objects, objects)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +13,13 @@ from annotations._edit_rows import COLUMN, read_edits
 from annotations._reader import StoreReader
 from annotations.changes import CHANGE_KINDS
 from annotations.differences import LabelsDiff, changed_regions, diff_labels, same_image
-from annotations.errors import LabelError, StoreError
-from annotations.fields import LabelsView
+from annotations.errors import LabelError, StoreError, UnknownFieldError
+from annotations.names import split_address
 from annotations.objects import NO_ROUND, Status
 from annotations.rounds import LogEntry, RoundInfo
 from annotations.store import AnnotationStore
 from annotations.transaction import RoundTransaction
+from annotations.views import LabelsView
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +78,8 @@ class RolledBack:
 def blame(store: StoreReader, address: str, object_id: int) -> tuple[BlameEntry, ...]:
     """Return every commit that changed an object's voxels or row, oldest first.
 
-    Only what the rounds noted beside the labels is read, and the commits that it names.
+    Only what the rounds noted beside the labels is read, and the commits that it names. Of a field
+    that was removed, its removal comes last.
 
     Raises
     ------
@@ -85,7 +88,7 @@ def blame(store: StoreReader, address: str, object_id: int) -> tuple[BlameEntry,
     LabelError
         No commit has that object.
     """
-    view = store.labels(address)
+    view, removal = _last_state(store, address)
     rows = read_edits(view.group)
     mine = rows[rows[:, COLUMN["id"]] == object_id]
     if object_id < 1 or not len(mine):
@@ -93,7 +96,14 @@ def blame(store: StoreReader, address: str, object_id: int) -> tuple[BlameEntry,
             f"field {address!r}: expected the id of an object that some round had, got "
             f"{object_id}; look ids up in the labels or the queue"
         )
-    return tuple(_blamed(store, view, row, rows) for row in mine)
+    found = [_blamed(store, view, row, rows) for row in mine]
+    voxels = sum(entry.gained - entry.lost for entry in found)
+    if removal is not None and voxels:
+        gone = BlameEntry(
+            entry=removal, what=("deleted",), status=None, confidence=None, gained=0, lost=voxels
+        )
+        found.append(gone)
+    return tuple(found)
 
 
 def roll_back(
@@ -191,6 +201,22 @@ def _step(entry: LogEntry, key: str) -> dict[str, Any]:
         "minutes": entry.minutes,
     }
     return {key: value for key, value in step.items() if value is not None}
+
+
+def _last_state(store: StoreReader, address: str) -> tuple[LabelsView, LogEntry | None]:
+    """Return labels as they are, or were when their field was removed, and that commit."""
+    try:
+        return store.labels(address), None
+    except UnknownFieldError:
+        field = split_address(address)[0]
+        for last, before in itertools.pairwise(store.log()):
+            if field in {split_address(key)[0] for key in last.labels}:
+                gone = last.kind == "remove"
+                view = store.labels_at(address, before.snapshot) if gone else None
+                if view is None:
+                    raise
+                return view, last
+        raise
 
 
 def _blamed(

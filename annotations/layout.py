@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -82,10 +83,21 @@ def create_image(
     )
 
 
-def create_labels(group: zarr.Group, times: int, zyx: tuple[int, int, int]) -> None:
-    """Create the empty labels, verified voxels and objects of a class in a field."""
-    voxels: dict[str, np.dtype[Any]] = {FULL: np.dtype(np.uint32), VERIFIED: np.dtype(np.uint8)}
-    for name, dtype in voxels.items():
+def create_labels(group: zarr.Group, times: int, levels: Sequence[tuple[int, int, int]]) -> None:
+    """Create the empty labels, verified voxels and objects of a class in a field.
+
+    Parameters
+    ----------
+    group : zarr group
+    times : int
+    levels : sequence of (int, int, int)
+        Shape (Z, Y, X) of each resolution of the labels, the finest first.
+    """
+    arrays: dict[str, tuple[tuple[int, int, int], np.dtype[Any]]] = {
+        **{str(n): (zyx, np.dtype(np.uint32)) for n, zyx in enumerate(levels)},
+        VERIFIED: (levels[0], np.dtype(np.uint8)),
+    }
+    for name, (zyx, dtype) in arrays.items():
         group.create_array(
             name,
             shape=(times, *zyx),

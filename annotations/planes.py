@@ -16,8 +16,15 @@ from numpy.typing import NDArray
 
 from annotations._storage import Location, reading
 
-PROJECTIONS: dict[str, Callable[..., Any]] = {"max": np.max, "mean": np.mean}
-"""How the slices of an image become one."""
+
+def _mean(image: NDArray[Any], **axes: Any) -> NDArray[Any]:
+    """Return means of the image's dtype; those of integers are rounded to the nearest."""
+    made = np.mean(image, dtype=np.float64, **axes)
+    return np.asarray(np.rint(made) if image.dtype.kind in "iu" else made).astype(image.dtype)
+
+
+PROJECTIONS: dict[str, Callable[..., NDArray[Any]]] = {"max": np.max, "mean": _mean}
+"""How the slices of an image become one, of the image's dtype."""
 
 
 def _bounds(key: Any, shape: tuple[int, ...]) -> tuple[list[slice], tuple[int, ...]]:
@@ -99,20 +106,16 @@ class Planes:
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
         (planes, y, x), dropped = _bounds(key, self.shape)
-        if planes.step not in (None, 1):
-            return self[planes.start : planes.stop, y, x][:: planes.step]
         with reading(self._location, f"{self.path} at planes {planes.start} to {planes.stop}"):
-            parts = self._parts(planes)
-            if len(parts) == 1:
-                time, z, _ = parts[0]
-                out = np.asarray(self._array[time, z, y, x])
-            else:
-                read = [np.asarray(self._array[time, z, y, x]) for time, z, _ in parts]
-                out = np.concatenate(read) if read else np.empty((0, *self.shape[1:]), self.dtype)
-        return out.squeeze(dropped) if dropped else out
+            parts = self._parts(planes) or [(0, slice(0, 0), slice(0, 0))]
+            read = [np.asarray(self._array[time, z, y, x]) for time, z, _ in parts]
+        out = read[0] if len(read) == 1 else np.concatenate(read)
+        return out[:: planes.step].squeeze(dropped)
 
     def __setitem__(self, key: Any, values: Any) -> None:
         (planes, y, x), _ = _bounds(key, self.shape)
+        if any(part.step not in (None, 1) for part in (planes, y, x)):
+            raise IndexError(f"expected slices of step 1 to write to, got {key}")
         size = (planes.stop - planes.start, y.stop - y.start, x.stop - x.start)
         block = np.broadcast_to(values, size)
         for time, z, here in self._parts(planes):
@@ -145,7 +148,7 @@ class ImageOfTime:
         _, channels, depth, height, width = array.shape
         self.shape = (channels, 1 if projection else depth, height, width)
         self.dtype = array.dtype
-        self.chunks = array.chunks[1:]
+        self.chunks = (1, 1 if projection else array.chunks[2], *array.chunks[3:])
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
         (c, z, y, x), dropped = _bounds(key, self.shape)
@@ -155,8 +158,8 @@ class ImageOfTime:
             else:
                 out = np.asarray(self._array[self._time, c, :, y, x])
                 project = PROJECTIONS[self._projection]
-                out = project(out, axis=1, keepdims=True)[:, z].astype(self.dtype)
-        return out.squeeze(dropped) if dropped else out
+                out = project(out, axis=1, keepdims=True)[:, z]
+        return out.squeeze(dropped)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self[...], dtype)

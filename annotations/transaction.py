@@ -33,16 +33,17 @@ from annotations._guards import (
     protector,
     unknown_ids,
 )
+from annotations._label_levels import renew_label_levels
 from annotations._reader import labels_in
 from annotations._storage import Location, translated
 from annotations._verified import either, put_flags
 from annotations._written import WrittenLabels
 from annotations.edits._reading import read_region
 from annotations.errors import StoreError
-from annotations.fields import LabelsView, read_objects, write_objects
 from annotations.objects import ObjectTable
 from annotations.planes import Planes
 from annotations.rounds import EditCounts, RoundInfo
+from annotations.views import LabelsView, read_objects, write_objects
 
 
 class RoundTransaction:
@@ -335,6 +336,7 @@ class RoundTransaction:
                 raise unknown_ids(missing, view.info.address)
             with translated("write to", self._location):
                 written.record(view, objects, self._number)
+                renew_label_levels(view.group, written.places, self._location)
         self._open = False
 
     @contextmanager

@@ -278,8 +278,7 @@ def project(image: Image, *, method: str = "max") -> Image:
     require(image, "project")
     if method not in PROJECTIONS:
         raise PreprocessError(f"project: expected {' or '.join(PROJECTIONS)}, got {method!r}")
-    made = PROJECTIONS[method](image, axis=0, keepdims=True)
-    return np.asarray(made, image.dtype)
+    return PROJECTIONS[method](image, axis=0, keepdims=True)
 
 
 def require(image: Image, step: str, *dtypes: type[np.generic]) -> None:

@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import zarr
 from numpy.typing import NDArray
 
+from annotations._storage import parse_location
 from annotations.objects import ObjectTable, Status
+from annotations.planes import Planes
 from annotations.rounds import ModelRef, RoundInfo
 from annotations.store import AnnotationStore
 from annotations.volume import ImageInfo
@@ -72,6 +75,14 @@ def boxes(shape: tuple[int, int, int] = (20, 40, 30)) -> NDArray[np.uint32]:
     labels[3:8, 20:30, 4:12] = 2
     labels[15:19, 20:30, 18:28] = 7
     return labels
+
+
+def planes_of(labels: NDArray[Any], chunks: tuple[int, int, int], times: int = 1) -> Planes:
+    """Planes (T·Z, Y, X) as a store holds them, chunk by chunk."""
+    shape = (times, labels.shape[0] // times, *labels.shape[1:])
+    array = zarr.create_array({}, shape=shape, chunks=(1, *chunks), dtype=labels.dtype)
+    array[...] = labels.reshape(shape)
+    return Planes(array, parse_location("memory:planes"))
 
 
 def proposed(ids: list[int], round: int = 0) -> ObjectTable:

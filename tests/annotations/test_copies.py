@@ -1,23 +1,17 @@
-"""What is read is what was written: by us again, and by others from a plain copy."""
+"""What is read is what was written, and memory does not grow with the field."""
 
 from __future__ import annotations
 
-import asyncio
-import shutil
 import tempfile
 import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
-import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from zarr.storage import LocalStore
 
-from annotations import ngff
 from annotations.objects import ObjectTable
 from annotations.store import AnnotationStore
 from annotations.volume import ImageInfo
@@ -25,11 +19,9 @@ from tests.annotations.store_sources import (
     SPACING_UM,
     ArraySource,
     SlabLabels,
-    boxes,
     by_model,
     by_person,
     new_store,
-    noise,
     proposed,
 )
 
@@ -93,76 +85,21 @@ def test_objects_grow_and_shrink(steps: list[set[int]]) -> None:
             assert store.labels("a", round=n).objects.equals(table)
 
 
-def copy_out(group: zarr.Group, folder: Path) -> None:
-    """Copy a group to a plain folder, key by key, and nothing else."""
-
-    async def copy() -> None:
-        source, target = group.store, await LocalStore.open(folder)
-        prefix = group.path + "/"
-        async for key in source.list_prefix(prefix):
-            buffer = await source.get(key, zarr.core.buffer.default_buffer_prototype())
-            assert buffer is not None
-            await target.set(key.removeprefix(prefix), buffer)
-
-    asyncio.run(copy())
-
-
-def plain_copy(tmp_path: Path) -> Path:
-    store = AnnotationStore.create(tmp_path / "store")
-    store.add_field("a", ArraySource(noise((2, 20, 40, 30))), labels=boxes())
-    copy_out(store.labels("a").group, tmp_path / "a.zarr")
-    return tmp_path / "a.zarr"
-
-
-def test_a_plain_copy_of_the_image_is_valid_ome_ngff(tmp_path: Path) -> None:
-    models = pytest.importorskip("ome_zarr_models.v05")
-    folder = plain_copy(tmp_path)
-    # What NGFF calls `labels` is a group: a strict reader wants ours exported, not copied.
-    shutil.rmtree(folder / "labels")
-    group = zarr.open_group(folder, mode="r")
-    image = models.Image.from_zarr(group)
-    scales = image.ome_attributes.multiscales[0]
-    assert [axis.name for axis in scales.axes] == ["c", "z", "y", "x"]
-    assert scales.datasets[0].coordinateTransformations[0].scale == [1.0, *SPACING_UM]
-
-
-def test_a_plain_copy_opens_in_the_ome_zarr_reader(tmp_path: Path) -> None:
-    reader = pytest.importorskip("ome_zarr.reader")
-    from ome_zarr.io import parse_url
-
-    nodes = list(reader.Reader(parse_url(plain_copy(tmp_path)))())
-    node = nodes[0]
-    assert np.array_equal(np.asarray(node.data[0]), noise((2, 20, 40, 30)))
-    assert [axis["name"] for axis in node.metadata["axes"]] == ["c", "z", "y", "x"]
-    assert node.metadata["channel_names"] == ["channel-0", "channel-1"]
-    scale = node.metadata["coordinateTransformations"][0][0]["scale"]
-    assert scale == [1.0, *SPACING_UM]
-
-
-def test_labels_beside_a_copy_are_ome_ngff_labels(tmp_path: Path) -> None:
-    models = pytest.importorskip("ome_zarr_models.v05")
-    group = zarr.create_group(tmp_path / "labels.zarr")
-    group.create_array("0", data=boxes(), dimension_names=("z", "y", "x"))
-    group.attrs["ome"] = ngff.label_attributes("nuclei", "0", SPACING_UM)
-    label = models.ImageLabel.from_zarr(group)
-    assert label.ome_attributes.multiscales[0].datasets[0].path == "0"
-
-
 class Endless:
     """An image made slab by slab, larger than what a test may hold."""
 
     def __init__(self, depth: int) -> None:
         self.info = ImageInfo(
             path=Path("endless.npy"),
-            shape=(1, depth, 256, 256),
+            shape=(1, 1, depth, 256, 256),
             dtype=np.dtype(np.uint16),
             spacing_um=SPACING_UM,
+            time_step_s=None,
             channels=("nuclei",),
             format="npy",
         )
-        self.shape = (depth, 256, 256)
 
-    def read(self, z_start: int, z_stop: int) -> Any:
+    def read(self, time: int, z_start: int, z_stop: int) -> Any:
         plane = np.arange(256 * 256, dtype=np.uint16).reshape(256, 256)
         return np.stack([plane * (z + 1) for z in range(z_start, z_stop)])[np.newaxis]
 
@@ -176,20 +113,25 @@ class Endless:
         self.close()
 
 
+class EndlessLabels:
+    """Labels made slab by slab."""
+
+    def __init__(self, depth: int) -> None:
+        self.shape = (depth, 256, 256)
+
+    def read(self, z_start: int, z_stop: int) -> Any:
+        return Endless(self.shape[0]).read(0, z_start, z_stop)[0] % 5
+
+
 def test_memory_does_not_grow_with_the_field(tmp_path: Path) -> None:
     store = AnnotationStore.create(tmp_path / "store")
     peaks = []
     for depth in (32, 32, 128):
         name = f"field-{len(peaks)}"
-
-        class Labels(Endless):
-            def read(self, z_start: int, z_stop: int) -> Any:
-                return super().read(z_start, z_stop)[0] % 5
-
         tracemalloc.start()
-        store.add_field(name, Endless(depth), labels=Labels(depth))
+        store.add_field(name, Endless(depth), labels={"nuclei": EndlessLabels(depth)})
         with store.begin_round(by_person()) as txn:
-            txn.set_labels(name, Labels(depth), proposed([1, 2, 3, 4]))
+            txn.set_labels(name, EndlessLabels(depth), proposed([1, 2, 3, 4]))
             for z in range(0, depth, 16):
                 slab = np.s_[z : z + 16, :, :]
                 txn.write_verified(name, slab, txn.labels(name).verified[slab])

@@ -15,6 +15,7 @@ from annotations.errors import (
     UnknownFieldError,
     VoxelValueError,
 )
+from annotations.fields import ClassInfo
 from annotations.objects import NO_ROUND, ObjectTable, Status
 from annotations.store import AnnotationStore
 from tests.annotations.store_sources import (
@@ -30,6 +31,10 @@ from tests.annotations.store_sources import (
 )
 
 
+def seeing(*channels: int) -> ClassInfo:
+    return ClassInfo(name="nuclei", seen=channels)
+
+
 def test_a_field_comes_back_as_it_went_in(tmp_path: Path) -> None:
     file = tmp_path / "embryo.npy"
     image = noise((2, 35, 140, 130), "uint16")
@@ -40,25 +45,21 @@ def test_a_field_comes_back_as_it_went_in(tmp_path: Path) -> None:
     info = store.add_field(
         "a.b-c_1",
         source,
-        channel=1,
+        classes=[ClassInfo(name="nuclei", seen=(1,))],
         split="val",
-        group="field-1",
+        metadata={"condition": "drug", "well": "B3"},
         progress=lambda *call: calls.append(call),
     )
     view = AnnotationStore.open(tmp_path / "store").labels("a.b-c_1")
-    assert view.info == info
-    assert info.shape == (2, 35, 140, 130)
-    assert (info.channel, info.split, info.group, info.source) == (
-        1,
-        "val",
-        "field-1",
-        "embryo.npy",
-    )
+    assert view.info.field == info
+    assert (info.shape, view.info.zyx) == ((1, 2, 35, 140, 130), (35, 140, 130))
+    assert (view.info.seen, info.split, info.source) == ((1,), "val", "embryo.npy")
+    assert info.metadata == {"condition": "drug", "well": "B3"}
     assert info.spacing_um == SPACING_UM
     assert info.source_sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
     assert view.image.dtype == np.uint16
     assert np.array_equal(view.image[...], image)
-    assert np.array_equal(view.read_channel(), image[1])
+    assert np.array_equal(view.read_image(), image[1:])
     assert view.image.chunks == (1, 16, 128, 128)
     assert not view.labels[...].any()
     assert not view.verified[...].any()
@@ -86,7 +87,7 @@ def test_small_fields_get_small_chunks(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("wrap", [SlabLabels, np.asarray])
 def test_labels_that_come_with_a_field_are_a_persons(tmp_path: Path, wrap: type) -> None:
-    labels = wrap(boxes().astype(np.int64))
+    labels = {"nuclei": wrap(boxes().astype(np.int64))}
     view = new_store(tmp_path / "store", labels=labels, annotator="anna").labels("a")
     assert np.array_equal(view.labels[...], boxes())
     assert view.verified[...].all()
@@ -99,11 +100,16 @@ def test_labels_that_come_with_a_field_are_a_persons(tmp_path: Path, wrap: type)
 @pytest.mark.parametrize(
     ("image", "options", "error", "message"),
     [
-        (noise(), {"labels": boxes()[:, :-1]}, LabelError, r"shape \(20, 40, 30\).*\(20, 39, 30\)"),
-        (noise(), {"labels": boxes() * 0.5}, LabelError, "whole numbers"),
-        (noise(), {"labels": boxes().astype(int) - 1}, LabelError, "from 0 to"),
-        (noise(), {"channel": 1}, AxesError, "channel from 0 to 0, got 1"),
-        (noise(), {"channel": -1}, AxesError, "channel"),
+        (
+            noise(),
+            {"labels": {"nuclei": boxes()[:, :-1]}},
+            LabelError,
+            r"shape \(20, 40, 30\).*\(20, 39, 30\)",
+        ),
+        (noise(), {"labels": {"nuclei": boxes() * 0.5}}, LabelError, "whole numbers"),
+        (noise(), {"labels": {"nuclei": boxes().astype(int) - 1}}, LabelError, "from 0 to"),
+        (noise(), {"classes": [seeing(1)]}, AxesError, r"channels from 0 to 0, got \[1\]"),
+        (noise(), {"classes": [seeing(0, -1)]}, AxesError, "channel"),
         (noise(), {"split": "testing"}, StoreError, "train, val, test, got 'testing'"),
         (noise()[:, :0], {}, AxesError, "empty shape"),
         (noise() * 1j, {}, VoxelValueError, "complex"),
@@ -134,7 +140,7 @@ def test_a_single_voxel_that_is_not_finite_is_found(tmp_path: Path, value: float
 
 def test_a_reader_that_gives_less_than_it_said_is_found(tmp_path: Path) -> None:
     source = ArraySource(noise())
-    source.array = source.array[:, :18]
+    source.array = source.array[:, :, :18]
     store = AnnotationStore.create(tmp_path / "store")
     with pytest.raises(AxesError, match="not what its header says"):
         store.add_field("a", source)
@@ -146,7 +152,7 @@ def test_a_reader_that_gives_less_than_it_said_is_found(tmp_path: Path) -> None:
 )
 def test_names_that_could_be_paths_are_refused(tmp_path: Path, name: str) -> None:
     store = new_store(tmp_path / "store")
-    with pytest.raises(UnknownFieldError, match="--name"):
+    with pytest.raises(UnknownFieldError, match="--field"):
         store.add_field(name, ArraySource(noise()))
     with pytest.raises(UnknownFieldError):
         store.labels(name)
@@ -156,7 +162,7 @@ def test_names_that_could_be_paths_are_refused(tmp_path: Path, name: str) -> Non
 
 def test_a_taken_name_is_refused_and_the_field_kept(tmp_path: Path) -> None:
     store = new_store(tmp_path / "store")
-    with pytest.raises(UnknownFieldError, match="--name"):
+    with pytest.raises(UnknownFieldError, match="--field"):
         store.add_field("a", ArraySource(noise(seed=1)))
     assert np.array_equal(store.labels("a").image[...], noise())
 
@@ -176,7 +182,7 @@ def test_a_removed_field_stays_in_earlier_rounds(tmp_path: Path) -> None:
     store = bootstrapped(tmp_path / "store")
     store.remove_field("a")
     assert store.all_labels() == []
-    assert [info.name for info in store.all_labels(round=0)] == ["a"]
+    assert [info.address for info in store.all_labels(round=0)] == ["a"]
     assert np.array_equal(store.labels("a", round=0).labels[...], boxes())
     assert [entry.kind for entry in store.log()] == ["remove", "bootstrap", "add", "create"]
     store.add_field("a", ArraySource(noise(seed=3)))
@@ -185,13 +191,12 @@ def test_a_removed_field_stays_in_earlier_rounds(tmp_path: Path) -> None:
 
 def test_the_same_voxels_are_found_under_another_name_and_dtype(tmp_path: Path) -> None:
     store = AnnotationStore.create(tmp_path / "store")
-    image = noise((1, 20, 40, 30), "uint8")
+    image = noise(dtype="uint8")
     image[0, 4] = 9
     store.add_field("a", ArraySource(image))
     store.add_field("again", ArraySource(image[:, 3:12].astype(">f4")), split="test")
     other = noise((1, 20, 40, 30), "uint8", seed=5)
     other[0, 4] = 9
     store.add_field("other", ArraySource(other))
-    expected = tuple((z, z - 3) for z in range(3, 12) if z != 4)
-    assert store.shared_slices("a", "again") == expected
-    assert store.shared_slices("a", "other") == ()
+    expected = [z for z in range(3, 12) if z != 4]
+    assert store.twins() == {("a", "again"): len(expected)}

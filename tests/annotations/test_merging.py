@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +14,7 @@ from annotations.errors import ConflictError, LabelError
 from annotations.merging import MergeConflictError, Merged, merge_edits
 from annotations.objects import ObjectTable
 from tests.annotations.edits.edit_scripts import LONE, PAIR, Script, build, scripts, shuffled
+from tests.annotations.store_sources import planes_of
 
 ALL = (slice(None), slice(None), slice(None))
 
@@ -209,11 +209,7 @@ def test_chunks_in_a_store_merge_the_same_and_stay_as_they_are() -> None:
     base, my_image, their_image, _ = beside(mine, theirs)
     now, table = committed(base, their_image)
     expected = merged_array(merge_edits(base, my_image, now, objects=table))
-    arrays = []
-    for labels in (base, my_image, now):
-        array = zarr.create_array({}, shape=labels.shape, chunks=(3, 5, 6), dtype=labels.dtype)
-        array[...] = labels
-        arrays.append(array)
+    arrays = [planes_of(labels, (3, 5, 6)) for labels in (base, my_image, now)]
     merged = merge_edits(*arrays, objects=table)
     assert np.array_equal(merged_array(merged), expected)
     for change in merged.edits.changes:

@@ -57,9 +57,9 @@ def test_rounds_are_commits_with_tags_and_their_story(tmp_path: Path) -> None:
     assert (zero.round, one.round) == (0, 1)
     assert zero.model == first.model
     assert zero.config == first.config
-    assert zero.counts == {"a": EditCounts(added=3, merged=4)}
+    assert zero.counts == {"a:nuclei": EditCounts(added=3, merged=4)}
     assert zero.total == EditCounts(added=3, merged=4)
-    assert zero.fields == ("a",)
+    assert zero.labels == ("a:nuclei",)
     assert (one.model, one.minutes, one.author, one.message) == (None, 2.5, "anna", "second")
     assert zero.when < one.when
     assert zero.when.tzinfo is not None

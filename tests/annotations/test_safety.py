@@ -174,7 +174,7 @@ def test_a_locked_store_says_who_to_wait_for(tmp_path: Path) -> None:
         assert str(lock_file) in str(caught.value)
         with pytest.raises(StoreLockedError), store.begin_round(by_person()):
             pass
-        assert [info.name for info in store.all_labels()] == ["a"]
+        assert [info.name for info in store.fields()] == ["a"]
     store.remove_field("a")
 
 
@@ -224,7 +224,7 @@ def test_a_missing_tag_loses_no_round(tmp_path: Path, monkeypatch: pytest.Monkey
             pass
     assert tags(tmp_path / "store") == {"round-0000"}
     assert [entry.round for entry in store.rounds()] == [0, 1]
-    assert store.labels("a", round=1).info.name == "a"
+    assert store.labels("a", round=1).info.address == "a"
     with store.begin_round(by_person()) as txn:
         assert txn.number == 2
     assert tags(tmp_path / "store") == {tag_name(n) for n in range(3)}
@@ -323,5 +323,5 @@ def check_last_round(folder: Path, at_least: int) -> int:
     assert np.array_equal(view.verified[...], verified)
     assert np.all(view.labels[HELD] == HELD_ID)
     for info in store.all_labels():
-        assert np.array_equal(store.labels(info.name).image[...], noise())
+        assert np.array_equal(store.labels(info.address).image[...], noise())
     return len(rounds)

@@ -7,6 +7,7 @@ from pathlib import Path
 import icechunk
 import numpy as np
 import pytest
+import zarr
 
 from annotations.errors import (
     ConflictError,
@@ -44,7 +45,7 @@ def test_create_leaves_what_is_there_alone(tmp_path: Path) -> None:
     new_store(tmp_path / "store")
     with pytest.raises(StoreError, match="new or empty folder"):
         AnnotationStore.create(tmp_path / "store")
-    assert [info.name for info in AnnotationStore.open(tmp_path / "store").all_labels()] == ["a"]
+    assert [info.name for info in AnnotationStore.open(tmp_path / "store").fields()] == ["a"]
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
@@ -74,16 +75,22 @@ def test_open_refuses_what_is_no_store(tmp_path: Path, kind: str) -> None:
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_open_refuses_a_later_format(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("version", "message"),
+    [
+        (99, "format 2, got 99; update this toolkit"),
+        (1, "format 2, got 1, made by an earlier version of this toolkit; open it with that one"),
+    ],
+)
+def test_open_refuses_another_format(tmp_path: Path, version: int, message: str) -> None:
     AnnotationStore.create(tmp_path / "store")
     storage = icechunk.local_filesystem_storage(str(tmp_path / "store"))
     session = icechunk.Repository.open(storage).writable_session("main")
-    import zarr
-
-    zarr.open_group(session.store, mode="r+").attrs["hitl_format"] = 99
-    session.commit("from the future")
-    with pytest.raises(StoreError, match="format 1 or older, got 99; update"):
+    zarr.open_group(session.store, mode="r+").attrs["hitl_format"] = version
+    session.commit("another format")
+    with pytest.raises(StoreError, match=message) as caught:
         AnnotationStore.open(tmp_path / "store")
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -121,12 +128,12 @@ def test_object_storage_works_without_a_lock_and_finds_conflicts() -> None:
 
 def test_status_counts_without_being_told(tmp_path: Path) -> None:
     store = bootstrapped(tmp_path / "store")
-    store.add_field("b", ArraySource(noise(seed=2)), split="test", labels=boxes())
+    store.add_field("b", ArraySource(noise(seed=2)), split="test", labels={"nuclei": boxes()})
     with store.begin_round(by_person()) as txn:
         txn.write_verified("a", (slice(0, 10), slice(0, 40), slice(0, 30)))
         txn.write_verified("a", (slice(5, 10), slice(0, 40), slice(0, 15)), 0)
     a, b = (labels_status(store.labels(name)) for name in ("a", "b"))
-    assert (a.info.name, b.info.split) == ("a", "test")
+    assert (a.info.address, b.info.split) == ("a", "test")
     assert a.objects == {"proposed": 3, "accepted": 0, "corrected": 0, "rejected": 0}
     assert a.verified_share == pytest.approx(0.375)
     assert b.verified_share == 1

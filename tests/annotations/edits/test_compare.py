@@ -6,7 +6,6 @@ import tracemalloc
 
 import numpy as np
 import pytest
-import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -19,6 +18,7 @@ from annotations.errors import LabelError
 from annotations.objects import ObjectTable, Status
 from annotations.rounds import EditCounts
 from tests.annotations.edits.edit_scripts import Script, build, scripts, shuffled
+from tests.annotations.store_sources import planes_of
 
 TINY = arrays(np.uint32, (2, 3, 4), elements=st.integers(0, 5))
 
@@ -194,12 +194,6 @@ def test_labels_that_changed_after_the_comparison_are_refused() -> None:
         edits.stable_id([4])
 
 
-def chunked(labels: np.ndarray, chunks: tuple[int, int, int]) -> zarr.Array:
-    array = zarr.create_array({}, shape=labels.shape, chunks=chunks, dtype=labels.dtype)
-    array[...] = labels
-    return array
-
-
 class Slabs:
     """A source of slabs, as a file's reader is one."""
 
@@ -219,9 +213,9 @@ def test_arrays_chunks_slabs_and_small_types_tell_the_same(
     after = np.unique(script.after, return_inverse=True)[1].reshape(script.after.shape)
     expected = compare_labels(script.before, after)
     sources = [
-        (chunked(script.before, (3, 5, 7)), after.astype(np.uint8)),
-        (chunked(script.before, (3, 5, 7)), chunked(after.astype(np.int64), (1, 4, 16))),
-        (chunked(script.before, (3, 5, 7)), Slabs(after.astype(np.uint16))),
+        (planes_of(script.before, (3, 5, 7)), after.astype(np.uint8)),
+        (planes_of(script.before, (3, 5, 7)), planes_of(after.astype(np.int64), (1, 4, 16))),
+        (planes_of(script.before, (3, 5, 7)), Slabs(after.astype(np.uint16))),
         (script.before[:, ::-1][:, ::-1], Slabs(after)),
     ]
     for before, source in sources:
@@ -245,7 +239,7 @@ def test_reading_only_what_differs_finds_the_same(script: Script, chunks: tuple,
         low, high = where.min(axis=0), where.max(axis=0) + 1
         regions = [tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))]
     table = ObjectTable.make(np.unique(before[before > 0]), status=0, origin="x")
-    edits = compare_regions(chunked(before, chunks), after, regions, objects=table)
+    edits = compare_regions(planes_of(before, chunks), after, regions, objects=table)
     assert edits.changes == compare_labels(before, after).changes
     assert np.array_equal(edits.apply_stable_ids(after), after)
     assert not edits.whole
@@ -264,7 +258,7 @@ def test_parts_are_read_and_the_rest_is_not() -> None:
             return self.labels[region]
 
     table = ObjectTable.make([1, 2], status=0, origin="x")
-    source = chunked(before, (4, 8, 8))
+    source = planes_of(before, (4, 8, 8))
     spot = (slice(0, 1), slice(1, 2), slice(1, 2))
     edits = compare_regions(source, Watched(after), [spot], objects=table)
     assert read == [slice(0, 8)]

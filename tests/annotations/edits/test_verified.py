@@ -6,7 +6,6 @@ from itertools import product
 
 import numpy as np
 import pytest
-import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +14,7 @@ from annotations.edits.records import Edits
 from annotations.edits.verified import shell_voxels, verified_mask_update
 from annotations.errors import LabelError
 from tests.annotations.edits.edit_scripts import Script, scripts
+from tests.annotations.store_sources import planes_of
 
 SHELL = (1, 2, 2)
 
@@ -119,11 +119,7 @@ def test_chunks_in_a_store_give_the_same(monkeypatch: pytest.MonkeyPatch) -> Non
         m.tolist() for _, m in verified_mask_update(before, after, edits, accepted, shell=SHELL)
     ]
     monkeypatch.setattr("annotations.edits._reading.CACHE_BYTES", 5 * 4 * 3 * 4 * 5)
-    arrays = []
-    for labels in (before, after):
-        array = zarr.create_array({}, shape=labels.shape, chunks=(3, 4, 5), dtype="u4")
-        array[...] = labels
-        arrays.append(array)
+    arrays = [planes_of(labels, (3, 4, 5)) for labels in (before, after)]
     patches = verified_mask_update(*arrays, edits, accepted, shell=SHELL)
     assert [m.tolist() for _, m in patches] == expected
 
