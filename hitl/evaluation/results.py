@@ -294,8 +294,8 @@ def _scored_view(project: Project, found: EvaluatedModel, name: str) -> LabelsVi
         return None
     if (time or 0) >= view.info.times:
         return None
-    found = view.at(time or 0)
-    return found if found.name == name else None
+    scored = view.at(time or 0)
+    return scored if scored.name == name else None
 
 
 def _case(field: str, case: Mapping[str, Any], nuclei: Mapping[int, Nucleus]) -> ScoredCase:
