@@ -292,7 +292,10 @@ def _scored_view(project: Project, found: EvaluatedModel, name: str) -> LabelsVi
         view = project.store().labels(address, round=found.round)
     except UnknownFieldError:
         return None
-    return view.at(time or 0) if (time or 0) < view.info.times else None
+    if (time or 0) >= view.info.times:
+        return None
+    scored = view.at(time or 0)
+    return scored if scored.name == name else None
 
 
 def _case(field: str, case: Mapping[str, Any], nuclei: Mapping[int, Nucleus]) -> ScoredCase:

@@ -90,18 +90,16 @@ class Corrections:
         round_.count(self.field, counts)
         return counts, gained
 
-    def _elsewhere(self, round_: RoundTransaction) -> list[int]:
+    def _elsewhere(self, round_: RoundTransaction) -> set[int]:
         """Return the ids that are gone from the time point worked on, but not from the others."""
         changes = self.edits.changes
         gone = {i for change in changes for i in change.before}
         gone -= {i for change in changes for i in change.stable}
-        others = (
-            view for view in round_.labels(self.field).time_points() if view.time != self.time
-        )
         if self.time is None or not gone:
-            return []
-        left = [np.intersect1d(view.labels[...], list(gone)) for view in others]
-        return np.unique(np.concatenate([np.zeros(0, np.uint32), *left])).tolist()
+            return set()
+        views = round_.labels(self.field).time_points()
+        others = [view.labels[...] for view in views if view.time != self.time]
+        return {int(i) for labels in others for i in np.intersect1d(labels, list(gone))}
 
 
 def counted(counts: EditCounts) -> str:

@@ -21,6 +21,6 @@ def one_channel(image: NDArray[Any]) -> NDArray[Any]:
         Of the image's dtype where that has one channel, else float32.
     """
     if len(image) == 1:
-        return image[0]
+        return np.asarray(image[0])
     scaled = [channel / max(float(channel.std()), 1e-12) for channel in image]
     return np.asarray(np.mean(scaled, axis=0), np.float32)

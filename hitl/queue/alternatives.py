@@ -228,7 +228,8 @@ class Alternatives:
 
     def _load(self, way: Way) -> Predictor:
         if way.model not in self._loaded:
-            self._loaded[way.model] = Predictor(self._project, way.model, self._reporter)
+            # What it notes of an image is of no use here; how far it is, `progress` tells.
+            self._loaded[way.model] = Predictor(self._project, way.model, Silent())
         model = self._loaded[way.model]
         if way.change is None:
             return model

@@ -143,7 +143,7 @@ def _rank_all(
     reporter: Reporter,
 ) -> dict[str, Ranked]:
     """Return the entries of all labels that have objects, by address."""
-    kept = KeptEntries(project, store)
+    kept = KeptEntries(project, store, reporter)
     keys = {i.key: kept.key(i, alternatives.settings(i.class_name)) for i in chosen}
     known = {info.key: kept.read(info, keys[info.key]) for info in chosen}
     views = {view.info.key: view for view in store.views()} if None in known.values() else {}

@@ -89,7 +89,7 @@ def measure(labels: NDArray[np.uint32], image: NDArray[Any], spacing_um: Spacing
     dense.ravel()[where] = row + 1
     voxels = np.bincount(row, minlength=n)
     places = np.stack(np.unravel_index(where, labels.shape), axis=1)
-    centre, fill, elongation = ellipsoids(places, row, n, spacing_um)
+    centre, fill, elongation = ellipsoids(places, row, n, spacing_um, flat=len(labels) == 1)
     light = above_background(image)
     own = np.bincount(row, light.ravel()[where], n) / voxels
     contact, border = _surface(dense, n, spacing_um)
@@ -116,7 +116,7 @@ def above_background(image: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def ellipsoids(
-    places: Ints, row: Ints, n: int, spacing_um: Spacing
+    places: Ints, row: Ints, n: int, spacing_um: Spacing, *, flat: bool = False
 ) -> tuple[Floats, Floats, Floats]:
     """Compare objects with the ellipsoids of equal second moments.
 
@@ -129,6 +129,8 @@ def ellipsoids(
     n : int
     spacing_um : (float, float, float)
         Voxel size (z, y, x) in µm.
+    flat : bool
+        The image has one slice: outlines are compared with ellipses.
 
     Returns
     -------
@@ -149,9 +151,14 @@ def ellipsoids(
     spread /= voxels[:, None, None]
     # A voxel is a box, not a point: its own second moment.
     spread += np.diag(np.square(spacing_um) / 12)
-    axes = np.sqrt(5 * np.linalg.eigvalsh(spread))
-    volume = voxels * math.prod(spacing_um)
-    fill = volume / (4 / 3 * math.pi * np.prod(axes, axis=1))
+    # Semi-axes of what is filled evenly: √5 standard deviations in space, 2 in a plane.
+    if flat:
+        axes = 2 * np.sqrt(np.linalg.eigvalsh(spread[:, 1:, 1:]))
+        size, whole = voxels * math.prod(spacing_um[1:]), math.pi
+    else:
+        axes = np.sqrt(5 * np.linalg.eigvalsh(spread))
+        size, whole = voxels * math.prod(spacing_um), 4 / 3 * math.pi
+    fill = size / (whole * np.prod(axes, axis=1))
     return centre, np.asarray(fill), np.asarray(axes[:, -1] / axes[:, 0])
 
 
@@ -191,7 +198,11 @@ def _fall(
     n = len(voxels)
     if n == 0:
         return np.zeros(0)
-    diameter = (6 / math.pi * float(np.median(voxels)) * math.prod(spacing_um)) ** (1 / 3)
+    usual = float(np.median(voxels))
+    if len(dense) == 1:
+        diameter = (4 / math.pi * usual * math.prod(spacing_um[1:])) ** (1 / 2)
+    else:
+        diameter = (6 / math.pi * usual * math.prod(spacing_um)) ** (1 / 3)
     outside, faces = np.zeros((2, n + 1))
     for axis, step in enumerate(spacing_um):
         reach = max(1, round(0.15 * diameter / step))

@@ -11,6 +11,7 @@ from annotations.fields import LabelsInfo
 from annotations.store import AnnotationStore
 from hitl import __version__
 from hitl.project.folder import Project
+from hitl.project.reporter import Reporter
 from hitl.queue.entries import Entry
 from labels.files import write_atomically
 from labels.hashing import values_sha256
@@ -34,11 +35,14 @@ class KeptEntries:
     ----------
     project : Project
     store : AnnotationStore
+    reporter : Reporter
+        Told where nothing can be kept.
     """
 
-    def __init__(self, project: Project, store: AnnotationStore) -> None:
+    def __init__(self, project: Project, store: AnnotationStore, reporter: Reporter) -> None:
         self._folder = project.folder / FOLDER
-        self._commits = _last_commits(store, self._folder / "commits.json")
+        self._reporter = reporter
+        self._commits = self._last_commits(store, self._folder / "commits.json")
 
     def key(self, info: LabelsInfo, settings: str) -> str:
         """Return a digest of all that the entries of labels depend on.
@@ -64,35 +68,45 @@ class KeptEntries:
             return None
 
     def write(self, info: LabelsInfo, key: str, ranked: Ranked) -> None:
-        """Keep entries, whole or not at all."""
+        """Keep entries."""
         rows = [[vars(entry) for entry in entries] for entries in ranked]
         body = json.dumps(rows, allow_nan=False).encode()
-        self._folder.mkdir(exist_ok=True)
-        write_atomically(self._file(info), f"{key} {_digest(body)}\n".encode() + body)
+        self._keep(self._file(info), f"{key} {_digest(body)}\n".encode() + body)
+
+    def _last_commits(self, store: AnnotationStore, file: Path) -> dict[str, str]:
+        """Return the commit that touched each of the store's labels last, by ``FIELD:CLASS``.
+
+        Only commits since this was asked last are looked at.
+        """
+        head, keys = store.head(), {info.key for info in store.all_labels()}
+        known_head, known = _read_commits(file)
+        found: dict[str, str] = {}
+        for entry in store.entries():
+            if entry.snapshot == known_head:
+                found = {**known, **found}
+            if keys <= found.keys():
+                break
+            found = {**dict.fromkeys(entry.labels, entry.snapshot), **found}
+        # What no commit tells of may have been touched by any.
+        found = {**dict.fromkeys(keys, head), **found}
+        if head != known_head:
+            about = {"head": head, "commits": {key: found[key] for key in sorted(keys)}}
+            self._keep(file, json.dumps(about).encode())
+        return found
+
+    def _keep(self, file: Path, data: bytes) -> None:
+        """Write a file whole or not at all; the queue is as good without it."""
+        try:
+            self._folder.mkdir(exist_ok=True)
+            write_atomically(file, data)
+        except OSError as error:
+            self._reporter.note(
+                f"{self._folder}: what is ranked cannot be kept there ({error.strerror}), so it is "
+                "ranked anew each time"
+            )
 
     def _file(self, info: LabelsInfo) -> Path:
         return self._folder / f"{info.file_name}.entries"
-
-
-def _last_commits(store: AnnotationStore, file: Path) -> dict[str, str]:
-    """Return the commit that touched each of the store's labels last, by ``FIELD:CLASS``.
-
-    Only commits since this was asked last are looked at.
-    """
-    head, keys = store.head(), {info.key for info in store.all_labels()}
-    known_head, known = _read_commits(file)
-    found: dict[str, str] = {}
-    for entry in store.entries():
-        if entry.snapshot == known_head:
-            found = {**known, **found}
-        if keys <= found.keys():
-            break
-        found = {**dict.fromkeys(entry.labels, entry.snapshot), **found}
-    if head != known_head:
-        file.parent.mkdir(exist_ok=True)
-        about = {"head": head, "commits": {key: found[key] for key in sorted(keys)}}
-        write_atomically(file, json.dumps(about).encode())
-    return found
 
 
 def _read_commits(file: Path) -> tuple[str, dict[str, str]]:

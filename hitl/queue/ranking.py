@@ -246,7 +246,7 @@ def _chances(
     row = np.repeat(np.arange(len(missed)), sizes)
     flat = np.concatenate([c.places for c in missed])
     places = np.stack(np.unravel_index(flat, image.shape), axis=1)
-    _, fill, elongation = ellipsoids(places, row, len(missed), spacing_um)
+    _, fill, elongation = ellipsoids(places, row, len(missed), spacing_um, flat=len(image) == 1)
     chance = _ramp(fill, 0.5, 0.85) * _ramp(-elongation, -3.0, -1.5)
     if len(usual):
         light = np.bincount(row, above_background(image).ravel()[flat]) / sizes

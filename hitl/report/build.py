@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -29,7 +29,7 @@ METRICS = (
     ("seg", "SEG"),
     ("aji", "AJI"),
     ("boundary.f1", "boundary F1"),
-    ("n_truth", "true nuclei"),
+    ("n_truth", "true"),
     ("n_pred", "predicted"),
 )
 
@@ -48,8 +48,8 @@ class Report:
         All hand work so far.
     errors : dict
         Objects by model, field and outcome.
-    truth_sizes, label_sizes : Sizes or None
-        Of the scored fields; of the project's labels by status.
+    truth_sizes, label_sizes : dict of str to Sizes
+        By class: of the scored fields; of the project's labels by status.
     tables : list of Table
     without_table : list of str
         Models for which the page has no room.
@@ -62,8 +62,8 @@ class Report:
     gains: list[Gain]
     work: Work
     errors: dict[str, dict[str, dict[str, int]]]
-    truth_sizes: Sizes | None
-    label_sizes: Sizes | None
+    truth_sizes: dict[str, Sizes]
+    label_sizes: dict[str, Sizes]
     tables: list[Table]
     without_table: list[str]
     places: Places
@@ -89,8 +89,8 @@ class Report:
             "work": asdict(self.work),
             "errors": self.errors,
             "sizes": {
-                "scored": self.truth_sizes and asdict(self.truth_sizes),
-                "labels": self.label_sizes and asdict(self.label_sizes),
+                "scored": {name: asdict(found) for name, found in self.truth_sizes.items()},
+                "labels": {name: asdict(found) for name, found in self.label_sizes.items()},
             },
             "curves": {run: _finite(rows) for run, rows in inputs.curves.items()},
             "places": [_place_dict(place) for place in self.places.shown],
@@ -107,13 +107,17 @@ class Report:
         inputs, model = self.inputs, self.inputs.shown_model
         evaluation = inputs.evaluation
         mean = evaluation["models"][model]["mean"] if evaluation and model else {}
+        only = len(self.truth_sizes) < 2
         counts = {name: figures.added_up(fields) for name, fields in self.errors.items()}
         return {
             "scores": sentences.scores(inputs),
             "progress": sentences.progress(self.points, self.gains, self.work),
-            "overlap": sentences.overlap(mean, model) if model else "",
-            "errors": sentences.errors(counts, model) if model else "",
-            "sizes": sentences.volumes(self.truth_sizes.medians_um3) if self.truth_sizes else "",
+            "overlap": sentences.overlap(mean, model, inputs.things) if model else "",
+            "errors": sentences.errors(counts, model, inputs.things) if model else "",
+            "sizes": " ".join(
+                sentences.volumes(found.medians_um3, inputs.things if only else f"{name} objects")
+                for name, found in self.truth_sizes.items()
+            ),
             "training": sentences.training(inputs.cards),
             "agreement": sentences.agreement(inputs),
         }
@@ -133,7 +137,7 @@ def build(inputs: Inputs, limit: int, reporter: Reporter) -> Report:
     found = points(inputs.scored, inputs.cards, inputs.rounds)
     tables, without = scored_tables(inputs)
     reporter.progress(0, 2, "measuring labels")
-    labels = label_table(inputs.project)
+    labels = label_table(inputs)
     places = find_places(inputs, limit, reporter)
     return Report(
         inputs=inputs,
@@ -142,7 +146,7 @@ def build(inputs: Inputs, limit: int, reporter: Reporter) -> Report:
         gains=gains(found),
         work=list(work_by_round(inputs.rounds).values())[-1],
         errors=figures.error_counts(evaluation) if evaluation else {},
-        truth_sizes=_scored_sizes(evaluation, places),
+        truth_sizes=_scored_sizes(inputs, places),
         label_sizes=_label_sizes(labels),
         tables=[*tables, *([labels] if len(labels) else [])],
         without_table=without,
@@ -163,8 +167,7 @@ def model_dict(one: Scored) -> dict[str, Any]:
         "comparable": one.comparable,
         "mean": one.found["mean"],
         "intervals": one.found.get("intervals", {}),
-        "groups": one.found.get("groups", {}),
-        "channels": one.found.get("channels", {}),
+        "classes": one.found.get("classes", {}),
         "fields": fields,
     }
 
@@ -206,17 +209,31 @@ def _finite(rows: Sequence[dict[str, float]]) -> list[dict[str, float | None]]:
     ]
 
 
-def _scored_sizes(evaluation: dict[str, Any] | None, places: Places) -> Sizes | None:
-    if evaluation is None or places.model is None:
-        return None
-    fields = evaluation["models"][places.model]["fields"].values()
-    rows = [row for scores in fields for row in scores.get("objects", ())]
-    true = [row["volume_um3"] for row in rows if row["volume_um3"]]
-    return sizes({"truth": true, "prediction": places.pred_volumes_um3})
+def _scored_sizes(inputs: Inputs, places: Places) -> dict[str, Sizes]:
+    if inputs.evaluation is None or places.model is None:
+        return {}
+    true: dict[str, list[float]] = {}
+    for name, scores in inputs.evaluation["models"][places.model]["fields"].items():
+        rows = scores.get("objects", ())
+        known = [row["volume_um3"] for row in rows if row["volume_um3"]]
+        true.setdefault(inputs.place_of(name)[1], []).extend(known)
+    return _of_each(
+        {
+            name: {"truth": volumes, "prediction": places.pred_volumes_um3.get(name, [])}
+            for name, volumes in true.items()
+        }
+    )
 
 
-def _label_sizes(labels: Table) -> Sizes | None:
-    groups: dict[str, list[float]] = {}
-    for status, volume in zip(labels.values["status"], labels.values["volume"], strict=True):
-        groups.setdefault(status, []).append(volume)
-    return sizes(dict(groups))
+def _label_sizes(labels: Table) -> dict[str, Sizes]:
+    found: dict[str, dict[str, list[float]]] = {}
+    columns = (labels.values[key] for key in ("class", "status", "volume"))
+    for name, status, volume in zip(*columns, strict=True):
+        found.setdefault(name, {}).setdefault(status, []).append(volume)
+    return _of_each(found)
+
+
+def _of_each(volumes: Mapping[str, dict[str, list[float]]]) -> dict[str, Sizes]:
+    """Return the histograms of each class that has any volumes."""
+    made = {name: sizes(dict(found)) for name, found in sorted(volumes.items())}
+    return {name: found for name, found in made.items() if found is not None}

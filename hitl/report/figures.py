@@ -148,17 +148,18 @@ def status_chart(rows: Mapping[str, Mapping[str, int]]) -> Markup | None:
     )
 
 
-def size_chart(found: Sizes | None, title: str) -> Markup | None:
-    """Draw a histogram of volumes."""
-    if found is None:
-        return None
-    return charts.histogram(
-        found.edges_um3,
-        found.counts,
-        title=title,
-        x_label="volume, µm³ (log scale)",
-        y_label="nuclei",
-    )
+def size_charts(found: Mapping[str, Sizes], title: str, things: str) -> dict[str, Markup]:
+    """Draw a histogram of volumes for each class."""
+    return {
+        name: charts.histogram(
+            each.edges_um3,
+            each.counts,
+            title=title if len(found) == 1 else f"{title}: {name}",
+            x_label="volume, µm³ (log scale)",
+            y_label=things,
+        )
+        for name, each in found.items()
+    }
 
 
 def training_charts(curves: Curves) -> list[Markup]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from annotations.fields import LabelsInfo
+from annotations.fields import FieldInfo, LabelsInfo, labels_of
+from annotations.names import DEFAULT_CLASS, split_address, split_view_name
 from annotations.rounds import LogEntry
 from hitl.evaluation.ceiling import ceiling, read_agreements
 from hitl.evaluation.results import Evaluation, best_model, read_evaluations, shown_model
@@ -48,7 +49,7 @@ class Inputs:
     ----------
     project : Project
     overview : Overview
-    fields : tuple of LabelsInfo
+    fields : tuple of FieldInfo
     rounds : tuple of LogEntry
         Oldest first.
     cards : tuple of dict
@@ -69,7 +70,7 @@ class Inputs:
 
     project: Project
     overview: Overview
-    fields: tuple[LabelsInfo, ...]
+    fields: tuple[FieldInfo, ...]
     rounds: tuple[LogEntry, ...]
     cards: tuple[dict[str, Any], ...]
     curves: dict[str, Curves]
@@ -78,6 +79,30 @@ class Inputs:
     agreements: tuple[dict[str, Any], ...]
     ceiling: dict[str, dict[str, Any]]
     promotions: tuple[dict[str, Any], ...]
+
+    @property
+    def labels(self) -> dict[str, LabelsInfo]:
+        """What is known of all labels, by address."""
+        return {info.address: info for field in self.fields for info in labels_of(field)}
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes that any field has."""
+        return tuple(sorted({each.name for field in self.fields for each in field.classes}))
+
+    @property
+    def things(self) -> str:
+        """What the objects are called: nuclei where there is nothing else."""
+        return "nuclei" if set(self.classes) <= {DEFAULT_CLASS} else "objects"
+
+    def place_of(self, name: str) -> tuple[str, str, int | None]:
+        """Return field, class and time point of what was scored under a `LabelsView.name`."""
+        address, time = split_view_name(name)
+        info = self.labels.get(address)
+        if info is not None:
+            return info.field.name, info.class_name, time
+        field, class_name = split_address(address)
+        return field, class_name or "", time
 
     @property
     def shown_model(self) -> str | None:
@@ -107,7 +132,7 @@ def read_inputs(project: Project) -> Inputs:
     return Inputs(
         project=project,
         overview=status(project),
-        fields=tuple(store.all_labels()),
+        fields=tuple(store.fields()),
         rounds=tuple(store.rounds()),
         cards=tuple(read_card(folder) for folder in folders),
         curves={f.name: read_curves(f) for f in folders if (f / CURVES_FILE).is_file()},

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotations.objects import NO_ROUND, Status
+from annotations.objects import NO_ROUND, ObjectTable, Status
 from annotations.views import LabelsView
-from hitl.project.folder import Project
 from hitl.report.inputs import Inputs
 from labels.overlaps import count_overlaps
 
@@ -51,10 +50,18 @@ class Table:
         keys = (key for key, _, _ in columns)
         return cls(name, columns, {key: list(v) for key, v in zip(keys, cells, strict=True)})
 
+    def shown(self) -> Table:
+        """Return the table without columns of a class or time that say the same everywhere."""
+        dull = {key for key in ("class", "time") if len(set(self.values.get(key, ()))) < 2}
+        columns = tuple(column for column in self.columns if column[0] not in dull)
+        return Table(self.name, columns, {key: self.values[key] for key, _, _ in columns})
+
 
 SCORED_COLUMNS = (
     ("field", "field", "text"),
-    ("id", "nucleus", "number"),
+    ("class", "class", "text"),
+    ("time", "time point", "number"),
+    ("id", "id", "number"),
     ("kind", "outcome", "text"),
     ("score", "score", "number"),
     ("iou", "IoU", "number"),
@@ -68,7 +75,9 @@ SCORED_COLUMNS = (
 
 LABEL_COLUMNS = (
     ("field", "field", "text"),
-    ("id", "nucleus", "number"),
+    ("class", "class", "text"),
+    ("time", "time point", "number"),
+    ("id", "id", "number"),
     ("status", "status", "text"),
     ("origin", "made by", "text"),
     ("confidence", "confidence", "number"),
@@ -109,7 +118,7 @@ def scored_tables(inputs: Inputs) -> tuple[list[Table], list[str]]:
     tables: list[Table] = []
     left_out = []
     for model in order:
-        table = _scored_table(model, found[model]["fields"])
+        table = _scored_table(inputs, model, found[model]["fields"])
         if tables and sum(map(len, tables)) + len(table) > MAX_ROWS:
             left_out.append(model)
         else:
@@ -117,21 +126,20 @@ def scored_tables(inputs: Inputs) -> tuple[list[Table], list[str]]:
     return tables, left_out
 
 
-def _scored_table(model: str, fields: dict[str, Any]) -> Table:
+def _scored_table(inputs: Inputs, model: str, fields: dict[str, Any]) -> Table:
     rows = [
-        row
-        for field, scores in fields.items()
+        (*inputs.place_of(name), *row)
+        for name, scores in fields.items()
         for row in (
-            *(_scored_row(field, row) for row in scores.get("objects", ())),
-            *(_spurious_row(field, c) for c in scores.get("cases", ()) if c["kind"] == "spurious"),
+            *map(_scored_row, scores.get("objects", ())),
+            *(_spurious_row(c) for c in scores.get("cases", ()) if c["kind"] == "spurious"),
         )
     ]
     return Table.of(f"scored: {model}", SCORED_COLUMNS, rows)
 
 
-def _scored_row(field: str, row: dict[str, Any]) -> tuple[Any, ...]:
+def _scored_row(row: dict[str, Any]) -> tuple[Any, ...]:
     return (
-        field,
         row["id"],
         row["kind"],
         round(row["score"], 3),
@@ -143,8 +151,8 @@ def _scored_row(field: str, row: dict[str, Any]) -> tuple[Any, ...]:
     )
 
 
-def _spurious_row(field: str, case: dict[str, Any]) -> tuple[Any, ...]:
-    return (field, None, "spurious", None, None, None, case["pred_ids"][0], *_place(case), None)
+def _spurious_row(case: dict[str, Any]) -> tuple[Any, ...]:
+    return (None, "spurious", None, None, None, case["pred_ids"][0], *_place(case), None)
 
 
 def _place(found: dict[str, Any]) -> list[float | None]:
@@ -152,17 +160,19 @@ def _place(found: dict[str, Any]) -> list[float | None]:
     return [um if um is None else round(um, 2) for um in found["centroid_um"] or [None] * 3]
 
 
-def label_table(project: Project) -> Table:
-    """Return every object of the store's last commit, measured."""
-    store = project.store()
-    rows = [row for info in store.all_labels() for row in _label_rows(store.labels(info.address))]
+def label_table(inputs: Inputs) -> Table:
+    """Return every object of the store's last commit, measured; areas have none."""
+    rows = [
+        row
+        for view in inputs.project.store().views()
+        if view.info.label_class.kind == "instances" and any(view.counts.values())
+        for each in view.time_points()
+        for row in _label_rows(each, view.objects)
+    ]
     return Table.of("labels of the project", LABEL_COLUMNS, rows)
 
 
-def _label_rows(view: LabelsView) -> Iterator[tuple[Any, ...]]:
-    objects = view.objects
-    if not len(objects.id):
-        return
+def _label_rows(view: LabelsView, objects: ObjectTable) -> Iterator[tuple[Any, ...]]:
     found = count_overlaps(view.labels, view.labels)
     spacing = np.asarray(view.info.spacing_um)
     known = np.isin(objects.id, found.truth.ids)
@@ -170,7 +180,9 @@ def _label_rows(view: LabelsView) -> Iterator[tuple[Any, ...]]:
     for n in np.flatnonzero(known).tolist():
         confidence, number = float(objects.confidence[n]), int(objects.round[n])
         yield (
-            view.info.address,
+            view.info.field.name,
+            view.info.class_name,
+            view.time if view.info.times > 1 else None,
             int(objects.id[n]),
             Status(int(objects.status[n])).name.lower(),
             objects.origins[int(objects.origin[n])],

@@ -16,6 +16,7 @@ from hitl import __version__
 from hitl.project.config import dump_config
 from hitl.report import figures, meshes, pictures
 from hitl.report.build import METRICS, Report, model_dict, round_dict
+from hitl.report.inputs import Inputs
 from hitl.report.worst_places import Place
 
 GENERATOR = '<meta name="generator" content="hitl report">'
@@ -64,8 +65,9 @@ def _asset(name: str) -> Markup:
 
 
 def _context(report: Report) -> dict[str, Any]:
-    inputs = report.inputs
-    shown = [_place_context(place, n) for n, place in enumerate(report.places.shown, start=1)]
+    inputs, things = report.inputs, report.inputs.things
+    places = enumerate(report.places.shown, start=1)
+    shown = [_place_context(inputs, place, number) for number, place in places]
     return {
         "report": report,
         "inputs": inputs,
@@ -79,6 +81,14 @@ def _context(report: Report) -> dict[str, Any]:
         "evaluation": inputs.evaluation,
         "comparisons": _comparisons(inputs.evaluation),
         "charts": _charts(report),
+        "size_charts": figures.size_charts(
+            report.truth_sizes, f"volumes of true and predicted {things}", things
+        ),
+        "label_size_charts": figures.size_charts(
+            report.label_sizes, "volumes of labels by status", things
+        ),
+        "things": things,
+        "series": any(field.times > 1 for field in inputs.fields),
         "training": _training(report),
         "rounds": [round_dict(entry) for entry in reversed(inputs.rounds)],
         "cards": [_card(card) for card in reversed(inputs.cards)],
@@ -92,7 +102,7 @@ def _context(report: Report) -> dict[str, Any]:
             "truth": _css(pictures.TRUTH_ONLY),
         },
         "settings": dump_config(inputs.project.config),
-        "tables_json": embedded([asdict(table) for table in report.tables]),
+        "tables_json": embedded([asdict(table.shown()) for table in report.tables]),
         "meshes_json": embedded([place["mesh"] for place in shown]),
     }
 
@@ -109,8 +119,6 @@ def _charts(report: Report) -> dict[str, Markup | None]:
         "minutes": figures.progress_chart(report.points, inputs, "minutes") if timed else None,
         "overlap": figures.overlap_chart(inputs.scored),
         "errors": figures.error_chart(report.errors) if report.errors else None,
-        "sizes": figures.size_chart(report.truth_sizes, "volumes of true and predicted nuclei"),
-        "label_sizes": figures.size_chart(report.label_sizes, "volumes of labels by status"),
         "status": figures.status_chart({state.name: state.objects for state in states}),
     }
 
@@ -138,7 +146,7 @@ def _card(card: dict[str, Any]) -> dict[str, Any]:
     return {**card, "options": yaml.safe_dump(config, sort_keys=False, allow_unicode=True)}
 
 
-def _place_context(place: Place, number: int) -> dict[str, Any]:
+def _place_context(inputs: Inputs, place: Place, number: int) -> dict[str, Any]:
     who = ", ".join(map(str, place.case.truth_ids)) or "none"
     name = f"{number}: {place.case.kind}, {place.case.field}, true {who}"
     mesh = {"name": name, **meshes.place_meshes(place)}
@@ -149,6 +157,7 @@ def _place_context(place: Place, number: int) -> dict[str, Any]:
         "true": who,
         "predicted": ", ".join(map(str, place.case.pred_ids)) or "none",
         "mesh": mesh,
+        "where": inputs.place_of(place.case.field),
     }
 
 

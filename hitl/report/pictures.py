@@ -101,7 +101,7 @@ def _view(
         "image": (_enlarged(np.repeat(grey[..., None], 3, axis=2), shape), f"image of {names}"),
         "truth": (
             _truth_panel(grey, truth, place.case.truth_ids, shape),
-            f"true nuclei outlined on the image: {names}",
+            f"truth outlined on the image: {names}",
         ),
         "prediction": (
             _prediction_panel(truth, pred, place, shape),

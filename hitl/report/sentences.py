@@ -19,8 +19,8 @@ def scores(inputs: Inputs) -> str:
     text = f"{best} has the highest evaluation score ({_value(mean.get('evaluation_score'))})."
     if recall is not None and precision is not None:
         text += (
-            f" It finds {recall:.0%} of the true nuclei, and {precision:.0%} of the objects that "
-            "it draws are nuclei (at IoU 0.5)."
+            f" It finds {recall:.0%} of the true {inputs.things}, and {precision:.0%} of what it "
+            "draws is one of them (at IoU 0.5)."
         )
     return f"{text} {_against_others(evaluation, best)}{_against_people(inputs, mean)}".strip()
 
@@ -77,21 +77,21 @@ def progress(points: Sequence[Point], gains: Sequence[Gain], work: Work) -> str:
     )
 
 
-def overlap(mean: Mapping[str, Any], model: str) -> str:
+def overlap(mean: Mapping[str, Any], model: str, things: str) -> str:
     """Say where the model's matches stop to hold."""
     loose, strict = mean.get("thresholds.0.5.ap"), mean.get("thresholds.0.75.ap")
     if loose is None or strict is None:
         return ""
     if loose < 0.3:
-        why = "many nuclei are not found as separate objects at all"
+        why = f"many {things} are not found as separate ones at all"
     elif strict < 0.5 * loose:
-        why = "nuclei are found, but their outlines are loose"
+        why = f"{things} are found, but their outlines are loose"
     else:
-        why = "found nuclei keep their match when more overlap is asked for: outlines fit well"
+        why = f"found {things} keep their match when more overlap is asked for: outlines fit well"
     return f"{model}: AP {loose:.2f} at IoU 0.5 and {strict:.2f} at 0.75, so {why}."
 
 
-def errors(counts: Mapping[str, Mapping[str, float]], model: str) -> str:
+def errors(counts: Mapping[str, Mapping[str, float]], model: str, things: str) -> str:
     """Say which error is most frequent, and what helps against it."""
     found = counts.get(model, {})
     wrong = {k: v for k, v in found.items() if k != "matched" and v > 0}
@@ -99,17 +99,17 @@ def errors(counts: Mapping[str, Mapping[str, float]], model: str) -> str:
         return f"{model} makes no error on these fields."
     worst = max(wrong, key=lambda kind: wrong[kind])
     advice = {
-        "missed": "Correct rounds that add faint or small nuclei; check contrast and depth.",
+        "missed": f"Correct rounds that add faint or small {things}; check contrast and depth.",
         "spurious": "Delete false objects and mark empty regions as verified.",
-        "merged": "Correct crowded regions first: separating touching nuclei teaches most.",
-        "split": "Correct large or textured nuclei that were cut into pieces.",
-        "shifted": "Redraw outlines: these nuclei are found, but not well enough.",
+        "merged": f"Correct crowded regions first: separating touching {things} teaches most.",
+        "split": f"Correct large or textured {things} that were cut into pieces.",
+        "shifted": f"Redraw outlines: these {things} are found, but not well enough.",
     }[worst]
     return f"{model}'s most frequent error is {worst} ({wrong[worst]:g} objects). {advice}"
 
 
-def volumes(medians: Mapping[str, float]) -> str:
-    """Say whether predicted nuclei have the right size."""
+def volumes(medians: Mapping[str, float], things: str) -> str:
+    """Say whether predicted objects have the right size."""
     true, predicted = medians.get("truth"), medians.get("prediction")
     if true is None or predicted is None:
         return "; ".join(f"{name}: median {_volume(value)} µm³" for name, value in medians.items())
@@ -117,12 +117,12 @@ def volumes(medians: Mapping[str, float]) -> str:
     if abs(share) < 0.1:
         verdict = "about the right size"
     elif share < 0:
-        verdict = "too small: outlines run inside the nuclei, or objects are fragments"
+        verdict = f"too small: outlines run inside the {things}, or some are fragments"
     else:
-        verdict = "too large: outlines run outside the nuclei, or neighbours are merged"
+        verdict = f"too large: outlines run outside the {things}, or neighbours are merged"
     return (
-        f"Half of the true nuclei are larger than {_volume(true)} µm³, half of the predicted ones "
-        f"than {_volume(predicted)} µm³ ({share:+.0%}): predicted nuclei are {verdict}."
+        f"Half of the true {things} are larger than {_volume(true)} µm³, half of the predicted "
+        f"ones than {_volume(predicted)} µm³ ({share:+.0%}): predicted {things} are {verdict}."
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from annotations.names import split_view_name
 from annotations.views import LabelsView
 from hitl.evaluation.results import (
     ERROR_KINDS,
@@ -19,6 +20,7 @@ from hitl.evaluation.results import (
     read_cases,
     read_scored,
 )
+from hitl.preprocess.grey import one_channel
 from hitl.project.reporter import Reporter
 from hitl.report.inputs import Inputs
 from labels.overlaps import Objects
@@ -90,15 +92,15 @@ class Places:
         Errors in all.
     stale : list of str
         Fields whose labels or prediction are not those that were scored.
-    pred_volumes_um3 : list of float
-        Of all predicted objects of the scored fields.
+    pred_volumes_um3 : dict of str to list of float
+        Of all predicted objects of the scored fields, by class.
     """
 
     model: str | None
     shown: list[Place] = default(default_factory=list)
     total: int = 0
     stale: list[str] = default(default_factory=list)
-    pred_volumes_um3: list[float] = default(default_factory=list)
+    pred_volumes_um3: dict[str, list[float]] = default(default_factory=dict)
 
 
 def find_places(inputs: Inputs, limit: int, reporter: Reporter) -> Places:
@@ -130,9 +132,11 @@ def find_places(inputs: Inputs, limit: int, reporter: Reporter) -> Places:
                 "were scored, so no pictures of it are shown; run `hitl evaluate` again"
             )
             continue
-        view = inputs.project.store().labels(field)
+        address, time = split_view_name(field)
+        view = inputs.project.store().labels(address).at(time or 0)
         voxel_um3 = float(np.prod(view.info.spacing_um))
-        found.pred_volumes_um3 += (scored.table.pred.sizes * voxel_um3).tolist()
+        volumes = found.pred_volumes_um3.setdefault(view.info.class_name, [])
+        volumes += (scored.table.pred.sizes * voxel_um3).tolist()
         found.shown += [_cut(view, scored, case) for case in chosen if case.field == field]
     found.shown.sort(key=lambda place: chosen.index(place.case))
     return found
@@ -159,12 +163,13 @@ def _cut(view: LabelsView, scored: ScoredLabels, case: ScoredCase) -> Place:
     true, predicted = _named(table.truth, case.truth_ids), _named(table.pred, case.pred_ids)
     box, cut = _box(table.shape, (true, predicted), case)
     window = tuple(slice(a, b) for a, b in box)
+    seen = np.stack([view.image[number, *window] for number in view.info.seen])
     z, y, x = (c * s for c, s in zip(case.centroid_zyx, spacing_um, strict=True))
     return Place(
         case=case,
         volume_um3=int((true if len(true) else predicted).sizes.sum()) * float(np.prod(spacing_um)),
         centroid_um=(z, y, x),
-        image=np.asarray(view.image[view.info.channel, window[0], window[1], window[2]]),
+        image=one_channel(seen),
         truth=scored.truth[window],
         pred=scored.predicted[window],
         start=(box[0][0], box[1][0], box[2][0]),

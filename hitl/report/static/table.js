@@ -1,5 +1,5 @@
 "use strict";
-// The table of nuclei: columns from the embedded JSON, only one page of rows in the document.
+// The table of objects: columns from the embedded JSON, only one page of rows in the document.
 (() => {
   const tables = JSON.parse(document.getElementById("tables-data").textContent);
   const element = document.getElementById("objects");
@@ -116,7 +116,7 @@
       cell.firstChild.textContent = title + (own ? (state.down ? " ▼" : " ▲") : "");
     }
     const total = current().values[current().columns[0][0]].length;
-    byId("row-count").textContent = `${state.rows.length} of ${total} nuclei`;
+    byId("row-count").textContent = `${state.rows.length} of ${total} ${byId("row-count").dataset.things}`;
     byId("page-where").textContent = `page ${state.page + 1} of ${pages}`;
     byId("page-back").disabled = state.page === 0;
     byId("page-on").disabled = state.page >= pages - 1;
@@ -129,10 +129,13 @@
     update();
   };
 
-  const find = (field, id) => {
+  const find = (wanted) => {
     choose(0);
     const { values } = current();
-    const row = state.rows.findIndex((n) => values.field[n] === field && values.id[n] === id);
+    // A table of one class or without a series has no such column.
+    const same = (n) => ["field", "class", "time", "id"].every(
+      (key) => !(key in values) || String(values[key][n] ?? "") === wanted[key]);
+    const row = state.rows.findIndex(same);
     if (row < 0) return;
     state.found = state.rows[row];
     state.page = Math.floor(row / state.size);
@@ -150,7 +153,7 @@
   byId("page-back").addEventListener("click", () => { state.page -= 1; update(); });
   byId("page-on").addEventListener("click", () => { state.page += 1; update(); });
   for (const button of document.querySelectorAll("button.find")) {
-    button.addEventListener("click", () => find(button.dataset.field, +button.dataset.id));
+    button.addEventListener("click", () => find({ ...button.dataset }));
   }
   choose(0);
 })();

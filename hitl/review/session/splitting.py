@@ -63,7 +63,11 @@ def _height(
 ) -> NDArray[np.float32]:
     import edt
 
-    distance = edt.edt(mask, anisotropy=spacing_um, black_border=True)
+    if len(mask) == 1:
+        # In one slice the way out is in the plane: nothing ends above and below.
+        distance = edt.edt(mask[0], anisotropy=spacing_um[1:], black_border=True)[None]
+    else:
+        distance = edt.edt(mask, anisotropy=spacing_um, black_border=True)
     height = distance / max(float(distance.max()), np.finfo(np.float32).tiny)
     sigma = [min(SMOOTHING_UM / step, 2.0) for step in spacing_um]
     smooth = ndimage.gaussian_filter(image.astype(np.float32), sigma)

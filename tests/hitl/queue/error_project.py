@@ -67,17 +67,27 @@ def evaluated(
     field: str,
     predictions: dict[str, NDArray[np.uint32]],
 ) -> None:
-    """Write what `hitl evaluate` would, of predictions made by hand."""
+    """Write what `hitl evaluate` would, of predictions (T·Z, Y, X) made by hand."""
     view = project.store().labels(field)
     models = {}
     for model, predicted in predictions.items():
-        found = plain(score(np.asarray(view.labels[...]), predicted, spacing_um=SPACING))
+        depth = view.info.zyx[0]
+        found = {
+            each.name: plain(
+                score(
+                    np.asarray(each.labels[...]),
+                    predicted[time * depth : (time + 1) * depth],
+                    spacing_um=SPACING,
+                )
+            )
+            for time, each in enumerate(view.time_points())
+        }
         # So that the best in score is the one that makes the errors.
         mean = {"evaluation_score": 0.9 if model == MODEL else 0.1}
-        models[model] = {"mean": mean, "fields": {field: found}}
-        file = project.folder / "predictions" / model / f"{field}.tif"
+        models[model] = {"mean": mean, "fields": found}
+        file = project.folder / "predictions" / model / f"{view.info.file_name}.tif"
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_labels_tiff(file, predicted, SPACING, overwrite=True)
+        write_labels_tiff(file, predicted, SPACING, times=view.info.times, overwrite=True)
     folder = project.folder / "evaluations" / f"{number:04d}"
     folder.mkdir(parents=True)
     about = {"made": "2026-01-02T03:04:05+00:00", "split": view.info.split, "round": None}

@@ -25,6 +25,20 @@ def test_a_ball_fills_its_ellipsoid_and_touches_nothing() -> None:
     assert labels[tuple(found.inside_zyx[2])] == 3
 
 
+def test_in_one_slice_a_disc_fills_its_ellipse_and_no_face_is_a_border() -> None:
+    middle = four_balls()[8:9]
+    # However thick the slice is said to be.
+    for spacing_um in ((0.1, 1.0, 1.0), (30.0, 1.0, 1.0)):
+        found = measure(middle, image_of(middle), spacing_um)
+        np.testing.assert_allclose(found.fill, 1, atol=0.05)
+        np.testing.assert_allclose(found.elongation, 1, atol=0.08)
+        np.testing.assert_array_equal(found.border, 0)
+        np.testing.assert_allclose(found.fall, 1)
+    notched = middle.copy()
+    notched[0, 44:52, 48:] = 0
+    assert measure(notched, image_of(notched), SPACING_UM).fill[3] < 0.9
+
+
 def test_a_notched_long_or_broken_object_shows() -> None:
     labels = four_balls()
     ball(labels, (8, 48, 28), 3)  # A dumbbell of two nuclei.

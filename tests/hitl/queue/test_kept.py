@@ -154,6 +154,17 @@ def test_a_damaged_record_of_commits_is_made_again(
     assert file.read_text() == good
 
 
+def test_where_nothing_can_be_kept_the_queue_is_told_all_the_same(
+    bench: Bench, ranked: list[str]
+) -> None:
+    (bench.project.folder / kept.FOLDER).write_text("a file where the folder would be")
+    told = Silent()
+    first = build_queue(bench.project, ("a",), None, told)
+    assert queue(bench.project, "a") == first
+    assert ranked == ["a", "a"]
+    assert "cannot be kept there" in told.notes[0]
+
+
 def test_each_time_point_and_class_stands_for_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -66,7 +66,8 @@ class Opened:
 
     def column(self, key: str) -> list[str]:
         """The text of a column's cells."""
-        index = [c[0] for c in SCORED_COLUMNS].index(key) + 1
+        keys = "[...document.querySelectorAll('#objects th')].map((head) => head.dataset.key)"
+        index = self.page.evaluate(keys).index(key) + 1
         cells = self.page.locator(f"#objects tbody td:nth-child({index})")
         found: list[str] = cells.all_inner_texts()
         return found

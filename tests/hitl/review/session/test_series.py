@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 
 from annotations.errors import UnknownFieldError
+from annotations.fields import ClassInfo
 from annotations.objects import Status
 from annotations.rounds import EditCounts, RoundInfo
+from hitl.project.config import ProjectConfig
 from hitl.project.folder import Project
 from hitl.review.errors import DraftError, ReviewError
 from hitl.review.session.draft import read_draft
 from hitl.review.session.project_session import ProjectSession
+from tests.annotations.store_sources import ArraySource, by_model, proposed
 from tests.hitl.review.volumes import SHAPE, TIMES, field, make_project, make_series
 
 DEPTH = SHAPE[0]
@@ -109,7 +112,7 @@ def test_which_time_points_there_are_is_said(project: Project) -> None:
     with pytest.raises(ReviewError, match=r"s:nuclei has time points 0 to 2; .* --time 0"):
         open_session(project, time=None)
     for wrong in (3, -1):
-        with pytest.raises(ReviewError, match=f"--time {wrong}: .* 0 to 2"):
+        with pytest.raises(ReviewError, match=rf"--time {wrong}: .* 0 to 2"):
             open_session(project, time=wrong)
     with pytest.raises(UnknownFieldError, match="s:golgi, s:nuclei"):
         open_session(project, "s")
@@ -139,6 +142,33 @@ def test_each_class_and_time_point_has_its_draft(project: Project) -> None:
         open_session(project, time=1)
     with open_session(project, time=0) as again:
         assert again.session.changes() == {"deleted": 1}
+
+
+def test_a_projection_is_corrected_in_its_plane(tmp_path) -> None:
+    project = Project.create(tmp_path / "p", ProjectConfig())
+    image, labels, _, _ = field()
+    flat = labels.max(axis=0, keepdims=True)
+    store = project.store(read_only=False)
+    classes = (ClassInfo(name="nuclei", projection="max"),)
+    store.add_field("s", ArraySource(image[None]), classes=classes)
+    with store.begin_round(by_model()) as txn:
+        txn.set_labels("s", flat, proposed(np.unique(flat[flat > 0]).tolist()))
+    with ProjectSession.open(project, "s", annotator="ann") as opened:
+        assert np.array_equal(opened.session.image, image.max(axis=0, keepdims=True))
+        opened.session.split(3, [(0, 8, 22), (0, 8, 31)])
+        opened.session.check_slice(0)
+        opened.commit()
+    view = project.store().labels("s")
+    assert view.labels.shape == (1, *SHAPE[1:]) and view.verified[...].all()
+    assert {int(view.labels[0, 8, x]) for x in (22, 31)} == {3, 6}
+
+
+def test_an_area_is_for_another_tool(tmp_path) -> None:
+    project = Project.create(tmp_path / "p", ProjectConfig())
+    classes = (ClassInfo(name="bone", kind="area"),)
+    project.store(read_only=False).add_field("s", ArraySource(field()[0][None]), classes=classes)
+    with pytest.raises(ReviewError, match=r"s is an area, .* hitl export"):
+        ProjectSession.open(project, "s", annotator="ann")
 
 
 def test_the_person_sees_the_channels_that_show_the_class(project: Project) -> None:

@@ -27,6 +27,18 @@ def test_two_points_below_one_summit_share_it_half_and_half():
     assert 0.6 < left / right < 1.7
 
 
+def test_in_one_slice_the_waist_decides_however_thick_the_slice_is():
+    y, x = np.indices((32, 56))
+    discs = [((y - 16) ** 2 + (x - at) ** 2) < 12**2 for at in (16, 38)]
+    mask = (discs[0] | discs[1])[None]
+    flat, points = np.ones(mask.shape, np.uint8), np.array([(0, 16, 22), (0, 16, 46)])
+    for spacing_um in ((1.0, 0.2, 0.2), (0.1, 0.5, 0.5)):
+        parts = split_by_points(mask, flat, points, spacing_um)
+        left, right = ((np.indices(mask.shape)[2] < 26), (np.indices(mask.shape)[2] > 28))
+        assert np.all(parts[mask & left] == 1)
+        assert np.all(parts[mask & right] == 2)
+
+
 def test_a_piece_without_a_point_goes_to_the_nearest_part():
     mask = np.zeros((3, 8, 30), np.bool_)
     mask[1, 2:6, 0:12] = True

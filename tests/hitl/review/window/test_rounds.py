@@ -96,7 +96,7 @@ def check_round(rounds: Rounds, number: int, message: str, done: dict[str, int])
     """A round of hand work says who did what in how long, and no object lost its id to it."""
     entry = Project.open(rounds.folder).store().rounds()[number]
     assert (entry.round, entry.kind, entry.author) == (number, "correct", "ann")
-    assert (entry.message, entry.model, entry.fields) == (message, None, ("ovule",))
+    assert (entry.message, entry.model, entry.labels) == (message, None, ("ovule:nuclei",))
     assert {kind: count for kind, count in asdict(entry.total).items() if count} == done
     assert entry.minutes is not None
     assert 0 < entry.minutes < LIMIT_S / 60
