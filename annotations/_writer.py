@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import icechunk
+import zarr
 from zarr.abc.store import Store
 
 from annotations._audit import Audit
@@ -165,7 +166,9 @@ class StoreWriter(StoreReader):
                 session = self._repository.writable_session(BRANCH)
                 store = self._vouched.store(session, session.snapshot_id)
             try:
-                yield WriteSession(session, store)
+                # Each commit copies the metadata of all arrays: without indents it is half of it.
+                with zarr.config.set({"json_indent": None}):
+                    yield WriteSession(session, store)
             except BaseException as error:
                 # Flushed, it is read-only; that the branch did not move is why we are here.
                 if session.read_only or session.has_uncommitted_changes:
