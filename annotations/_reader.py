@@ -198,17 +198,6 @@ class StoreReader:
         with translated("read", self._location):
             return rounds_in(self._root(None)) - 1
 
-    def entry(self, number: int) -> LogEntry:
-        """Return what a round's commit says of itself.
-
-        Raises
-        ------
-        UnknownRoundError
-        """
-        snapshot = self.round_snapshot(number)
-        with translated("read", self._location):
-            return next(self._vouched.history(snapshot))
-
     def round_snapshot(self, number: int) -> str:
         """Return Icechunk's snapshot id of a round.
 
@@ -219,10 +208,11 @@ class StoreReader:
         if not 0 <= number <= self.last_round():
             raise unknown_round(number, self.last_round() + 1)
         with translated("read", self._location):
-            if tag_name(number) in self._repository.list_tags():
+            try:
                 return str(self._repository.lookup_tag(tag_name(number)))
-        # A killed writer did not get to the tag.
-        return next(e.snapshot for e in self._entries() if e.round == number)
+            except icechunk.IcechunkError:
+                # A killed writer did not get to the tag: the history has the round all the same.
+                return next(e.snapshot for e in self._entries() if e.round == number)
 
     def labels_at(self, key: str, snapshot: str) -> LabelsView | None:
         """Return labels as one commit has them, None where it does not hold them."""
