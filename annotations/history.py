@@ -254,6 +254,10 @@ def _status(code: float) -> str | None:
     return None if code < 0 else Status(int(code)).name.lower()
 
 
+def _listed(ids: list[int]) -> str:
+    return ", ".join(map(str, ids))
+
+
 def _what(row: NDArray[np.float64], others: NDArray[np.float64]) -> list[str]:
     """Say what a round did to an object, in the words of `diff`."""
     kind = CHANGE_KINDS[int(row[COLUMN["kind"]])]
@@ -261,14 +265,12 @@ def _what(row: NDArray[np.float64], others: NDArray[np.float64]) -> list[str]:
     what = [] if kind == "verdict" else [kind]
     if kind in ("split", "merged", "regrouped"):
         before, after = (
-            ", ".join(str(int(i)) for i in others[others[:, COLUMN[side]] > 0, COLUMN["id"]])
+            [int(i) for i in others[others[:, COLUMN[side]] > 0, COLUMN["id"]]]
             for side in ("before", "after")
         )
-        told = [f"from {before}"] * bool(before and not was) + [f"with {before}"] * bool(
-            before and was
-        )
-        told += [f"into {after}"] * bool(after)
-        what = [" ".join([kind, *told])]
+        gone = [i for i in before if i not in after]
+        told = {"with": gone, "into": after} if was else {"from": before}
+        what = [" ".join([kind, *(f"{word} {_listed(ids)}" for word, ids in told.items() if ids)])]
         what += ["added"] * (is_ and not was) + ["deleted"] * (was and not is_)
     statuses = [_status(row[COLUMN[name]]) for name in ("status_before", "status_after")]
     if None not in statuses and statuses[0] != statuses[1]:
