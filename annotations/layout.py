@@ -93,13 +93,13 @@ def create_labels(group: zarr.Group, times: int, levels: Sequence[tuple[int, int
     levels : sequence of (int, int, int)
         Shape (Z, Y, X) of each resolution of the labels, the finest first.
     """
-    arrays = {str(n): (zyx, np.dtype(np.uint32)) for n, zyx in enumerate(levels)}
-    for name, (zyx, dtype) in {**arrays, VERIFIED: (levels[0], np.dtype(np.uint8))}.items():
+    shapes = {**{str(n): zyx for n, zyx in enumerate(levels)}, VERIFIED: levels[0]}
+    for name, zyx in shapes.items():
         group.create_array(
             name,
             shape=(times, *zyx),
             chunks=(1, *chunk_shape(times, zyx)),
-            dtype=dtype,
+            dtype=np.uint8 if name == VERIFIED else np.uint32,
             compressors=with_checksum(label_codec()),
             fill_value=0,
             dimension_names=("t", "z", "y", "x"),
