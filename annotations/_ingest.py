@@ -29,7 +29,7 @@ from annotations._pyramid import Level, add_levels
 from annotations._storage import Location, translated
 from annotations._twins import HASH_BYTES, slice_hash
 from annotations.errors import AxesError, LabelError, VoxelValueError
-from annotations.fields import FieldInfo, LabelKind, LabelsInfo, labels_of, write_objects
+from annotations.fields import FieldInfo, LabelKind, LabelsInfo, labels_of
 from annotations.layout import (
     CHUNKS,
     EDITS,
@@ -44,6 +44,7 @@ from annotations.layout import (
 )
 from annotations.objects import ObjectTable, Status
 from annotations.planes import PROJECTIONS, Planes
+from annotations.views import write_objects
 from annotations.volume import ImageSource
 from labels.progress import Progress
 

@@ -15,17 +15,11 @@ from annotations._storage import Location, translated
 from annotations._twins import shared_slices
 from annotations._vouched import Vouched
 from annotations.errors import UnknownFieldError
-from annotations.fields import (
-    FieldInfo,
-    FieldView,
-    LabelsInfo,
-    LabelsView,
-    labels_of,
-    read_field,
-)
+from annotations.fields import FieldInfo, LabelsInfo, labels_of, read_field
 from annotations.layout import FIELDS, LABELS, child_group
 from annotations.names import is_name, several_classes, split_address, unknown_class, unknown_field
 from annotations.rounds import LogEntry, tag_name, unknown_round
+from annotations.views import FieldView, LabelsView
 
 
 @dataclass(frozen=True)

@@ -50,9 +50,11 @@ def read_ref(file: Path) -> str:
 
 def write_ref(file: Path, snapshot: str) -> None:
     """Let a reference name a commit; the disk has it when this returns."""
+    new = not file.parent.is_dir()
     file.parent.mkdir(exist_ok=True)
     write_atomically(file, json.dumps({"snapshot": snapshot}, separators=(",", ":")).encode())
-    sync_folder(file.parent.parent)
+    if new:
+        sync_folder(file.parent.parent)
 
 
 def tag_names(folder: Path) -> set[str]:

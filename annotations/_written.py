@@ -11,8 +11,8 @@ from annotations._edit_rows import append_changes
 from annotations._guards import unknown_ids
 from annotations.changes import moved, object_changes
 from annotations.edits._overlaps import count_pairs
-from annotations.fields import LabelsView
 from annotations.objects import ObjectTable
+from annotations.views import LabelsView
 from labels import overlaps
 from labels.overlaps import Pairs
 

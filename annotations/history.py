@@ -14,12 +14,12 @@ from annotations._reader import StoreReader
 from annotations.changes import CHANGE_KINDS
 from annotations.differences import LabelsDiff, changed_regions, diff_labels, same_image
 from annotations.errors import LabelError, StoreError, UnknownFieldError
-from annotations.fields import LabelsView
 from annotations.names import split_address
 from annotations.objects import NO_ROUND, Status
 from annotations.rounds import LogEntry, RoundInfo
 from annotations.store import AnnotationStore
 from annotations.transaction import RoundTransaction
+from annotations.views import LabelsView
 
 
 @dataclass(frozen=True, kw_only=True)

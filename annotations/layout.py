@@ -93,13 +93,16 @@ def create_labels(group: zarr.Group, times: int, levels: Sequence[tuple[int, int
     levels : sequence of (int, int, int)
         Shape (Z, Y, X) of each resolution of the labels, the finest first.
     """
-    shapes = {**{str(n): zyx for n, zyx in enumerate(levels)}, VERIFIED: levels[0]}
-    for name, zyx in shapes.items():
+    arrays: dict[str, tuple[tuple[int, int, int], np.dtype[Any]]] = {
+        **{str(n): (zyx, np.dtype(np.uint32)) for n, zyx in enumerate(levels)},
+        VERIFIED: (levels[0], np.dtype(np.uint8)),
+    }
+    for name, (zyx, dtype) in arrays.items():
         group.create_array(
             name,
             shape=(times, *zyx),
             chunks=(1, *chunk_shape(times, zyx)),
-            dtype=np.uint8 if name == VERIFIED else np.uint32,
+            dtype=dtype,
             compressors=with_checksum(label_codec()),
             fill_value=0,
             dimension_names=("t", "z", "y", "x"),

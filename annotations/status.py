@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from annotations.fields import LabelsInfo, LabelsView
+from annotations.fields import LabelsInfo
+from annotations.views import LabelsView
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,12 +33,13 @@ from annotations._storage import exclusive, parse_location, translated
 from annotations._twins import append_slices
 from annotations._writer import StoreWriter
 from annotations.errors import StoreWarning, UnknownFieldError
-from annotations.fields import ClassInfo, FieldInfo, LabelsView, check_split, labels_of
+from annotations.fields import ClassInfo, FieldInfo, check_split, labels_of
 from annotations.layout import FIELDS, child_group
 from annotations.names import DEFAULT_CLASS, check_name
 from annotations.rounds import RoundInfo, field_metadata, round_metadata
 from annotations.splits import Split
 from annotations.transaction import RoundTransaction
+from annotations.views import LabelsView
 from annotations.volume import ImageSource
 from labels.hashing import source_sha256, values_sha256
 from labels.progress import Progress, no_progress

@@ -39,10 +39,10 @@ from annotations._verified import either, put_flags
 from annotations._written import WrittenLabels
 from annotations.edits._reading import read_region
 from annotations.errors import StoreError
-from annotations.fields import LabelsView, read_objects, write_objects
 from annotations.objects import ObjectTable
 from annotations.planes import Planes
 from annotations.rounds import EditCounts, RoundInfo
+from annotations.views import LabelsView, read_objects, write_objects
 
 
 class RoundTransaction:

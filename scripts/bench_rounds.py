@@ -20,11 +20,12 @@ import zarr
 from scipy import ndimage
 
 from annotations.differences import diff_rounds
-from annotations.fields import LABELS, VERIFIED, LabelsView
+from annotations.fields import LABELS, VERIFIED
 from annotations.formats import open_image, write_image_tiff, write_labels_tiff
 from annotations.objects import ObjectTable, Status
 from annotations.rounds import ModelRef, RoundInfo
 from annotations.store import AnnotationStore
+from annotations.views import LabelsView
 from hitl.labelling.exchange.importing import ImportRequest, import_labels
 from hitl.project.config import ProjectConfig
 from hitl.project.folder import Project

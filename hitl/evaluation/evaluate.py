@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from annotations.fields import LabelsInfo, LabelsView
+from annotations.fields import LabelsInfo
 from annotations.store import AnnotationStore
+from annotations.views import LabelsView
 from hitl.evaluation.ceiling import ceiling, read_agreements
 from hitl.evaluation.metrics.averages import average
 from hitl.evaluation.metrics.resampling import Difference, Interval, bootstrap

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotations.errors import UnknownFieldError
-from annotations.fields import LabelsView
 from annotations.formats import open_labels
 from annotations.names import split_address, split_view_name
 from annotations.store import AnnotationStore
+from annotations.views import LabelsView
 from hitl.project.errors import NothingToDoError, ProjectError
 from hitl.project.folder import Project
 from hitl.project.runs import model_in_use

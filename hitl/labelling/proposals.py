@@ -10,11 +10,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from annotations.fields import LabelsInfo, LabelsView
+from annotations.fields import LabelsInfo
 from annotations.objects import ObjectTable
 from annotations.rounds import EditCounts, RoundInfo
 from annotations.store import AnnotationStore
 from annotations.transaction import RoundTransaction
+from annotations.views import LabelsView
 from hitl.labelling.merge import merge_proposal
 from hitl.prediction.predict import Predictor
 from hitl.project.addresses import chosen_labels

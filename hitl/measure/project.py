@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotations.fields import LabelsInfo, LabelsView, labels_of
+from annotations.fields import LabelsInfo, labels_of
 from annotations.objects import Status
 from annotations.rounds import LogEntry
 from annotations.store import AnnotationStore
+from annotations.views import LabelsView
 from hitl.measure.collected import Collected, MeasuredFiles, check_channels, settings
 from hitl.measure.neighbours import other_columns
 from hitl.measure.nuclei import measure_nuclei

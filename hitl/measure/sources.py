@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from annotations.fields import LabelsView
 from annotations.formats import FileImage, LabelSource, refuse_series
+from annotations.views import LabelsView
 from hitl.project.errors import MeasureError
 from labels.blocks import shape_zyx
 from labels.spacing import Spacing, is_spacing

@@ -14,10 +14,10 @@ import zarr
 from numpy.typing import NDArray
 
 from annotations.codecs import image_codec, label_codec
-from annotations.fields import LabelsView
 from annotations.formats import open_labels, write_labels_tiff
 from annotations.formats.new_file import new_file
 from annotations.layout import CHUNKS
+from annotations.views import LabelsView
 from hitl.preprocess.streaming import apply_streamed, dtype_after, why_not_streamed
 from hitl.project.processing import PreprocessStep
 from labels.progress import Progress

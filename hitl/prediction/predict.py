@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotations.fields import LabelsInfo, LabelsView
+from annotations.fields import LabelsInfo
 from annotations.formats import open_labels, write_labels_tiff
 from annotations.rounds import ModelRef
 from annotations.store import AnnotationStore
-from hitl.prediction.blockwise import copy_file, count_objects
+from annotations.views import LabelsView
+from hitl.prediction.blockwise import copy_file
 from hitl.prediction.segmenters import (
     RunSegmenter,
     as_kind,
@@ -150,6 +151,12 @@ class Predictor:
         found = self._run.segment_field(view, limit, self._project.folder, self._reporter)
         return replace(found, labels=as_kind(found.labels, view.info))
 
+    def _segment_whole(self, view: LabelsView) -> Segmentation:
+        assert self._run is not None, "a trained run"
+        info = view.info
+        image, about = view.read_image(), (info.spacing_um, view.name, self._reporter)
+        return self._run.segment(image, *about, info.class_name)
+
     def segment_to_file(
         self, view: LabelsView, file: Path
     ) -> tuple[int, NDArray[np.uint32] | None]:
@@ -159,18 +166,19 @@ class Predictor:
         `prediction.whole_up_to_voxels` goes box by box where the model and the preprocessing allow
         it; a note says where they do not.
         """
-        info = view.info
+        info, segment = view.info, self.segment
         limit = self._project.config.prediction.whole_up_to_voxels
         if self._run is not None and info.times == 1 and info.label_class.kind == "instances":
             blocks = self._run.by_blocks(view, limit, self._reporter)
             if blocks is not None:
                 return self._run.segment_to_file(view, blocks, file, self._reporter), None
+            segment = self._segment_whole
         elif self._run is None and math.prod(info.zyx) > limit:
             note_whole(info, "only trained runs can segment box by box", self._reporter)
         found: list[NDArray[np.uint32]] = []
         highest = 0
         for each in view.time_points():
-            labels = self.segment(each).labels
+            labels = segment(each).labels
             if info.label_class.kind == "instances":
                 labels = np.where(labels > 0, labels + np.uint32(highest), labels)
             highest = max(highest, int(labels.max()))
@@ -212,8 +220,7 @@ def predicted_file(project: Project, predictor: Predictor, view: LabelsView) -> 
     if file.is_file() and about.is_file():
         known = _read_about(about)
         if known.get("fingerprint") == fingerprint:
-            objects = known.get("objects")
-            return PredictedFile(file, count_objects(file) if objects is None else objects)
+            return PredictedFile(file, known["objects"])
         about.unlink()
     folder.mkdir(parents=True, exist_ok=True)
     objects, labels = predictor.segment_to_file(view, file)

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotations.fields import LabelsInfo, LabelsView
+from annotations.fields import LabelsInfo
+from annotations.views import LabelsView
 from hitl.postprocess.pipeline import postprocess
 from hitl.prediction.blockwise import scratch_folder, segment_to_file, segment_view, why_whole
 from hitl.preprocess.pipeline import preprocess

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotations.fields import LabelsView
+from annotations.views import LabelsView
 from hitl.prediction.predict import Predictor, cached_prediction
 from hitl.prediction.segmenters import segmenter_name
 from hitl.project.folder import Project

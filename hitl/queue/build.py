@@ -9,9 +9,10 @@ from functools import partial
 
 import numpy as np
 
-from annotations.fields import LabelsInfo, LabelsView
+from annotations.fields import LabelsInfo
 from annotations.objects import ObjectTable, Status
 from annotations.store import AnnotationStore
+from annotations.views import LabelsView
 from hitl.preprocess.grey import one_channel
 from hitl.project.addresses import chosen_labels
 from hitl.project.errors import NothingToDoError

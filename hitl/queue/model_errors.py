@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from annotations.fields import LabelsView
 from annotations.store import AnnotationStore
+from annotations.views import LabelsView
 from hitl.evaluation.results import (
     EvaluatedModel,
     Nucleus,

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotations.fields import LabelsView
 from annotations.objects import NO_ROUND, Status
+from annotations.views import LabelsView
 from hitl.project.folder import Project
 from hitl.report.inputs import Inputs
 from labels.overlaps import count_overlaps

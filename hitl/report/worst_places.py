@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotations.fields import LabelsView
+from annotations.views import LabelsView
 from hitl.evaluation.results import (
     ERROR_KINDS,
     EvaluatedModel,

@@ -11,8 +11,9 @@ from typing import Any
 import filelock
 import numpy as np
 
-from annotations.fields import LabelsInfo, LabelsView
+from annotations.fields import LabelsInfo
 from annotations.store import AnnotationStore
+from annotations.views import LabelsView
 from hitl.evaluation.strata import ObjectPairs, Stratum, compare_strata, pair_objects
 from hitl.prediction.predict import BOOTSTRAP, Predictor, cached_prediction
 from hitl.project.errors import HitlError, NothingToDoError, ProjectError

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from annotations.fields import LabelsInfo, LabelsView
+from annotations.fields import LabelsInfo
 from annotations.store import AnnotationStore
+from annotations.views import LabelsView
 from hitl.preprocess.pipeline import preprocess
 from hitl.project.addresses import chosen_labels
 from hitl.project.config import ProjectConfig

@@ -37,7 +37,7 @@ def commit_round(folder: Path) -> None:
     store = AnnotationStore.open(folder)
     with store.begin_round(by_person()) as txn:
         txn.set_labels("a", LABELS, proposed(list(range(1, 250)), txn.number))
-        txn.write_verified("a", (slice(0, 4), slice(0, 40), slice(0, 30)))
+        txn.write_verified("a", np.s_[0:20, 0:40, 0:30], LABELS % 2)
 
 
 def add(folder: Path) -> None:

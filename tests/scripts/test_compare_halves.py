@@ -37,7 +37,7 @@ def row(**more: object) -> dict[str, object]:
 
 def test_a_field_is_cut_both_ways_and_no_row_is_in_both(field: Path) -> None:
     one, other = Halves.read(field)
-    assert one.learn.image.shape == one.test.image.shape == (6, 12, 20)
+    assert one.learn.image.shape == one.test.image.shape == (1, 6, 12, 20)
     np.testing.assert_array_equal(one.learn.labels, other.test.labels)
     np.testing.assert_array_equal(one.test.labels, other.learn.labels)
     assert set(np.unique(one.learn.labels)) == {0, 1, 2}
@@ -62,7 +62,7 @@ def test_what_has_a_row_is_not_trained_again(
 
     class Starter:
         def segment(self, image: np.ndarray, spacing_um: tuple[float, ...]) -> Segmentation:
-            return Segmentation((image > 0).astype(np.uint32), {})
+            return Segmentation((image[0] > 0).astype(np.uint32), {})
 
     def once(halves, model, options, folder, share):
         trained.append((halves.learned, model, options["seed"], options["max_minutes"]))

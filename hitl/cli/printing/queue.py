@@ -31,7 +31,7 @@ def queued(found: Queue) -> tuple[dict[str, Any], Any]:
             "expected error",
             "confidence",
             "why",
-        ),  # fmt: skip
+        ),
         [
             (
                 str(number),

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from annotations.fields import LabelsView
 from annotations.formats.registry import export_formats
 from annotations.history import provenance_steps
 from annotations.store import AnnotationStore
+from annotations.views import LabelsView
 from hitl.labelling.exchange.errors import ExchangeError
 from hitl.labelling.exchange.sidecar import Sidecar, sidecar_path
 from hitl.labelling.exchange.writing import file_names, new_folder_files, write_files

@@ -7,7 +7,6 @@ from typing import get_args
 
 from annotations.edits.verified import shell_voxels, verified_mask_update
 from annotations.errors import LabelError
-from annotations.fields import LabelsView
 from annotations.formats.coded import CODED
 from annotations.formats.field_labels import read_field_labels
 from annotations.formats.format import Expected, LabelsRead, recognise
@@ -16,6 +15,7 @@ from annotations.merging import Merged, merge_edits
 from annotations.rounds import EditCounts, RoundInfo
 from annotations.store import AnnotationStore
 from annotations.transaction import RoundTransaction
+from annotations.views import LabelsView
 from hitl.labelling.corrections import Corrections, Region
 from hitl.labelling.exchange.errors import ExchangeError, NothingChangedError
 from hitl.labelling.exchange.sidecar import Sidecar, check_field, find_sidecar

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from annotations.errors import LabelError
-from annotations.fields import LabelsInfo, LabelsView
+from annotations.fields import LabelsInfo
 from annotations.names import key_of
+from annotations.views import LabelsView
 from hitl.labelling.exchange.errors import ExchangeError
 from hitl.project.folder import write_json
 

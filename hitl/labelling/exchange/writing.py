@@ -13,11 +13,12 @@ import fastremap
 import numpy as np
 from numpy.typing import NDArray
 
-from annotations.fields import LabelsInfo, LabelsView
+from annotations.fields import LabelsInfo
 from annotations.formats import write_image_tiff
 from annotations.formats.format import Content, Format
 from annotations.formats.new_file import move_new
 from annotations.formats.registry import FORMATS
+from annotations.views import LabelsView
 from hitl.labelling.exchange.errors import ExchangeError
 from hitl.project.reporter import Reporter
 from labels.files import sync_tree

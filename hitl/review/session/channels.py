@@ -7,8 +7,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from annotations.fields import LabelsView
 from annotations.ngff import channel_colours
+from annotations.views import LabelsView
 
 GREY = "FFFFFF"
 

@@ -15,9 +15,9 @@ from annotations.edits.sources import StableLabels
 from annotations.edits.table import updated_objects
 from annotations.edits.verified import shell_voxels, verified_mask_update
 from annotations.errors import ConflictError
-from annotations.fields import LabelsView
 from annotations.rounds import EditCounts, RoundInfo
 from annotations.store import AnnotationStore
+from annotations.views import LabelsView
 from hitl.labelling.corrections import Corrections, counted
 from hitl.review.errors import ReviewError
 from hitl.review.session.boxes import Box

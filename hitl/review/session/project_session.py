@@ -12,8 +12,8 @@ from typing import Self
 import filelock
 import numpy as np
 
-from annotations.fields import LabelsView
 from annotations.store import AnnotationStore
+from annotations.views import LabelsView
 from hitl.preprocess.grey import one_channel
 from hitl.project.folder import Project
 from hitl.review.errors import DraftConflictError, DraftError, ReviewError

@@ -110,7 +110,8 @@ def test_the_other_files_of_a_project_are_compared_too(
     (runs / "unet3d-0001" / "card.json").write_text(json.dumps(card))
     (runs / "unet3d-0002" / "card.json").write_text("")
     scores = project / "evaluations" / "0001" / "scores.json"
-    draft = draft_path(project, "a", "anna")
+    (labels,) = AnnotationStore.open(project / "store").all_labels()
+    draft = draft_path(project, labels, 0, "anna")
     for file in (scores, draft, project / "in_use.json"):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("{")

@@ -200,7 +200,7 @@ def test_like_a_stack_of_a_project_but_never_a_test_stack(
     dest = tmp_path / "new"
     assert "there are: held, mine" in refused("synth", dest, "--like-project", project)
     line = refused("synth", dest, "--like-project", project, "--stack", "held")
-    assert "is a test stack" in line
+    assert "is a test field" in line
     drawn = command("synth", dest, "--like-project", project, "--stack", "mine", "--seed", 4)
     record = json.loads(Path(drawn["stacks"][0]["options"]).read_text())["options"]
     assert record["shape"] == [10, 40, 44]
@@ -225,7 +225,7 @@ def test_a_model_learns_from_what_is_drawn_into_a_project(
     trained = command("train", project, "unet3d", *options)
     assert trained["run"] == "unet3d-0001"
     line = refused("synth", tmp_path / "e", "--seed", 1, *size, "--into", project)
-    assert "has a stack synthetic_0001 already" in line
+    assert "has a field synthetic_0001 already" in line
     assert not (tmp_path / "e").exists()
 
 

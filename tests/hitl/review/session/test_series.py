@@ -106,7 +106,7 @@ def test_an_object_that_goes_on_at_other_time_points_keeps_its_row(tmp_path) -> 
 
 
 def test_which_time_points_there_are_is_said(project: Project) -> None:
-    with pytest.raises(ReviewError, match="s:nuclei has time points 0 to 2; .* --time 0"):
+    with pytest.raises(ReviewError, match=r"s:nuclei has time points 0 to 2; .* --time 0"):
         open_session(project, time=None)
     for wrong in (3, -1):
         with pytest.raises(ReviewError, match=f"--time {wrong}: .* 0 to 2"):
