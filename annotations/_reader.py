@@ -24,27 +24,24 @@ from annotations.views import FieldView, LabelsView
 
 @dataclass(frozen=True)
 class Written:
-    """What commits after one and up to another wrote.
+    """What commits after one and up to another wrote to arrays that both of them have.
 
     Parameters
     ----------
-    new : set of str
-        Paths of arrays that came or went.
     updated : mapping of str to sequence of tuple
         Chunks that were written, by path.
     """
 
-    new: frozenset[str]
     updated: Mapping[str, Sequence[tuple[int, ...]]]
 
-    def chunks(self, path: str) -> Sequence[tuple[int, ...]] | None:
-        """Return the chunks of an array, None when the array itself came or went."""
-        return None if f"/{path}" in self.new else self.updated.get(f"/{path}", [])
+    def chunks(self, path: str) -> Sequence[tuple[int, ...]]:
+        """Return the chunks of an array."""
+        return self.updated.get(f"/{path}", [])
 
     def touches(self, info: LabelsInfo) -> bool:
         """Whether anything of labels was written."""
         start = f"/{FIELDS}/{info.field.name}/{LABELS}/{info.class_name}/"
-        return any(path.startswith(start) for path in (*self.new, *self.updated))
+        return any(path.startswith(start) for path in self.updated)
 
 
 class StoreReader:
@@ -192,17 +189,6 @@ class StoreReader:
         with translated("read", self._location):
             return rounds_in(self._root(None)) - 1
 
-    def entry(self, number: int) -> LogEntry:
-        """Return what a round's commit says of itself.
-
-        Raises
-        ------
-        UnknownRoundError
-        """
-        snapshot = self.round_snapshot(number)
-        with translated("read", self._location):
-            return next(self._vouched.history(snapshot))
-
     def round_snapshot(self, number: int) -> str:
         """Return Icechunk's snapshot id of a round.
 
@@ -213,10 +199,11 @@ class StoreReader:
         if not 0 <= number <= self.last_round():
             raise unknown_round(number, self.last_round() + 1)
         with translated("read", self._location):
-            if tag_name(number) in self._repository.list_tags():
+            try:
                 return str(self._repository.lookup_tag(tag_name(number)))
-        # A killed writer did not get to the tag.
-        return next(e.snapshot for e in self._entries() if e.round == number)
+            except icechunk.IcechunkError:
+                # A killed writer did not get to the tag: the history has the round all the same.
+                return next(e.snapshot for e in self._entries() if e.round == number)
 
     def labels_at(self, key: str, snapshot: str) -> LabelsView | None:
         """Return labels as one commit has them, None where it does not hold them."""
@@ -241,18 +228,17 @@ class StoreReader:
 
     def _read_diff(self, older: str, newer: str) -> Written:
         if older == newer:
-            return Written(frozenset(), {})
+            return Written({})
         with translated("read", self._location):
             self._vouched.logs(older, newer)
             found = self._repository.diff(from_snapshot_id=older, to_snapshot_id=newer)
-        came_or_went = frozenset(found.new_arrays) | frozenset(found.deleted_arrays)
         updated = {
             path: [tuple(chunk) for chunk in chunks]
             for path, chunks in found.updated_chunks.items()
         }
         for path in found.updated_arrays:
             updated.setdefault(path, [])
-        return Written(came_or_went, updated)
+        return Written(updated)
 
     def _entries(self) -> Iterator[LogEntry]:
         with translated("read", self._location):

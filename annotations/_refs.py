@@ -57,6 +57,13 @@ def write_ref(file: Path, snapshot: str) -> None:
         sync_folder(file.parent.parent)
 
 
+def tag_names(folder: Path) -> set[str]:
+    """Return the names of the tags that are there, whole or not."""
+    # Icechunk's own list takes a hundred times as long, and each write wants it.
+    places = (folder / REFS).glob("tag.*/ref.json")
+    return {place.parent.name.removeprefix("tag.") for place in places}
+
+
 def tags(folder: Path) -> dict[str, str | None]:
     """Return the commit that each tag names, None for a tag that is damaged."""
     found: dict[str, str | None] = {}

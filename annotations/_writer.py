@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import icechunk
+import zarr
 from zarr.abc.store import Store
 
 from annotations._audit import Audit
@@ -17,7 +18,7 @@ from annotations._durable import commit_durably
 from annotations._head import Opening
 from annotations._leftovers import remove_leftovers
 from annotations._reader import StoreReader
-from annotations._refs import BRANCH, tag_file, write_ref
+from annotations._refs import BRANCH, tag_file, tag_names, write_ref
 from annotations._repository import opening_of, rounds_in
 from annotations._storage import VERIFY, Location, exclusive, translated
 from annotations.damage import Finding
@@ -165,7 +166,9 @@ class StoreWriter(StoreReader):
                 session = self._repository.writable_session(BRANCH)
                 store = self._vouched.store(session, session.snapshot_id)
             try:
-                yield WriteSession(session, store)
+                # Each commit copies the metadata of all arrays: without indents it is half of it.
+                with zarr.config.set({"json_indent": None}):
+                    yield WriteSession(session, store)
             except BaseException as error:
                 # Flushed, it is read-only; that the branch did not move is why we are here.
                 if session.read_only or session.has_uncommitted_changes:
@@ -188,7 +191,8 @@ class StoreWriter(StoreReader):
     def _repair_tags(self) -> None:
         """Make the tags that a killed writer did not get to."""
         rounds = rounds_in(self._root(None))
-        tagged = self._repository.list_tags()
+        folder = self._location.folder
+        tagged = self._repository.list_tags() if folder is None else tag_names(folder)
         missing = {n for n in range(rounds) if tag_name(n) not in tagged}
         if not missing:
             return

@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 
 import numpy as np
-from numpy.typing import NDArray
 
 from annotations._chunks import Change, Region
 from annotations._edit_rows import append_changes
+from annotations._guards import unknown_ids
 from annotations.changes import moved, object_changes
 from annotations.edits._overlaps import count_pairs
 from annotations.objects import ObjectTable
@@ -38,7 +38,6 @@ class WrittenLabels:
         self._pairs: dict[_Start, Pairs] = {}
         self._twice: set[_Start] = set()
         self._lock = threading.Lock()
-        self.ids: list[NDArray[np.uint32]] = []
 
     def note(self, change: Change, offset: int) -> None:
         """Take notes of a chunk before it is written; may be called from several threads.
@@ -67,17 +66,11 @@ class WrittenLabels:
                 self._twice.add(start)
             self._places[start] = place
             self._pairs[start] = (pairs[0][differ], pairs[1][differ])
-            self.ids.append(np.unique(pairs[0][differ, 1]).astype(np.uint32))
 
     @property
     def places(self) -> list[Region]:
         """The chunks that were written."""
         return list(self._places.values())
-
-    def all_ids(self) -> NDArray[np.uint32]:
-        """Return the ids that were written, ascending, without the background."""
-        ids = np.unique(np.concatenate([np.zeros(0, np.uint32), *self.ids]))
-        return ids[ids > 0]
 
     def record(self, after: LabelsView, objects: ObjectTable, number: int) -> None:
         """Write beside the labels what the round did to each object.
@@ -90,10 +83,18 @@ class WrittenLabels:
             Rows of `after`.
         number : int
             The round's.
+
+        Raises
+        ------
+        LabelError
+            A voxel was given an id that has no row, or a rejected one.
         """
         once = [pairs for start, pairs in self._pairs.items() if start not in self._twice]
         twice = [self._places[start] for start in self._twice]
         again = count_pairs(self._before.labels, after.labels, twice)
         found = moved(self._before.labels.shape, overlaps.merge_pairs([*once, again]))
+        missing = np.setdiff1d(found.pred.ids, objects.live_ids)
+        if missing.size:
+            raise unknown_ids(missing, after.info.address)
         changes = object_changes(found, self._objects, objects)
         append_changes(after.group, number, changes, self._objects, objects)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from annotations._chunks import Region, chunk_place, chunks_meeting, whole
+from annotations._chunks import Region, chunk_place
 from annotations._reader import StoreReader
 from annotations.changes import ObjectChange, moved, object_changes
 from annotations.edits._overlaps import count_pairs
@@ -59,7 +59,7 @@ class RoundDiff:
     fields : tuple of LabelsDiff
         Of the labels in both that differ.
     added, removed : tuple of str
-        Labels in `b` only, and in `a` only (or of another shape by then: both).
+        Labels in `b` only, and in `a` only; those of a field that was made anew are in both.
     """
 
     a: int
@@ -129,7 +129,5 @@ def diff_labels(
 def changed_regions(store: StoreReader, planes: Planes, older: str, newer: str) -> list[Region]:
     """Return the chunks in which an array of labels may differ between two commits."""
     chunks = store.changes_between(older, newer).chunks(planes.path)
-    if chunks is None:
-        return chunks_meeting(planes, [whole(planes.shape)])
     where = [planes.chunk_of(chunk) for chunk in chunks]
     return [chunk_place(planes, index) for index in sorted(w for w in where if w is not None)]

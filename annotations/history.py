@@ -78,8 +78,8 @@ class RolledBack:
 def blame(store: StoreReader, address: str, object_id: int) -> tuple[BlameEntry, ...]:
     """Return every commit that changed an object's voxels or row, oldest first.
 
-    Only what the rounds noted beside the labels is read, and the commits that it names. Of a field
-    that was removed, its removal comes last.
+    Only what the rounds noted beside the labels is read, and the log. Of a field that was removed,
+    its removal comes last.
 
     Raises
     ------
@@ -96,7 +96,8 @@ def blame(store: StoreReader, address: str, object_id: int) -> tuple[BlameEntry,
             f"field {address!r}: expected the id of an object that some round had, got "
             f"{object_id}; look ids up in the labels or the queue"
         )
-    found = [_blamed(store, view, row, rows) for row in mine]
+    entries = _entries_by_round(store, view.info.key)
+    found = [_blamed(entries[int(row[COLUMN["round"]])], row, rows) for row in mine]
     voxels = sum(entry.gained - entry.lost for entry in found)
     if removal is not None and voxels:
         gone = BlameEntry(
@@ -219,24 +220,27 @@ def _last_state(store: StoreReader, address: str) -> tuple[LabelsView, LogEntry 
         raise
 
 
-def _blamed(
-    store: StoreReader, view: LabelsView, row: NDArray[np.float64], rows: NDArray[np.float64]
-) -> BlameEntry:
-    number = int(row[COLUMN["round"]])
+def _entries_by_round(store: StoreReader, key: str) -> dict[int, LogEntry]:
+    """Return the rounds, and as `NO_ROUND` the last commit that added the labels."""
+    found: dict[int, LogEntry] = {}
+    for entry in store.log():
+        if entry.round is not None:
+            found[entry.round] = entry
+        elif entry.kind == "add" and key in entry.labels:
+            found.setdefault(NO_ROUND, entry)
+    return found
+
+
+def _blamed(entry: LogEntry, row: NDArray[np.float64], rows: NDArray[np.float64]) -> BlameEntry:
     rated = float(row[COLUMN["confidence"]])
     return BlameEntry(
-        entry=_added(store, view.info.key) if number == NO_ROUND else store.entry(number),
+        entry=entry,
         what=tuple(_what(row, _others(row, rows))),
         status=_status(row[COLUMN["status_after"]]),
         confidence=None if np.isnan(rated) else rated,
         gained=int(row[COLUMN["gained"]]),
         lost=int(row[COLUMN["lost"]]),
     )
-
-
-def _added(store: StoreReader, key: str) -> LogEntry:
-    """Return the commit that added a field: the last one, where it was removed before."""
-    return next(e for e in store.log() if e.kind == "add" and key in e.labels)
 
 
 def _others(row: NDArray[np.float64], rows: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -250,6 +254,10 @@ def _status(code: float) -> str | None:
     return None if code < 0 else Status(int(code)).name.lower()
 
 
+def _listed(ids: list[int]) -> str:
+    return ", ".join(map(str, ids))
+
+
 def _what(row: NDArray[np.float64], others: NDArray[np.float64]) -> list[str]:
     """Say what a round did to an object, in the words of `diff`."""
     kind = CHANGE_KINDS[int(row[COLUMN["kind"]])]
@@ -257,14 +265,12 @@ def _what(row: NDArray[np.float64], others: NDArray[np.float64]) -> list[str]:
     what = [] if kind == "verdict" else [kind]
     if kind in ("split", "merged", "regrouped"):
         before, after = (
-            ", ".join(str(int(i)) for i in others[others[:, COLUMN[side]] > 0, COLUMN["id"]])
+            [int(i) for i in others[others[:, COLUMN[side]] > 0, COLUMN["id"]]]
             for side in ("before", "after")
         )
-        told = [f"from {before}"] * bool(before and not was) + [f"with {before}"] * bool(
-            before and was
-        )
-        told += [f"into {after}"] * bool(after)
-        what = [" ".join([kind, *told])]
+        gone = [i for i in before if i not in after]
+        told = {"with": gone, "into": after} if was else {"from": before}
+        what = [" ".join([kind, *(f"{word} {_listed(ids)}" for word, ids in told.items() if ids)])]
         what += ["added"] * (is_ and not was) + ["deleted"] * (was and not is_)
     statuses = [_status(row[COLUMN[name]]) for name in ("status_before", "status_after")]
     if None not in statuses and statuses[0] != statuses[1]:

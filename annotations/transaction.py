@@ -31,7 +31,6 @@ from annotations._guards import (
     check_whole,
     known_ids,
     protector,
-    unknown_ids,
 )
 from annotations._label_levels import renew_label_levels
 from annotations._reader import labels_in
@@ -154,9 +153,7 @@ class RoundTransaction:
                 slab = label_slab(labels, place[0].start, place[0].stop, name)
                 return rewrite_patches(planes, [(place, slab)], np.copyto, checked, self._location)
 
-            changed = sum(map(put, slabs(planes)))
-        self._writing(name).ids.clear()
-        return changed
+            return sum(map(put, slabs(planes)))
 
     def write_labels(
         self, name: str, region: Region, values: NDArray[Any], *, time: int | None = None
@@ -319,7 +316,7 @@ class RoundTransaction:
         Raises
         ------
         LabelError
-            `write_labels` wrote an id that has no row, or a rejected one.
+            A voxel was given an id that has no row, or a rejected one.
         StoreError
             A write of the round failed before, so that it would be a part of itself.
         """
@@ -330,12 +327,8 @@ class RoundTransaction:
             )
         for key, written in self._written.items():
             view = self.labels(key)
-            objects = view.objects
-            missing = np.setdiff1d(written.all_ids(), objects.live_ids)
-            if missing.size:
-                raise unknown_ids(missing, view.info.address)
             with translated("write to", self._location):
-                written.record(view, objects, self._number)
+                written.record(view, view.objects, self._number)
                 renew_label_levels(view.group, written.places, self._location)
         self._open = False
 

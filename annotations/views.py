@@ -55,7 +55,7 @@ class LabelsView:
     @cached_property
     def group(self) -> zarr.Group:
         """The Zarr group of the labels."""
-        return child_group(child_group(self._group, LABELS), self.info.class_name)
+        return child_group(self._group, f"{LABELS}/{self.info.class_name}")
 
     def at(self, time: int) -> LabelsView:
         """Return the view of one time point.

@@ -35,6 +35,14 @@ def seeing(*channels: int) -> ClassInfo:
     return ClassInfo(name="nuclei", seen=channels)
 
 
+def made(**about: str) -> ClassInfo:
+    return ClassInfo(name="nuclei", **about)
+
+
+def given(labels: np.ndarray) -> dict:
+    return {"labels": {"nuclei": labels}}
+
+
 def test_a_field_comes_back_as_it_went_in(tmp_path: Path) -> None:
     file = tmp_path / "embryo.npy"
     image = noise((2, 35, 140, 130), "uint16")
@@ -100,14 +108,15 @@ def test_labels_that_come_with_a_field_are_a_persons(tmp_path: Path, wrap: type)
 @pytest.mark.parametrize(
     ("image", "options", "error", "message"),
     [
-        (
-            noise(),
-            {"labels": {"nuclei": boxes()[:, :-1]}},
-            LabelError,
-            r"shape \(20, 40, 30\).*\(20, 39, 30\)",
-        ),
-        (noise(), {"labels": {"nuclei": boxes() * 0.5}}, LabelError, "whole numbers"),
-        (noise(), {"labels": {"nuclei": boxes().astype(int) - 1}}, LabelError, "from 0 to"),
+        (noise(), given(boxes()[:, :-1]), LabelError, r"shape \(20, 40, 30\).*\(20, 39, 30\)"),
+        (noise(), given(boxes() * 0.5), LabelError, "whole numbers"),
+        (noise(), given(boxes().astype(int) - 1), LabelError, "from 0 to"),
+        (noise(), {"labels": {"golgi": boxes()}}, LabelError, "labels of golgi"),
+        (noise(), {"classes": [seeing()]}, AxesError, "channels from 0 to 0"),
+        (noise(), {"classes": []}, LabelError, "one class or more"),
+        (noise(), {"classes": [seeing(0), seeing(0)]}, LabelError, "each once"),
+        (noise(), {"classes": [made(kind="areas")]}, LabelError, "instances, area, got 'areas'"),
+        (noise(), {"classes": [made(projection="min")]}, LabelError, "none, max, mean"),
         (noise(), {"classes": [seeing(1)]}, AxesError, r"channels from 0 to 0, got \[1\]"),
         (noise(), {"classes": [seeing(0, -1)]}, AxesError, "channel"),
         (noise(), {"split": "testing"}, StoreError, "train, val, test, got 'testing'"),

@@ -1,0 +1,115 @@
+"""Fields that hold the same slices are found, whatever their names, dtypes and channels."""
+
+from __future__ import annotations
+
+from itertools import combinations, count
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from annotations._twins import HASH_BYTES, slice_hash
+from annotations.store import AnnotationStore
+from tests.annotations.store_sources import ArraySource, noise
+
+_NAMES = count()
+
+
+def test_slices_are_found_across_channels_dtypes_and_times(tmp_path: Path) -> None:
+    store = AnnotationStore.create(tmp_path / "store")
+    image = noise((3, 9, 8, 6), "uint8")
+    store.add_field("three", ArraySource(image))
+    store.add_field("one", ArraySource(image[2:, 3:7].astype(">f4")), split="test")
+    series = np.stack([noise((1, 4, 8, 6), "uint16", seed=n) for n in (1, 2, 3)])
+    series[1, 0, 2] = image[1, 5]
+    store.add_field("series", ArraySource(series))
+    store.add_field("other", ArraySource(noise((1, 9, 8, 6), "uint8", seed=9)))
+    assert store.twins() == {("three", "one"): 4, ("three", "series"): 1}
+    assert store.twins("series") == {("three", "series"): 1}
+    assert store.twins("three") == store.twins()
+    assert store.twins("other") == {}
+
+
+def test_constant_and_repeated_slices_say_nothing_more(tmp_path: Path) -> None:
+    store = AnnotationStore.create(tmp_path / "store")
+    image = noise((1, 6, 8, 6), "uint8")
+    image[0, 1] = 7
+    image[0, 3:5] = image[0, 2]
+    store.add_field("a", ArraySource(image))
+    again = noise((1, 6, 8, 6), "uint8", seed=1)
+    again[0, 0], again[0, 4] = 7, image[0, 2]
+    store.add_field("b", ArraySource(again))
+    assert store.twins() == {("a", "b"): 1}
+
+
+def test_a_removed_field_is_no_twin(tmp_path: Path) -> None:
+    store = AnnotationStore.create(tmp_path / "store")
+    for name in ("a", "b", "c"):
+        store.add_field(name, ArraySource(noise((1, 3, 8, 6))))
+    store.remove_field("b")
+    assert store.twins() == {("a", "c"): 3}
+    store.add_field("b", ArraySource(noise((1, 3, 8, 6), seed=5)))
+    assert store.twins() == {("a", "c"): 3}
+    assert store.twins("b") == {}
+    store.remove_field("a")
+    assert store.twins() == {}
+    store.add_field("a", ArraySource(noise((1, 3, 8, 6))))
+    assert store.twins() == {("c", "a"): 3}
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.lists(st.lists(st.integers(0, 12), min_size=1, max_size=5), min_size=1, max_size=5))
+def test_each_pair_shares_the_slices_of_both(fields: list[list[int]]) -> None:
+    slices = noise((1, 13, 5, 4), "uint8")
+    store = AnnotationStore.create(f"memory:twins-{next(_NAMES)}")
+    for name, planes in enumerate(fields):
+        store.add_field(str(name), ArraySource(slices[:, planes]))
+    expected = {
+        (str(a), str(b)): len(shared)
+        for a, b in combinations(range(len(fields)), 2)
+        if (shared := set(fields[a]) & set(fields[b]))
+    }
+    assert store.twins() == expected
+    for name in map(str, range(len(fields))):
+        assert store.twins(name) == {pair: n for pair, n in expected.items() if name in pair}
+
+
+def test_the_cost_does_not_grow_with_the_pairs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = AnnotationStore.create(tmp_path / "store")
+    read: list[str] = []
+    getitem = zarr.Array.__getitem__
+
+    def watched(array: zarr.Array, key: object) -> object:
+        read.append(array.path)
+        return getitem(array, key)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(zarr.Array, "__getitem__", watched)
+        for number in range(6):
+            store.add_field(f"f{number}", ArraySource(noise((1, 3, 8, 6), seed=number % 2)))
+            # What was added before is not read to add another one.
+            assert not [path for path in read if f"fields/f{number}/" not in f"{path}/"]
+            read.clear()
+            store.twins(f"f{number}")
+            assert read == ["slices"]
+            read.clear()
+    assert len(store.twins()) == 6
+
+
+def test_a_hash_is_of_values_and_shape() -> None:
+    plane = noise((1, 1, 6, 4), "uint8")[0, 0]
+    digest = slice_hash(plane)
+    assert len(digest) == HASH_BYTES
+    for same in (plane.astype("f4"), plane.astype(">i2"), np.asfortranarray(plane)):
+        assert slice_hash(same) == digest
+    signed = plane.astype("f4") * np.where(plane == plane.min(), -0.0, 1)
+    unsigned = np.where(plane == plane.min(), 0, plane)
+    assert slice_hash(signed) == slice_hash(unsigned)
+    for other in (plane.reshape(4, 6), plane.T, plane[::-1], plane + 1):
+        assert slice_hash(other) != digest
+    assert slice_hash(np.full((6, 4), 3)) == slice_hash(plane[:0]) == bytes(HASH_BYTES)
