@@ -22,7 +22,13 @@ from hitl.evaluation.paired import ItemPairs, compare_models, pair_items
 from hitl.evaluation.pictures import save_comparison
 from hitl.evaluation.requests import EvaluateRequest
 from hitl.evaluation.scoring import score_labels
-from hitl.prediction.predict import BOOTSTRAP, Predictor, cached_prediction
+from hitl.prediction.predict import (
+    BOOTSTRAP,
+    Predictor,
+    cached_prediction,
+    prediction_file,
+    read_prediction,
+)
 from hitl.preprocess.grey import one_channel
 from hitl.project.addresses import chosen_labels
 from hitl.project.errors import NothingToDoError
@@ -34,8 +40,8 @@ from hitl.project.runs import read_card
 
 Means = dict[str, float | None]
 T = TypeVar("T")
-Labels = dict[str, dict[str, NDArray[np.uint32]]]
-"""By field, then by model."""
+Pairs = dict[str, dict[str, ItemPairs]]
+"""Per model, against the first, what they give each field and time point."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +117,11 @@ class _Truth:
     """One time point of labels that a person has made everywhere."""
 
     view: LabelsView
-    labels: NDArray[np.uint32]
+
+    @property
+    def labels(self) -> NDArray[np.uint32]:
+        """Read when asked for: only one field is held at a time."""
+        return np.asarray(self.view.labels[...], dtype=np.uint32)
 
     @property
     def name(self) -> str:
@@ -143,45 +153,38 @@ def evaluate(project: Project, request: EvaluateRequest, reporter: Reporter) -> 
     people = ceiling(read_agreements(project))
     names = request.models or (BOOTSTRAP, *(folder.name for folder in project.finished_runs()))
     scores: dict[str, dict[str, Scores]] = {}
-    predictions: Labels = {truth.name: {} for truth in truths}
     for model in dict.fromkeys(names):
         predictor = Predictor(project, model, reporter)
-        own = _of_its_classes(predictor, truths, reporter)
+        own = _of_its_classes(predictor, truths)
         if not own:
             continue
         _warn_of_leakage(project, model, own, reporter)
-        scores[predictor.name] = _scores_of(
-            project, predictor, own, request.options, predictions, reporter
-        )
+        scores[predictor.name] = _scores_of(project, predictor, own, request.options, reporter)
     if not scores:
         raise NothingToDoError(
-            f"no model was trained on a class of split {request.split}: there is nothing to score"
+            f"no model takes a class of split {request.split}: there is nothing to score"
         )
     folder = next_numbered(project.folder / "evaluations")
     folder.mkdir()
+    pairs, pictures = _beside_each_other(project, truths, scores, folder)
     done = Evaluated(
         split=request.split,
         round=request.round,
         options=request.options,
         models={model: _model_scores(found, truths) for model, found in scores.items()},
-        comparisons=_compared(scores, predictions, truths),
+        comparisons=_compared(pairs, truths, next(iter(scores))),
         ceiling=people,
         file=folder / "scores.json",
-        pictures=_draw(project, truths, scores, predictions, folder),
+        pictures=pictures,
     )
     write_record(done.file, {"made": now(), **plain(done)})
     return done
 
 
-def _of_its_classes(
-    predictor: Predictor, truths: Sequence[_Truth], reporter: Reporter
-) -> list[_Truth]:
-    """Return the labels of classes that a model was trained on; a segmenter takes any."""
-    taught = predictor.classes
-    own = [truth for truth in truths if not taught or truth.info.class_name in taught]
-    if not own:
-        reporter.note(f"{predictor.name} was trained on {', '.join(taught)}: it is not scored here")
-    return own
+def _of_its_classes(predictor: Predictor, truths: Sequence[_Truth]) -> list[_Truth]:
+    """Return the labels that a model takes; notes say why it is not scored on the others."""
+    own = {info.key for info in predictor.own([truth.info for truth in truths])}
+    return [truth for truth in truths if truth.info.key in own]
 
 
 def _scores_of(
@@ -189,18 +192,15 @@ def _scores_of(
     predictor: Predictor,
     truths: Sequence[_Truth],
     options: ScoreOptions,
-    predictions: Labels,
     reporter: Reporter,
 ) -> dict[str, Scores]:
-    """Score one model on all labels, and keep what it predicted."""
+    """Score one model on all labels; what it predicts stays in its file."""
     found = {}
     for number, truth in enumerate(truths):
         reporter.progress(number, len(truths), f"{predictor.name}: {truth.name}")
-        labels = cached_prediction(project, predictor, truth.view)
-        predictions[truth.name][predictor.name] = labels
         found[truth.name] = score_labels(
             truth.labels,
-            labels,
+            cached_prediction(project, predictor, truth.view),
             spacing_um=truth.info.spacing_um,
             options=options,
             edge_width_px=project.config.evaluation.edge_width_px,
@@ -257,11 +257,7 @@ def _truths(store: AnnotationStore, request: EvaluateRequest, reporter: Reporter
     left = [view.info.address for view in views if view not in whole]
     if left:
         reporter.note(f"not labelled by hand everywhere, so left out: {', '.join(left)}")
-    return [
-        _Truth(view, np.asarray(view.labels[...], dtype=np.uint32))
-        for labels in whole
-        for view in labels.time_points()
-    ]
+    return [_Truth(view) for labels in whole for view in labels.time_points()]
 
 
 def _warn_of_leakage(
@@ -275,48 +271,54 @@ def _warn_of_leakage(
         reporter.note(f"{model} was trained on {address}: its score there flatters it")
 
 
-def _compared(
-    scores: dict[str, dict[str, Scores]], predictions: Labels, truths: Sequence[_Truth]
-) -> tuple[Comparison, ...]:
-    """Compare every other model with the first, object by object, where both were scored."""
+def _beside_each_other(
+    project: Project, truths: Sequence[_Truth], scores: dict[str, dict[str, Scores]], folder: Path
+) -> tuple[Pairs, tuple[Path, ...]]:
+    """Pair the objects of every other model with the first's, and draw all, field by field."""
     first, *others = scores
-    compared = []
-    for other in others:
-        pairs: dict[str, ItemPairs] = {
-            name: pair_items(
-                scores[first][name].items, scores[other][name].items, images[first], images[other]
-            )
-            for name, images in predictions.items()
-            if first in images and other in images
+    pairs: Pairs = {other: {} for other in others}
+    pictures = []
+    drawn = project.config.evaluation.picture
+    for truth in truths if others or drawn else ():
+        name = truth.name
+        images = {
+            model: read_prediction(prediction_file(project, model, truth.info), truth.view)
+            for model, found in scores.items()
+            if name in found
         }
-        if pairs:
-            found = compare_models(_by_field(pairs, truths))
-            compared.append(Comparison(first, other, found))
-    return tuple(compared)
+        for other in others:
+            if first in images and other in images:
+                a, b = (scores[model][name].items for model in (first, other))
+                pairs[other][name] = pair_items(a, b, images[first], images[other])
+        if drawn:
+            told = {
+                model: f"F1 {scores[model][name].at_half.f1 or 0:.2f} at IoU 0.5"
+                for model in images
+            }
+            pictures.append(_draw(truth, images, told, folder))
+    return pairs, tuple(pictures)
+
+
+def _compared(pairs: Pairs, truths: Sequence[_Truth], first: str) -> tuple[Comparison, ...]:
+    """Compare every other model with the first, object by object, where both were scored."""
+    return tuple(
+        Comparison(first, other, compare_models(_by_field(found, truths)))
+        for other, found in pairs.items()
+        if found
+    )
 
 
 def _draw(
-    project: Project,
-    truths: Sequence[_Truth],
-    scores: dict[str, dict[str, Scores]],
-    predictions: Labels,
-    folder: Path,
-) -> tuple[Path, ...]:
-    if not project.config.evaluation.picture:
-        return ()
-    pictures = []
-    for truth in truths:
-        pictures.append(folder / f"{truth.name.replace(':', '~').replace(' ', '_')}.png")
-        save_comparison(
-            pictures[-1],
-            one_channel(truth.view.read_image()),
-            truth.labels,
-            predictions[truth.name],
-            truth.info.spacing_um,
-            {
-                model: f"F1 {found[truth.name].at_half.f1 or 0:.2f} at IoU 0.5"
-                for model, found in scores.items()
-                if truth.name in found
-            },
-        )
-    return tuple(pictures)
+    truth: _Truth, images: dict[str, NDArray[np.uint32]], told: dict[str, str], folder: Path
+) -> Path:
+    """Draw what models gave for one field and time point beside the truth."""
+    file = folder / f"{truth.name.replace(':', '~').replace(' ', '_')}.png"
+    save_comparison(
+        file,
+        one_channel(truth.view.read_image()),
+        truth.labels,
+        images,
+        truth.info.spacing_um,
+        told,
+    )
+    return file

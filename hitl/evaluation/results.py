@@ -15,6 +15,7 @@ from annotations.formats import open_labels
 from annotations.names import split_address, split_view_name
 from annotations.store import AnnotationStore
 from annotations.views import LabelsView
+from hitl.prediction.predict import prediction_file, read_prediction
 from hitl.project.errors import NothingToDoError, ProjectError
 from hitl.project.folder import Project
 from hitl.project.runs import model_in_use
@@ -271,16 +272,13 @@ def read_scored(project: Project, found: EvaluatedModel, field: str) -> ScoredLa
     view = _scored_view(project, found, field)
     if view is None:
         return None
-    folder = project.folder / "predictions" / _file_name(found.model)
-    file = folder / f"{view.info.file_name}.tif"
+    file = prediction_file(project, _file_name(found.model), view.info)
     if not file.is_file():
         return None
-    truth, time = np.asarray(view.labels[...], np.uint32), view.time or 0
     with open_labels(file) as source:
         if source.shape != view.whole.labels.shape:
             return None
-        depth = len(truth)
-        predicted = source.read(time * depth, (time + 1) * depth)
+    truth, predicted = np.asarray(view.labels[...], np.uint32), read_prediction(file, view)
     table = count_overlaps(truth, predicted)
     return ScoredLabels(truth, predicted, table) if _as_scored(table, found.fields[field]) else None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hitl.labelling.proposals import Proposed, choose_fields, commit_proposals, segment_fields
-from hitl.prediction.predict import Predictor, known_classes
+from hitl.prediction.predict import Predictor, labels_of_model
 from hitl.project.errors import NothingToDoError
 from hitl.project.folder import Project
 from hitl.project.reporter import Reporter
@@ -42,7 +42,7 @@ def propose(
     """
     store = project.store()
     predictor = Predictor(project, named_or_in_use(project, model), reporter)
-    chosen = choose_fields(store, fields, classes or known_classes(store, predictor))
+    chosen = labels_of_model(predictor, choose_fields(store, fields, classes), classes)
     found = segment_fields(store, chosen, predictor)
     empty = [field for field, timed in found.items() if timed.is_empty]
     if len(empty) == len(found):

@@ -96,15 +96,14 @@ def measure_project(project: Project, request: MeasureRequest, reporter: Reporte
 
 
 def _chosen(store: AnnotationStore, request: MeasureRequest, labels: _Labels) -> list[LabelsInfo]:
-    classes = request.classes
-    if not classes and labels.predictor is not None:
-        from hitl.prediction.predict import known_classes
-
-        classes = known_classes(store, labels.predictor)
-    every = chosen_labels(store, request.fields, classes, request.round)
+    every = chosen_labels(store, request.fields, request.classes, request.round)
     if not every:
         raise NothingToDoError("the project has no fields; add one with `hitl add PROJECT IMAGE`")
-    if request.model is not None or request.fields:
+    if labels.predictor is not None:
+        from hitl.prediction.predict import labels_of_model
+
+        return labels_of_model(labels.predictor, every, request.classes)
+    if request.fields:
         return every
     held = [i for i in every if any(store.labels(i.key, round=request.round).counts.values())]
     if not held:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from annotations.fields import LabelsInfo
 from annotations.formats import open_labels, write_labels_tiff
 from annotations.rounds import ModelRef
-from annotations.store import AnnotationStore
 from annotations.views import LabelsView
 from hitl.prediction.blockwise import copy_file
 from hitl.prediction.segmenters import (
@@ -87,7 +86,7 @@ class Predictor:
     def reference(self) -> ModelRef:
         """Return what a round or a measurement keeps of the model."""
         settings = self._description
-        known = settings if self._run is None else read_card(self._project.run(self.name))
+        known = settings if self._run is None else self._card
         return ModelRef(
             name=self.name, weights_sha256=known.get("weights_sha256"), settings=settings
         )
@@ -107,19 +106,43 @@ class Predictor:
         """What the segmenter says of itself; it may hash its weights, so it is asked once."""
         return self._segmenter.describe()
 
-    def takes(self, info: LabelsInfo) -> bool:
-        """Whether labels are of a class, and seen in as many channels, as the model can take."""
+    def why_not(self, info: LabelsInfo) -> str | None:
+        """Return why the model cannot segment a class as it was taught, in words, or None."""
+        seen, name = len(info.seen), info.class_name
         if self._run is not None:
-            return info.class_name in self.classes
+            if name not in self.classes:
+                return f"{self.name} was trained on {', '.join(self.classes)}, not on {name}"
+            taught = self._card["channels"]
+            if seen != taught:
+                return f"{self.name} was trained on {taught} channels, {name} is seen in {seen}"
+            return None
+        if others := self._project.config.class_of(name).neither:
+            return f"{name} is where none of {', '.join(others)} is: nothing segments it"
         most = getattr(self._segmenter, "most_channels", None)
-        return most is None or len(info.seen) <= most
+        if most is not None and seen > most:
+            return f"{self.name} takes at most {most} channels, {name} is seen in {seen}"
+        return None
+
+    def takes(self, info: LabelsInfo) -> bool:
+        """Whether the model can segment a class as it was taught."""
+        return self.why_not(info) is None
+
+    def own(self, chosen: Sequence[LabelsInfo]) -> list[LabelsInfo]:
+        """Return the labels that the model takes; notes say why the others are left out."""
+        reasons = {info.key: self.why_not(info) for info in chosen}
+        for reason in dict.fromkeys(filter(None, reasons.values())):
+            self._reporter.note(f"{reason}: left out")
+        return [info for info in chosen if reasons[info.key] is None]
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Classes that a run was trained on; empty for a segmenter, which takes any."""
-        if self._run is None:
-            return ()
-        return tuple(read_card(self._project.run(self._run.name))["classes"])
+        return () if self._run is None else tuple(self._card["classes"])
+
+    @cached_property
+    def _card(self) -> dict[str, Any]:
+        assert self._run is not None, "a trained run"
+        return read_card(self._project.run(self._run.name))
 
     def fingerprint(self, info: LabelsInfo) -> str:
         """Return a hash of everything that the prediction of labels depends on."""
@@ -214,15 +237,15 @@ class PredictedFile:
 
 def predicted_file(project: Project, predictor: Predictor, view: LabelsView) -> PredictedFile:
     """Return the file of labels, made now or by an equal earlier prediction."""
-    folder, name = project.folder / "predictions" / predictor.name, view.info.file_name
-    file, about = folder / f"{name}.tif", folder / f"{name}.json"
+    file = prediction_file(project, predictor.name, view.info)
+    about = file.with_name(f"{view.info.file_name}.json")
     fingerprint = predictor.fingerprint(view.info)
     if file.is_file() and about.is_file():
         known = _read_about(about)
         if known.get("fingerprint") == fingerprint:
             return PredictedFile(file, known["objects"])
         about.unlink()
-    folder.mkdir(parents=True, exist_ok=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
     objects, labels = predictor.segment_to_file(view, file)
     made = {"fingerprint": fingerprint, "model": predictor.name, "field": view.info.key}
     write_record(about, {**made, "objects": objects})
@@ -248,13 +271,28 @@ def cached_prediction(
         Of what the view covers: (Z, Y, X) of one time point, planes (T·Z, Y, X) of all.
     """
     made = predicted_file(project, predictor, view.whole)
+    if made.labels is None:
+        return read_prediction(made.file, view)
+    return made.labels[_planes(view)]
+
+
+def prediction_file(project: Project, model: str, info: LabelsInfo) -> Path:
+    """Return where a model's prediction of labels is kept, whether or not there is one."""
+    return project.folder / "predictions" / model / f"{info.file_name}.tif"
+
+
+def read_prediction(file: Path, view: LabelsView) -> NDArray[np.uint32]:
+    """Return what a prediction's file has of what a view covers."""
+    planes = _planes(view)
+    with open_labels(file) as source:
+        return source.read(planes.start, planes.stop)
+
+
+def _planes(view: LabelsView) -> slice:
+    """Return which planes (T·Z, Y, X) of a prediction a view covers."""
     depth = view.info.zyx[0]
     times = range(view.info.times) if view.time is None else range(view.time, view.time + 1)
-    start, stop = times.start * depth, times.stop * depth
-    if made.labels is not None:
-        return made.labels[start:stop]
-    with open_labels(made.file) as source:
-        return source.read(start, stop)
+    return slice(times.start * depth, times.stop * depth)
 
 
 def predict(
@@ -276,9 +314,10 @@ def predict(
     """
     store = project.store()
     predictor = Predictor(project, model, reporter)
-    chosen = chosen_labels(store, fields, classes or known_classes(store, predictor))
+    chosen = chosen_labels(store, fields, classes)
     if not chosen:
         raise NothingToDoError("the project has no fields; add one with `hitl add PROJECT IMAGE`")
+    chosen = labels_of_model(predictor, chosen, classes)
     targets = {i.key: output / f"{i.file_name}.tif" for i in chosen} if output is not None else {}
     for target in targets.values():
         if target.exists():
@@ -294,7 +333,22 @@ def predict(
     return Predicted(predictor.name, files, objects)
 
 
-def known_classes(store: AnnotationStore, predictor: Predictor) -> tuple[str, ...]:
-    """Return the classes of a store that a model was trained on; empty for a model of any class."""
-    held = {info.class_name for info in store.all_labels()}
-    return tuple(name for name in predictor.classes if name in held)
+def labels_of_model(
+    predictor: Predictor, chosen: list[LabelsInfo], classes: Sequence[str]
+) -> list[LabelsInfo]:
+    """Return the labels that a model takes; all of them where classes were named.
+
+    Raises
+    ------
+    NothingToDoError
+        It takes none of them.
+    """
+    if classes:
+        return chosen
+    own = predictor.own(chosen)
+    if not own:
+        raise NothingToDoError(
+            f"{predictor.why_not(chosen[0])}: name another model with --model, or run it all the "
+            "same with --class"
+        )
+    return own

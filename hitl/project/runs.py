@@ -9,7 +9,10 @@ from hitl.project.errors import NothingToDoError, ProjectError
 from hitl.project.folder import CARD, Project
 from hitl.project.records import read_record
 
-_CARD_KEYS = {"run", "model", "made", "round", "validation", "trained_on", "weights_sha256"}
+_CARD_KEYS = {
+    "run", "model", "made", "round", "validation", "classes", "channels", "trained_on",
+    "weights_sha256",
+}  # fmt: skip
 
 IN_USE = "in_use.json"
 """In the project's folder."""

@@ -75,7 +75,14 @@ def simulate_project(
                     f"field {info.address} is of split test and never reaches training; "
                     "name others, or simulate without --retrain"
                 )
-        training = ModelRetraining.of_project(project, retrain, settings or {}, reporter)
+        names = dict.fromkeys(info.class_name for info in chosen)
+        if len(names) > 1:
+            raise NothingToDoError(
+                f"--retrain: expected fields of one class, got {', '.join(names)}; name labels "
+                "with --field FIELD:CLASS"
+            )
+        options = settings or {}
+        training = ModelRetraining.of_project(project, retrain, options, reporter, *names)
     return simulate(
         _cases(project, store, chosen, reporter),
         rounds=rounds,

@@ -48,9 +48,14 @@ class ModelRetraining:
 
     @classmethod
     def of_project(
-        cls, project: Project, model: str, settings: Mapping[str, Any], reporter: Reporter
+        cls,
+        project: Project,
+        model: str,
+        settings: Mapping[str, Any],
+        reporter: Reporter,
+        class_name: str,
     ) -> ModelRetraining:
-        """Take options and preprocessing from a project's config.
+        """Take options, and the preprocessing of a class, from a project's config.
 
         Raises
         ------
@@ -58,7 +63,7 @@ class ModelRetraining:
             No such option or model.
         """
         options = trainer_options(project.config, model, settings)
-        return cls(model, options, tuple(project.config.preprocess), reporter)
+        return cls(model, options, project.config.steps_of(class_name), reporter)
 
     def __call__(self, benches: Sequence[Bench], seed: int) -> None:
         """Train on the benches' corrections and replace what is not settled on each.

@@ -208,6 +208,12 @@ def _parts(
     """Where two models can be compared without anything that one of them was trained on."""
     cards = [read_card(project.run(name)) for name in models if name != BOOTSTRAP]
     taught = set.intersection(*(set(card["classes"]) for card in cards))
+    if not taught:
+        listed = " and ".join(f"{c['run']} on {', '.join(c['classes'])}" for c in cards)
+        raise NothingToDoError(
+            f"{listed} were trained on no class in common, so they cannot be compared; promote "
+            "without a comparison with --force --why TEXT"
+        )
     verified = [
         each
         for view in store.views()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,12 @@ from models.base import TrainingSample
 
 MIN_VALIDATION_VOXELS = 4
 
+HELD_OUT = " (held out)"
+"""At the end of a sample's name."""
+
+_Samples = list[tuple[LabelsInfo, TrainingSample]]
+"""What is learned, and of which labels it is."""
+
 
 @dataclass(frozen=True)
 class TrainingSet:
@@ -28,8 +34,10 @@ class TrainingSet:
     Parameters
     ----------
     train, val : tuple of TrainingSample
+    val_of : tuple of (str, str)
+        Field and class of each of `val`.
     sources : tuple of mapping
-        Per labels: field, class, split, objects, verified share, hashes of file and voxels.
+        Per labels: field, class, time points, split, objects, verified share, source.
     round : int
         The round that the labels come from.
     verified_only : bool
@@ -40,6 +48,7 @@ class TrainingSet:
 
     train: tuple[TrainingSample, ...]
     val: tuple[TrainingSample, ...]
+    val_of: tuple[tuple[str, str], ...]
     sources: tuple[dict[str, Any], ...]
     round: int
     verified_only: bool
@@ -84,34 +93,36 @@ def collect_samples(
         )
     _check_channels(train, reporter)
     taught = tuple(dict.fromkeys(info.class_name for info in train))
-    val = [info for info in _labelled(store, "val", (), classes) if info.class_name in taught]
-    refuse_leakage(store, {info.field.name for info in (*train, *val)})
+    learned = {info.field.name for info in train}
+    # A field of split val that was named is learned from, in whatever class.
+    val = [i for i in _labelled(store, "val", (), taught) if i.field.name not in learned]
+    refuse_leakage(store, learned | {info.field.name for info in val})
     views = {info.key: store.labels(info.key) for info in (*train, *val)}
     verified_only = any(views[info.key].verified_voxels for info in train)
     if not verified_only:
         reporter.note("no voxel is verified by a person yet: trains on the proposals as they are")
-    samples = [
-        sample for info in train for sample in _samples(views[info.key], config, verified_only)
-    ]
-    if verified_only:
-        samples = [sample for sample in samples if sample.mask.any()]
+    samples = [each for i in train for each in _samples(views[i.key], config, verified_only)]
     if val:
         held_out = [
-            sample
+            each
             for info in val
-            for sample in _samples(views[info.key], config, views[info.key].verified_voxels > 0)
+            for each in _samples(views[info.key], config, views[info.key].verified_voxels > 0)
         ]
     else:
+        share = config.training.validation_share
         reporter.note(
-            "no labelled field of split val: holds out the last "
-            f"{config.training.validation_share:.0%} in y of each training field for validation"
+            f"no labelled field of split val: holds out the last {share:.0%} in y of each training "
+            "field for validation"
         )
-        pairs = [split_sample(sample, config.training.validation_share) for sample in samples]
-        samples, held_out = [a for a, _ in pairs], [b for _, b in pairs]
+        halves = [(info, split_sample(sample, share)) for info, sample in samples]
+        samples = _known([(info, rest) for info, (rest, _) in halves])
+        held_out = _known([(info, kept) for info, (_, kept) in halves])
+    used = {sample.name for _, sample in (*samples, *held_out)}
     return TrainingSet(
-        tuple(samples),
-        tuple(held_out),
-        tuple(_source(views[info.key]) for info in (*train, *val)),
+        tuple(sample for _, sample in samples),
+        tuple(sample for _, sample in held_out),
+        tuple((info.field.name, info.class_name) for info, _ in held_out),
+        tuple(_source(views[info.key], used) for info in (*train, *val)),
         store.last_round(),
         verified_only,
         taught,
@@ -179,7 +190,7 @@ def split_sample(sample: TrainingSample, share: float) -> tuple[TrainingSample, 
             "validation; add a labelled field of split val"
         )
     learned = slice(0, held_out.start)
-    return _crop(sample, learned, ""), _crop(sample, held_out, " (held out)")
+    return _crop(sample, learned), _crop(sample, held_out, HELD_OUT)
 
 
 def held_out_rows(height: int, share: float) -> slice | None:
@@ -188,7 +199,7 @@ def held_out_rows(height: int, share: float) -> slice | None:
     return slice(cut, height) if cut >= MIN_VALIDATION_VOXELS else None
 
 
-def _crop(sample: TrainingSample, rows: slice, suffix: str) -> TrainingSample:
+def _crop(sample: TrainingSample, rows: slice, suffix: str = "") -> TrainingSample:
     return TrainingSample(
         sample.name + suffix,
         sample.image[:, :, rows],
@@ -220,28 +231,37 @@ def _labelled(
     ]
 
 
-def _samples(
-    view: LabelsView, config: ProjectConfig, verified_only: bool
-) -> Iterator[TrainingSample]:
-    """Yield what may be learned from each time point of labels."""
-    steps = config.steps_of(view.info.class_name)
+def _samples(view: LabelsView, config: ProjectConfig, verified_only: bool) -> _Samples:
+    """Return what may be learned from each time point of labels."""
+    info, steps = view.info, config.steps_of(view.info.class_name)
+    found: _Samples = []
     for each in view.time_points():
         labels = np.asarray(each.labels[...])
         if verified_only:
             mask = np.asarray(each.verified[...]) > 0
-        elif view.info.times > 1 and not labels.any():
+            if not mask.any():
+                continue
+        elif info.times > 1 and not labels.any():
             continue
         else:
             mask = np.ones(labels.shape, dtype=np.bool_)
         image = preprocess(steps, each.read_image())
-        yield TrainingSample(each.name, image, labels, mask, view.info.spacing_um)
+        found.append((info, TrainingSample(each.name, image, labels, mask, info.spacing_um)))
+    return found
 
 
-def _source(view: LabelsView) -> dict[str, Any]:
+def _known(parts: _Samples) -> _Samples:
+    """Leave out parts of which nothing is known, as long as another is left."""
+    return [(info, part) for info, part in parts if part.mask.any()] or parts
+
+
+def _source(view: LabelsView, used: Collection[str]) -> dict[str, Any]:
     info = view.info
+    named = [(each.time, each.name) for each in view.time_points()]
     return {
         "field": info.field.name,
         "class": info.class_name,
+        "times": [time for time, name in named if {name, name + HELD_OUT} & set(used)],
         "split": info.split,
         "objects": sum(view.counts.values()),
         "verified_share": round(view.verified_voxels / info.voxels, 4),

@@ -11,8 +11,12 @@ from labels.spacing import Spacing
 from models.synthetic.fields import blur, smooth_noise, wide_blur
 from models.synthetic.options import NucleiOptions
 from models.synthetic.shapes import box_around
+from models.synthetic.stack import SyntheticError
 
 Floats = NDArray[np.float32]
+
+MOST_PHOTONS = 1e15
+"""In a voxel; numbers beyond cannot be drawn."""
 
 _AXES = {"z": 0, "y": 1, "x": 2}
 _OTHER_AXES = ((1, 2), (0, 2), (0, 1))
@@ -176,8 +180,18 @@ def camera(options: NucleiOptions, rng: np.random.Generator, seen: Floats) -> ND
     rng : numpy Generator
     seen : ndarray of float32, shape (Z, Y, X)
         Light; changed in place.
+
+    Raises
+    ------
+    SyntheticError
+        More photons than can be drawn.
     """
     seen *= np.float32(options.photons)
+    if not (most := float(seen.max())) <= MOST_PHOTONS:
+        raise SyntheticError(
+            f"expected at most {MOST_PHOTONS:g} photons in a voxel, got {most:g}; take less light "
+            "(cytoplasm, background, sheets, debris_light) or fewer photons"
+        )
     counts = rng.poisson(seen).astype(np.float32)
     if options.read_noise:
         counts += np.float32(options.read_noise) * rng.standard_normal(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,14 +80,16 @@ class Bench:
     def store(self) -> AnnotationStore:
         return self.project.store(read_only=False)
 
-    def run(self, name: str, **faults: Any) -> str:
+    def run(
+        self, name: str, classes: Sequence[str] = ("nuclei",), channels: int = 1, **faults: Any
+    ) -> str:
         """A finished run `name` whose model has these faults."""
         folder = self.project.runs_folder / name
         folder.mkdir(parents=True)
         config = {
             "model": "fake",
             "options": {},
-            "preprocess": {"nuclei": []},
+            "preprocess": {each: [] for each in classes},
             "validation_share": 0.2,
         }
         (folder / "config.yaml").write_text(yaml.safe_dump(config))
@@ -95,11 +97,13 @@ class Bench:
         card: Mapping[str, Any] = {
             "run": name,
             "model": "fake",
-            "classes": ["nuclei"],
+            "classes": list(classes),
+            "channels": channels,
             "made": "2026-01-01T00:00:00+00:00",
             "weights_sha256": f"{int(name[-4:]):064x}",
             "trained_on": [
-                {"field": "learn", "class": "nuclei", "split": "train", "source_sha256": None}
+                {"field": "learn", "class": each, "split": "train", "source_sha256": None}
+                for each in classes
             ],
             "round": 0,
             "validation": {},

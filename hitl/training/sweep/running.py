@@ -303,7 +303,7 @@ class _Work:
 
 
 def score_cell(project: Project, folder: Path, data: TrainingSet, reporter: Reporter) -> Values:
-    """Score a finished run on the validation part.
+    """Score a finished run on the validation part: the mean over fields, then over classes.
 
     Parameters
     ----------
@@ -323,11 +323,12 @@ def score_cell(project: Project, folder: Path, data: TrainingSet, reporter: Repo
     """
     card = read_card(folder)
     segmenter = load_run(card["model"], folder)
-    found = []
-    for sample in data.val:
+    found: dict[str, dict[str, list[Scores]]] = {}
+    for (field, class_name), sample in zip(data.val_of, data.val, strict=True):
         result = segmenter.segment(sample.image, sample.spacing_um, progress=reporter.progress)
-        found.append(score_known(sample, result.labels, project.config.evaluation.edge_width_px))
-    mean = average({"validation": {"": found}}).mean if found else {}
+        scores = score_known(sample, result.labels, project.config.evaluation.edge_width_px)
+        found.setdefault(field, {}).setdefault(class_name, []).append(scores)
+    mean = average(found).mean if found else {}
     told: Mapping[str, Any] = card["validation"]
     return {
         "f1_edge": told.get("f1_edge", mean.get("voxels.edge.f1")),

@@ -102,7 +102,8 @@ def test_the_other_files_of_a_project_are_compared_too(
 ) -> None:
     card = {
         "run": "unet3d-0001", "model": "unet3d", "made": "", "round": 0, "validation": {},
-        "trained_on": [], "weights": "weights.bin", "weights_sha256": "00",
+        "classes": ["nuclei"], "channels": 1, "trained_on": [], "weights": "weights.bin",
+        "weights_sha256": "00",
     }  # fmt: skip
     runs = project / "runs"
     for name in ("unet3d-0001", "unet3d-0002"):

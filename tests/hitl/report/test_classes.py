@@ -12,7 +12,8 @@ from hitl.project.folder import Project
 from hitl.project.reporter import Silent
 from hitl.report.requests import ReportRequest
 from hitl.report.write import Written, write_report
-from tests.hitl.report.classes_project import TIMES, classes_project
+from tests.hitl.class_fields import TIMES
+from tests.hitl.report.classes_project import classes_project
 from tests.hitl.report.tags import Tags
 
 

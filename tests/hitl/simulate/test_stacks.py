@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import hitl.simulate.stacks
@@ -234,6 +234,7 @@ def test_a_model_learns_from_what_is_drawn_into_a_project(
     name=st.sampled_from(sorted(NucleiGenerator.__dataclass_fields__)),
     value=st.one_of(st.none(), st.text(max_size=3), st.floats(), st.lists(st.integers())),
 )
+@example(name="cytoplasm", value=3e17)
 def test_any_setting_is_taken_or_refused(
     tmp_path_factory: pytest.TempPathFactory, name: str, value: object
 ) -> None:
