@@ -290,7 +290,7 @@ def _beside_each_other(
             if first in images and other in images:
                 a, b = (scores[model][name].items for model in (first, other))
                 pairs[other][name] = pair_items(a, b, images[first], images[other])
-        if drawn:
+        if drawn and images:
             told = {
                 model: f"F1 {scores[model][name].at_half.f1 or 0:.2f} at IoU 0.5"
                 for model in images

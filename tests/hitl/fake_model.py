@@ -49,7 +49,7 @@ class BrightSegmenter:
     ) -> Segmentation:
         labels = cc3d.connected_components(image[0] > BRIGHT, connectivity=6).astype(np.uint32)
         sizes = np.bincount(labels.ravel())
-        limit = np.median(sizes[1:])
+        limit = np.median(sizes[1:]) if sizes.size > 1 else 0
         gone = {
             "nothing": [],
             "all": list(range(1, sizes.size)),
