@@ -263,7 +263,7 @@ def occupied_ends(counts: NDArray[Any], min_count: int) -> tuple[float, float]:
 
 
 def project(image: Image, *, method: str = "max") -> Image:
-    """Make one slice of all, shape (1, Y, X), of the image's dtype; one slice stays as it is.
+    """Make one slice of all, shape (1, Y, X), of the image's dtype, means rounded to it.
 
     Parameters
     ----------

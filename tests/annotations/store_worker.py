@@ -4,7 +4,8 @@
 ``victims FOLDER``: for each delay in seconds on standard input, a process that writes without end
 and is killed that long after its first round.
 
-Children are forked before any of them has opened a store: starting Python each time takes seconds.
+Children are forked before any of them has opened a store, and after the kernels were loaded that
+count what a round wrote: both take seconds.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from collections.abc import Callable
 import numpy as np
 
 from annotations.store import AnnotationStore
+from labels.kernels import count_runs
 from tests.annotations.store_sources import ArraySource, by_model, by_person, noise, proposed
 
 SHAPE = (20, 40, 30)
@@ -95,6 +97,7 @@ def _victims(folder: str) -> None:
 
 
 if __name__ == "__main__":
+    count_runs(np.dtype(np.uint32))
     if sys.argv[1] == "rounds":
         _rounds(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
     else:

@@ -112,7 +112,7 @@ def test_the_ome_zarr_reader_finds_image_and_labels(copied: Path) -> None:
     assert np.array_equal(np.asarray(golgi.data[1]), written[:, :, ::2, ::2])
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(st.data(), st.sampled_from([1, 2]), st.sampled_from([0.4, 2.0]))
 def test_coarser_labels_follow_every_round(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, times: int, z_um: float

@@ -59,7 +59,7 @@ class Failing:
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("batch_size", [1, 3])
 def test_whatever_stops_a_tiled_prediction_ends_its_threads(fault: str, batch_size: int) -> None:
-    image = np.zeros((12, 24, 24), np.float32)
+    image = np.zeros((1, 12, 24, 24), np.float32)
     calls = {"progress": 0, "predict": 0}
 
     def count(what: str) -> None:
@@ -70,7 +70,7 @@ def test_whatever_stops_a_tiled_prediction_ends_its_threads(fault: str, batch_si
     def predict(tiles: NDArray[np.float32]) -> NDArray[np.float32]:
         assert {"tile-reader_0"} <= {thread.name for thread in threading.enumerate()}
         count("predict")
-        return tiles[:, None]
+        return tiles
 
     with pytest.raises((Cancelled, OSError)):
         predict_tiled(
@@ -78,7 +78,7 @@ def test_whatever_stops_a_tiled_prediction_ends_its_threads(fault: str, batch_si
             Failing(image, fault == "read"),
             1,
             Tiling(tile=(4, 8, 8), overlap=0.25, batch_size=batch_size),
-            out=Failing(image[None].copy(), fault == "write"),
+            out=Failing(image.copy(), fault == "write"),
             progress=lambda *_: count("progress"),
         )
 
@@ -134,7 +134,7 @@ def test_a_cancelled_stardist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
     def blocks(progress: Progress) -> None:
         sink = np.zeros(image.shape, np.uint32)
-        network.segment_blocks(image, sink, SPACING_UM, tile_voxels=2**13, progress=progress)
+        network.segment_blocks(image[None], sink, SPACING_UM, tile_voxels=2**13, progress=progress)
 
     steps = stopped_in_each_step(
         lambda progress: network.segment(image[None], SPACING_UM, progress=progress)

@@ -21,13 +21,13 @@ from models.tiling import (
 
 
 def channels_of(tiles):
-    """Two channels: the tile itself, and its negative."""
-    return np.stack([tiles, -tiles], axis=1)
+    """Two outputs: the tile of one channel itself, and its negative."""
+    return np.concatenate([tiles, -tiles], axis=1)
 
 
 def blurred(tiles):
     """A model that looks two voxels around, with zeros beyond the tile."""
-    return np.stack([ndimage.uniform_filter(t, 5, mode="constant") for t in tiles])[:, None]
+    return np.stack([[ndimage.uniform_filter(c, 5, mode="constant") for c in t] for t in tiles])
 
 
 class WriteOnce:
@@ -56,7 +56,7 @@ def test_every_voxel_is_written_once_and_is_itself(shape, tile, overlap, border,
     border = tuple(min(border, t - 1) for t in tile)
     sink = WriteOnce(2, shape)
     tiling = Tiling(tile=tile, overlap=overlap, border=border, batch_size=batch)
-    predict_tiled(channels_of, image, 2, tiling, out=sink)
+    predict_tiled(channels_of, image[None], 2, tiling, out=sink)
     assert sink.next == shape[0]
     np.testing.assert_allclose(sink.array, [image, -image], rtol=1e-5)
 
@@ -85,14 +85,14 @@ def test_tiles_agree_with_the_whole_volume_whatever_their_size():
     whole = ndimage.uniform_filter(image, 5, mode="mirror")
     for tile in ((14, 24, 24), (12, 32, 20), (14, 40, 44)):
         tiling = Tiling(tile=tile, overlap=0.5, border=(3, 3, 3))
-        got = predict_tiled(blurred, image, 1, tiling)
+        got = predict_tiled(blurred, image[None], 1, tiling)
         assert np.abs(got[0] - whole).max() < 0.03 * whole.mean()
 
 
 def test_without_blending_the_same_model_leaves_seams():
     # The test above can fail: a tile's rim, where the model sees zeros, is far off.
     image = np.ones((6, 30, 30), np.float32)
-    got = predict_tiled(blurred, image, 1, Tiling(tile=(6, 15, 15), overlap=0.0))
+    got = predict_tiled(blurred, image[None], 1, Tiling(tile=(6, 15, 15), overlap=0.0))
     assert np.abs(got[0, 3, 12:18, 12:18] - 1).max() > 0.1
 
 
@@ -102,10 +102,10 @@ def test_a_volume_smaller_than_the_tile():
 
     def predict(tiles):
         seen.append(tiles.shape)
-        return tiles[:, None]
+        return tiles
 
-    got = predict_tiled(predict, image, 1, Tiling(tile=(8, 16, 16)))
-    assert seen == [(1, 8, 16, 16)]
+    got = predict_tiled(predict, image[None], 1, Tiling(tile=(8, 16, 16)))
+    assert seen == [(1, 1, 8, 16, 16)]
     np.testing.assert_allclose(got[0], image, rtol=1e-6)
 
 
@@ -116,26 +116,28 @@ def test_a_volume_smaller_than_the_tile():
     size=st.tuples(*[st.integers(8, 12)] * 3),
 )
 def test_reading_past_the_border_reflects(shape, start, size):
-    image = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    image = np.arange(2 * np.prod(shape), dtype=np.float32).reshape(2, *shape)
     got = read_reflected(image, start, size)
     pads = [
         (max(-s, 0), max(s + n - length, 0))
         for s, n, length in zip(start, size, shape, strict=True)
     ]
     # numpy has nothing to reflect in an axis of one voxel and repeats it.
-    padded = np.pad(image, pads, mode="reflect")
+    padded = np.pad(image, [(0, 0), *pads], mode="reflect")
     origin = [s + before for s, (before, _) in zip(start, pads, strict=True)]
     box = tuple(slice(o, o + n) for o, n in zip(origin, size, strict=True))
-    np.testing.assert_array_equal(got, padded[box])
+    np.testing.assert_array_equal(got, padded[:, *box])
 
 
 def test_only_what_a_tile_needs_is_read_and_one_slab_is_held():
     class Reader:
-        shape = (64, 8, 8)
+        shape = (1, 64, 8, 8)
         largest = 0
 
         def __getitem__(self, key):
-            block = np.zeros([s.stop - s.start for s in key], np.uint16)
+            block = np.zeros(
+                [len(range(*s.indices(n))) for s, n in zip(key, self.shape, strict=True)]
+            )
             Reader.largest = max(Reader.largest, block.size)
             return block
 
@@ -151,16 +153,24 @@ def test_only_what_a_tile_needs_is_read_and_one_slab_is_held():
 
 def test_zarr_in_and_out(tmp_path):
     zarr = pytest.importorskip("zarr")
-    image = np.random.default_rng(2).integers(0, 255, (9, 20, 17)).astype(np.uint8)
+    image = np.random.default_rng(2).integers(0, 255, (1, 9, 20, 17)).astype(np.uint8)
     source = zarr.create_array(tmp_path / "in.zarr", shape=image.shape, dtype="u1")
     source[:] = image
-    out = zarr.create_array(tmp_path / "out.zarr", shape=(2, *image.shape), dtype="f4")
+    out = zarr.create_array(tmp_path / "out.zarr", shape=(2, *image.shape[1:]), dtype="f4")
     predict_tiled(channels_of, source, 2, Tiling(tile=(4, 8, 8)), out=out)
-    np.testing.assert_allclose(out[0], image, rtol=1e-5)
+    np.testing.assert_allclose(out[:], [image[0], -image[0].astype(float)], rtol=1e-5)
+
+
+def test_a_model_sees_all_channels_of_the_same_place():
+    image = np.random.default_rng(3).random((3, 6, 20, 20), np.float32)
+    got = predict_tiled(
+        lambda tiles: tiles.sum(axis=1, keepdims=True), image, 1, Tiling(tile=(4, 8, 8))
+    )
+    np.testing.assert_allclose(got[0], image.sum(axis=0), rtol=1e-5)
 
 
 def test_progress_counts_tiles_and_can_cancel():
-    image, tiling = np.zeros((4, 16, 16), np.float32), Tiling(tile=(4, 8, 8), overlap=0.0)
+    image, tiling = np.zeros((1, 4, 16, 16), np.float32), Tiling(tile=(4, 8, 8), overlap=0.0)
     calls = []
     predict_tiled(channels_of, image, 2, tiling, progress=lambda *call: calls.append(call[:2]))
     assert calls == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]

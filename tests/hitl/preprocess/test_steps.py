@@ -209,7 +209,7 @@ def test_slices_become_one():
     image = np.array([[[1, 9]], [[4, 2]]], np.uint16)
     projected = project(image)
     np.testing.assert_array_equal(projected, [[[4, 9]]])
-    np.testing.assert_array_equal(project(image, method="mean"), [[[2, 5]]])
+    np.testing.assert_array_equal(project(image, method="mean"), [[[2, 6]]])
     with pytest.raises(PreprocessError, match="max or mean"):
         project(image, method="sum")
     assert projected.dtype == np.uint16

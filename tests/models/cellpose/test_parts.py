@@ -127,7 +127,7 @@ def test_no_contrast_between_percentiles() -> None:
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        (np.zeros((4, 5)), "3D stack"),
+        (np.zeros((4, 5)), r"channels of a stack \(C, Z, Y, X\)"),
         (np.full((2, 4, 5), np.nan), "finite"),
         (np.full((2, 4, 5), 7), "every voxel"),
     ],

@@ -117,7 +117,7 @@ def test_stitched_equals_cellpose(
 
 
 def test_slices_give_the_flows_of_one_call(stock: Any, shallow: Any, three_slices: Stack) -> None:
-    image = engine.normalise(three_slices, (1.0, 99.0))
+    image = engine.normalise(three_slices, (1.0, 99.0))[..., None]
     options = {"normalize": {"normalize": False}, "min_size": -1, "batch_size": 2}
     parts = list(engine.slices(shallow, image, 2, options))
     assert [part[0] for part in parts] == [slice(0, 2), slice(2, 3)]

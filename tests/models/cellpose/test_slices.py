@@ -34,11 +34,11 @@ def volume(seed: int = 0) -> tuple[Volume, Volume, NDArray[np.bool_]]:
 
 def test_pixels_are_square_in_all_views() -> None:
     image, labels, mask = volume()
-    found = paired_slices(image, labels, mask, SPACING)
-    shapes = {s.view: s.image.shape for s in found}
+    found = paired_slices(image[None], labels, mask, SPACING)
+    shapes = {s.view: s.image.shape[1:] for s in found}
     assert shapes == {"xy": (40, 44), "xz": (24, 44), "yz": (24, 40)}
     for s in found:
-        assert s.image.shape == s.labels.shape == s.mask.shape
+        assert s.image.shape[1:] == s.labels.shape == s.mask.shape
         assert s.pixel_um == 0.5 and s.image.dtype == np.float32 and s.labels.dtype == np.uint32
     middle = next(s for s in found if (s.view, s.index) == ("xz", 12))
     rows, columns = (np.ptp(np.nonzero(middle.labels == 7)[i]) + 1 for i in (0, 1))
@@ -47,27 +47,27 @@ def test_pixels_are_square_in_all_views() -> None:
 
 def test_one_view_in_the_stacks_own_pixels_is_the_stack() -> None:
     image, labels, mask = volume()
-    found = paired_slices(image, labels, mask, SPACING, ("xy",))
+    found = paired_slices(image[None], labels, mask, SPACING, ("xy",))
     assert [s.index for s in found] == [0, 1, 2, 3, 4, 5][: len(found)]
     for s in found:
-        np.testing.assert_array_equal(s.image, image[s.index])
+        np.testing.assert_array_equal(s.image, image[None, s.index])
         np.testing.assert_array_equal(s.labels, np.where(mask, labels, 0)[s.index])
 
 
 def test_slices_need_objects_that_count() -> None:
     image, labels, mask = volume()
-    two = paired_slices(image, labels, mask, SPACING, ("yz",), min_objects=2)
+    two = paired_slices(image[None], labels, mask, SPACING, ("yz",), min_objects=2)
     assert two == []
-    assert paired_slices(image, labels, np.zeros_like(mask), SPACING) == []
-    assert {s.index for s in paired_slices(image, labels, mask, SPACING, ("yz",))} == {
+    assert paired_slices(image[None], labels, np.zeros_like(mask), SPACING) == []
+    assert {s.index for s in paired_slices(image[None], labels, mask, SPACING, ("yz",))} == {
         *range(4, 21), *range(22, 39),
     }  # fmt: skip
 
 
 def test_shapes_that_differ() -> None:
     image, labels, mask = volume()
-    with pytest.raises(TrainingDataError, match="one ZYX shape"):
-        paired_slices(image[1:], labels, mask, SPACING)
+    with pytest.raises(TrainingDataError, match="of its ZYX shape"):
+        paired_slices(image[None, 1:], labels, mask, SPACING)
 
 
 @settings(max_examples=20, deadline=None)
@@ -77,7 +77,9 @@ def test_labels_outside_the_mask_change_nothing(seed: int, pixel_um: float | Non
     rng = np.random.default_rng(seed)
     mask = mask & (rng.random(mask.shape[1:]) > 0.02)
     other = np.where(mask, labels, rng.integers(0, 50, labels.shape)).astype(np.uint32)
-    pairs = [paired_slices(image, one, mask, SPACING, pixel_um=pixel_um) for one in (labels, other)]
+    pairs = [
+        paired_slices(image[None], one, mask, SPACING, pixel_um=pixel_um) for one in (labels, other)
+    ]
     assert len(pairs[0]) == len(pairs[1]) > 0
     for a, b in zip(*pairs, strict=True):
         np.testing.assert_array_equal(a.labels, b.labels)
@@ -136,7 +138,7 @@ def test_objects_that_the_mask_cuts_teach_no_flow() -> None:
     labels[4:12, 4:12], labels[4:12, 18:26] = 1, 2
     mask = np.ones((20, 30), bool)
     mask[:, 24:] = False
-    part = PairedSlice("xy", 0, np.zeros((20, 30), np.float32), labels * mask, mask, 0.5)
+    part = PairedSlice("xy", 0, np.zeros((1, 20, 30), np.float32), labels * mask, mask, 0.5)
     (_, known, sure), (foreground, *_) = slice_arrays(part)
     np.testing.assert_array_equal(known > 0, mask)
     assert sure[4:12, 4:12].all() and not sure[4:12, 18:24].any() and sure[15, 20]
@@ -146,7 +148,7 @@ def test_objects_that_the_mask_cuts_teach_no_flow() -> None:
 def test_flows_point_inwards() -> None:
     labels = np.zeros((21, 21), np.uint32)
     labels[3:18, 3:18] = 4
-    part = PairedSlice("xy", 0, np.zeros((21, 21), np.float32), labels, labels < 9, 0.5)
+    part = PairedSlice("xy", 0, np.zeros((1, 21, 21), np.float32), labels, labels < 9, 0.5)
     _, (_, y, x) = slice_arrays(part)
     assert y[4, 10] > 0.5 > -0.5 > y[16, 10] and x[10, 4] > 0.5 > -0.5 > x[10, 16]
 

@@ -120,10 +120,10 @@ def test_many_tiles_and_blocks_give_the_objects_of_the_whole_stack(
     image = nuclei((14, 60, 110))
     one = loaded(network)
     whole = one.segment(image[None], SPACING)
-    store = {"shape": image.shape, "chunks": (7, 32, 32)}
-    stored = zarr.create_array(tmp_path / "image.zarr", dtype="u1", **store)
-    sink = zarr.create_array(tmp_path / "labels.zarr", dtype="u4", **store)
-    stored[:] = image
+    stored = zarr.create_array(tmp_path / "image.zarr", data=image[None], chunks=(1, 7, 32, 32))
+    sink = zarr.create_array(
+        tmp_path / "labels.zarr", shape=image.shape, chunks=(7, 32, 32), dtype="u4"
+    )
     seen = []
     monkeypatch.setattr(blocks, "DRAWN_PER_PREDICTED", 1)
     told = one.segment_blocks(
@@ -145,7 +145,7 @@ def test_a_real_network_says_the_same_in_tiles_also_when_resampled(network, spac
     sink = np.zeros(image.shape, np.uint32)
     seen = []
     told = one.segment_blocks(
-        image, sink, SPACING, tile_voxels=2**14, progress=lambda *call: seen.append(call)
+        image[None], sink, SPACING, tile_voxels=2**14, progress=lambda *call: seen.append(call)
     )
     assert max(total for _, total, what in seen if what == "predicting") > 1
     assert len(whole.confidence) == len(told.confidence) > 5
@@ -156,7 +156,7 @@ def test_nothing_found_is_written_as_background(network):
     image = np.random.default_rng(0).random((4, 16, 16)).astype(np.float32)
     network.thresholds = {"prob": 2.0, "nms": 0.3}
     sink = np.ones(image.shape, np.uint32)
-    found = loaded(network, Normalisation()).segment_blocks(image, sink, SPACING)
+    found = loaded(network, Normalisation()).segment_blocks(image[None], sink, SPACING)
     network.thresholds = dict(THRESHOLDS)
     assert found.confidence == {} and not sink.any()
 
@@ -192,6 +192,17 @@ class Pattern:
         self.largest = max(self.largest, labels.size)
 
 
+class OneChannel:
+    """The stack as an image of one channel."""
+
+    def __init__(self, stack):
+        self.stack, self.shape = stack, (1, *stack.shape)
+
+    def __getitem__(self, box):
+        assert box[0] == 0
+        return self.stack[box[1:]]
+
+
 def test_memory_does_not_grow_with_the_stack(network, perfect, monkeypatch):
     monkeypatch.setattr(blocks, "DRAWN_PER_PREDICTED", 1)
     monkeypatch.setattr(blocks, "CHECKED_BOX", (12, 51, 51))
@@ -199,7 +210,7 @@ def test_memory_does_not_grow_with_the_stack(network, perfect, monkeypatch):
     def peak(length):
         stack = Pattern(length)
         tracemalloc.start()
-        found = loaded(network).segment_blocks(stack, stack, SPACING, tile_voxels=2**15)
+        found = loaded(network).segment_blocks(OneChannel(stack), stack, SPACING, tile_voxels=2**15)
         size = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         # Margins on both sides and a core as wide as they are: 12 x 51 x (2 x 24 + 48).
@@ -232,7 +243,7 @@ def test_lack_of_memory_means_smaller_tiles_and_is_told(network, monkeypatch):
     np.testing.assert_array_equal(found.labels > 0, expected.labels > 0)
     asked.clear()
     sink = np.zeros(image.shape, np.uint32)
-    told = one.segment_blocks(image, sink, SPACING)
+    told = one.segment_blocks(image[None], sink, SPACING)
     assert [note.startswith("out of memory") for note in told.notes] == [True]
     np.testing.assert_array_equal(sink > 0, expected.labels > 0)
     monkeypatch.setattr(objects, "FEWEST_TILE_VOXELS", 2**20)
@@ -244,9 +255,9 @@ def test_lack_of_memory_means_smaller_tiles_and_is_told(network, monkeypatch):
 @pytest.mark.parametrize("bad", [np.zeros((4, 8, 8)), np.full((4, 8, 8), np.nan), np.zeros((4, 8))])
 def test_bad_stacks_are_refused(network, bad):
     with pytest.raises(ImageError):
-        loaded(network, Normalisation()).segment_blocks(bad, np.zeros(bad.shape), SPACING)
+        loaded(network, Normalisation()).segment_blocks(bad[None], np.zeros(bad.shape), SPACING)
 
 
 def test_sink_of_another_shape_is_refused(network):
     with pytest.raises(ImageError, match="make the array anew"):
-        loaded(network).segment_blocks(np.eye(3)[None], np.zeros((1, 2, 3)), SPACING)
+        loaded(network).segment_blocks(np.eye(3)[None, None], np.zeros((1, 2, 3)), SPACING)

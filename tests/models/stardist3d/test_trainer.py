@@ -91,7 +91,7 @@ def test_loaded_run_predicts_as_the_same_weights_in_stock_stardist(run):
     loaded = segmenter.load_run(folder, precision="fp32")
     assert isinstance(loaded, Segmenter)
     stock = import_stardist().models.StarDist3D(None, name=folder.name, basedir=str(folder.parent))
-    image = loaded.settings.normalisation.apply(sample().image)
+    image = loaded.settings.normalisation.apply(sample().image[0])
     for mine, theirs in zip(loaded.network.predict(image), stock.predict(image), strict=True):
         np.testing.assert_array_equal(mine, theirs)
     assert loaded.network.thresholds == stock.thresholds
@@ -192,7 +192,7 @@ def test_other_voxel_size_is_resampled_and_told(run):
     folder, _, _ = run
     loaded = load_run("stardist3d", folder)
     same = loaded.segment(sample().image, SPACING)
-    finer = loaded.segment(np.repeat(sample().image, 2, axis=1), (2.0, 0.25, 0.5))
+    finer = loaded.segment(np.repeat(sample().image, 2, axis=2), (2.0, 0.25, 0.5))
     assert same.notes == () and same.labels.dtype == np.uint32
     assert finer.labels.shape == (12, 80, 40) and "resampled" in finer.notes[0]
     assert set(same.confidence) == set(np.unique(same.labels)) - {0}
@@ -200,13 +200,13 @@ def test_other_voxel_size_is_resampled_and_told(run):
 
 def test_one_slice_and_a_patch_larger_than_the_stack(tmp_path):
     whole = sample()
-    cut = [getattr(whole, part)[5:6] for part in ("image", "labels", "mask")]
+    cut = [whole.image[:, 5:6], whole.labels[5:6], whole.mask[5:6]]
     options = ONE_STEP | {"patch_size": (64, 64, 64)}
     result = StarDist3DTrainer(**options).train(
         [TrainingSample("slice", *cut, SPACING)], [], tmp_path / "slice"
     )
     assert any(note.startswith("patch_size (64, 64, 64) became (1, ") for note in result.notes)
-    labels = load_run("stardist3d", tmp_path / "slice").segment(cut[0][None], SPACING).labels
+    labels = load_run("stardist3d", tmp_path / "slice").segment(cut[0], SPACING).labels
     assert labels.shape == (1, 40, 40)
 
 
@@ -258,7 +258,7 @@ def test_resnet_in_bfloat16(tmp_path):
     config = exact.network.config
     assert config.backbone == "resnet" and tuple(config.grid) == (1, 2, 2)
     rough = segmenter.load_run(tmp_path / "first", precision="bf16")
-    image = exact.settings.normalisation.apply(sample().image)
+    image = exact.settings.normalisation.apply(sample().image[0])
     for a, b in zip(exact.network.predict(image), rough.network.predict(image), strict=True):
         assert b.dtype == np.float32 and not (a == b).all()
         assert np.corrcoef(a.ravel(), b.ravel())[0, 1] > 0.99
@@ -273,7 +273,7 @@ def test_exported_run_is_small_and_predicts_and_fine_tunes_as_the_run(run, tmp_p
     full, slim = (
         segmenter.load_run(folder, precision="fp32") for folder in (run[0], tmp_path / "slim")
     )
-    image = full.settings.normalisation.apply(sample().image)
+    image = full.settings.normalisation.apply(sample().image[0])
     for a, b in zip(full.network.predict(image), slim.network.predict(image), strict=True):
         np.testing.assert_allclose(a, b, rtol=0.02, atol=0.02)
     export_run(run[0], tmp_path / "exact", half=False)

@@ -23,14 +23,14 @@ def network(norm="frozen"):
 
 
 def image(*shape):
-    return np.random.default_rng(0).random(shape, np.float32)
+    return np.random.default_rng(0).random((1, *shape), np.float32)
 
 
 def test_a_stack_of_equal_patches_is_normalised_as_each_of_them():
     patch = image(*PATCH)
-    stack = np.tile(patch, (2, 4, 4))
+    stack = np.tile(patch, (1, 2, 4, 4))
     own, plain = calibrated(network(), stack, PATCH, FP32), network()
-    x = torch.from_numpy(patch)[None, None]
+    x = torch.from_numpy(patch)[None]
     with torch.no_grad():
         # The running variance divides by one voxel less, which shows where there are few.
         torch.testing.assert_close(own(x), plain(x), rtol=0, atol=0.06)

@@ -245,7 +245,7 @@ def test_out_of_memory_at_the_smallest_tile_is_an_error(monkeypatch):
     predictor = NetworkPredictor(trained(), ARCHITECTURE, FP32, (4, 16, 16))
     seen = fail_above(monkeypatch, 0, MemoryError("no"))
     with pytest.raises(TileMemoryError, match=r"expected memory for a tile of 2×8×8 voxels"):
-        predictor.maps(np.zeros((4, 64, 64), np.float32))
+        predictor.maps(np.zeros((1, 4, 64, 64), np.float32))
     assert 0 < len(seen) < 12
 
 
@@ -253,7 +253,7 @@ def test_other_errors_are_not_taken_for_want_of_memory(monkeypatch):
     predictor = NetworkPredictor(trained(), ARCHITECTURE, FP32, (4, 16, 16))
     fail_above(monkeypatch, 0, RuntimeError("shapes differ"))
     with pytest.raises(RuntimeError, match="shapes differ"):
-        predictor.maps(np.zeros((4, 64, 64), np.float32))
+        predictor.maps(np.zeros((1, 4, 64, 64), np.float32))
 
 
 def finished_run(folder, **more):

@@ -35,7 +35,7 @@ def test_a_plain_patch_is_the_stack_itself():
     stack = prepared()
     patch = cut(stack, (2, 5, 7), SIZE, PLAIN, np.random.default_rng(0))
     box = (slice(2, 10), slice(5, 21), slice(7, 31))
-    np.testing.assert_array_equal(patch["image"], stack.image[box])
+    np.testing.assert_array_equal(patch["image"], stack.image[:, *box])
     for name in ("classes", "inside", "distance", "voxels", "sure"):
         np.testing.assert_array_equal(patch[name], getattr(stack.targets, name)[box])
 
@@ -45,10 +45,10 @@ def test_flips_and_quarter_turns_are_exact(rotate):
     stack = prepared()
     settings = Augmentation(flip=True, rotate=rotate, elastic_px=0, intensity=False)
     box = (slice(2, 10), slice(5, 21), slice(7, 23))
-    wanted = stack.image[box]
+    wanted = stack.image[:, *box]
     turns = 4 if rotate == "quarter" else 1
     choices = [
-        np.rot90(np.flip(wanted, [a for a in range(3) if flips >> a & 1]), k, (1, 2))
+        np.rot90(np.flip(wanted, [a + 1 for a in range(3) if flips >> a & 1]), k, (2, 3))
         for flips in range(8)
         for k in range(turns)
     ]
@@ -64,20 +64,20 @@ def test_flips_and_quarter_turns_are_exact(rotate):
 def test_image_and_targets_move_together():
     stack = prepared()
     bright = stack.targets.inside.astype(np.float32)
-    stack = type(stack)(stack.name, bright, *list(vars(stack).values())[2:])
+    stack = type(stack)(stack.name, bright[None], *list(vars(stack).values())[2:])
     settings = Augmentation(elastic_px=2.0, intensity=False)
     for seed in range(10):
         got = cut(stack, (1, 10, 10), SIZE, settings, np.random.default_rng(seed))
         known = got["voxels"] > 0
-        agree = (got["image"] > 0.5) == (got["inside"] > 0)
+        agree = (got["image"][0] > 0.5) == (got["inside"] > 0)
         assert agree[known].mean() > 0.97
 
 
 def test_past_the_stack_the_image_is_reflected_and_nothing_counts():
     stack = prepared()
     patch = cut(stack, (-2, -3, 40), SIZE, PLAIN, np.random.default_rng(0))
-    np.testing.assert_array_equal(patch["image"][0], patch["image"][4])
-    np.testing.assert_array_equal(patch["image"][:, 0], patch["image"][:, 6])
+    np.testing.assert_array_equal(patch["image"][:, 0], patch["image"][:, 4])
+    np.testing.assert_array_equal(patch["image"][:, :, 0], patch["image"][:, :, 6])
     assert (patch["voxels"][:2] == 0).all()
     assert (patch["voxels"][:, :3] == 0).all()
     assert (patch["voxels"][:, :, 8:] == 0).all()
@@ -86,7 +86,7 @@ def test_past_the_stack_the_image_is_reflected_and_nothing_counts():
 
 def test_a_patch_larger_than_the_stack():
     batch = sampler(size=(16, 64, 64), augmentation=Augmentation()).batch(0)
-    assert batch.image.shape == (4, 16, 64, 64)
+    assert batch.image.shape == (4, 1, 16, 64, 64)
     assert np.isfinite(batch.image).all()
     assert (batch.targets.voxels.sum((1, 2, 3)) > 0).all()
 
@@ -134,7 +134,7 @@ def test_patches_are_drawn_where_something_is_known():
 
 def test_another_voxel_size_is_resampled():
     stack = prepared(sample("a", 0, spacing_um=(2.0, 0.5, 0.5)))
-    assert stack.image.shape == (12, 24, 24)
+    assert stack.image.shape == (1, 12, 24, 24)
     assert stack.targets.classes.shape == (12, 24, 24)
 
 

@@ -236,11 +236,11 @@ def test_normalisation_is_frozen_part_way(tmp_path):
     always, flags = frozen(0.0, tmp_path / "always")
     assert flags == {True}
     # Frozen, a tile's result does not depend on what else is in the tile.
-    image = np.random.default_rng(0).random((8, 64, 64), np.float32)
+    image = np.random.default_rng(0).random((1, 8, 64, 64), np.float32)
     other = image.copy()
-    other[:, :, 48:] += 2
+    other[..., 48:] += 2
     for run, same in ((always, True), (never, False)):
-        whole = Tiling(tile=image.shape)
+        whole = Tiling(tile=image.shape[1:])
         maps = [run.predictor.maps(one, whole)[..., :8] for one in (image, other)]
         assert np.allclose(*maps, atol=1e-5) == same
 
