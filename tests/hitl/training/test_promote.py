@@ -14,6 +14,7 @@ from hitl.project.errors import LeakageError, NothingToDoError, ProjectError
 from hitl.project.reporter import Silent
 from hitl.project.runs import IN_USE, model_in_use, promotions
 from hitl.training.promote import RegressionError, promote
+from tests.hitl.class_fields import TIMES, add_classes, add_series
 from tests.hitl.fake_model import SHAPE, Bench, make_bench
 
 SPACING_UM = (2.0, 0.5, 0.5)
@@ -143,3 +144,28 @@ def test_a_val_field_that_is_a_test_field_too_is_refused(bench: Bench) -> None:
     bench.add("held", "test", labelled=True, seed=1)
     with pytest.raises(LeakageError, match="check holds the same voxels as test field held"):
         promote(bench.project, "fake-0001", Silent())
+
+
+# Classes -----------------------------------------------------------------------------------------
+
+
+def test_runs_are_compared_on_the_classes_that_both_learned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = make_bench(tmp_path, monkeypatch)
+    add_classes(bench, "check", "val")
+    promote(bench.project, bench.run("fake-0001", ("g1", "nuclei")), Silent())
+    done = promote(bench.project, bench.run("fake-0002", ("g1", "g2")), Silent())
+    assert done.fields == ("check:g1",)
+    assert done.strata[0].objects == len(np.unique(bench.labels)) - 1
+    other = bench.run("fake-0003", ("nuclei",))
+    with pytest.raises(NothingToDoError, match="fake-0003 on nuclei and fake-0002 on g1, g2 were"):
+        promote(bench.project, other, Silent())
+    assert promote(bench.project, other, Silent(), force=True, why="nuclei now").forced
+
+
+def test_every_time_point_is_compared(bench: Bench) -> None:
+    add_series(bench, "movie", "val", seed=30)
+    done = promote(bench.project, "fake-0001", Silent())
+    assert done.fields == ("check", *(f"movie t{time}" for time in range(TIMES)))
+    assert done.strata[0].objects == (1 + TIMES) * (len(np.unique(bench.labels)) - 1)

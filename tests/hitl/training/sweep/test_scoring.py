@@ -9,6 +9,7 @@ import pytest
 
 from hitl.cli import run
 from models.base import TrainingSample
+from tests.hitl.class_fields import NAMES, add_classes, class_scenes
 from tests.hitl.fake_model import Bench
 from tests.hitl.training.sweep.fake_trainer import GRID, FakeTrainer, Sweeper, add
 
@@ -56,3 +57,21 @@ def test_the_test_fields_are_scored_but_not_sorted_by(sweep: Sweeper, bench: Ben
 def test_sorting_by_another_column(sweep: Sweeper) -> None:
     done = sweep("--grid", "rate=2,1,3", "--sort", "val_loss")
     assert [cell["val_loss"] for cell in done["cells"]] == [0.5, 1.0, 1.5]
+
+
+def test_cells_are_scored_by_class(bench: Bench) -> None:
+    """Of g1 every second object is taken for none; nuclei are in two fields, g1 and g2 in one."""
+    from hitl.project.reporter import Silent
+    from hitl.training.samples import collect_samples
+    from hitl.training.sweep.running import score_cell
+
+    _, truth = class_scenes(20)
+    g1 = np.where(truth["g1"] % 2, truth["g1"], 0).astype(np.uint32)
+    add_classes(bench, "v1", "val", seed=20, labels={**truth, "g1": g1})
+    add_classes(bench, "f1", "train", seed=30)
+    bench.add("v2", "val", labelled=True, seed=40)
+    data = collect_samples(bench.project.store(), bench.project.config, ("f1",), Silent())
+    assert [field for field, _ in data.val_of] == ["v1", "v1", "v1", "v2"]
+    folder = bench.project.run(bench.run("fake-0001", NAMES))
+    scored = score_cell(bench.project, folder, data, Silent())
+    assert scored["f1"] == pytest.approx((2 / 3 + 1 + 1) / 3)
