@@ -67,7 +67,7 @@ def test_the_line_by_hand(
         runs[model] = command("train", project, model, *options)["run"]
         written = command("predict", project, "--model", runs[model], "--field", "held_out")
         predicted = tifffile.imread(written["files"]["held_out"])
-        assert predicted.shape == tuple(held_out["shape_czyx"][1:])
+        assert predicted.shape == tuple(held_out["shape_tczyx"][2:])
     scores = command("evaluate", project)
     reached = {model: scores["models"][runs.get(model, model)]["mean"] for model in FLOORS[name]}
     print(

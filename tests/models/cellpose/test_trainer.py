@@ -96,7 +96,7 @@ def test_tuning_lowers_the_loss_and_leaves_a_run(
     segmenter = load_run(folder)
     assert isinstance(segmenter, CellposeSegmenter)
     found = segmenter.segment(sample.image, SPACING)
-    assert found.labels.shape == sample.image.shape
+    assert found.labels.shape == sample.labels.shape
     said = json.loads((folder / "model.json").read_text())
     assert segmenter.describe()["weights_sha256"] == said["weights_sha256"]
 
