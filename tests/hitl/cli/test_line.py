@@ -89,7 +89,7 @@ def check_records(
     assert store.labels("learn").verified_voxels == 0
     entries = command("log", project)["log"]
     assert [entry["kind"] for entry in entries] == ["bootstrap", "add", "add", "create"]
-    assert entries[0]["counts"]["learn"]["added"] == len(store.labels("learn").objects.id)
+    assert entries[0]["counts"]["learn:nuclei"]["added"] == len(store.labels("learn").objects.id)
     for model, run_id in runs.items():
         folder = project / "runs" / run_id
         card = json.loads((folder / "card.json").read_text())
