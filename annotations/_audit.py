@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import icechunk
 import zarr
 
-from annotations._chunk_files import ChunkFile, ChunkFiles, manifests_with
+from annotations._chunk_files import ChunkFile, ChunkFiles, manifests_by_chunk
 from annotations._head import newest_whole
 from annotations._refs import REFS, branch_file, read_ref, tags
-from annotations._sums import CHUNKS, MANIFESTS, SNAPSHOTS, SUMS, Damage, Sums
-from annotations._vouched import entry_of, head_entry
-from annotations.damage import Finding
+from annotations._sums import CHUNKS, MANIFESTS, SNAPSHOTS, SUMS, Sums
+from annotations._vouched import entry_of, head_entry, nodes_of
+from annotations.damage import Damage, Finding
 from annotations.errors import DamagedStoreError
 from annotations.rounds import LogEntry, tag_name
 from labels.progress import Progress, no_progress
@@ -65,7 +64,9 @@ class Audit:
         self.findings: list[Finding] = []
         self._repository = repository
         self._sums = Sums(folder)
-        self._manifest_damage: dict[str, Damage | None] = {}
+        self._compare = lru_cache(maxsize=None)(self._compare_manifest)
+        self._nodes = lru_cache(maxsize=None)(self._read_nodes)
+        self._array = lru_cache(maxsize=None)(self._open_array)
 
     @cached_property
     def commits(self) -> list[Commit]:
@@ -84,7 +85,7 @@ class Audit:
             found = [commit.sums] if commit.sums else self._sums.damaged_files(commit.snapshot)
             for own in found:
                 self._tell(own, str(commit), [commit])
-        for manifest in self._all_manifests():
+        for manifest in self._known:
             damage = self._compare(manifest)
             if damage is not None:
                 needing = [c for c in self.commits if manifest in c.manifests]
@@ -111,13 +112,12 @@ class Audit:
 
     def check_chunks(self, progress: Progress, *, deep: bool) -> ChunkFiles:
         """Look for the chunk files of the newest commit, or read those of all commits."""
-        used = self._all_manifests() if deep else list(self.commits[0].manifests)
+        used = self._known if deep else self.commits[0].manifests
         files = ChunkFiles(self.folder, (m for m in used if self._compare(m) is None))
         problems = files.damaged(progress) if deep else files.absent()
         for chunk, problem in problems:
-            whole = {m: m for m in self._all_manifests() if self._compare(m) is None}
-            holding = manifests_with(self.folder, chunk.name, whole)
-            needing = [c for c in self.commits if holding & c.manifests.keys()]
+            holding = self._holding.get(chunk.identity, ())
+            needing = [c for c in self.commits if not c.manifests.keys().isdisjoint(holding)]
             damage = Damage(f"{CHUNKS}/{chunk.name}", problem)
             self._tell(damage, self._region_of(chunk, needing), needing)
         return files
@@ -169,19 +169,19 @@ class Audit:
         except icechunk.IcechunkError:
             return None
 
-    def _all_manifests(self) -> list[str]:
-        return list(self._known)
-
     @cached_property
     def _known(self) -> dict[str, str]:
         """The digests of all manifests."""
         return {m: known for commit in self.commits for m, known in commit.manifests.items()}
 
-    def _compare(self, manifest: str) -> Damage | None:
-        if manifest not in self._manifest_damage:
-            found = self._sums.damage_of(f"{MANIFESTS}/{manifest}", self._known[manifest])
-            self._manifest_damage[manifest] = found
-        return self._manifest_damage[manifest]
+    @cached_property
+    def _holding(self) -> dict[bytes, list[str]]:
+        """The manifests that refer to each chunk, of those that are whole."""
+        whole = (manifest for manifest in self._known if self._compare(manifest) is None)
+        return manifests_by_chunk(self.folder, whole)
+
+    def _compare_manifest(self, manifest: str) -> Damage | None:
+        return self._sums.damage_of(f"{MANIFESTS}/{manifest}", self._known[manifest])
 
     def _tell(self, damage: Damage, holds: str, needing: list[Commit]) -> None:
         rounds = sorted({c.round for c in needing if c.round is not None})
@@ -200,31 +200,30 @@ class Audit:
         paths = [
             node["path"].strip("/")
             for commit in needing[:1]
-            for node in self._nodes(commit)
+            for node in self._nodes(commit.snapshot).values()
             if manifest in {ref["id"] for ref in node.get("manifest_refs") or ()}
         ]
         return ", ".join(paths) or "an array"
 
-    def _nodes(self, commit: Commit) -> list[dict[str, Any]]:
-        if self._repository is None or self._look_up(commit.snapshot) is None:
-            return []
-        found = json.loads(self._repository.inspect_snapshot(commit.snapshot, pretty=False))
-        return cast("list[dict[str, Any]]", found["nodes"])
+    def _read_nodes(self, snapshot: str) -> dict[str, dict[str, Any]]:
+        """Return what a commit says of its arrays and groups, by their ids."""
+        if self._repository is None or self._look_up(snapshot) is None:
+            return {}
+        return {node["id"]: node for node in nodes_of(self._repository, snapshot)}
 
     def _region_of(self, chunk: ChunkFile, needing: list[Commit]) -> str:
         """Say which array a chunk belongs to, and where in it."""
         for commit in needing:
-            for node in self._nodes(commit):
-                if node["id"] == chunk.node:
-                    path = str(node["path"]).strip("/")
-                    return f"{path}{self._box(commit, path, chunk.index)}"
+            node = self._nodes(commit.snapshot).get(chunk.node)
+            if node is not None:
+                path = str(node["path"]).strip("/")
+                return f"{path}{region_text(self._array(commit.snapshot, path), chunk.index)}"
         return "an array"
 
-    def _box(self, commit: Commit, path: str, index: tuple[int, ...]) -> str:
-        assert self._repository is not None
-        session = self._repository.readonly_session(snapshot_id=commit.snapshot)
-        array = zarr.open_array(session.store, path=path, mode="r")
-        return region_text(array, index)
+    def _open_array(self, snapshot: str, path: str) -> zarr.Array[Any]:
+        assert self._repository is not None, "the nodes came from it"
+        session = self._repository.readonly_session(snapshot_id=snapshot)
+        return zarr.open_array(session.store, path=path, mode="r")
 
 
 def region_text(array: zarr.Array[Any], index: tuple[int, ...]) -> str:

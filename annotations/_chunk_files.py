@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,23 +20,22 @@ class ChunkFile:
 
     Parameters
     ----------
-    name : str
-        Of the file.
-    size : int
-        In bytes.
-    manifest : str
-        The first one that refers to it.
+    identity : bytes
+        Icechunk's id of the chunk.
     node : str
         Icechunk's id of the array.
     index : tuple of int
         Position in the array's grid.
     """
 
-    name: str
-    size: int
-    manifest: str
+    identity: bytes
     node: str
     index: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """Name of the file."""
+        return file_name(self.identity)
 
 
 class ChunkFiles:
@@ -52,11 +51,10 @@ class ChunkFiles:
 
     def __init__(self, folder: Path, manifests: Iterable[str]) -> None:
         self._folder = folder
-        self._of: dict[bytes, tuple[int, str, ArrayChunks]] = {}
-        for manifest in manifests:
-            for array in read_manifest((folder / MANIFESTS / manifest).read_bytes()):
-                for identity, size in array.sizes.items():
-                    self._of.setdefault(identity, (size, manifest, array))
+        self._of: dict[bytes, tuple[int, ArrayChunks]] = {}
+        for _, array in arrays_in(folder, manifests):
+            for identity, size in array.sizes.items():
+                self._of.setdefault(identity, (size, array))
 
     def __len__(self) -> int:
         return len(self._of)
@@ -90,18 +88,29 @@ class ChunkFiles:
                 yield self._file(identity), problem
 
     def _file(self, identity: bytes) -> ChunkFile:
-        size, manifest, array = self._of[identity]
-        return ChunkFile(file_name(identity), size, manifest, array.node, array.index(identity))
+        _, array = self._of[identity]
+        return ChunkFile(identity, array.node, array.index(identity))
 
 
-def manifests_with(folder: Path, name: str, manifests: Mapping[str, object]) -> set[str]:
-    """Return those of some manifests that refer to a chunk file."""
-    return {
-        manifest
-        for manifest in manifests
-        for array in read_manifest((folder / MANIFESTS / manifest).read_bytes())
-        if name in map(file_name, array.sizes)
-    }
+def arrays_in(folder: Path, manifests: Iterable[str]) -> Iterator[tuple[str, ArrayChunks]]:
+    """Read manifests, and give each with the arrays that it has chunks of."""
+    for manifest in manifests:
+        for array in read_manifest((folder / MANIFESTS / manifest).read_bytes()):
+            yield manifest, array
+
+
+def chunk_ids(folder: Path, manifests: Iterable[str]) -> set[bytes]:
+    """Return the ids of the chunk files that some manifests refer to."""
+    return {identity for _, array in arrays_in(folder, manifests) for identity in array.sizes}
+
+
+def manifests_by_chunk(folder: Path, manifests: Iterable[str]) -> dict[bytes, list[str]]:
+    """Return the manifests that refer to each chunk file, by its id."""
+    found: dict[bytes, list[str]] = {}
+    for manifest, array in arrays_in(folder, manifests):
+        for identity in array.sizes:
+            found.setdefault(identity, []).append(manifest)
+    return found
 
 
 def _problem_of(file: Path, size: int) -> str | None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import icechunk
 
-from annotations._manifests import file_name, read_manifest
+from annotations._chunk_files import chunk_ids
+from annotations._manifests import file_name
 from annotations._refs import BRANCH, branch_file, read_ref, write_ref
 from annotations._storage import Location, conflict
 from annotations._sums import CHUNKS, MANIFESTS, SNAPSHOTS, TRANSACTIONS, Sums
@@ -55,16 +56,6 @@ def start_sums(repository: icechunk.Repository, folder: Path) -> None:
     sync_files([folder / SNAPSHOTS / first])
     sync_folder(folder / SNAPSHOTS)
     Sums(folder).write(repository.lookup_snapshot(first))
-
-
-def chunk_ids(folder: Path, manifests: set[str]) -> set[bytes]:
-    """Return the ids of the chunk files that some manifests refer to."""
-    return {
-        identity
-        for name in manifests
-        for array in read_manifest((folder / MANIFESTS / name).read_bytes())
-        for identity in array.sizes
-    }
 
 
 def _sync_commit(folder: Path, snapshot: str, new: set[str], old: set[str]) -> None:

@@ -28,16 +28,20 @@ _NONE = -1.0
 
 def rows_of_new(group: zarr.Group, sizes: Mapping[int, int]) -> None:
     """Write the rows of objects that came with a field: no round made them."""
-    rows = np.zeros((len(sizes), len(EDIT_COLUMNS)))
-    ids = np.array(list(sizes), np.float64)
     values: dict[str, Any] = {
         "round": NO_ROUND, "change": np.arange(len(sizes)), "kind": CHANGE_KINDS.index("added"),
-        "id": ids, "after": 1, "gained": list(sizes.values()), "status_before": _NONE,
+        "id": list(sizes), "after": 1, "gained": list(sizes.values()), "status_before": _NONE,
         "status_after": Status.ACCEPTED, "confidence": np.nan,
     }  # fmt: skip
+    _append(group, _filled(len(sizes), values))
+
+
+def _filled(count: int, values: Mapping[str, Any]) -> NDArray[np.float64]:
+    """Return rows with some columns filled in, the others 0."""
+    rows = np.zeros((count, len(EDIT_COLUMNS)))
     for name, value in values.items():
         rows[:, COLUMN[name]] = value
-    _append(group, rows)
+    return rows
 
 
 def append_changes(
@@ -71,15 +75,12 @@ def _rated(
     ids, i, j = np.intersect1d(old.id, new.id, assume_unique=True, return_indices=True)
     differs = _rating_differs(old, new, i, j) | _origin_differs(old, new, i, j)
     left = np.setdiff1d(ids[differs], table[:, COLUMN["id"]])
-    rows = np.zeros((left.size, len(EDIT_COLUMNS)))
     first = table[:, COLUMN["change"]].max(initial=-1) + 1
     values = {
         "round": number, "change": first + np.arange(left.size), "id": left, "before": 1,
         "after": 1, "kind": CHANGE_KINDS.index("verdict"),
     }  # fmt: skip
-    for name, value in values.items():
-        rows[:, COLUMN[name]] = value
-    return rows
+    return _filled(left.size, values)
 
 
 def _rating_differs(old: ObjectTable, new: ObjectTable, i: Any, j: Any) -> NDArray[np.bool_]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from annotations._refs import branch_file, read_ref, tags
-from annotations._sums import MANIFESTS, SNAPSHOTS, SUMS, Damage, Sums
+from annotations._sums import MANIFESTS, SNAPSHOTS, SUMS, Sums
+from annotations.damage import Damage
 from annotations.errors import DamagedStoreError
 
 REPAIR = "`hitl verify PROJECT --repair`"

@@ -15,6 +15,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from annotations.damage import Damage
 from annotations.errors import DamagedStoreError
 from labels.files import sync_folder, write_atomically
 
@@ -53,26 +54,6 @@ class Head:
     written_at: str
     message: str
     metadata: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Damage:
-    """A file that is gone or is not what was written.
-
-    Parameters
-    ----------
-    file : str
-        Path in the store.
-    problem : str
-        As in "<file> is <problem>".
-    """
-
-    file: str
-    problem: str
-
-    def __str__(self) -> str:
-        """Return "<file> is <problem>"."""
-        return f"{self.file} is {self.problem}"
 
 
 def digest(data: bytes) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -84,13 +86,15 @@ def shared_slices(root: zarr.Group, number: int | None = None) -> dict[tuple[int
     wanted = sizes > 1
     if number is not None:
         wanted &= np.isin(np.arange(len(sizes)), which[owners == number])
-    found: dict[tuple[int, int], int] = {}
+    found: Counter[tuple[int, int]] = Counter()
     kept = np.flatnonzero(wanted[which])
     order = kept[np.argsort(which[kept], kind="stable")]
     for group in np.split(order, np.flatnonzero(np.diff(which[order])) + 1):
         numbers = sorted({int(owner) for owner in owners[group]})
-        for i, one in enumerate(numbers):
-            for other in numbers[i + 1 :]:
-                if number in (None, one, other):
-                    found[one, other] = found.get((one, other), 0) + 1
+        pairs: Iterable[tuple[int, int]]
+        if number is None:
+            pairs = combinations(numbers, 2)
+        else:
+            pairs = ((min(n, number), max(n, number)) for n in numbers if n != number)
+        found.update(pairs)
     return found

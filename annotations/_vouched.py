@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import icechunk
 from zarr.abc.store import ByteRequest, Store
@@ -13,7 +13,8 @@ from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import WrapperStore
 
 from annotations._storage import VERIFY, Location
-from annotations._sums import SNAPSHOTS, TRANSACTIONS, Damage, Head, Sums
+from annotations._sums import SNAPSHOTS, TRANSACTIONS, Head, Sums
+from annotations.damage import Damage
 from annotations.errors import DamagedStoreError
 from annotations.rounds import LogEntry, read_entry
 
@@ -180,10 +181,15 @@ def arrays_of(
     repository: icechunk.Repository, snapshot: str, manifests: dict[str, Any]
 ) -> dict[str, Any]:
     """Return what is said of manifests by the arrays of a commit that refer to them."""
-    nodes = json.loads(repository.inspect_snapshot(snapshot, pretty=False))["nodes"]
     return {
         node["path"].strip("/"): manifests[ref["id"]]
-        for node in nodes
+        for node in nodes_of(repository, snapshot)
         for ref in node.get("manifest_refs") or ()
         if ref["id"] in manifests
     }
+
+
+def nodes_of(repository: icechunk.Repository, snapshot: str) -> list[dict[str, Any]]:
+    """Return what a commit says of its arrays and groups."""
+    found = json.loads(repository.inspect_snapshot(snapshot, pretty=False))
+    return cast("list[dict[str, Any]]", found["nodes"])

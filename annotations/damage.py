@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """One file that is damaged.
+@dataclass(frozen=True)
+class Damage:
+    """A file that is gone or is not what was written.
 
     Parameters
     ----------
@@ -15,6 +15,22 @@ class Finding:
         Path in the store.
     problem : str
         As in "<file> is <problem>".
+    """
+
+    file: str
+    problem: str
+
+    def __str__(self) -> str:
+        """Return "<file> is <problem>"."""
+        return f"{self.file} is {self.problem}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding(Damage):
+    """One file that is damaged, and what that means.
+
+    Parameters
+    ----------
     holds : str
         What is in it: an array and a region, or a commit.
     rounds : tuple of int
@@ -23,8 +39,6 @@ class Finding:
         Whether the newest commit needs it.
     """
 
-    file: str
-    problem: str
     holds: str
     rounds: tuple[int, ...] = ()
     newest: bool = False
@@ -34,7 +48,7 @@ class Finding:
         needed = [f"rounds {spans(self.rounds)}"] if self.rounds else []
         needed += ["the newest commit"] if self.newest else []
         by = f"; needed by {' and '.join(needed)}" if needed else ""
-        return f"{self.file} is {self.problem}: {self.holds}{by}"
+        return f"{super().__str__()}: {self.holds}{by}"
 
 
 def spans(numbers: tuple[int, ...]) -> str:

@@ -15,6 +15,7 @@ import zarr
 from numpy.typing import NDArray
 
 from annotations._storage import Location, reading
+from annotations.volume import time_parts
 
 
 def _mean(image: NDArray[Any], **axes: Any) -> NDArray[Any]:
@@ -95,13 +96,10 @@ class Planes:
 
     def _parts(self, planes: slice) -> list[tuple[int, slice, slice]]:
         """Cut planes at the borders of time points: time, its z, and where that is in `planes`."""
-        found, at = [], planes.start
-        while at < planes.stop:
-            time, z = self.time_of(at)
-            n = min(planes.stop - at, self.depth - z)
-            here = at - planes.start
-            found.append((time, slice(z, z + n), slice(here, here + n)))
-            at += n
+        found = []
+        for time, low, high in time_parts(planes.start, planes.stop, self.depth):
+            here = time * self.depth + low - planes.start
+            found.append((self.times[time], slice(low, high), slice(here, here + high - low)))
         return found
 
     def __getitem__(self, key: Any) -> NDArray[Any]:

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import icechunk
 
-from annotations._durable import chunk_ids
+from annotations._chunk_files import chunk_ids
 from annotations._head import newest_whole, what_tore
 from annotations._refs import REFS, branch_file, read_ref, tag_file, tags, write_ref
 from annotations._repository import not_a_store
 from annotations._storage import Location, exclusive, parse_location, translated
 from annotations._sums import Sums
+from annotations._vouched import entry_of
 from annotations.errors import DamagedStoreError, StoreError
-from annotations.rounds import read_entry, tag_name
+from annotations.rounds import tag_name
 from labels.files import replace_durably, sync_folder
 
 ASIDE = "set-aside"
@@ -96,22 +97,23 @@ def _make_tags(place: Location, repository: icechunk.Repository) -> list[str]:
     assert place.folder is not None
     folder = place.folder
     done = []
-    rounds: dict[str, str] = {}
-    for commit in repository.ancestry(snapshot_id=read_ref(branch_file(folder))):
-        entry = read_entry(commit.id, commit.written_at, commit.message, commit.metadata)
-        if entry is not None and entry.round is not None:
-            rounds[tag_name(entry.round)] = commit.id
-    for name, snapshot in tags(folder).items():
-        if snapshot == rounds.get(name) and snapshot is not None:
-            continue
-        if snapshot is not None:
+    history = repository.ancestry(snapshot_id=read_ref(branch_file(folder)))
+    rounds = {
+        tag_name(entry.round): entry.snapshot
+        for commit in history
+        for entry in entry_of(commit)
+        if entry.round is not None
+    }
+    tagged = tags(folder)
+    for name, snapshot in tagged.items():
+        if snapshot is not None and snapshot != rounds.get(name):
             aside = folder / ASIDE / f"{name}.{time.time_ns()}"
             aside.parent.mkdir(exist_ok=True)
             replace_durably(tag_file(folder, name).parent, aside)
             sync_folder(folder / REFS)
             done.append(f"tag {name} named another commit ({snapshot}); it lies in {ASIDE} now")
     for name, snapshot in rounds.items():
-        if tags(folder).get(name) != snapshot:
+        if tagged.get(name) != snapshot:
             write_ref(tag_file(folder, name), snapshot)
             done.append(f"tag {name} was made anew")
     return done

@@ -12,12 +12,12 @@ import icechunk
 import zarr
 
 from annotations._audit import Audit, region_text
-from annotations._refs import BRANCH
+from annotations._refs import BRANCH, REFS
 from annotations._repository import not_a_store
 from annotations._storage import Location, parse_location, translated
+from annotations._vouched import entry_of
 from annotations.damage import Finding, damage_in
 from annotations.errors import StoreWarning
-from annotations.rounds import read_entry
 from annotations.store import AnnotationStore
 from labels.progress import Progress, no_progress
 
@@ -75,7 +75,7 @@ def verify(
     with translated("verify", place):
         if place.folder is None:
             return _verify_remote(place, deep, progress)
-        if not (place.folder / "refs").is_dir():
+        if not (place.folder / REFS).is_dir():
             raise not_a_store(place)
         return _verify_folder(place, place.folder, deep, progress)
 
@@ -119,12 +119,8 @@ def _verify_remote(place: Location, deep: bool, progress: Progress) -> Verificat
         AnnotationStore.open(place.text, read_only=True)
     repository = icechunk.Repository.open(place.storage())
     commits = list(repository.ancestry(branch=BRANCH))
-    rounds = [
-        entry.round
-        for c in commits
-        if (entry := read_entry(c.id, c.written_at, c.message, c.metadata)) is not None
-        and entry.round is not None
-    ]
+    entries = [entry for commit in commits for entry in entry_of(commit)]
+    rounds = sorted(entry.round for entry in entries if entry.round is not None)
     findings: list[Finding] = []
     read = 0
     for done, commit in enumerate(commits if deep else ()):
@@ -139,7 +135,7 @@ def _verify_remote(place: Location, deep: bool, progress: Progress) -> Verificat
         chunks=read,
         bytes=0,
         findings=tuple(findings),
-        whole_rounds=() if findings else tuple(sorted(rounds)),
+        whole_rounds=() if findings else tuple(rounds),
     )
 
 
@@ -164,7 +160,7 @@ def _problem_of(array: zarr.Array[Any], index: tuple[int, ...]) -> str | None:
     corner = zip(index, array.chunks, strict=True)
     try:
         array[tuple(slice(i * c, (i + 1) * c) for i, c in corner)]
-    except Exception as error:
+    except (icechunk.IcechunkError, ValueError) as error:
         problem = damage_in(error)
         if problem is None:
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self, runtime_checkable
@@ -71,3 +72,10 @@ class ImageSource(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *_: object) -> None: ...
+
+
+def time_parts(start: int, stop: int, depth: int) -> Iterator[tuple[int, int, int]]:
+    """Cut planes of a series where time points end: time, and first and last + 1 of its z."""
+    for time in range(start // depth, (stop - 1) // depth + 1):
+        first = time * depth
+        yield time, max(start - first, 0), min(stop - first, depth)

@@ -13,6 +13,7 @@ from annotations._chunks import SlabSource
 from annotations.errors import LabelError
 from annotations.formats.format import MAX_LABEL
 from annotations.formats.sources import check_range
+from annotations.volume import time_parts
 
 _SLAB_BYTES = 64 * 2**20
 
@@ -135,13 +136,8 @@ class _Components(_Part):
     def read(self, z_start: int, z_stop: int) -> NDArray[np.uint32]:
         """Return planes of ids, shape (z_stop - z_start, Y, X)."""
         check_range("z", z_start, z_stop, self.shape[0])
-        depth = self.zyx[0]
-        parts = []
-        for time in range(z_start // depth, (z_stop - 1) // depth + 1):
-            first = time * depth
-            low, high = max(z_start - first, 0), min(z_stop - first, depth)
-            parts.append(self._time_point(time)[low:high])
-        return np.concatenate(parts)
+        parts = time_parts(z_start, z_stop, self.zyx[0])
+        return np.concatenate([self._time_point(time)[low:high] for time, low, high in parts])
 
     def _time_point(self, time: int) -> NDArray[np.uint32]:
         while len(self._counts) < time:

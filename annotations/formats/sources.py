@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from annotations.errors import FormatError, LabelError, SpacingError
 from annotations.formats import checks
 from annotations.formats.format import RawVoxels
-from annotations.volume import ImageInfo
+from annotations.volume import ImageInfo, time_parts
 from labels.spacing import Spacing
 
 COLOURS = ("R", "G", "B")
@@ -255,13 +255,11 @@ class LabelSource(_Source):
         """
         check_range("z", z_start, z_stop, self.shape[0])
         depth = self.zyx[0]
+        several = depth if self.times > 1 else None
         parts = []
-        for time in range(z_start // depth, (z_stop - 1) // depth + 1):
-            first = time * depth
-            low, high = max(z_start - first, 0), min(z_stop - first, depth)
+        for time, low, high in time_parts(z_start, z_stop, depth):
             grey = self._grey(self._read_czyx(time, low, high))
-            several = depth if self.times > 1 else None
-            parts.append(checks.to_ids(grey, first + low, self.path, several))
+            parts.append(checks.to_ids(grey, time * depth + low, self.path, several))
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _grey(self, czyx: NDArray[Any]) -> NDArray[Any]:
