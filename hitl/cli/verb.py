@@ -7,7 +7,7 @@ import enum
 import inspect
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -88,46 +88,57 @@ def verb(
         options.sort(key=lambda option: option.default is not inspect.Parameter.empty)
         run.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
         run.__annotations__ = {option.name: option.annotation for option in options}
-        many = {flag for key, hint in hints.items() for flag in _many(key, hint)}
-        to.command(name=name, rich_help_panel=panel, cls=_command(frozenset(many)))(run)
+        flags = dict(named for key, hint in hints.items() for named in _flags(key, hint))
+        to.command(name=name, rich_help_panel=panel, cls=_command(flags))(run)
         return function
 
     return register
 
 
-def _many(key: str, hint: Any) -> Iterator[str]:
-    """Give the flags of options that all KEY=VALUE words after them belong to."""
+def _flags(key: str, hint: Any) -> Iterator[tuple[str, Flag]]:
+    """Give each option's name, and all that its flags say."""
     bare, flag = _split(hint)
     if dataclasses.is_dataclass(bare):
         for name, inner in _hints(bare).items():
-            yield from _many(name, inner)
-    elif flag.many:
-        yield _flag_name(key, flag)
+            yield from _flags(name, inner)
+    else:
+        yield _flag_name(key, flag), flag
 
 
 def _flag_name(key: str, flag: Flag) -> str:
     return flag.name or f"--{key.replace('_', '-')}"
 
 
-def _command(many: frozenset[str]) -> type[TyperCommand]:
-    """Return a kind of command that repeats these flags before every KEY=VALUE word after them."""
+def _command(flags: Mapping[str, Flag]) -> type[TyperCommand]:
+    """Return a kind of command that takes former spellings, and several words after one flag."""
+    many = {name for name, flag in flags.items() if flag.many}
+    former = {old: name for name, flag in flags.items() for old in flag.also}
 
     class Command(TyperCommand):
         def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-            told: list[str] = []
-            open_flag = None
-            for word in args:
-                if open_flag is not None and told[-1] != open_flag:
-                    if word.startswith("-") or "=" not in word:
-                        open_flag = None
-                    else:
-                        told.append(open_flag)
-                if word in many:
-                    open_flag = word
-                told.append(word)
-            return super().parse_args(ctx, told)
+            return super().parse_args(ctx, list(_spelled_out(args, many, former)))
 
     return Command
+
+
+def _spelled_out(args: list[str], many: Set[str], former: Mapping[str, str]) -> Iterator[str]:
+    """Give the words with today's names, and a flag of `many` before each KEY=VALUE after it."""
+    open_flag, last = None, ""
+    for number, word in enumerate(args):
+        if word == "--":
+            yield from args[number:]
+            return
+        name, sign, value = word.partition("=")
+        name = former.get(name, name)
+        if name in many:
+            open_flag = name
+        elif open_flag is not None and last != open_flag:
+            if word.startswith("-") or not sign:
+                open_flag = None
+            else:
+                yield open_flag
+        last = f"{name}{sign}{value}"
+        yield last
 
 
 def _hints(owner: Any) -> dict[str, Any]:
@@ -198,7 +209,7 @@ def _option(
         shared["metavar"] = flag.metavar or key.upper()
         info: Any = typer.Argument(**shared)
     else:
-        info = typer.Option(_flag_name(key, flag), *flag.also, **shared)
+        info = typer.Option(_flag_name(key, flag), **shared)
     if flag.parse is not None:
         bare, default = _parsed_type(flag.parse) | None, None
     elif _is_many(bare):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field as default
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from annotations.splits import Split
+from hitl.project.errors import UsageError
 from hitl.project.options import (
     Annotator,
     Axes,
@@ -56,6 +58,11 @@ class AddRequest:
         Name of a channel, in their order (repeatable).
     meta : mapping of str to str
         Of the experiment, such as condition=drug well=B3.
+
+    Raises
+    ------
+    UsageError
+        Options that do not go together, or a time step that is not above 0.
     """
 
     images: Annotated[
@@ -73,13 +80,28 @@ class AddRequest:
         Flag("--class", metavar="NAME[=CHANNEL,…]", parse=parse_classes),
     ] = ()
     spacing_um: VoxelSize = None
-    time_step_s: Annotated[float | None, Flag(min=0)] = None
+    time_step_s: Annotated[float | None, Flag(metavar="S")] = None
     axes: Axes = None
     channel: Annotated[str | None, Flag(metavar="C")] = None
     channel_names: Annotated[tuple[str, ...], Flag("--channel-name", metavar="NAME")] = ()
     meta: Annotated[Mapping[str, str], Flag(metavar="KEY=VALUE", parse=parse_words, many=True)] = (
         default(default_factory=dict)
     )
+
+    def __post_init__(self) -> None:
+        for wrong, why in (
+            (self.along and len(self.images) == 1, "--along is for several files, got one"),
+            (
+                self.channel is not None and any(channels for _, channels in self.classes),
+                "give --channel or --class NAME=CHANNEL, not both",
+            ),
+            (
+                self.time_step_s is not None and not 0 < self.time_step_s < math.inf,
+                f"--time-step-s: expected seconds above 0, got {self.time_step_s}",
+            ),
+        ):
+            if wrong:
+                raise UsageError(why)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -176,9 +176,7 @@ class Predictor:
 
     def _segment_whole(self, view: LabelsView) -> Segmentation:
         assert self._run is not None, "a trained run"
-        info = view.info
-        image, about = view.read_image(), (info.spacing_um, view.name, self._reporter)
-        return self._run.segment(image, *about, info.class_name)
+        return self._run.segment_whole(view, self._reporter)
 
     def segment_to_file(
         self, view: LabelsView, file: Path

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,14 @@ from annotations.fields import LabelsInfo
 from annotations.views import LabelsView
 from hitl.postprocess.pipeline import postprocess
 from hitl.prediction.blockwise import scratch_folder, segment_to_file, segment_view, why_whole
-from hitl.preprocess.pipeline import preprocess
-from hitl.project.config import ProjectConfig, load_yaml, parse_config, segmenter_options
+from hitl.preprocess.pipeline import preprocess, steps_for
+from hitl.project.config import (
+    CONFIG_NAME,
+    ProjectConfig,
+    load_yaml,
+    parse_config,
+    segmenter_options,
+)
 from hitl.project.processing import PreprocessStep
 from hitl.project.reporter import Reporter
 from labels.progress import Progress
@@ -56,7 +62,8 @@ def segment_configured(
     gave none).
     """
     info = view.info
-    image = preprocess(config.steps_of(info.class_name), view.read_image())
+    steps = steps_for(config.steps_of(info.class_name), info, CONFIG_NAME)
+    image = preprocess(steps, view.read_image())
     found = segmenter.segment(image, info.spacing_um, progress=told(reporter, view.name))
     for note in found.notes:
         reporter.note(f"{view.name}: {note}")
@@ -98,14 +105,21 @@ class RunSegmenter:
         spacing_um: Spacing,
         what: str,
         reporter: Reporter,
-        class_name: str | None = None,
+        steps: Sequence[PreprocessStep] | None = None,
     ) -> Segmentation:
-        """Preprocess and segment one image of shape (C, Z, Y, X)."""
-        result = self.segmenter.segment(
-            preprocess(self.steps_of(class_name), image), spacing_um, progress=told(reporter, what)
-        )
+        """Preprocess, as trained or by other steps, and segment one image (C, Z, Y, X)."""
+        seen = preprocess(self.steps_of() if steps is None else steps, image)
+        result = self.segmenter.segment(seen, spacing_um, progress=told(reporter, what))
         self._pass_on(result.notes, what, reporter)
         return result
+
+    def segment_whole(self, view: LabelsView, reporter: Reporter) -> Segmentation:
+        """Segment a time point of a field, read whole."""
+        about = (view.info.spacing_um, view.name, reporter)
+        return self.segment(view.read_image(), *about, steps=self._steps_for(view.info))
+
+    def _steps_for(self, info: LabelsInfo) -> tuple[PreprocessStep, ...]:
+        return steps_for(self.steps_of(info.class_name), info, f"the run {self.name}")
 
     def segment_field(
         self, view: LabelsView, whole_up_to: int, scratch: Path, reporter: Reporter
@@ -124,12 +138,10 @@ class RunSegmenter:
         info = view.info
         blocks = self.by_blocks(view, whole_up_to, reporter)
         if blocks is None:
-            return self.segment(
-                view.read_image(), info.spacing_um, view.name, reporter, info.class_name
-            )
+            return self.segment_whole(view, reporter)
         labels = np.zeros(info.zyx, np.uint32)
         with scratch_folder(scratch) as folder:
-            steps, step = self.steps_of(info.class_name), told(reporter, view.name)
+            steps, step = self._steps_for(info), told(reporter, view.name)
             found = segment_view(blocks, steps, view, labels, folder, step)
         self._pass_on(found.notes, view.name, reporter)
         return Segmentation(labels, found.confidence, notes=found.notes)
@@ -138,7 +150,7 @@ class RunSegmenter:
         self, view: LabelsView, blocks: BlockSegmenter, file: Path, reporter: Reporter
     ) -> int:
         """Segment a large field into a label TIFF; return the number of objects."""
-        steps = self.steps_of(view.info.class_name)
+        steps = self._steps_for(view.info)
         found = segment_to_file(blocks, steps, view, file, told(reporter, view.name))
         self._pass_on(found.notes, view.name, reporter)
         return len(found.confidence)
@@ -149,7 +161,7 @@ class RunSegmenter:
         """Return the segmenter where the field is large and need not be read whole."""
         if math.prod(view.info.zyx) <= whole_up_to:
             return None
-        why = why_whole(self.segmenter, self.steps_of(view.info.class_name), view.info.field.dtype)
+        why = why_whole(self.segmenter, self._steps_for(view.info), view.info.field.dtype)
         if why is None:
             assert isinstance(self.segmenter, BlockSegmenter)
             return self.segmenter

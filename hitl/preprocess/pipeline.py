@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from hitl.preprocess.steps import STEPS, Image
-from hitl.project.processing import PreprocessStep
+from annotations.fields import LabelsInfo
+from hitl.preprocess.steps import STEPS, Image, PreprocessError
+from hitl.project.classes import projection_of
+from hitl.project.processing import PreprocessStep, Projection
 
 
 def preprocess(steps: Iterable[PreprocessStep], image: Image) -> Image:
@@ -32,3 +34,30 @@ def preprocess(steps: Iterable[PreprocessStep], image: Image) -> Image:
         options = step.model_dump(exclude={"step"})
         image = np.stack([STEPS[step.step](channel, **options) for channel in image])
     return image
+
+
+def steps_for(
+    steps: Sequence[PreprocessStep], info: LabelsInfo, whose: str
+) -> tuple[PreprocessStep, ...]:
+    """Return the steps without their projection, which the store does as it reads these labels.
+
+    Parameters
+    ----------
+    steps : sequence of step models
+    info : LabelsInfo
+    whose : str
+        What has the steps, for messages.
+
+    Raises
+    ------
+    PreprocessError
+        The labels are of another projection: the image could not be compared with them.
+    """
+    wanted, has = projection_of(steps), info.label_class.projection
+    if wanted not in (None, has) and info.field.zyx[0] > 1:
+        raise PreprocessError(
+            f"{info.address}: {whose} makes one slice of all ({wanted}), but these labels were "
+            f"added {f'by {has}' if has else 'with all slices'}; add the image again with --field "
+            "under another name, or change the step project"
+        )
+    return tuple(step for step in steps if not isinstance(step, Projection))

@@ -7,16 +7,21 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from annotated_types import Ge
-from pydantic import model_validator
+from pydantic import BeforeValidator, model_validator
 
 from annotations.names import is_name
 from hitl.project.errors import ConfigError, HitlError
-from hitl.project.processing import PreprocessStep, Projection
+from hitl.project.processing import PreprocessStep, PreprocessSteps, Projection
 from hitl.project.schema import Frozen
 
 
 class ChannelError(HitlError):
     """A channel that an image does not have, or none named where there are several."""
+
+
+def _as_text(channel: Any) -> Any:
+    """Take the number of a channel as YAML has it."""
+    return str(channel) if type(channel) is int else channel
 
 
 class ClassConfig(Frozen):
@@ -37,8 +42,8 @@ class ClassConfig(Frozen):
         Classes of which none is where this area is: it is derived from them, not drawn.
     """
 
-    channels: tuple[str, ...] = ()
-    preprocess: tuple[PreprocessStep, ...] | None = None
+    channels: tuple[Annotated[str, BeforeValidator(_as_text)], ...] = ()
+    preprocess: PreprocessSteps | None = None
     kind: Literal["instances", "area"] = "instances"
     mask_values: tuple[Annotated[int, Ge(1)], ...] = ()
     neither: tuple[str, ...] = ()
@@ -46,9 +51,7 @@ class ClassConfig(Frozen):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.neither and self.kind != "area":
-            raise ValueError("neither: expected kind area, got instances; write kind: area")
-        if any(isinstance(step, Projection) for step in (self.preprocess or ())[1:]):
-            raise ValueError("preprocess: expected project as the first step, got it later")
+            raise ValueError("neither is for kind area, got instances; write kind: area")
         if self.neither and self.mask_values:
             raise ValueError("expected mask_values or neither, got both; leave one of them out")
         return self
@@ -158,8 +161,3 @@ def only_channel(channels: Sequence[str], wanted: str | None) -> int:
 
 def _listed(channels: Sequence[str]) -> str:
     return ", ".join(f"{number} ({name})" for number, name in enumerate(channels))
-
-
-def without_defaults(dumped: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a config's mapping without empty sections, which only clutter its file."""
-    return {key: value for key, value in dumped.items() if value not in ({}, [], "", None)}

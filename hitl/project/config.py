@@ -8,12 +8,12 @@ from typing import Annotated, Any
 
 import yaml
 from annotated_types import Ge, Gt, Lt
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from annotations.names import DEFAULT_CLASS
-from hitl.project.classes import ClassConfig, check_classes, without_defaults
+from hitl.project.classes import ClassConfig, check_classes
 from hitl.project.errors import ConfigError
-from hitl.project.processing import PostprocessConfig, PreprocessStep
+from hitl.project.processing import PostprocessConfig, PreprocessStep, PreprocessSteps
 from hitl.project.schema import Frozen, options_model, resolve_options, validate
 from models.registry import SEGMENTERS, TRAINERS, resolve
 
@@ -124,7 +124,7 @@ class ProjectConfig(Frozen):
     store: str = "store"
     annotator: str = ""
     classes: dict[str, ClassConfig] = Field(default_factory=dict)
-    preprocess: tuple[PreprocessStep, ...] = ()
+    preprocess: PreprocessSteps = ()
     bootstrap: BootstrapConfig = BootstrapConfig()
     segmenters: dict[str, dict[str, Any]] = Field(default_factory=dict)
     postprocess: PostprocessConfig = PostprocessConfig()
@@ -264,8 +264,22 @@ def check_sweep(name: str, sweep: SweepConfig, where: str) -> None:
 
 def dump_config(config: ProjectConfig) -> str:
     """Return the config as YAML text that `load_config` reads back."""
-    said = without_defaults(config.model_dump(mode="json"))
-    return yaml.safe_dump(said, sort_keys=False, allow_unicode=True)
+    return yaml.safe_dump(_said(config), sort_keys=False, allow_unicode=True)
+
+
+def _said(section: BaseModel) -> dict[str, Any]:
+    """Return a section without what is empty unless a person fills it: that is only clutter."""
+    said = section.model_dump(mode="json")
+    for key, field in type(section).model_fields.items():
+        value = getattr(section, key)
+        default = field.get_default(call_default_factory=True)
+        if said[key] in ({}, [], None) and value == default:
+            del said[key]
+        elif isinstance(value, BaseModel):
+            said[key] = _said(value)
+        elif isinstance(value, dict):
+            said[key] |= {k: _said(v) for k, v in value.items() if isinstance(v, BaseModel)}
+    return said
 
 
 def _check_name(table: dict[str, str], name: str, where: str) -> None:

@@ -24,7 +24,7 @@ class Flag:
     name : str, optional
         Such as ``"--set"``; the field's name with dashes when not given.
     also : tuple of str
-        Other spellings.
+        Former spellings, which the help does not show.
     metavar : str, optional
         What stands for the value in the help.
     help : str, optional
@@ -100,15 +100,30 @@ def parse_words(pairs: list[str]) -> dict[str, str]:
 
 
 def parse_labels(pairs: list[str]) -> tuple[tuple[str | None, Path], ...]:
-    """Turn ``CLASS=FILE``, or a file alone, into pairs of class and file."""
-    found: list[tuple[str | None, Path]] = []
+    """Turn ``CLASS=FILE``, or a file alone, into pairs of class and file.
+
+    What is there as a file is one, whatever its name holds.
+
+    Raises
+    ------
+    ConfigError
+        A class that is named twice, or a ``=`` without a class or a file.
+    """
+    found: dict[str | None, Path] = {}
     for pair in pairs:
         name, sign, file = pair.partition("=")
-        if sign and not Path(pair).exists():
-            found.append((name, Path(file)))
-        else:
-            found.append((None, Path(pair)))
-    return tuple(found)
+        if not sign or Path(pair).exists():
+            name, file = "", pair
+        elif not name.strip() or not file:
+            raise ConfigError(f"--labels {pair}: expected FILE or CLASS=FILE, as in golgi=mask.tif")
+        key = name.strip() or None
+        if key in found:
+            raise ConfigError(
+                f"--labels {pair}: expected one file for each class, got {found[key]} too; "
+                "say whose labels each file has, as in --labels golgi=mask.tif"
+            )
+        found[key] = Path(file)
+    return tuple(found.items())
 
 
 def parse_classes(pairs: list[str]) -> tuple[tuple[str, tuple[str, ...]], ...]:

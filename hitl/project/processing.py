@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal, Self
 
 from annotated_types import Ge, Gt, Le
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from hitl.project.schema import Frozen
 
@@ -20,7 +20,7 @@ class _Percentiles(Frozen):
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.low >= self.high:
-            raise ValueError("expected low under high")
+            raise ValueError(f"expected low under high, got {self.low:g} and {self.high:g}")
         return self
 
 
@@ -110,6 +110,18 @@ PreprocessStep = Annotated[
     Field(discriminator="step"),
 ]
 """One entry of the config's `preprocess` list."""
+
+
+def _project_first(steps: tuple[PreprocessStep, ...]) -> tuple[PreprocessStep, ...]:
+    """Refuse a projection after another step: labels are of the projected image as it was added."""
+    for number, step in enumerate(steps[1:], 2):
+        if isinstance(step, Projection):
+            raise ValueError(f"expected project as the first step, got it as step {number}")
+    return steps
+
+
+PreprocessSteps = Annotated[tuple[PreprocessStep, ...], AfterValidator(_project_first)]
+"""The config's `preprocess` list: run in order, and only the first may be a projection."""
 
 
 class PostprocessConfig(Frozen):

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic_core import ErrorDetails
 
 from hitl.project.errors import ConfigError
 
@@ -68,8 +69,16 @@ def explain(model: type[BaseModel], exc: ValidationError) -> str:
         if error["type"] == "extra_forbidden":
             problems.append(_explain_unknown(model, error["loc"], path))
         else:
-            problems.append(f"{path or 'value'}: {error['msg']}, got {error['input']!r}")
+            problems.append(f"{path or 'value'}: {_explain_value(error)}")
     return "; ".join(problems)
+
+
+def _explain_value(error: ErrorDetails) -> str:
+    said = error["msg"].removeprefix("Value error, ")
+    # Our own messages about a section say what is wrong in it; all of it would bury that.
+    if error["type"] == "value_error" and isinstance(error["input"], dict | list | tuple):
+        return said
+    return f"{said}, got {error['input']!r}"
 
 
 def _explain_unknown(model: type[BaseModel], loc: tuple[int | str, ...], path: str) -> str:

@@ -11,9 +11,9 @@ import numpy as np
 from annotations.fields import LabelsInfo
 from annotations.store import AnnotationStore
 from annotations.views import LabelsView
-from hitl.preprocess.pipeline import preprocess
+from hitl.preprocess.pipeline import preprocess, steps_for
 from hitl.project.addresses import chosen_labels
-from hitl.project.config import ProjectConfig
+from hitl.project.config import CONFIG_NAME, ProjectConfig
 from hitl.project.errors import LeakageError, NothingToDoError
 from hitl.project.reporter import Reporter
 from models.base import TrainingSample
@@ -233,7 +233,8 @@ def _labelled(
 
 def _samples(view: LabelsView, config: ProjectConfig, verified_only: bool) -> _Samples:
     """Return what may be learned from each time point of labels."""
-    info, steps = view.info, config.steps_of(view.info.class_name)
+    info = view.info
+    steps = steps_for(config.steps_of(info.class_name), info, CONFIG_NAME)
     found: _Samples = []
     for each in view.time_points():
         labels = np.asarray(each.labels[...])

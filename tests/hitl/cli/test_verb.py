@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from hitl.cli.verb import verb
 from hitl.project.errors import UsageError
-from hitl.project.options import Fields, Flag, Settings
+from hitl.project.options import Fields, Flag, Settings, parse_classes, parse_words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +158,89 @@ def test_a_new_field_is_a_new_option() -> None:
     text = served(larger, "--help")[0].output
     assert line_of(text, "--spoons").endswith("To eat with. [default: 1]")
     assert served(larger, "soup", "--spoons", "-1")[0].exit_code == 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picnic:
+    """What is taken along.
+
+    Parameters
+    ----------
+    baskets : tuple of Path
+        What is carried.
+    notes : mapping
+        Of the day.
+    guests : tuple of (str, str)
+        Each with a dish.
+    dish : str
+        Of one's own.
+    """
+
+    baskets: Annotated[tuple[Path, ...], Flag(metavar="BASKET", argument=True)]
+    notes: Annotated[Mapping[str, str], Flag("--note", many=True, parse=parse_words)] = field(
+        default_factory=dict
+    )
+    guests: Annotated[
+        tuple[tuple[str, tuple[str, ...]], ...],
+        Flag("--guest", also=("--friend", "--mate"), parse=parse_classes),
+    ] = ()
+    fields: Fields = ()
+    dish: str = "none"
+
+
+@pytest.mark.parametrize(
+    ("typed", "baskets", "notes"),
+    [
+        ("a b --note sun=yes wind=no", "a b", {"sun": "yes", "wind": "no"}),
+        ("--note sun=yes wind=no a b", "a b", {"sun": "yes", "wind": "no"}),
+        ("a --note sun=yes wind=no b", "a b", {"sun": "yes", "wind": "no"}),
+        ("a --note sun=yes --note wind=no", "a", {"sun": "yes", "wind": "no"}),
+        ("a --note=sun=yes wind=no", "a", {"sun": "yes", "wind": "no"}),
+        ("a --note sun=yes sun=yes b", "a b", {"sun": "yes"}),
+        ("a --note sun=yes b c=d", "a b c=d", {"sun": "yes"}),
+        ("--note sun=yes -- a=b", "a=b", {"sun": "yes"}),
+        ("a=b c=d", "a=b c=d", {}),
+    ],
+)
+def test_words_with_a_sign_belong_to_the_flag_before_them(
+    typed: str, baskets: str, notes: dict[str, str]
+) -> None:
+    result, (picnic,) = served(Picnic, *typed.split())
+    assert result.exit_code == 0, result.output
+    assert picnic.baskets == tuple(Path(basket) for basket in baskets.split())
+    assert picnic.notes == notes
+
+
+def test_options_after_such_words_are_options() -> None:
+    typed = "a --note sun=yes wind=no --guest ann=soup,bread --guest bo --field f --json"
+    _, (picnic,) = served(Picnic, *typed.split())
+    assert picnic.notes == {"sun": "yes", "wind": "no"}
+    assert picnic.guests == (("ann", ("soup", "bread")), ("bo", ()))
+    assert picnic.fields == ("f",)
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("a --note", "Option '--note' requires an argument"),
+        ("--note sun=yes", "Missing argument '"),
+        ("", "Missing argument '"),
+    ],
+)
+def test_a_flag_needs_a_word_and_a_place_a_value(typed: str, said: str) -> None:
+    result, got = served(Picnic, *typed.split())
+    assert (result.exit_code, got) == (2, [])
+    assert said in " ".join(result.output.replace("│", "").split())
+
+
+def test_former_spellings_are_taken_and_not_shown() -> None:
+    typed = "a --friend ann --mate=bo=soup --stack f --stack=g"
+    _, (picnic,) = served(Picnic, *typed.split())
+    assert picnic.guests == (("ann", ()), ("bo", ("soup",)))
+    assert picnic.fields == ("f", "g")
+    text = served(Picnic, "--help")[0].output
+    assert "--guest" in text and "--field" in text
+    assert not any(old in text for old in ("--friend", "--mate", "--stack"))
 
 
 TASTES: dict[str, str] = {"sweet": "with sugar"}

@@ -40,6 +40,25 @@ def test_every_shipped_yaml_validates_and_survives_a_round_trip(path: Path, tmp_
     assert load_config(tmp_path / "again.yaml") == config
 
 
+def test_a_new_project_s_config_has_no_empty_sections(tmp_path: Path) -> None:
+    text = dump_config(ProjectConfig())
+    assert "{}" not in text and "[]" not in text and "null" not in text
+    assert text.startswith("store: store\nannotator: ''\nbootstrap:\n  segmenter: auto\n")
+
+
+def test_what_a_person_made_empty_is_kept(tmp_path: Path) -> None:
+    data = {
+        "classes": {"a": {"preprocess": []}},
+        "segmenters": {"cellpose": {}},
+        "training": {"models": {"unet3d": {"base_run": None}}},
+        "sweep": {"unet3d": {"grids": [{"seed": [1]}]}},
+    }
+    config = parse_config(data)
+    (tmp_path / "a.yaml").write_text(dump_config(config))
+    assert load_config(tmp_path / "a.yaml") == config
+    assert "seeds" not in dump_config(config)
+
+
 def test_presets_are_found_by_name_and_unknown_ones_listed() -> None:
     assert "demo" in preset_names()
     assert find_preset("demo").is_file()
