@@ -7,7 +7,7 @@ only the other has it, 0 when both have.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -163,18 +163,26 @@ def pair_objects(
     )
 
 
-def compare_strata(items: ObjectPairs) -> tuple[Stratum, ...]:
+def compare_strata(classes: Mapping[str, ObjectPairs]) -> tuple[Stratum, ...]:
     """Compare two models overall and by stratum; the first stratum is all items.
 
-    Strata: terciles of volume, of depth and of the number of neighbours (where values tie, a
-    tercile may be smaller or missing), and the spurious objects. A stratum is worse when its
-    mean is lower by more than `TOLERANCE` and p is below `ALPHA` (all items), or below it after
-    Holm's correction for the number of strata.
+    Strata: each class, where there are several; terciles of volume, of depth and of the number of
+    neighbours (where values tie, a tercile may be smaller or missing), and the spurious objects. A
+    stratum is worse when its mean is lower by more than `TOLERANCE` and p is below `ALPHA` (all
+    items), or below it after Holm's correction for the number of strata.
+
+    Parameters
+    ----------
+    classes : mapping of str to ObjectPairs
+        The items of each class.
     """
+    items = ObjectPairs.joined(list(classes.values()))
     difference = items.candidate - items.in_use
-    means = (items.in_use.mean(), items.candidate.mean())
-    whole = _stratum(EVERYTHING, np.concatenate([difference, items.spurious]), *means)
-    strata = [
+    whole = _all_of(EVERYTHING, items)
+    known = {name: own for name, own in classes.items() if own.in_use.size}
+    several = known.items() if len(known) > 1 else ()
+    strata = [_all_of(f"class {name}", own) for name, own in several]
+    strata += [
         _stratum(name, difference[part], items.in_use[part].mean(), items.candidate[part].mean())
         for name, part in _terciles(items)
     ]
@@ -186,6 +194,11 @@ def compare_strata(items: ObjectPairs) -> tuple[Stratum, ...]:
         replace(stratum, worse=below and stratum.difference < -TOLERANCE)
         for stratum, below in zip([whole, *strata], unlikely, strict=True)
     )
+
+
+def _all_of(name: str, items: ObjectPairs) -> Stratum:
+    differences = np.concatenate([items.candidate - items.in_use, items.spurious])
+    return _stratum(name, differences, items.in_use.mean(), items.candidate.mean())
 
 
 def _terciles(items: ObjectPairs) -> Iterator[tuple[str, NDArray[np.bool_]]]:

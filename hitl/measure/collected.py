@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from annotations.formats import label_axes, open_image
 from hitl import __version__
@@ -35,7 +36,7 @@ class MeasuredFiles:
     summary : mapping
         What ``summary.json`` holds.
     phases : mapping of str to Phases
-        By field; empty when none were asked for.
+        By field and class; empty when none were asked for.
     """
 
     folder: Path
@@ -53,16 +54,22 @@ class Collected:
         self.about: list[dict[str, Any]] = []
         self.phases: dict[str, Phases] = {}
         self.channels: dict[str, str] = {}
+        self._signals: dict[str, list[tuple[int, NDArray[np.float64]]]] = {}
 
     def add(
         self,
         name: str,
+        population: str | None,
         channels: tuple[str, ...],
         measured: Measured,
         first: dict[str, Any],
         about: dict[str, Any],
     ) -> None:
-        """Add one field: `first` holds the columns that come before those of `measured`."""
+        """Add one time point of a field: `first` holds the columns before those of `measured`.
+
+        Thresholds of FUCCI are those of a population: a class in a field, at all its time points;
+        None for what has no phases.
+        """
         fucci = self._request.phases
         columns = dict(measured.columns)
         named = dict(zip(column_names(channels), channels, strict=True))
@@ -82,19 +89,31 @@ class Collected:
                 named[key]: found.background for key, found in measured.channels.items()
             },
         }
-        if fucci is not None:
+        if fucci is not None and population is not None:
             keys = [column_names(channels)[channel_number(channels, c)] for c in fucci.channels]
             signals = np.stack([columns[f"{key}_mean"] for key in keys])
-            self.phases[name] = found = tell_phases(signals, fucci, name)
-            columns |= found.columns()
-            about["fucci"] = found.summary()
-            for note in found.notes:
-                self._reporter.note(note)
+            self._signals.setdefault(population, []).append((len(self.tables), signals))
         self.tables.append({**first, **columns})
         self.about.append(about)
 
+    def _tell_phases(self, fucci: FucciOptions) -> None:
+        for population, parts in self._signals.items():
+            signals = np.concatenate([found for _, found in parts], axis=1)
+            self.phases[population] = whole = tell_phases(signals, fucci, population)
+            for note in whole.notes:
+                self._reporter.note(note)
+            start = 0
+            for at, found in parts:
+                stop = start + found.shape[1]
+                part = whole.part(slice(start, stop))
+                self.tables[at] |= part.columns()
+                self.about[at]["fucci"] = part.summary()
+                start = stop
+
     def write(self, folder: Path, settings: dict[str, Any]) -> MeasuredFiles:
-        """Write all files."""
+        """Tell the phases, where they were asked for, and write all files."""
+        if self._request.phases is not None:
+            self._tell_phases(self._request.phases)
         summary = {"made": now(), "hitl": __version__, "settings": settings, "fields": self.about}
         files = write_files(
             folder, joined(self.tables), self.channels, summary, self.phases,
@@ -131,7 +150,7 @@ def measure_files(request: MeasureRequest, reporter: Reporter) -> MeasuredFiles:
     }
     collected = Collected(request, reporter)
     first = {"field": np.full(n, labels.name, object)}
-    collected.add(name, source.channels, measured, first, about)
+    collected.add(name, name, source.channels, measured, first, about)
     return collected.write(request.output, settings(request))
 
 

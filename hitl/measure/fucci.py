@@ -1,12 +1,13 @@
 """The phase of the cell cycle of each nucleus, from two FUCCI channels.
 
 Cy3 (the G1 marker, Cdt1) alone: G1; both: G1/S; GFP (the S/G2/M marker, geminin) alone: S/G2/M;
-neither: M→G1. Thresholds are those of one field on log10 of each nucleus' mean intensity.
+neither: M→G1. Thresholds are those of one class of one field, over all its time points, on log10 of
+each nucleus' mean intensity.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ LEAST_NUCLEI = 10
 
 @dataclass(frozen=True, eq=False)
 class Phases:
-    """The phases of one field's N nuclei.
+    """The phases of the N nuclei of one class in one field.
 
     Parameters
     ----------
@@ -50,6 +51,17 @@ class Phases:
     margin: NDArray[np.float64]
     uncertain: NDArray[np.bool_]
     notes: tuple[str, ...] = ()
+
+    def part(self, rows: slice) -> Phases:
+        """Return the phases of some of the nuclei, by the thresholds of all of them."""
+        return replace(
+            self,
+            signals=self.signals[:, rows],
+            phase=self.phase[rows],
+            probability=self.probability[rows],
+            margin=self.margin[rows],
+            uncertain=self.uncertain[rows],
+        )
 
     def columns(self) -> dict[str, NDArray[Any]]:
         """Return the table's columns."""
@@ -76,7 +88,7 @@ class Phases:
 
 
 def tell_phases(signals: NDArray[np.float64], options: FucciOptions, where: str) -> Phases:
-    """Tell the phase of each nucleus of one field.
+    """Tell the phase of each nucleus of one class in one field.
 
     A nucleus is uncertain where the probability of its phase is below `CERTAIN`, where it is
     within `CLOSE` of a threshold, or where a threshold is not the user's and the data of its

@@ -197,7 +197,9 @@ def _measure_labels(
         "metadata": dict(info.field.metadata),
     }
     first = _first_columns(labels, view, measured.shapes.ids)
-    collected.add(view.name, info.field.channels, measured, first, about)
+    # An area has no phase of the cell cycle.
+    population = info.address if info.label_class.kind == "instances" else None
+    collected.add(view.name, population, info.field.channels, measured, first, about)
 
 
 def _first_columns(

@@ -169,14 +169,15 @@ def _judge(project: Project, run: str, against: str, force: bool, reporter: Repo
     models = [Predictor(project, name, reporter) for name in (against, run)]
     items, found = _items(project, parts, models)
     fields = tuple(part.view.name for part in parts)
-    if not items.in_use.size:
+    objects = sum(own.in_use.size for own in items.values())
+    if not objects:
         missing = _nothing_verified(project)
         if not force:
             raise missing
         return Promoted(run, replaced, None, fields, (), True, (str(missing),))
-    if items.in_use.size < FEW:
+    if objects < FEW:
         reporter.note(
-            f"only {items.in_use.size} verified objects to compare on: no difference could be "
+            f"only {objects} verified objects to compare on: no difference could be "
             "told from noise; verify more objects of a field of split val"
         )
     strata = compare_strata(items)
@@ -188,9 +189,10 @@ def _judge(project: Project, run: str, against: str, force: bool, reporter: Repo
 
 def _items(
     project: Project, parts: Sequence[_Part], models: Sequence[Predictor]
-) -> tuple[ObjectPairs, bool]:
-    """Scores of both models, and whether the second finds anything at all."""
-    items, found = [], False
+) -> tuple[dict[str, ObjectPairs], bool]:
+    """Scores of both models by class, and whether the second finds anything at all."""
+    items: dict[str, list[ObjectPairs]] = {}
+    found = False
     for part in parts:
         view = part.view
         in_use, candidate = (cached_prediction(project, model, view) for model in models)
@@ -198,8 +200,9 @@ def _items(
         counts[:, part.rows] = np.asarray(view.verified[:, part.rows]) > 0
         truth = np.asarray(view.labels[...], dtype=np.uint32)
         found = found or bool(candidate.any())
-        items.append(pair_objects(truth, counts, in_use, candidate, part.info.spacing_um))
-    return ObjectPairs.joined(items), found
+        pairs = pair_objects(truth, counts, in_use, candidate, part.info.spacing_um)
+        items.setdefault(part.info.class_name, []).append(pairs)
+    return {name: ObjectPairs.joined(own) for name, own in items.items()}, found
 
 
 def _parts(

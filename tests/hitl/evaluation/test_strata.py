@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -43,6 +45,10 @@ def items(
     )
 
 
+def one_class(*args: Any, **columns: Any) -> dict[str, ObjectPairs]:
+    return {"nuclei": items(*args, **columns)}
+
+
 def named(strata: tuple[Stratum, ...]) -> dict[str, Stratum]:
     return {stratum.name: stratum for stratum in strata}
 
@@ -73,11 +79,11 @@ def test_random_flips_agree_with_all_flips() -> None:
 @settings(max_examples=25, deadline=None)
 @given(hnp.arrays(np.float64, st.integers(1, 30), elements=st.floats(-1, 1)))
 def test_a_model_is_never_worse_and_better_at_once(values: NDArray[np.float64]) -> None:
-    worse, better = compare_strata(items(values))[0], compare_strata(items(-values))[0]
+    worse, better = compare_strata(one_class(values))[0], compare_strata(one_class(-values))[0]
     assert not (worse.worse and better.worse)
     assert worse.low <= worse.difference + 1e-12
     assert worse.difference <= worse.high + 1e-12
-    assert not compare_strata(items(np.abs(values)))[0].worse
+    assert not compare_strata(one_class(np.abs(values)))[0].worse
 
 
 def test_noise_is_no_regression_in_nineteen_of_twenty() -> None:
@@ -90,7 +96,7 @@ def test_a_loss_in_one_stratum_is_found_though_the_rest_gains() -> None:
     random = np.random.default_rng(1)
     size = np.repeat([1.0, 5.0, 20.0], 30)
     difference = np.where(size == 1, -0.2, 0.15) + random.normal(0, 0.05, 90)
-    strata = named(compare_strata(items(difference, volume_um3=size)))
+    strata = named(compare_strata(one_class(difference, volume_um3=size)))
     assert not strata[EVERYTHING].worse
     assert strata["small objects"].worse
     assert [name for name, stratum in strata.items() if stratum.worse] == ["small objects"]
@@ -99,19 +105,29 @@ def test_a_loss_in_one_stratum_is_found_though_the_rest_gains() -> None:
     assert "against 0.700" in strata["small objects"].figures()
 
 
+def test_a_loss_in_a_small_class_is_found_though_a_large_one_gains() -> None:
+    random = np.random.default_rng(1)
+    large, small = random.normal(0.05, 0.02, 300), random.normal(-0.2, 0.02, 20)
+    strata = named(compare_strata({"nuclei": items(large), "golgi": items(small)}))
+    assert not strata[EVERYTHING].worse and not strata["class nuclei"].worse
+    assert strata["class golgi"].worse and strata["class golgi"].objects == 20
+    alone = compare_strata({"nuclei": items(large), "golgi": items(np.zeros(0))})
+    assert not any(stratum.name.startswith("class") for stratum in alone)
+
+
 @pytest.mark.parametrize("column", ["volume_um3", "depth_um", "neighbours"])
 def test_each_property_makes_three_strata(column: str) -> None:
-    strata = compare_strata(items(np.zeros(9), **{column: np.arange(9.0)}))
+    strata = compare_strata(one_class(np.zeros(9), **{column: np.arange(9.0)}))
     assert [stratum.objects for stratum in strata] == [9, 3, 3, 3]
 
 
 def test_a_loss_that_is_certain_but_tiny_is_tolerated() -> None:
-    assert not compare_strata(items(np.full(100, -0.005)))[0].worse
-    assert compare_strata(items(np.full(100, -0.02)))[0].worse
+    assert not compare_strata(one_class(np.full(100, -0.005)))[0].worse
+    assert compare_strata(one_class(np.full(100, -0.02)))[0].worse
 
 
 def test_spurious_objects_count_as_much_as_missed_ones() -> None:
-    strata = named(compare_strata(items(np.zeros(10), spurious=(-1.0,) * 9 + (0.0, 1.0))))
+    strata = named(compare_strata(one_class(np.zeros(10), spurious=(-1.0,) * 9 + (0.0, 1.0))))
     found = strata[SPURIOUS]
     assert (found.in_use, found.candidate) == (2, 10)
     assert found.worse

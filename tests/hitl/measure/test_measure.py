@@ -329,3 +329,27 @@ def test_formats_and_columns_are_known():
     assert parse_formats("CSV, parquet,csv") == ("csv", "parquet")
     with pytest.raises(KeyError):
         dictionary(["nonsense"], {})
+
+
+def test_thresholds_of_a_series_are_those_of_all_its_time_points(tmp_path, command):
+    whole = grid()
+    # Of its 24 nuclei each time point shows 8, too few for thresholds of their own.
+    labels = np.stack([np.where((whole - 1) // 8 == t, whole, 0) for t in range(3)])
+    image = np.stack([np.where(labels[t] > 0, picture(whole), 20) for t in range(3)])
+    write_image_tiff(tmp_path / "image.tif", image, SPACING, time_step_s=60)
+    write_labels_tiff(
+        tmp_path / "labels.tif", labels.reshape(-1, *SHAPE[1:]), SPACING, times=3, time_step_s=60
+    )
+    folder = tmp_path / "series"
+    named = ("--channel-name", "Cy3", "--channel-name", "GFP")
+    classes = ("--class", "red=Cy3", "--labels", f"red={tmp_path / 'labels.tif'}")
+    assert run(["init", str(folder)]) == 0
+    added = ["add", str(folder), str(tmp_path / "image.tif"), "--field", "one", *named, *classes]
+    assert run(added) == 0
+    done = command(folder, "--fucci", "Cy3", "GFP")
+    rows = pq.read_table(folder / "measurements" / "0001" / "nuclei.parquet").to_pylist()
+    assert [row["time"] for row in rows] == [0] * 8 + [1] * 8 + [2] * 8
+    assert {row["fucci_phase"] for row in rows} == {"G1", "G1/S", "S/G2/M", "M→G1"}
+    abouts = [about["fucci"] for about in done["fields"]]
+    assert [about["nuclei"] for about in abouts] == [8, 8, 8]
+    assert abouts[0]["thresholds"] == abouts[2]["thresholds"] != {}
