@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, TypeVar
 
 import numpy as np
 import zarr
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from annotations._storage import Location, translated
 from annotations.errors import LabelError
 from annotations.planes import Planes
+from annotations.volume import SlabSource
 
 Region = tuple[slice, slice, slice]
 """Part of a field, (z, y, x)."""
@@ -27,20 +28,6 @@ _WRITERS = 4
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
-
-
-@runtime_checkable
-class SlabSource(Protocol):
-    """Voxels that are read by slabs of z, so that they need not fit in memory."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(Z, Y, X)."""
-        ...
-
-    def read(self, z_start: int, z_stop: int) -> NDArray[Any]:
-        """Return voxels of shape (z_stop - z_start, Y, X)."""
-        ...
 
 
 Voxels = NDArray[Any] | Planes | SlabSource

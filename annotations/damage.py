@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from labels.numbers import spans
+
 
 @dataclass(frozen=True)
 class Damage:
@@ -49,21 +51,6 @@ class Finding(Damage):
         needed += ["the newest commit"] if self.newest else []
         by = f"; needed by {' and '.join(needed)}" if needed else ""
         return f"{super().__str__()}: {self.holds}{by}"
-
-
-def spans(numbers: tuple[int, ...]) -> str:
-    """Return whole numbers in short.
-
-    >>> spans((0, 1, 2, 5))
-    '0-2, 5'
-    """
-    runs: list[list[int]] = []
-    for number in sorted(numbers):
-        if runs and number == runs[-1][1] + 1:
-            runs[-1][1] = number
-        else:
-            runs.append([number, number])
-    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
 
 
 def damage_in(error: BaseException) -> str | None:

@@ -61,12 +61,14 @@ def key_of(field: str, class_name: str) -> str:
 
 def unknown_field(name: str, known: Iterable[str]) -> UnknownFieldError:
     """Return the error for a field that is not there, with the nearest one that is."""
-    return _unknown("field", name, known, "the store's fields", "none yet: add one first")
+    return unknown_name("field", name, known, "the store's fields", "none yet: add one first")
 
 
 def unknown_class(field: str, name: str, known: Iterable[str]) -> UnknownFieldError:
     """Return the error for a class that a field does not have, with the nearest one that it has."""
-    return _unknown("class", key_of(field, name), known, f"the classes of field {field}", "none")
+    return unknown_name(
+        "class", key_of(field, name), known, f"the classes of field {field}", "none"
+    )
 
 
 def several_classes(field: str, classes: Iterable[str]) -> UnknownFieldError:
@@ -77,9 +79,10 @@ def several_classes(field: str, classes: Iterable[str]) -> UnknownFieldError:
     )
 
 
-def _unknown(
+def unknown_name(
     what: str, name: str, known: Iterable[str], whose: str, nothing: str
 ) -> UnknownFieldError:
+    """Return the error for a name that is not there, with the nearest one that is."""
     names = sorted(known)
     near = difflib.get_close_matches(name.rpartition(":")[2], names, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""

@@ -7,7 +7,7 @@ takes one time point, (Z, Y, X).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -124,7 +124,7 @@ class Planes:
 
 
 class ImageOfTime:
-    """All channels of an image at one time point, shape (C, Z, Y, X); read when indexed.
+    """Channels of an image at one time point, shape (C, Z, Y, X); read when indexed.
 
     Parameters
     ----------
@@ -134,29 +134,45 @@ class ImageOfTime:
     time : int
     projection : str, optional
         One of `PROJECTIONS`: Z is 1 then.
+    channels : sequence of int, optional
+        Only these, in their order; all of them when not given.
     """
 
     ndim = 4
 
     def __init__(
-        self, array: zarr.Array[Any], location: Location, time: int, projection: str | None = None
+        self,
+        array: zarr.Array[Any],
+        location: Location,
+        time: int,
+        projection: str | None = None,
+        channels: Sequence[int] | None = None,
     ) -> None:
         self._array, self._location, self._time = array, location, time
         self._projection = projection
-        _, channels, depth, height, width = array.shape
-        self.shape = (channels, 1 if projection else depth, height, width)
+        _, every, depth, height, width = array.shape
+        self._channels = range(every) if channels is None else tuple(channels)
+        self.shape = (len(self._channels), 1 if projection else depth, height, width)
         self.dtype = array.dtype
         self.chunks = (1, 1 if projection else array.chunks[2], *array.chunks[3:])
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
         (c, z, y, x), dropped = _bounds(key, self.shape)
+        out = np.empty(
+            [
+                len(range(*part.indices(n)))
+                for part, n in zip((c, z, y, x), self.shape, strict=True)
+            ],
+            self.dtype,
+        )
         with reading(self._location, f"{self._array.path} at time {self._time}"):
-            if self._projection is None:
-                out = np.asarray(self._array[self._time, c, z, y, x])
-            else:
-                out = np.asarray(self._array[self._time, c, :, y, x])
-                project = PROJECTIONS[self._projection]
-                out = project(out, axis=1, keepdims=True)[:, z]
+            # A chunk holds one channel, so that reading them one by one costs nothing.
+            for channel, number in zip(out, self._channels[c], strict=True):
+                if self._projection is None:
+                    channel[...] = self._array[self._time, number, z, y, x]
+                else:
+                    every = np.asarray(self._array[self._time, number, :, y, x])
+                    channel[...] = PROJECTIONS[self._projection](every, axis=0, keepdims=True)[z]
         return out.squeeze(dropped)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:

@@ -52,6 +52,11 @@ class LabelsView:
         series = self.info.times > 1 and self.time is not None
         return f"{self.info.address} t{self.time}" if series else self.info.address
 
+    @property
+    def file_name(self) -> str:
+        """The name as part of a file's name: no file system objects to it."""
+        return self.name.replace(":", "~").replace(" ", "_")
+
     @cached_property
     def group(self) -> zarr.Group:
         """The Zarr group of the labels."""
@@ -91,17 +96,26 @@ class LabelsView:
         StoreError
             The view covers several time points.
         """
+        return self._image(None)
+
+    @property
+    def seen_image(self) -> ImageOfTime:
+        """As `image`, only the channels that a model sees, in their order."""
+        return self._image(self.info.seen)
+
+    def _image(self, channels: tuple[int, ...] | None) -> ImageOfTime:
         if self.time is None:
             raise StoreError(
                 f"{self.info.address}: expected one time point, got all {self.info.times}; "
                 "choose one"
             )
         array = child_array(self._group, FULL)
-        return ImageOfTime(array, self._location, self.time, self.info.label_class.projection)
+        projection = self.info.label_class.projection
+        return ImageOfTime(array, self._location, self.time, projection, channels)
 
     def read_image(self) -> NDArray[Any]:
         """Return what a model sees of one time point, in memory, shape (C, Z, Y, X)."""
-        return np.stack([self.image[channel] for channel in self.info.seen])
+        return self.seen_image[...]
 
     @property
     def labels(self) -> Planes:

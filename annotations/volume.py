@@ -74,6 +74,20 @@ class ImageSource(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
 
+@runtime_checkable
+class SlabSource(Protocol):
+    """Voxels that are read by slabs of z, so that they need not fit in memory."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(Z, Y, X)."""
+        ...
+
+    def read(self, z_start: int, z_stop: int) -> NDArray[Any]:
+        """Return voxels of shape (z_stop - z_start, Y, X)."""
+        ...
+
+
 def time_parts(start: int, stop: int, depth: int) -> Iterator[tuple[int, int, int]]:
     """Cut planes of a series where time points end: time, and first and last + 1 of its z."""
     for time in range(start // depth, (stop - 1) // depth + 1):

@@ -20,12 +20,11 @@ import zarr
 from scipy import ndimage
 
 from annotations.differences import diff_rounds
-from annotations.fields import LABELS, VERIFIED
 from annotations.formats import open_image, write_image_tiff, write_labels_tiff
+from annotations.layout import FULL, VERIFIED, child_array
 from annotations.objects import ObjectTable, Status
 from annotations.rounds import ModelRef, RoundInfo
 from annotations.store import AnnotationStore
-from annotations.views import LabelsView
 from hitl.labelling.exchange.importing import ImportRequest, import_labels
 from hitl.project.config import ProjectConfig
 from hitl.project.folder import Project
@@ -213,14 +212,16 @@ def _changed(store: AnnotationStore, number: int) -> tuple[int, int]:
     older, newer = (store.round_snapshot(n) for n in (number - 1, number))
     view = store.labels(FIELD, round=number)
     chunks = stored = 0
-    for name, array in ((LABELS, view.labels), (VERIFIED, view.verified)):
-        for index in store.changed_chunks(FIELD, name, older, newer) or ():
+    written = store.changes_between(older, newer)
+    for name in (FULL, VERIFIED):
+        array = child_array(view.group, name)
+        for index in written.chunks(array.path):
             chunks += 1
-            stored += _encoded_bytes(view, array, index)
+            stored += _encoded_bytes(array, index)
     return chunks, stored
 
 
-def _encoded_bytes(view: LabelsView, array: zarr.Array[Any], index: tuple[int, ...]) -> int:
+def _encoded_bytes(array: zarr.Array[Any], index: tuple[int, ...]) -> int:
     """Return the size of a chunk when it is encoded as its array does."""
     place = tuple(slice(i * c, (i + 1) * c) for i, c in zip(index, array.chunks, strict=True))
     kept: dict[str, Any] = {}

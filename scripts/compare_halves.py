@@ -1,10 +1,10 @@
-"""Compare trainers on labelled fields: learn from one half in y, test on the other, both ways.
+"""Compare trainers on labelled stacks: learn from one half in y, test on the other, both ways.
 
 Each row of the CSV is one training; rows that are there already are not trained again, so an
 interrupted comparison goes on where it was. The table of means is printed at the end.
 
 Run it from the repository's root:
-``python -m scripts.compare_halves FOLDER --field STACK_FOLDER … --minutes 10 --seeds 3``.
+``python -m scripts.compare_halves FOLDER --stack STACK_FOLDER … --minutes 10 --seeds 3``.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ from models.base import TrainingSample
 from models.registry import load_run, trainer_class
 from models.starter import StarterSegmenter
 
-# The repository of this field states only the ratio z : xy of its voxel size.
+# The repository of this stack states only the ratio z : xy of its voxel size.
 RATIO_ONLY_SPACING_UM = {"qcanet_16cell": (2.18, 1.0, 1.0)}
 STARTER_ROW = "starter"
-KEY = ("field", "learned", "model", "settings", "minutes", "seed")
+KEY = ("stack", "learned", "model", "settings", "minutes", "seed")
 FIELDS = (*KEY, "epochs", "best_epoch", "seconds", "truth", "found", "f1", "f1_iou_0.7", "score")
 
 
 @dataclass(frozen=True)
 class Halves:
-    """One labelled field, cut in y; the half that is learned from comes first."""
+    """One labelled stack, cut in y; the half that is learned from comes first."""
 
     name: str
     learned: str
@@ -126,14 +126,14 @@ def table(rows: list[dict[str, str]]) -> str:
     """Return the means over seeds and halves as Markdown, with the spread over seeds."""
     groups: dict[tuple[str, str, str, str], list[dict[str, str]]] = {}
     for row in rows:
-        key = (row["field"], row["model"], row["settings"], row["minutes"])
+        key = (row["stack"], row["model"], row["settings"], row["minutes"])
         groups.setdefault(key, []).append(row)
-    lines = ["| field | model | minutes | F1 at IoU 0.5 | evaluation score | trainings |",
+    lines = ["| stack | model | minutes | F1 at IoU 0.5 | evaluation score | trainings |",
              "|---|---|---|---|---|---|"]  # fmt: skip
-    for (field, model, settings, minutes), members in groups.items():
+    for (stack, model, settings, minutes), members in groups.items():
         f1, value = (means(members, key) for key in ("f1", "score"))
         name = f"{model} ({settings})" if settings else model
-        lines.append(f"| {field} | {name} | {minutes} | {f1} | {value} | {len(members)} |")
+        lines.append(f"| {stack} | {name} | {minutes} | {f1} | {value} | {len(members)} |")
     return "\n".join(lines)
 
 
@@ -147,7 +147,7 @@ def means(rows: list[dict[str, str]], key: str) -> str:
 
 @dataclass
 class Comparison:
-    """What is trained on each field's halves, and the file that the figures go to."""
+    """What is trained on each stack's halves, and the file that the figures go to."""
 
     folder: Path
     config: ProjectConfig
@@ -193,7 +193,7 @@ def main() -> int:
     """Parse the arguments, train whatever has no row yet, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="where the figures and the runs go")
-    parser.add_argument("--field", type=Path, nargs="+", required=True)
+    parser.add_argument("--stack", type=Path, nargs="+", required=True)
     parser.add_argument("--models", nargs="+", default=["unet3d", "stardist3d"])
     parser.add_argument("--config", default="quick", help="preset or file")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE")
@@ -205,9 +205,9 @@ def main() -> int:
     work = Comparison(
         arguments.folder, config, tuple(arguments.set), arguments.minutes, tuple(arguments.models)
     )
-    # Seeds outermost: a comparison that ends early has seen every field both ways.
+    # Seeds outermost: a comparison that ends early has seen every stack both ways.
     for seed in range(arguments.seeds):
-        for folder in arguments.field:
+        for folder in arguments.stack:
             for halves in Halves.read(folder):
                 work.starter(halves)
                 work.train(halves, seed)

@@ -47,10 +47,10 @@ SPHEROID = NucleiGenerator(
 """Nuclei pressed into a ball, imaged with loss of light in depth."""
 
 SYNTHETIC_SEEDS = (7, 31, 34)
-"""Of the first forty, those whose ball is least cut by the field's border."""
+"""Of the first forty, those whose ball is least cut by the stack's border."""
 
 REAL_STACKS = ("gonuclear_1136", "qcanet_16cell")
-# The repository of this field states only the ratio z : xy of its voxel size.
+# The repository of this stack states only the ratio z : xy of its voxel size.
 RATIO_ONLY_SPACING_UM = {"qcanet_16cell": (1.744, 0.8, 0.8)}
 
 EXPLANATION = """\
@@ -59,7 +59,7 @@ the bootstrap's to 1: mean ± standard deviation over {repeats} repeats (share o
 
 The bootstrap is the classical segmenter. A correction replaces what is shown, and what lies in
 the same nuclei, by the true nuclei; it costs as many objects as it draws, at least one. When a
-strategy has nothing left to show, the person looks through the field for what is still missed.
+strategy has nothing left to show, the person looks through the stack for what is still missed.
 
 - queue: as `hitl queue` lists, its random tenth included.
 - random: any of what the queue knows of, objects and places where others find one.
@@ -73,7 +73,7 @@ strategy has nothing left to show, the person looks through the field for what i
 
 
 def load_real(folder: Path) -> Case:
-    """Read a field and segment it in every way."""
+    """Read a stack and segment it in every way."""
     import tifffile
 
     spacing = json.loads((folder / "meta.json").read_text()).get("voxel_size_um_zyx")
@@ -99,7 +99,7 @@ def bootstrapped(
 
 
 def data_sets(data: Path) -> dict[str, list[Case]]:
-    """Return the fields that are simulated together, by the name of their set."""
+    """Return the stacks that are simulated together, by the name of their set."""
     drawn = {seed: SPHEROID.make(seed) for seed in SYNTHETIC_SEEDS}
     found = {
         "synthetic spheroids": [

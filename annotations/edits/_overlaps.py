@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotations._chunks import Region, SlabSource, Voxels, z_slabs
+from annotations._chunks import Region, Voxels, z_slabs
 from annotations.edits._reading import read_region
 from annotations.errors import LabelError
 from annotations.planes import Planes
+from annotations.volume import SlabSource
 from labels import overlaps
 from labels.overlaps import Ints, Objects, Pairs
 

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from annotations._chunks import (
     Region,
-    SlabSource,
     Voxels,
     as_labels,
     chunk_index,
@@ -21,6 +20,7 @@ from annotations._chunks import (
     within,
 )
 from annotations.planes import Planes
+from annotations.volume import SlabSource
 
 Ids = NDArray[np.uint32]
 

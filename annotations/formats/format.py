@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from annotations._chunks import SlabSource
+    from annotations.volume import SlabSource
     from labels.arrays import ArrayLike
     from labels.spacing import Spacing
 

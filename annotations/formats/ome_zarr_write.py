@@ -14,11 +14,11 @@ import numpy as np
 import zarr
 
 from annotations import ngff
-from annotations._chunks import SlabSource
 from annotations.errors import LabelError
 from annotations.formats import checks
 from annotations.formats.new_file import new_file
 from annotations.formats.planes import as_array
+from annotations.volume import SlabSource
 from labels.arrays import ArrayLike
 
 SUFFIX = ".zarr"

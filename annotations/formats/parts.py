@@ -9,11 +9,10 @@ import fastremap
 import numpy as np
 from numpy.typing import NDArray
 
-from annotations._chunks import SlabSource
 from annotations.errors import LabelError
 from annotations.formats.format import MAX_LABEL
 from annotations.formats.sources import check_range
-from annotations.volume import time_parts
+from annotations.volume import SlabSource, time_parts
 
 _SLAB_BYTES = 64 * 2**20
 

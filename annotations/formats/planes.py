@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotations._chunks import SlabSource
+from annotations.volume import SlabSource
 from labels.arrays import ArrayLike
 
 

@@ -12,7 +12,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from annotations._chunks import SlabSource
 from annotations.errors import AxesError, LabelError
 from annotations.formats.checks import (
     check_image_dtype,
@@ -24,6 +23,7 @@ from annotations.formats.checks import (
 from annotations.formats.new_file import new_file
 from annotations.formats.planes import as_array
 from annotations.formats.sources import COLOURS
+from annotations.volume import SlabSource
 from labels.arrays import ArrayLike
 from labels.spacing import Spacing
 

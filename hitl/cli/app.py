@@ -8,7 +8,7 @@ import typer
 
 app = typer.Typer(
     name="hitl",
-    help="Segment nuclei in 3D fluorescence fields with a human in the loop.",
+    help="Segment nuclei in 3D fluorescence stacks with a human in the loop.",
     epilog="A first look, without data of your own: hitl demo",
     no_args_is_help=True,
     add_completion=True,
@@ -33,4 +33,4 @@ def options(
         bool, typer.Option("--version", callback=version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Segment nuclei in 3D fluorescence fields with a human in the loop."""
+    """Segment nuclei in 3D fluorescence stacks with a human in the loop."""

@@ -312,7 +312,7 @@ def _draw(
     truth: _Truth, images: dict[str, NDArray[np.uint32]], told: dict[str, str], folder: Path
 ) -> Path:
     """Draw what models gave for one field and time point beside the truth."""
-    file = folder / f"{truth.name.replace(':', '~').replace(' ', '_')}.png"
+    file = folder / f"{truth.view.file_name}.png"
     save_comparison(
         file,
         one_channel(truth.view.read_image()),

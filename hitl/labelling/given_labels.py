@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotations._chunks import SlabSource
 from annotations.errors import AxesError, LabelError
 from annotations.fields import ClassInfo
-from annotations.formats import LabelSource, open_labels
+from annotations.formats import LabelSource, label_axes, open_labels
 from annotations.formats.parts import components, select_values, values_in
+from annotations.volume import SlabSource
 from hitl.labelling.requests import AddRequest
 from hitl.project.classes import ClassConfig
 from hitl.project.config import ProjectConfig
@@ -41,8 +41,7 @@ def given_labels(
         A file that cannot be read.
     """
     files = _by_class(classes, request)
-    # The labels have no channels, whatever the image has.
-    axes = request.axes and request.axes.upper().replace("C", "").replace("S", "")
+    axes = label_axes(request.axes)
     found: dict[str, Opened] = {}
     opened: dict[str, SlabSource] = {}
     with contextlib.ExitStack() as on_error:

@@ -46,7 +46,7 @@ FIXED: dict[str, str] = {
     "nearest_surface_id": "id of that object",
     "other_distance_um": f"distance to the nearest object of another class of the group, "
     f"{VOXEL_CENTRES}; 0 where they overlap",
-    "other_class": "field of that object",
+    "other_class": "class of that object",
     "other_id": "id of that object",
     "depth_z_um": "distance of the centroid from the centre of the first slice, along z",
     "depth_hull_um": "distance of the centroid from the surface of the convex hull of all objects "

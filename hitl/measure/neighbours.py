@@ -94,7 +94,7 @@ def other_columns(
     others: dict[str, tuple[Shapes, NDArray[np.int64]]],
     progress: Progress,
 ) -> dict[str, Column]:
-    """Return the nearest object of another class: that of another field of the same field of view.
+    """Return the nearest object of another class in the same field and time point.
 
     Parameters
     ----------

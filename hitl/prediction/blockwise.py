@@ -17,9 +17,11 @@ from annotations.codecs import image_codec, label_codec
 from annotations.formats import open_labels, write_labels_tiff
 from annotations.formats.new_file import new_file
 from annotations.layout import CHUNKS
+from annotations.planes import ImageOfTime
 from annotations.views import LabelsView
 from hitl.preprocess.streaming import apply_streamed, dtype_after, why_not_streamed
 from hitl.project.processing import PreprocessStep
+from labels.arrays import OneChannel
 from labels.progress import Progress
 from models.base import BlockSegmentation, BlockSegmenter, BlockSource, LabelSink, Segmenter
 
@@ -66,9 +68,9 @@ def segment_view(
         Folder for the preprocessed image, where there are steps.
     progress : callable
     """
-    source: BlockSource = SeenChannels(view)
+    source: BlockSource = view.seen_image
     if steps:
-        source = _preprocessed(steps, SeenChannels(view), scratch / "image.zarr", progress)
+        source = _preprocessed(steps, view.seen_image, scratch / "image.zarr", progress)
     return segmenter.segment_blocks(source, sink, view.info.spacing_um, progress=progress)
 
 
@@ -126,40 +128,6 @@ def count_objects(file: Path) -> int:
     return len(ids - {0})
 
 
-class SeenChannels:
-    """What a model sees of one time point of a field, (C, Z, Y, X), read when it is indexed.
-
-    Parameters
-    ----------
-    view : LabelsView
-        Of one time point.
-    """
-
-    def __init__(self, view: LabelsView) -> None:
-        self._image, self._seen = view.image, view.info.seen
-        self.shape: tuple[int, ...] = (len(self._seen), *view.info.zyx)
-        self.dtype = view.info.field.dtype
-
-    def __getitem__(self, box: Any) -> NDArray[Any]:
-        channels, *zyx = box if isinstance(box, tuple) else (box,)
-        if isinstance(channels, int | np.integer):
-            return np.asarray(self._image[(self._seen[int(channels)], *zyx)])
-        numbers = np.asarray(self._seen)[channels]
-        return np.stack([self._image[(int(number), *zyx)] for number in numbers])
-
-
-class OneChannel:
-    """One channel of an image (C, Z, Y, X), as (Z, Y, X), read when it is indexed."""
-
-    def __init__(self, image: SeenChannels, number: int) -> None:
-        self._image, self._number = image, number
-        self.shape: tuple[int, ...] = image.shape[1:]
-        self.dtype = image.dtype
-
-    def __getitem__(self, box: Any) -> NDArray[Any]:
-        return self._image[(self._number, *(box if isinstance(box, tuple) else (box,)))]
-
-
 class Dense:
     """Labels renumbered 1…n in the order of their ids, as they are read.
 
@@ -187,7 +155,7 @@ class Dense:
 
 
 def _preprocessed(
-    steps: Sequence[PreprocessStep], image: SeenChannels, path: Path, progress: Progress
+    steps: Sequence[PreprocessStep], image: ImageOfTime, path: Path, progress: Progress
 ) -> zarr.Array[Any]:
     dtype = dtype_after(steps, image.dtype).newbyteorder("=")
     target = zarr.create_array(
@@ -199,18 +167,8 @@ def _preprocessed(
         fill_value=0,
     )
     for number in range(image.shape[0]):
-        apply_streamed(steps, OneChannel(image, number), _Into(target, number), progress)
+        apply_streamed(steps, OneChannel(image, number), OneChannel(target, number), progress)
     return target
-
-
-class _Into:
-    """One channel of an array (C, Z, Y, X), to write slabs to."""
-
-    def __init__(self, array: zarr.Array[Any], number: int) -> None:
-        self._array, self._number = array, number
-
-    def __setitem__(self, at: Any, slab: Any) -> None:
-        self._array[(self._number, *(at if isinstance(at, tuple) else (at,)))] = slab
 
 
 def _label_array(path: Path, shape: tuple[int, int, int]) -> zarr.Array[Any]:

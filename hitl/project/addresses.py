@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from annotations._reader import StoreReader
 from annotations.fields import LabelsInfo, labels_of
-from annotations.names import split_address
+from annotations.names import split_address, unknown_name
+from annotations.store import AnnotationStore
 
 
 def chosen_labels(
-    store: StoreReader,
+    store: AnnotationStore,
     names: Sequence[str] = (),
     classes: Sequence[str] = (),
     round: int | None = None,
@@ -19,7 +19,7 @@ def chosen_labels(
 
     Parameters
     ----------
-    store : StoreReader
+    store : AnnotationStore
     names : sequence of str
         Each ``FIELD``, which stands for all its classes, or ``FIELD:CLASS``.
     classes : sequence of str
@@ -47,10 +47,7 @@ def chosen_labels(
 
 
 def _check_classes(every: Sequence[LabelsInfo], classes: Sequence[str]) -> None:
-    from annotations.errors import UnknownFieldError
-
     known = {info.class_name for info in every}
     for name in classes:
         if name not in known:
-            listed = ", ".join(sorted(known)) or "none yet"
-            raise UnknownFieldError(f"class {name!r}: expected one of {listed}")
+            raise unknown_name("class", name, known, "the fields' classes", "none yet")

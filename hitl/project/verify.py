@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from annotations.damage import spans
 from annotations.repair import repair as repair_store
 from annotations.verify import Verification, verify
 from hitl.project.errors import HitlError, ProjectError
@@ -16,6 +15,7 @@ from hitl.project.reporter import Reporter
 from hitl.project.runs import read_card, read_in_use
 from hitl.project.scores import read_scores
 from labels.hashing import file_sha256
+from labels.numbers import spans
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,9 @@ from annotations.fields import LabelsInfo
 from annotations.store import AnnotationStore
 from hitl import __version__
 from hitl.project.folder import Project
+from hitl.project.records import read_record, write_record
 from hitl.project.reporter import Reporter
 from hitl.queue.entries import Entry
-from labels.files import write_atomically
 from labels.hashing import values_sha256
 
 FORMAT = 1
@@ -60,18 +59,17 @@ class KeptEntries:
     def read(self, info: LabelsInfo, key: str) -> Ranked | None:
         """Return the entries that were kept under a key, None where there are none."""
         try:
-            head, _, body = self._file(info).read_bytes().partition(b"\n")
-            if head.decode() != f"{key} {_digest(body)}":
+            found = read_record(self._file(info))
+            if found["key"] != key:
                 return None
-            return tuple(tuple(_entry(row) for row in rows) for rows in json.loads(body))
-        except (OSError, ValueError, TypeError):
+            return tuple(tuple(_entry(row) for row in rows) for rows in found["entries"])
+        except (OSError, ValueError, KeyError, TypeError):
             return None
 
     def write(self, info: LabelsInfo, key: str, ranked: Ranked) -> None:
         """Keep entries."""
         rows = [[vars(entry) for entry in entries] for entries in ranked]
-        body = json.dumps(rows, allow_nan=False).encode()
-        self._keep(self._file(info), f"{key} {_digest(body)}\n".encode() + body)
+        self._keep(self._file(info), {"key": key, "entries": rows})
 
     def _last_commits(self, store: AnnotationStore, file: Path) -> dict[str, str]:
         """Return the commit that touched each of the store's labels last, by ``FIELD:CLASS``.
@@ -90,15 +88,14 @@ class KeptEntries:
         # What no commit tells of may have been touched by any.
         found = {**dict.fromkeys(keys, head), **found}
         if head != known_head:
-            about = {"head": head, "commits": {key: found[key] for key in sorted(keys)}}
-            self._keep(file, json.dumps(about).encode())
+            self._keep(file, {"head": head, "commits": {key: found[key] for key in sorted(keys)}})
         return found
 
-    def _keep(self, file: Path, data: bytes) -> None:
+    def _keep(self, file: Path, data: Mapping[str, Any]) -> None:
         """Write a file whole or not at all; the queue is as good without it."""
         try:
             self._folder.mkdir(exist_ok=True)
-            write_atomically(file, data)
+            write_record(file, data)
         except OSError as error:
             self._reporter.note(
                 f"{self._folder}: what is ranked cannot be kept there ({error.strerror}), so it is "
@@ -111,14 +108,10 @@ class KeptEntries:
 
 def _read_commits(file: Path) -> tuple[str, dict[str, str]]:
     try:
-        read = json.loads(file.read_bytes())
+        read = read_record(file)
         return str(read["head"]), {str(k): str(v) for k, v in read["commits"].items()}
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return "", {}
-
-
-def _digest(body: bytes) -> str:
-    return hashlib.sha256(body).hexdigest()
 
 
 def _entry(row: dict[str, Any]) -> Entry:

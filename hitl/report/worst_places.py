@@ -163,13 +163,12 @@ def _cut(view: LabelsView, scored: ScoredLabels, case: ScoredCase) -> Place:
     true, predicted = _named(table.truth, case.truth_ids), _named(table.pred, case.pred_ids)
     box, cut = _box(table.shape, (true, predicted), case)
     window = tuple(slice(a, b) for a, b in box)
-    seen = np.stack([view.image[number, *window] for number in view.info.seen])
     z, y, x = (c * s for c, s in zip(case.centroid_zyx, spacing_um, strict=True))
     return Place(
         case=case,
         volume_um3=int((true if len(true) else predicted).sizes.sum()) * float(np.prod(spacing_um)),
         centroid_um=(z, y, x),
-        image=one_channel(seen),
+        image=one_channel(view.seen_image[:, *window]),
         truth=scored.truth[window],
         pred=scored.predicted[window],
         start=(box[0][0], box[1][0], box[2][0]),

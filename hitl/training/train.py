@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from hitl.project.records import write_record
 from hitl.project.reporter import Reporter
 from hitl.training.samples import TrainingSet, collect_samples
 from labels.hashing import file_sha256
+from labels.numbers import spans
 from models.base import TrainingResult
 from models.registry import trainer_class
 from models.runfolder import STARTER
@@ -190,20 +190,9 @@ def _installed(package: str) -> str | None:
         return None
 
 
-def _times(numbers: Sequence[int]) -> str:
-    """Return time points as people write them, ``0-4, 7``."""
-    spans: list[list[int]] = []
-    for number in numbers:
-        if spans and number == spans[-1][-1] + 1:
-            spans[-1][1:] = [number]
-        else:
-            spans.append([number])
-    return ", ".join("-".join(map(str, span)) for span in spans)
-
-
 def _card_text(card: dict[str, Any]) -> str:
     sources = "\n".join(
-        f"| {s['field']} | {s['class']} | {_times(s['times'])} | {s['split']} | {s['objects']} "
+        f"| {s['field']} | {s['class']} | {spans(s['times'])} | {s['split']} | {s['objects']} "
         f"| {s['verified_share']:.0%} | `{(s['source_sha256'] or '')[:12]}` |"
         for s in card["trained_on"]
     )

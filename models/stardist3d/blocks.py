@@ -29,17 +29,6 @@ CHECKED_BOX = (16, 512, 512)
 """Box that is looked at at once: whole chunks of a store, which else were unpacked repeatedly."""
 
 
-class FirstChannel:
-    """The one channel of an image (1, Z, Y, X), as (Z, Y, X)."""
-
-    def __init__(self, source: BlockSource) -> None:
-        self._source = source
-        self.shape = tuple(source.shape[1:])
-
-    def __getitem__(self, box: Any) -> Any:
-        return self._source[(0, *(box if isinstance(box, tuple) else (box,)))]
-
-
 class NetworkView:
     """Reads regions of a stack, normalised and at the network's voxel size.
 

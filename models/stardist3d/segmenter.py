@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
+from labels.arrays import OneChannel
 from labels.progress import Progress, no_progress
 from labels.spacing import Spacing
 from models.base import (
@@ -20,7 +21,7 @@ from models.base import (
 )
 from models.devices import Precision
 from models.errors import ImageError
-from models.stardist3d.blocks import FirstChannel, NetworkView, segment_into
+from models.stardist3d.blocks import NetworkView, segment_into
 from models.stardist3d.objects import (
     TILE_VOXELS,
     TileBudget,
@@ -146,7 +147,7 @@ class StarDist3DSegmenter(OneChannelSegmenter):
                 f"{tuple(sink.shape)}; make the array anew"
             )
         scale, notes = self._scale(spacing_um)
-        view = NetworkView(FirstChannel(source), self.settings.normalisation, scale, progress)
+        view = NetworkView(OneChannel(source), self.settings.normalisation, scale, progress)
         found = segment_into(self.network, view, sink, tile_voxels, progress)
         return BlockSegmentation(found.confidence, (*notes, *found.notes))
 

@@ -40,21 +40,21 @@ def demo(
     folder: Annotated[
         Path | None, Flag(argument=True, help="New folder; demo, demo-2, … if not given.")
     ] = None,
-    fields: Annotated[
+    stacks: Annotated[
         Path | None,
         Flag(
             metavar="FOLDER",
-            help="Your own: one folder per field with image.tif and labels.tif.",
+            help="Your own: one folder per stack with image.tif and labels.tif.",
         ),
     ] = None,
     spacing_um: VoxelSize = None,
     minutes: Annotated[float, Flag(min=0.1, help="Training time of each model.")] = 1.25,
 ) -> Result:
-    """Run the whole line once, on a field that is installed already."""
+    """Run the whole line once, on a stack that is installed already."""
     from hitl.cli.demo import free_folder, run_demo
     from hitl.cli.printing.evaluation import demonstrated
 
-    return demonstrated(run_demo(folder or free_folder(), fields, spacing_um, minutes, out))
+    return demonstrated(run_demo(folder or free_folder(), stacks, spacing_um, minutes, out))
 
 
 @verb(PANEL)

@@ -18,6 +18,7 @@ from annotations.formats import write_image_tiff
 from annotations.formats.format import Content, Format
 from annotations.formats.new_file import move_new
 from annotations.formats.registry import FORMATS
+from annotations.planes import ImageOfTime
 from annotations.views import LabelsView
 from hitl.labelling.exchange.errors import ExchangeError
 from hitl.project.reporter import Reporter
@@ -66,7 +67,7 @@ def write_files(
     if not fmt.holds_image:
         write_image_tiff(
             folder / image_name,
-            _Images(view, info.seen),
+            _Images([each.seen_image for each in view.time_points()]),
             info.spacing_um,
             channels=[info.field.channels[number] for number in info.seen],
             time_step_s=info.field.time_step_s,
@@ -77,7 +78,7 @@ def write_files(
     content = Content(
         labels=labels,
         spacing_um=info.spacing_um,
-        image=_Images(view, tuple(range(len(info.field.channels)))),
+        image=_Images([each.image for each in view.time_points()]),
         channels=info.field.channels,
         times=info.times,
         time_step_s=info.field.time_step_s,
@@ -91,32 +92,16 @@ def write_files(
 
 
 class _Images:
-    """Channels of a field at all its time points, (T, C, Z, Y, X); read when they are indexed."""
+    """An image at all its time points, (T, C, Z, Y, X); read when indexed by time and channel."""
 
-    def __init__(self, view: LabelsView, channels: tuple[int, ...]) -> None:
-        self._images = [each.image for each in view.time_points()]
-        self._channels = channels
-        self.shape = (len(self._images), len(channels), *view.info.zyx)
-        self.dtype = view.info.field.dtype
+    def __init__(self, times: Sequence[ImageOfTime]) -> None:
+        self._times = times
+        self.shape = (len(times), *times[0].shape)
+        self.dtype = times[0].dtype
 
-    def __getitem__(self, key: Any) -> NDArray[Any]:
-        times, channels, *rest = (
-            (*key, slice(None), slice(None))
-            if isinstance(key, tuple)
-            else (
-                key,
-                slice(None),
-            )
-        )
-        chosen = np.arange(len(self._images))[times]
-        read = [self._of(int(time), channels, tuple(rest)) for time in np.atleast_1d(chosen)]
-        return np.stack(read) if chosen.ndim else read[0]
-
-    def _of(self, time: int, channels: Any, rest: tuple[Any, ...]) -> NDArray[Any]:
-        numbers = np.asarray(self._channels)[channels]
-        if not numbers.ndim:
-            return self._images[time][(int(numbers), *rest)]
-        return np.stack([self._images[time][(int(number), *rest)] for number in numbers])
+    def __getitem__(self, key: tuple[Any, ...]) -> NDArray[Any]:
+        time, *rest = key
+        return np.asarray(self._times[time][tuple(rest)])
 
 
 @contextmanager

@@ -13,9 +13,9 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from PIL import Image
 
-from annotations._chunks import SlabSource
 from annotations.errors import LabelError
 from annotations.formats import components, open_labels, select_values, values_in
+from annotations.volume import SlabSource
 
 
 class Planes:
