@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -60,9 +61,9 @@ def open_joined(
     files = [Path(path) for path in paths]
     if not files:
         raise FormatError("expected the files of an image, got none; name at least one")
-    twice = [path for i, path in enumerate(files) if path in files[:i]]
-    if twice:
-        raise FormatError(f"{twice[0]}: is named twice; name each file of the image once")
+    twice = next((path for path, count in Counter(files).items() if count > 1), None)
+    if twice is not None:
+        raise FormatError(f"{twice}: is named twice; name each file of the image once")
     opened = _Opened(files, axes, spacing_um)
     try:
         return _Channels(opened) if along == "channels" else _Times(opened)

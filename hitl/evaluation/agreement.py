@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from annotations.fields import LabelsInfo
 from hitl.evaluation.ceiling import FOLDER
 from hitl.evaluation.metrics.all_metrics import score
 from hitl.evaluation.metrics.cases import Case
@@ -209,6 +210,7 @@ def _agree_files(
         raise ProjectError("--project and --field: expected both or neither, got one")
     if project is not None and field is not None:
         info = project.store().labels(field).info
+        _refuse_series(info)
         spacing_um, shape = spacing_um or info.spacing_um, info.zyx
     first, second = Path(request.first), Path(request.second)
     pair = read_label_pair(first, second, request.axes, spacing_um, reporter)
@@ -228,6 +230,14 @@ def _agree_files(
     )
     note_what_is_missing(forward, reporter)
     return found
+
+
+def _refuse_series(info: LabelsInfo) -> None:
+    if info.times > 1:
+        raise ProjectError(
+            f"{info.address}: expected labels of one time point, got {info.times}; compare two "
+            "label files of one of them"
+        )
 
 
 def agree_rounds(
@@ -255,9 +265,12 @@ def agree_rounds(
     UnknownRoundError, UnknownFieldError
     NothingToDoError
         Nothing is verified in both rounds.
+    ProjectError
+        Labels of several time points.
     """
     store = project.store()
     views = [store.labels(field, round=number) for number in rounds]
+    _refuse_series(views[0].info)
     verified = np.logical_and(*(np.asarray(view.verified[...]) > 0 for view in views))
     if not verified.any():
         raise NothingToDoError(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotations.fields import LabelsInfo, labels_of
-from annotations.objects import Status
+from annotations.objects import ObjectTable, Status
 from annotations.rounds import LogEntry
 from annotations.store import AnnotationStore
 from annotations.views import LabelsView
@@ -140,6 +140,7 @@ def _measure_field(
     if labels.predictor is not None:
         infos = [info for info in infos if info.class_name in wanted]
     views = {info.class_name: labels.views(info) for info in infos}
+    tables = {name: each[0].objects for name, each in views.items() if name in wanted}
     for i, info in enumerate(infos):
         for other in infos[i + 1 :]:
             if {info.class_name, other.class_name} & wanted and info.zyx != other.zyx:
@@ -154,12 +155,16 @@ def _measure_field(
             if info.class_name in wanted:
                 mates = [i.class_name for i in infos if i is not info and i.zyx == info.zyx]
                 here = {each: views[each][time] for each in views}
-                _measure_labels(labels, info, here, mates, known, request, collected, reporter)
+                table = tables[info.class_name]
+                _measure_labels(
+                    labels, info, table, here, mates, known, request, collected, reporter
+                )
 
 
 def _measure_labels(
     labels: _Labels,
     info: LabelsInfo,
+    table: ObjectTable,
     views: dict[str, LabelsView],
     mates: list[str],
     known: dict[str, Shapes],
@@ -196,14 +201,14 @@ def _measure_labels(
         "image_sha256": info.source_sha256,
         "metadata": dict(info.field.metadata),
     }
-    first = _first_columns(labels, view, measured.shapes.ids)
+    first = _first_columns(labels, view, table, measured.shapes.ids)
     # An area has no phase of the cell cycle.
     population = info.address if info.label_class.kind == "instances" else None
     collected.add(view.name, population, info.field.channels, measured, first, about)
 
 
 def _first_columns(
-    labels: _Labels, view: LabelsView, ids: NDArray[np.uint64]
+    labels: _Labels, view: LabelsView, objects: ObjectTable, ids: NDArray[np.uint64]
 ) -> dict[str, NDArray[Any]]:
     """Return where each nucleus comes from."""
     n, info = len(ids), view.info
@@ -219,7 +224,6 @@ def _first_columns(
         columns["model"] = np.full(n, labels.model, object)
         columns["model_weights_sha256"] = np.full(n, labels.weights_sha256, object)
         return columns
-    objects = view.objects
     rows = np.searchsorted(objects.id, ids)
     origins = objects.to_arrays()["origin"][rows]
     columns["status"] = np.array([Status(s).name.lower() for s in objects.status[rows]], object)

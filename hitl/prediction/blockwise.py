@@ -14,7 +14,7 @@ import zarr
 from numpy.typing import NDArray
 
 from annotations.codecs import image_codec, label_codec
-from annotations.formats import open_labels, write_labels_tiff
+from annotations.formats import write_labels_tiff
 from annotations.formats.new_file import new_file
 from annotations.layout import CHUNKS
 from annotations.planes import ImageOfTime
@@ -117,15 +117,6 @@ def copy_file(source: Path, target: Path) -> None:
     """Copy a label file to a name that must be free; it appears when it is complete."""
     with new_file(target, (".tif",)) as partial:
         shutil.copyfile(source, partial)
-
-
-def count_objects(file: Path) -> int:
-    """Return the number of objects in a label file, slice by slice."""
-    ids: set[int] = set()
-    with open_labels(file) as labels:
-        for z in range(labels.shape[0]):
-            ids.update(np.unique(labels.read(z, z + 1)).tolist())
-    return len(ids - {0})
 
 
 class Dense:

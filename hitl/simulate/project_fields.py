@@ -82,7 +82,7 @@ def simulate_project(
                 "with --field FIELD:CLASS"
             )
         options = settings or {}
-        training = ModelRetraining.of_project(project, retrain, options, reporter, *names)
+        training = ModelRetraining.of_project(project, retrain, options, reporter, chosen[0])
     return simulate(
         _cases(project, store, chosen, reporter),
         rounds=rounds,
@@ -98,7 +98,9 @@ def simulate_project(
 
 def _known(store: AnnotationStore, names: tuple[str, ...]) -> list[LabelsInfo]:
     """Return the fields whose every voxel a person has verified."""
-    chosen = [i for i in chosen_labels(store, names) if names or i.split != "test"]
+    # An area is one object: there is no order in which to correct it.
+    every = [i for i in chosen_labels(store, names) if i.label_class.kind == "instances"]
+    chosen = [i for i in every if names or i.split != "test"]
     known = []
     for info in chosen:
         view = store.labels(info.key)

@@ -28,7 +28,7 @@ class SynthRequest:
     project : Path, optional
         Like a stack of this project.
     field : str, optional
-        Which field of that project.
+        Which field of that project; of a series, its first time point.
     shape : (int, int, int), optional
         Voxels; 32 128 128 if not given.
     spacing_um : (float, float, float), optional

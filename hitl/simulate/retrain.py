@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from annotations.fields import LabelsInfo
 from annotations.objects import ObjectTable, Status
 from hitl.labelling.merge import merge_proposal
-from hitl.preprocess.pipeline import preprocess
-from hitl.project.config import trainer_options
+from hitl.preprocess.pipeline import preprocess, steps_for
+from hitl.project.config import CONFIG_NAME, trainer_options
 from hitl.project.folder import Project
 from hitl.project.processing import PreprocessStep
 from hitl.project.reporter import Reporter
@@ -53,17 +54,20 @@ class ModelRetraining:
         model: str,
         settings: Mapping[str, Any],
         reporter: Reporter,
-        class_name: str,
+        info: LabelsInfo,
     ) -> ModelRetraining:
-        """Take options, and the preprocessing of a class, from a project's config.
+        """Take options, and the preprocessing of labels, from a project's config.
 
         Raises
         ------
         ConfigError, UnknownModelError
             No such option or model.
+        PreprocessError
+            A projection that the labels do not have.
         """
         options = trainer_options(project.config, model, settings)
-        return cls(model, options, project.config.steps_of(class_name), reporter)
+        steps = steps_for(project.config.steps_of(info.class_name), info, CONFIG_NAME)
+        return cls(model, options, steps, reporter)
 
     def __call__(self, benches: Sequence[Bench], seed: int) -> None:
         """Train on the benches' corrections and replace what is not settled on each.

@@ -157,7 +157,7 @@ def _check_targets(request: SynthRequest, folder: Path, names: list[str]) -> Pro
     if request.into is None:
         return None
     project = Project.open(request.into)
-    known = {info.address for info in project.store().all_labels()}
+    known = {info.name for info in project.store().fields()}
     clash = [name for name in names if name in known]
     if clash:
         raise ProjectError(

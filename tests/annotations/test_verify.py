@@ -14,13 +14,14 @@ import icechunk
 import numpy as np
 import pytest
 
-from annotations import _sums
-from annotations._manifests import file_name, read_manifest
-from annotations.damage import damage_in, spans
+from annotations import _chunk_files, _sums
+from annotations._manifests import ArrayChunks, file_name, read_manifest
+from annotations.damage import damage_in
 from annotations.errors import AnnotationError, DamagedStoreError, StoreError, StoreWarning
 from annotations.repair import repair
 from annotations.store import AnnotationStore
 from annotations.verify import verify
+from labels.numbers import spans
 from tests.annotations.readback import everything, newest
 from tests.annotations.store_sources import (
     ArraySource,
@@ -154,6 +155,27 @@ def test_a_chunk_of_an_earlier_round_is_found_by_reading_all(store: Path) -> Non
     (finding,) = verify(store, deep=True).findings
     assert (finding.problem, finding.rounds, finding.newest) == ("damaged", (1, 2), False)
     assert verify(store, deep=True).whole_rounds == (0, 3)
+
+
+def test_no_manifest_is_read_again_for_each_damaged_chunk(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chunks = list((store / "chunks").iterdir())
+    for chunk in chunks:
+        chunk.unlink()
+    reads: list[bytes] = []
+
+    def counted(data: bytes) -> list[ArrayChunks]:
+        reads.append(data)
+        return read_manifest(data)
+
+    monkeypatch.setattr(_chunk_files, "read_manifest", counted)
+    found = verify(store, deep=True)
+    assert {finding.problem for finding in found.findings} == {"gone"}
+    assert len(found.findings) == len(chunks) > 4
+    assert all(finding.rounds or not finding.newest for finding in found.findings)
+    # Once to list the chunks, once to tell who needs each.
+    assert len(reads) == 2 * len(set(reads))
 
 
 def chunk_files(folder: Path, array: str, round: int | None = None) -> list[str]:

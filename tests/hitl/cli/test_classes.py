@@ -88,7 +88,7 @@ def test_a_field_of_three_classes(
     assert "3 channels" in capsys.readouterr().out
     assert run(["evaluate", str(project), "--class", "golgi"]) == 1
     error = capsys.readouterr().err.splitlines()[-1]
-    assert "class 'golgi': expected one of g1, g2, nuclei" in error
+    assert "class 'golgi': expected one of the fields' classes (g1, g2, nuclei)" in error
 
 
 def test_a_series(tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,3 +117,15 @@ def test_a_series(tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPa
             assert len(np.unique(part)) - 1 == COUNT
     (state,) = command("status", folder)["fields"]
     assert (state["name"], state["shape_tczyx"]) == ("movie", [TIMES, 1, *SHAPE])
+
+
+def test_agreement_on_a_series_is_asked_for_one_time_point(
+    tmp_path: Path, command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = np.stack([scene(10 + time)[0] for time in range(TIMES)])
+    write_image_tiff(tmp_path / "movie.tif", image[:, None], SPACING)
+    command("init", tmp_path / "project")
+    command("add", tmp_path / "project", tmp_path / "movie.tif")
+    given = ["--project", str(tmp_path / "project"), "--field", "movie"]
+    assert run(["agreement", "a.tif", "b.tif", *given]) == 1
+    assert f"movie: expected labels of one time point, got {TIMES}" in capsys.readouterr().err
