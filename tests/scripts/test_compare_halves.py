@@ -32,7 +32,7 @@ def field(tmp_path: Path) -> Path:
 
 
 def row(**more: object) -> dict[str, object]:
-    return {**dict.fromkeys(FIELDS, ""), "field": "a", "model": "unet3d", "minutes": "1", **more}
+    return {**dict.fromkeys(FIELDS, ""), "stack": "a", "model": "unet3d", "minutes": "1", **more}
 
 
 def test_a_field_is_cut_both_ways_and_no_row_is_in_both(field: Path) -> None:
@@ -70,7 +70,7 @@ def test_what_has_a_row_is_not_trained_again(
 
     monkeypatch.setattr(compare_halves, "StarterSegmenter", Starter)
     monkeypatch.setattr(compare_halves, "train_once", once)
-    words = ["x", str(tmp_path / "out"), "--field", str(field), "--minutes", "2", "--seeds"]
+    words = ["x", str(tmp_path / "out"), "--stack", str(field), "--minutes", "2", "--seeds"]
     monkeypatch.setattr("sys.argv", [*words, "1"])
     assert compare_halves.main() == 0
     assert len(trained) == 4
