@@ -307,6 +307,12 @@ def within(inner: tuple[slice, ...], outer: tuple[slice, ...]) -> tuple[slice, .
     )
 
 
+def overlap(a: Region, b: Region) -> Region | None:
+    """Return the voxels that two regions share, None for none."""
+    z, y, x = (slice(max(p.start, q.start), min(p.stop, q.stop)) for p, q in zip(a, b, strict=True))
+    return (z, y, x) if all(p.start < p.stop for p in (z, y, x)) else None
+
+
 def whole(shape: tuple[int, ...]) -> Region:
     """Return the region that is the whole field, from its shape (Z, Y, X)."""
     return slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from annotations._chunks import Region, Voxels, explicit
+from annotations._chunks import Region, Voxels, cells_meeting, explicit, overlap
 from annotations.edits._overlaps import check_pair, rows_of
 from annotations.edits._reading import Ids, read_region
 from annotations.edits.compare import compare_labels
@@ -20,6 +20,9 @@ from annotations.edits.sources import StableLabels
 from annotations.errors import ConflictError
 from annotations.objects import ObjectTable
 from labels.overlaps import box_around
+
+_CELL = (16, 64, 64)
+"""Voxels of a cell in which changes are looked up, so that not each meets each."""
 
 Reason = Literal["object", "voxels", "accepted", "checked"]
 """Both changed an object, or gave the same voxels to one; one accepted, or checked the region
@@ -247,11 +250,12 @@ def _conflicts(
     sides: _Sides, accepted: Collection[int], checked: list[Region]
 ) -> Iterator[Conflict]:
     theirs_of = {i: change for change in sides.their_changes for i in change.before}
+    meets = _finder([change for change in sides.their_changes if change.gained])
     for change in sides.my_changes:
         both = tuple(i for i in change.before if i in theirs_of)
         if both:
             yield Conflict(reason="object", objects=both, box=change.box)
-        elif change.gained:
+        elif change.gained and meets(change.box):
             yield from _claimed_by_both(sides, change)
     unchanged = sides.ours.unchanged
     for mine in sorted(set(accepted)):
@@ -264,11 +268,22 @@ def _conflicts(
             yield from _changed_inside(sides, change, region)
 
 
+def _finder(changes: list[Edit]) -> Callable[[Region], bool]:
+    """Return what tells whether the box of any change meets a box."""
+    cells: dict[tuple[int, int, int], list[Region]] = {}
+    for change in changes:
+        for cell in cells_meeting([change.box], _CELL):
+            cells.setdefault(cell, []).append(change.box)
+
+    def meets(box: Region) -> bool:
+        boxes = (b for cell in cells_meeting([box], _CELL) for b in cells.get(cell, ()))
+        return any(overlap(box, b) for b in boxes)
+
+    return meets
+
+
 def _claimed_by_both(sides: _Sides, change: Edit) -> Iterator[Conflict]:
     """Voxels of the background that a change of mine and one of theirs gave to objects."""
-    meeting = [c for c in sides.their_changes if c.gained and _overlap(c.box, change.box)]
-    if not meeting:
-        return
     base, mine, theirs = (
         read_region(source, change.box) for source in (sides.base, sides.mine, sides.theirs)
     )
@@ -280,7 +295,7 @@ def _claimed_by_both(sides: _Sides, change: Edit) -> Iterator[Conflict]:
 
 def _changed_inside(sides: _Sides, change: Edit, region: Region) -> Iterator[Conflict]:
     """Voxels in a region of mine that belong, or did, to objects that they changed."""
-    place = _overlap(change.box, region)
+    place = overlap(change.box, region)
     if place is None:
         return
     base, theirs = read_region(sides.base, place), read_region(sides.theirs, place)
@@ -288,11 +303,6 @@ def _changed_inside(sides: _Sides, change: Edit, region: Region) -> Iterator[Con
     if inside.any():
         ids = change.before or change.after
         yield Conflict(reason="checked", objects=ids, box=_box_of(inside, place))
-
-
-def _overlap(a: Region, b: Region) -> Region | None:
-    z, y, x = (slice(max(p.start, q.start), min(p.stop, q.stop)) for p, q in zip(a, b, strict=True))
-    return (z, y, x) if all(p.start < p.stop for p in (z, y, x)) else None
 
 
 def _box_of(mask: NDArray[np.bool_], place: Region) -> Region:

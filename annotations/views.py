@@ -117,12 +117,12 @@ class LabelsView:
         """Return what a model sees of one time point, in memory, shape (C, Z, Y, X)."""
         return self.seen_image[...]
 
-    @property
+    @cached_property
     def labels(self) -> Planes:
         """Ids, uint32, shape (Z, Y, X) of one time point, else planes (T·Z, Y, X)."""
         return Planes(child_array(self.group, FULL), self._location, self.time)
 
-    @property
+    @cached_property
     def verified(self) -> Planes:
         """As `labels`, uint8: 1 where a person has said what is right."""
         return Planes(child_array(self.group, VERIFIED), self._location, self.time)

@@ -14,9 +14,9 @@ from annotations._chunks import (
     Region,
     Voxels,
     as_labels,
-    chunk_index,
-    chunk_place,
-    tile_slab,
+    cell_place,
+    cells_meeting,
+    overlap,
     within,
 )
 from annotations.planes import Planes
@@ -25,7 +25,7 @@ from annotations.volume import SlabSource
 Ids = NDArray[np.uint32]
 
 CACHE_BYTES = 1 << 26
-"""Decoded chunks of one array that are kept while neighbouring boxes are read."""
+"""Decoded chunks of one source that are kept while neighbouring boxes are read."""
 
 
 @runtime_checkable
@@ -64,27 +64,37 @@ def _read_slab(source: SlabSource, region: Region) -> NDArray[Any]:
     return source.read(z.start, z.stop)[:, y, x]
 
 
-def box_reader(source: Voxels) -> Callable[[Region], Ids]:
-    """Return a function that reads boxes; of the store's it keeps the last decoded chunks."""
-    if not isinstance(source, Planes):
-        return region_reader(source)
-    array, chunks = source, OrderedDict[tuple[int, ...], Ids]()
-    room = max(1, CACHE_BYTES // (4 * int(np.prod(array.chunks))))
+def box_reader(source: Voxels, chunks: tuple[int, int, int] | None) -> Callable[[Region], Ids]:
+    """Return a function that reads boxes; what is not in memory is read, and kept, by chunks.
 
-    def chunk(index: tuple[int, ...]) -> Ids:
-        if index not in chunks:
-            place = chunk_place(array, index)
-            chunks[index] = as_labels(np.asarray(array[place]), "labels")
-            if len(chunks) > room:
-                chunks.popitem(last=False)
-        chunks.move_to_end(index)
-        return chunks[index]
+    Parameters
+    ----------
+    source : ndarray, Planes or source of slabs, shape (Z, Y, X)
+    chunks : (int, int, int), optional
+        What is read at once of (z, y, x). None reads each box on its own.
+    """
+    if chunks is None or not isinstance(source, Planes | RegionSource):
+        return region_reader(source)
+    size, shape = chunks, tuple(source.shape)
+    read_block, blocks = region_reader(source), OrderedDict[tuple[int, ...], Ids]()
+    room = max(1, CACHE_BYTES // (4 * int(np.prod(size))))
+
+    def block(index: tuple[int, ...]) -> Ids:
+        if index not in blocks:
+            blocks[index] = read_block(cell_place(index, size, shape))
+            if len(blocks) > room:
+                blocks.popitem(last=False)
+        blocks.move_to_end(index)
+        return blocks[index]
 
     def read(region: Region) -> Ids:
+        cells = cells_meeting([region], size)
         out = np.empty([part.stop - part.start for part in region], np.uint32)
-        for there, here in tile_slab(array, out, tuple(part.start for part in region)):
-            index = chunk_index(array, there)
-            out[here] = chunk(index)[within(there, chunk_place(array, index))]
+        for index in sorted(cells):
+            place = cell_place(index, size, shape)
+            common = overlap(region, place)
+            if common is not None:
+                out[within(common, region)] = block(index)[within(common, place)]
         return out
 
     return read

@@ -14,6 +14,7 @@ from annotations.edits._overlaps import check_pair, rows_of
 from annotations.edits._reading import box_reader
 from annotations.edits.records import Edits
 from annotations.errors import LabelError
+from annotations.planes import Planes
 from labels.overlaps import Ints, box_around
 from labels.spacing import Spacing, is_spacing
 
@@ -120,8 +121,9 @@ def verified_mask_update(
     for region in regions:
         sizes = [part.stop - part.start for part in region]
         yield VerifiedPatch(region, np.broadcast_to(np.uint8(1), sizes))
-    read_before, read_after = box_reader(before), box_reader(after)
-    for seen in _seen(edits, accepted):
+    chunks = next((each.chunks for each in (before, after) if isinstance(each, Planes)), None)
+    read_before, read_after = box_reader(before, chunks), box_reader(after, chunks)
+    for seen in _by_chunk(_seen(edits, accepted), chunks):
         place = _with_shell(seen.region, shell, shape, planes)
         if any(_within(place, region) for region in regions):
             continue
@@ -141,6 +143,15 @@ def _seen(edits: Edits, accepted: Collection[int]) -> Iterator[_Seen]:
     wanted = sorted(set(accepted) - done)
     for row, id_ in zip(rows_of(edits.after, wanted), wanted, strict=True):
         yield _Seen(box_around(edits.after.boxes[row][None]), (), (id_,))
+
+
+def _by_chunk(seen: Iterable[_Seen], chunks: tuple[int, int, int] | None) -> Iterable[_Seen]:
+    """Put objects in the order of the chunks that they begin in, so that each is read once."""
+    if chunks is None:
+        return seen
+    return sorted(
+        seen, key=lambda s: [part.start // n for part, n in zip(s.region, chunks, strict=True)]
+    )
 
 
 def _check_shape(before: Voxels, after: Voxels, edits: Edits) -> tuple[int, int, int]:

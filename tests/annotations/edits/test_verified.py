@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 
 from annotations.edits.compare import compare_labels
 from annotations.edits.records import Edits
-from annotations.edits.verified import shell_voxels, verified_mask_update
-from annotations.errors import LabelError
+from annotations.edits.sources import StableLabels
+from annotations.edits.verified import verified_mask_update
+from annotations.merging import merge_edits
+from annotations.objects import ObjectTable, Status
+from annotations.planes import Planes
 from tests.annotations.edits.edit_scripts import Script, scripts
 from tests.annotations.store_sources import planes_of
 
@@ -115,33 +118,34 @@ def test_chunks_in_a_store_give_the_same(monkeypatch: pytest.MonkeyPatch) -> Non
     after[:, :, 7:9] = 0
     edits = compare_labels(before, after)
     accepted = list(edits.unchanged)
-    expected = [
-        m.tolist() for _, m in verified_mask_update(before, after, edits, accepted, shell=SHELL)
-    ]
+    expected = mask_of(
+        verified_mask_update(before, after, edits, accepted, shell=SHELL), before.shape
+    )
     monkeypatch.setattr("annotations.edits._reading.CACHE_BYTES", 5 * 4 * 3 * 4 * 5)
     arrays = [planes_of(labels, (3, 4, 5)) for labels in (before, after)]
     patches = verified_mask_update(*arrays, edits, accepted, shell=SHELL)
-    assert [m.tolist() for _, m in patches] == expected
+    assert np.array_equal(mask_of(patches, before.shape), expected)
 
 
-def test_the_shell_is_as_thick_in_micrometres_as_voxels_allow() -> None:
-    assert shell_voxels((1.0, 1.0, 1.0)) == (2, 2, 2)
-    assert shell_voxels((2.0, 0.2, 0.2)) == (1, 2, 2)
-    assert shell_voxels((0.6, 0.4, 0.2)) == (1, 1, 2)
-    assert shell_voxels((1.0, 1.0, 0.5), thickness=4) == (2, 2, 4)
-    with pytest.raises(LabelError, match="positive"):
-        shell_voxels((1.0, 0.0, 1.0))
-
-
-def test_what_does_not_fit_the_labels_is_refused() -> None:
-    labels = np.ones((2, 3, 4), np.uint32)
-    edits = compare_labels(labels, labels)
-    region = (slice(0, 3), slice(0, 1), slice(0, 1))
-    with pytest.raises(LabelError, match=r"\[7\]"):
-        list(verified_mask_update(labels, labels, edits, [7], shell=SHELL))
-    with pytest.raises(LabelError, match="inside the field"):
-        list(verified_mask_update(labels, labels, edits, shell=SHELL, checked=[region]))
-    with pytest.raises(LabelError, match="0 or more"):
-        list(verified_mask_update(labels, labels, edits, shell=(-1, 1, 1)))
-    with pytest.raises(LabelError, match="were compared"):
-        list(verified_mask_update(labels[1:], labels[1:], edits, shell=SHELL))
+@pytest.mark.parametrize("kind", ["stable", "merged"])
+def test_each_chunk_is_read_once_for_many_objects(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = np.zeros((4, 40, 40), np.uint32)
+    before[1:3, ::2, ::2] = np.arange(1, 401).reshape(20, 20)
+    after = before.copy()
+    after[2] = 0
+    base = planes_of(before, (2, 20, 20))
+    theirs = base if kind == "stable" else planes_of(before, (2, 20, 20))
+    table = ObjectTable.make(np.arange(1, 401), status=Status.PROPOSED, origin="import", round=0)
+    merged = merge_edits(base, after, theirs, objects=table)
+    assert isinstance(merged.labels, StableLabels) == (kind == "stable")
+    expected = reference(before, after, merged.edits, set())
+    reads = []
+    ask = Planes.__getitem__
+    monkeypatch.setattr(
+        Planes, "__getitem__", lambda self, key: (reads.append(key), ask(self, key))[1]
+    )
+    patches = verified_mask_update(theirs, merged.labels, merged.edits, shell=SHELL)
+    assert np.array_equal(mask_of(patches, before.shape), expected)
+    assert len(reads) <= 3 * 8, "eight chunks of theirs, and of what merged labels are made of"
