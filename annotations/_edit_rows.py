@@ -10,7 +10,7 @@ import zarr
 from numpy.typing import NDArray
 
 from annotations.changes import CHANGE_KINDS, ObjectChange
-from annotations.layout import EDITS, child_array
+from annotations.layout import EDITS, child_array, create_table
 from annotations.objects import NO_ROUND, ObjectTable, Status
 
 EDIT_COLUMNS = (
@@ -121,7 +121,10 @@ def _find(table: ObjectTable, ids: NDArray[np.float64]) -> tuple[NDArray[np.bool
 def _append(group: zarr.Group, rows: NDArray[np.float64]) -> None:
     if not len(rows):
         return
-    array = child_array(group, EDITS)
+    # Made with its first rows: a commit's cost grows with the arrays of a store.
+    array = (
+        child_array(group, EDITS) if EDITS in group else create_table(group, EDITS, EDIT_COLUMNS)
+    )
     start = array.shape[0]
     array.resize((start + len(rows), array.shape[1]))
     array[start:] = rows
@@ -129,4 +132,4 @@ def _append(group: zarr.Group, rows: NDArray[np.float64]) -> None:
 
 def read_edits(group: zarr.Group) -> NDArray[np.float64]:
     """Return all rows, shape (N, columns of `EDIT_COLUMNS`), in the order of the rounds."""
-    return np.asarray(child_array(group, EDITS)[...])
+    return np.asarray(child_array(group, EDITS)[...]) if EDITS in group else _filled(0, {})

@@ -23,7 +23,7 @@ from annotations._chunks import (
     write_slab,
     z_slabs,
 )
-from annotations._edit_rows import EDIT_COLUMNS, rows_of_new
+from annotations._edit_rows import rows_of_new
 from annotations._label_levels import renew_label_levels
 from annotations._pyramid import Level, add_levels
 from annotations._storage import Location, translated
@@ -32,7 +32,6 @@ from annotations.errors import AxesError, LabelError, VoxelValueError
 from annotations.fields import FieldInfo, LabelKind, LabelsInfo, labels_of
 from annotations.layout import (
     CHUNKS,
-    EDITS,
     FULL,
     LABELS,
     VERIFIED,
@@ -40,7 +39,6 @@ from annotations.layout import (
     child_array,
     create_image,
     create_labels,
-    create_table,
 )
 from annotations.objects import ObjectTable, Status
 from annotations.planes import PROJECTIONS, Planes
@@ -240,7 +238,6 @@ def _ingest_labels(
     with translated("write to", location):
         group = holder.create_group(info.class_name, attributes=attributes)
         create_labels(group, info.times, [level.zyx for level in mine.values()])
-        create_table(group, EDITS, EDIT_COLUMNS)
     sizes = _write_labels(group, info, labels, location, progress) if labels is not None else {}
     with translated("write to", location):
         rows = ObjectTable.make(list(sizes), status=Status.ACCEPTED, origin=f"person:{annotator}")

@@ -2,10 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions
 
 NUMERIC = ("objects", "seconds", "epochs", "verified", "score", "F1")
+
+_GAP = 3
+"""Characters between two columns."""
+
+
+@dataclass
+class PlainTable:
+    """A table without vertical rules, for rich to print.
+
+    Parameters
+    ----------
+    columns : sequence of str
+    rows : list of sequence of str
+    title : str, optional
+    right : sequence of str
+        Columns that are aligned to the right.
+    """
+
+    columns: Sequence[str]
+    rows: list[Sequence[str]]
+    title: str | None
+    right: Sequence[str]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Any]:
+        table = rich_table(self.columns, title=self.title, right=self.right)
+        # Rich lays out each cell by itself, half a second for hundreds of rows; where nothing is
+        # folded a column can be one cell.
+        joined = self._fits(options.max_width)
+        for row in [["\n".join(c) for c in zip(*self.rows, strict=True)]] if joined else self.rows:
+            table.add_row(*row)
+        yield table
+
+    def _fits(self, width: int) -> bool:
+        from rich.cells import cell_len
+
+        columns = list(zip(self.columns, *self.rows, strict=True))
+        lone = all("\n" not in cell for cells in columns for cell in cells)
+        return (
+            bool(self.rows)
+            and lone
+            and width >= sum(max(map(cell_len, cells)) + _GAP for cells in columns)
+        )
 
 
 def plain_table(
@@ -14,17 +60,13 @@ def plain_table(
     *,
     title: str | None = None,
     right: Sequence[str] = NUMERIC,
-) -> Any:
-    """Return a rich table without vertical rules.
+) -> PlainTable:
+    """Return a table; see `PlainTable`."""
+    return PlainTable(columns, list(rows), title, right)
 
-    Parameters
-    ----------
-    columns : sequence of str
-    rows : iterable of sequence of str
-    title : str, optional
-    right : sequence of str
-        Columns that are aligned to the right.
-    """
+
+def rich_table(columns: Sequence[str], *, title: str | None, right: Sequence[str]) -> Any:
+    """Return the same table without rows, as one of rich's, to be filled and changed."""
     from rich import box
     from rich.table import Table
 
@@ -35,6 +77,4 @@ def plain_table(
     )
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*row)
     return table

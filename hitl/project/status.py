@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from annotations.status import labels_status
+from annotations.store import AnnotationStore
 from hitl.project.folder import Project
 from hitl.project.runs import model_in_use, read_card
 from hitl.project.scores import read_scores
@@ -48,9 +49,8 @@ class Overview:
     next: str
 
 
-def status(project: Project) -> Overview:
-    """Return what the project holds."""
-    store = project.store()
+def status(project: Project, store: AnnotationStore) -> Overview:
+    """Return what the project holds, as its store has it."""
     states = []
     for view in store.views():
         info, found = view.info, labels_status(view)

@@ -131,7 +131,7 @@ def read_inputs(project: Project) -> Inputs:
     agreements = read_agreements(project)
     return Inputs(
         project=project,
-        overview=status(project),
+        overview=status(project, store),
         fields=tuple(store.fields()),
         rounds=tuple(store.rounds()),
         cards=tuple(read_card(folder) for folder in folders),

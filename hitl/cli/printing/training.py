@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
-from hitl.cli.tables import plain_table
+from hitl.cli.tables import plain_table, rich_table
 from hitl.evaluation.strata import SPURIOUS, Stratum
 from hitl.training.promote import Promoted
 from hitl.training.sweep.grid import show
@@ -79,7 +79,7 @@ def _sweep_table(sweep: Sweep) -> Any:
         f"{sweep.name}: {len(sweep.cells)} cells on the validation part, sorted by "
         f"{COLUMNS[sweep.sort]}; F1 of voxels, @0.5 of objects"
     )
-    table = plain_table([*names, *titles, "run"], [], title=title, right=titles)
+    table = rich_table([*names, *titles, "run"], title=title, right=titles)
     for column in table.columns[len(names) :]:
         # Numbers and runs stay whole; long names of options may be folded.
         column.no_wrap = True

@@ -62,9 +62,10 @@ def status(project: Project, out: Console) -> Result | None:
     from hitl.cli.printing.project import overview
     from hitl.project.status import status
 
-    out.result(*overview(status(project)))
+    store = project.store()
+    out.result(*overview(status(project, store)))
     # What was told came without reading a voxel: it does not show that they are there.
-    project.store().check()
+    store.check()
     return None
 
 

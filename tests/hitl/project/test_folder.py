@@ -82,7 +82,7 @@ def test_what_else_lies_among_runs_and_evaluations_is_passed_over(project: Proje
     (project.folder / "evaluations" / "3-old" / "scores.json").write_text("{}")
     assert project.finished_runs() == []
     assert project.evaluation_files() == []
-    assert status(project).unfinished_runs == ("unet3d-0002",)
+    assert status(project, project.store()).unfinished_runs == ("unet3d-0002",)
     assert project.new_run("unet3d").name == "unet3d-0004"
 
 
@@ -93,10 +93,10 @@ def test_damaged_files_are_told_in_one_line(project: Project, text: str) -> None
     with pytest.raises(ProjectError, match=r"card\.json: expected the card of a run"):
         read_card(run)
     with pytest.raises(ProjectError, match=r"card\.json"):
-        status(project)
+        status(project, project.store())
     (run / "card.json").unlink()
     scores = project.folder / "evaluations" / "0001" / "scores.json"
     scores.parent.mkdir(parents=True)
     scores.write_text(text)
     with pytest.raises(ProjectError, match=r"scores\.json: expected the scores"):
-        status(project)
+        status(project, project.store())

@@ -21,7 +21,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
 def test_a_row_for_each_class_of_each_field(bench: Bench) -> None:
     add_classes(bench, "f1", "train", labelled=("g1",))
     add_series(bench, "movie", "test")
-    rows = {state.name: state for state in status(bench.project).fields}
+    rows = {state.name: state for state in status(bench.project, bench.project.store()).fields}
     assert set(rows) == {*(f"f1:{name}" for name in NAMES), "movie"}
     count = rows["f1:g1"].objects["accepted"]
     assert (count > 10, rows["f1:g1"].verified_share) == (True, 1.0)
@@ -29,8 +29,8 @@ def test_a_row_for_each_class_of_each_field(bench: Bench) -> None:
     assert rows["f1:g2"].shape_tczyx == (1, len(NAMES), *SHAPE)
     assert (rows["movie"].split, rows["movie"].verified_share) == ("test", 1.0)
     assert rows["movie"].objects["accepted"] > 2 * count
-    table = overview(status(bench.project))[1].renderables[0]
-    sizes = dict(zip(table.columns[0].cells, table.columns[2].cells, strict=True))
+    table = overview(status(bench.project, bench.project.store()))[1].renderables[0]
+    sizes = {row[0]: row[2] for row in table.rows}
     voxels = "×".join(map(str, SHAPE))
     assert sizes["f1:g1"] == f"{voxels}, 3 channels"
     assert sizes["movie"] == f"{voxels}, {TIMES} times"
@@ -47,4 +47,5 @@ def test_no_voxel_and_no_table_of_objects_is_read(
     monkeypatch.setattr("annotations.planes.Planes.__getitem__", read)
     monkeypatch.setattr("annotations.planes.ImageOfTime.__getitem__", read)
     monkeypatch.setattr("annotations.views.read_objects", read)
-    assert len(status(Project.open(bench.project.folder)).fields) == len(NAMES)
+    project = Project.open(bench.project.folder)
+    assert len(status(project, project.store()).fields) == len(NAMES)
