@@ -156,6 +156,25 @@ def test_one_slice(weights_file: Path, shallow: Any, three_slices: Stack) -> Non
     np.testing.assert_array_equal(found.labels[0], masks)
 
 
+def test_each_channel_reaches_cellpose(
+    weights_file: Path, shallow: Any, three_slices: Stack
+) -> None:
+    image = np.stack([three_slices, three_slices[:, ::-1], three_slices[:, :, ::-1]])
+    segmenter = CellposeSegmenter(model=str(weights_file), flow_threshold=0.0)
+    for count in (2, 3):
+        found = segmenter.segment(image[:count], SPACING)
+        masks, flows, _ = shallow.eval(
+            image[:count], channel_axis=0, z_axis=1, stitch_threshold=0.25, flow_threshold=0.0
+        )
+        np.testing.assert_array_equal(found.labels, masks)
+        np.testing.assert_array_equal(found.probability, expit(flows[2]))
+    one = segmenter.segment(image[:1], SPACING)
+    assert found.probability is not None and one.probability is not None
+    assert not np.array_equal(found.probability, one.probability)
+    with pytest.raises(ImageError, match="at most 3 channels, got 4"):
+        segmenter.segment(np.concatenate([image, image[:1]]), SPACING)
+
+
 @pytest.mark.slow
 def test_three_views_equal_cellpose(weights_file: Path, shallow: Any) -> None:
     image = blobs((4, 20, 22), [(1.5, 9.0, 11.0)], (2.0, 4.5, 4.5))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -71,6 +72,18 @@ def test_options_can_be_read_by_a_config_schema():
     hints = typing.get_type_hints(trainer_class("stardist3d"), include_extras=True)
     assert set(hints) == set(StarDist3DTrainer.__dataclass_fields__)
     assert isinstance(StarDist3DTrainer(), Trainer)
+
+
+def test_several_channels_are_refused(run, tmp_path):
+    one = sample()
+    two = dataclasses.replace(one, image=np.concatenate([one.image, one.image]))
+    with pytest.raises(TrainingDataError, match=r"StarDist.* takes one channel, got 2"):
+        StarDist3DTrainer(**TINY).train([two], [], tmp_path)
+    network = load_run("stardist3d", run[0])
+    with pytest.raises(ImageError, match="at most 1 channel, got 2"):
+        network.segment(two.image, SPACING)
+    with pytest.raises(ImageError, match="at most 1 channel, got 2"):
+        network.segment_blocks(two.image, np.zeros(one.labels.shape, np.uint32), SPACING)
 
 
 def test_run_folder_has_csbdeeps_layout_and_curves(run):
