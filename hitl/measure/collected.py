@@ -18,8 +18,9 @@ from hitl.measure.fucci import Phases, tell_phases
 from hitl.measure.nuclei import Measured, column_names, measure_nuclei
 from hitl.measure.output import check_folder, write_files
 from hitl.measure.requests import FucciOptions, MeasureRequest, parse_formats
-from hitl.measure.sources import FileSource, channel_number
+from hitl.measure.sources import FileSource
 from hitl.measure.table import joined
+from hitl.project.classes import channel_number
 from hitl.project.errors import MeasureError
 from hitl.project.folder import now
 from hitl.project.reporter import Reporter
@@ -159,7 +160,7 @@ def check_channels(fucci: FucciOptions | None, channels: tuple[str, ...]) -> Non
 
     Raises
     ------
-    MeasureError
+    ChannelError, MeasureError
     """
     if fucci is None:
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
@@ -155,25 +154,6 @@ def store_source(view: LabelsView, labels: NDArray[Any] | None = None) -> ArrayS
         spacing_um=view.info.spacing_um,
         channels=view.info.field.channels,
     )
-
-
-def channel_number(channels: Sequence[str], wanted: str) -> int:
-    """Return the index of a channel by name or number.
-
-    Raises
-    ------
-    MeasureError
-        There is no such channel; the nearest name is suggested.
-    """
-    if wanted in channels:
-        return list(channels).index(wanted)
-    if wanted.isdecimal() and int(wanted) < len(channels):
-        return int(wanted)
-    by_lower = {name.lower(): name for name in channels}
-    near = difflib.get_close_matches(wanted.lower(), by_lower, n=1, cutoff=0.4)
-    hint = f"; did you mean {by_lower[near[0]]!r}?" if near else ""
-    listed = ", ".join(f"{i} ({name})" for i, name in enumerate(channels)) or "none"
-    raise MeasureError(f"channel {wanted!r}: expected one of {listed}{hint}")
 
 
 def _check_labels(labels: Any) -> None:

@@ -11,7 +11,7 @@ from annotations.formats import open_image, refuse_series, write_labels_tiff
 from hitl.postprocess.pipeline import postprocess
 from hitl.prediction.requests import SegmentRequest
 from hitl.prediction.segmenters import make_segmenter, run_segmenter
-from hitl.project.classes import only_channel
+from hitl.project.classes import chosen_channels
 from hitl.project.config import parse_config
 from hitl.project.errors import ConfigError, ProjectError
 from hitl.project.reporter import Reporter
@@ -40,14 +40,15 @@ def segment_file(request: SegmentRequest, reporter: Reporter) -> Segmented:
     with open_image(request.image, axes=request.axes, spacing_um=request.spacing_um) as source:
         times, _, depth, _, _ = source.info.shape
         refuse_series(request.image, times, flat=depth == 1)
-        channel = only_channel(source.info.channels, request.channel)
-        image = source.read(0, 0, depth)[channel][None]
+        channels = chosen_channels(source.info.channels, request.channels)
+        image = source.read(0, 0, depth)[list(channels)]
         spacing_um = source.info.spacing_um
     if request.run_folder is not None:
         if request.settings:
             raise ConfigError("--set: a trained run has no options; leave it out with --model")
         run = run_segmenter(request.run_folder)
-        labels = run.segment(image, spacing_um, request.image.name, reporter).labels
+        steps = run.steps_of(request.class_name)
+        labels = run.segment(image, spacing_um, request.image.name, reporter, steps).labels
         name = run.name
     else:
         chosen = request.segmenter or "auto"

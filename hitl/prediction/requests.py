@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from hitl.project.errors import UsageError
-from hitl.project.options import Axes, Channel, Flag, ImageFile, Settings, VoxelSize
+from hitl.project.options import Axes, Flag, ImageFile, Settings, VoxelSize
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,11 @@ class SegmentRequest:
         Folder of a trained run.
     spacing_um : (float, float, float), optional
         Voxel size (z, y, x) in µm where the file has none.
-    axes, channel : str, optional
+    axes : str, optional
+    channels : tuple of str
+        Names, or numbers from 0, in the order that the model learned; none for the only one.
+    class_name : str, optional
+        Of those that a run was trained on: the one whose preprocessing is used.
     settings : mapping
         One of the segmenter's options.
     overwrite : bool
@@ -34,7 +38,7 @@ class SegmentRequest:
     Raises
     ------
     UsageError
-        A segmenter and a run.
+        A segmenter and a run, or a class without a run.
     """
 
     image: ImageFile
@@ -43,10 +47,23 @@ class SegmentRequest:
     run_folder: Annotated[Path | None, Flag("--model", metavar="RUN_FOLDER")] = None
     spacing_um: VoxelSize = None
     axes: Axes = None
-    channel: Channel = None
+    channels: Annotated[
+        tuple[str, ...],
+        Flag(
+            "--channel",
+            metavar="C",
+            help="Channel to segment: name, or number from 0 (repeatable, for a model of several).",
+        ),
+    ] = ()
+    class_name: Annotated[
+        str | None,
+        Flag("--class", metavar="NAME", help="The class to find, of those a run was trained on."),
+    ] = None
     settings: Settings = field(default_factory=dict)
     overwrite: bool = False
 
     def __post_init__(self) -> None:
         if self.segmenter is not None and self.run_folder is not None:
             raise UsageError("give --segmenter or --model, not both")
+        if self.class_name is not None and self.run_folder is None:
+            raise UsageError("--class says which class of a run to find: give the run with --model")

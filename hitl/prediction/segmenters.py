@@ -23,6 +23,7 @@ from hitl.project.config import (
     parse_config,
     segmenter_options,
 )
+from hitl.project.errors import ProjectError
 from hitl.project.processing import PreprocessStep
 from hitl.project.reporter import Reporter
 from labels.progress import Progress
@@ -93,10 +94,22 @@ class RunSegmenter:
     segmenter: Segmenter
     preprocess: dict[str, list[dict[str, Any]]]
 
-    def steps_of(self, class_name: str | None = None) -> tuple[PreprocessStep, ...]:
-        """Return the preprocessing of a class; of the only one, or of none, where it has no own."""
-        only = next(iter(self.preprocess.values())) if len(self.preprocess) == 1 else []
-        steps = self.preprocess.get(class_name or "", only)
+    def steps_of(self, class_name: str | None) -> tuple[PreprocessStep, ...]:
+        """Return the preprocessing of a class, or that of all where they have the same.
+
+        Raises
+        ------
+        ProjectError
+            The run was trained on classes with unlike preprocessing, and this is none of them.
+        """
+        ways = list(self.preprocess.values())
+        steps = self.preprocess.get(class_name or "", ways[0] if ways else [])
+        if class_name not in self.preprocess and any(way != steps for way in ways):
+            got = "none" if class_name is None else repr(class_name)
+            raise ProjectError(
+                f"run {self.name}: its classes are preprocessed in unlike ways: expected one of "
+                f"{', '.join(sorted(self.preprocess))}, got {got}; name one with --class"
+            )
         return parse_config({"preprocess": steps}).preprocess
 
     def segment(
@@ -105,10 +118,10 @@ class RunSegmenter:
         spacing_um: Spacing,
         what: str,
         reporter: Reporter,
-        steps: Sequence[PreprocessStep] | None = None,
+        steps: Sequence[PreprocessStep],
     ) -> Segmentation:
-        """Preprocess, as trained or by other steps, and segment one image (C, Z, Y, X)."""
-        seen = preprocess(self.steps_of() if steps is None else steps, image)
+        """Preprocess and segment one image (C, Z, Y, X)."""
+        seen = preprocess(steps, image)
         result = self.segmenter.segment(seen, spacing_um, progress=told(reporter, what))
         self._pass_on(result.notes, what, reporter)
         return result
@@ -116,7 +129,7 @@ class RunSegmenter:
     def segment_whole(self, view: LabelsView, reporter: Reporter) -> Segmentation:
         """Segment a time point of a field, read whole."""
         about = (view.info.spacing_um, view.name, reporter)
-        return self.segment(view.read_image(), *about, steps=self._steps_for(view.info))
+        return self.segment(view.read_image(), *about, self._steps_for(view.info))
 
     def _steps_for(self, info: LabelsInfo) -> tuple[PreprocessStep, ...]:
         return steps_for(self.steps_of(info.class_name), info, f"the run {self.name}")

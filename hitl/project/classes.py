@@ -135,28 +135,29 @@ def channel_number(channels: Sequence[str], wanted: str, what: str = "") -> int:
         return list(channels).index(wanted)
     if wanted.isdecimal() and int(wanted) < len(channels):
         return int(wanted)
-    near = difflib.get_close_matches(wanted, channels, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    by_lower = {name.lower(): name for name in channels}
+    near = difflib.get_close_matches(wanted.lower(), by_lower, n=1)
+    hint = f"; did you mean {by_lower[near[0]]!r}?" if near else ""
     of = f"class {what}: " if what else ""
     raise ChannelError(f"{of}there is no channel {wanted!r}; there are {_listed(channels)}{hint}")
 
 
-def only_channel(channels: Sequence[str], wanted: str | None) -> int:
-    """Return the number of the channel that was named, else of the only one.
+def chosen_channels(channels: Sequence[str], wanted: Sequence[str]) -> tuple[int, ...]:
+    """Return the numbers of the channels that were named, else of the only one.
 
     Raises
     ------
     ChannelError
         Several channels and none named, or one named that is not there.
     """
-    if wanted is not None:
-        return channel_number(channels, wanted)
+    if wanted:
+        return tuple(dict.fromkeys(channel_number(channels, each) for each in wanted))
     if len(channels) > 1:
         raise ChannelError(
             f"the image has {len(channels)} channels: {_listed(channels)}; say --channel NAME or "
             "NUMBER"
         )
-    return 0
+    return (0,)
 
 
 def _listed(channels: Sequence[str]) -> str:

@@ -25,7 +25,7 @@ from hitl.labelling.add import add_field
 from hitl.labelling.given_labels import open_label_file
 from hitl.labelling.requests import AddRequest
 from hitl.preprocess.grey import one_channel
-from hitl.project.classes import only_channel
+from hitl.project.classes import chosen_channels
 from hitl.project.docstrings import parameter_descriptions
 from hitl.project.errors import ConfigError, LeakageError, NothingToDoError, ProjectError
 from hitl.project.folder import Project, write_json
@@ -197,7 +197,8 @@ def _read_file(
     with open_image(path, axes=request.axes, spacing_um=request.spacing_um) as source:
         times, _, depth, _, _ = source.info.shape
         refuse_series(path, times, flat=depth == 1)
-        image = source.read(0, 0, depth)[only_channel(source.info.channels, request.channel)]
+        named = () if request.channel is None else (request.channel,)
+        image = source.read(0, 0, depth)[chosen_channels(source.info.channels, named)[0]]
         spacing_um = source.info.spacing_um
     if request.labels is None:
         return image, None, spacing_um

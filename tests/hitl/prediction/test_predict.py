@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,11 @@ import pytest
 import yaml
 
 from annotations.fields import ClassInfo
-from annotations.formats import open_labels
+from annotations.formats import open_labels, write_image_tiff
+from hitl.prediction.files import segment_file
 from hitl.prediction.predict import Predictor, cached_prediction, predict
-from hitl.project.errors import NothingToDoError
+from hitl.prediction.requests import SegmentRequest
+from hitl.project.errors import NothingToDoError, ProjectError, UsageError
 from hitl.project.folder import Project
 from hitl.project.reporter import Silent
 from tests.annotations.store_sources import ArraySource
@@ -109,6 +112,28 @@ def test_a_run_keeps_the_steps_that_it_was_trained_with(bench: Bench) -> None:
     done = predict(bench.project, run, (), None, Silent())
     assert set(done.objects) == {"f1:g1", "f1:g2"}
     assert done.objects["f1:g1"] < done.objects["f1:g2"]
+
+
+def test_a_file_is_preprocessed_as_the_class_that_is_named(bench: Bench, tmp_path: Path) -> None:
+    """Without one a run whose classes were preprocessed in unlike ways is not guessed from."""
+    image, labels = scene(0)
+    write_image_tiff(tmp_path / "one.tif", image, (2.0, 0.5, 0.5))
+    run = bench.run("fake-0001", ("g1", "g2"))
+    folder = bench.project.runs_folder / run
+    about = {"image": tmp_path / "one.tif", "run_folder": folder, "overwrite": True}
+    request = SegmentRequest(output=tmp_path / "found.tif", **about)
+    count = len(np.unique(labels)) - 1
+    assert segment_file(request, Silent()).objects == count, "both are preprocessed in one way"
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    config["preprocess"]["g1"] = [{"step": "gamma", "gamma": 8.0}]
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    assert segment_file(replace(request, class_name="g2"), Silent()).objects == count
+    assert segment_file(replace(request, class_name="g1"), Silent()).objects < count
+    for name, said in ((None, "got none; name one with --class"), ("g3", "g1, g2, got 'g3'")):
+        with pytest.raises(ProjectError, match=said):
+            segment_file(replace(request, class_name=name), Silent())
+    with pytest.raises(UsageError, match="give the run with --model"):
+        SegmentRequest(image=tmp_path / "one.tif", output=tmp_path / "o.tif", class_name="g1")
 
 
 def test_a_run_segments_the_classes_that_it_was_trained_on(bench: Bench) -> None:

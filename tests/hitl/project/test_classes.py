@@ -10,8 +10,7 @@ from annotations.names import DEFAULT_CLASS
 from hitl.project.classes import (
     ChannelError,
     ClassConfig,
-    channel_number,
-    only_channel,
+    chosen_channels,
     projection_of,
     seen_channels,
 )
@@ -152,9 +151,10 @@ def test_a_channel_is_never_guessed(
 
 
 def test_the_channel_of_a_plain_file() -> None:
-    assert only_channel(("0",), None) == 0
-    assert only_channel(FUCCI, "GFP") == only_channel(FUCCI, "1") == channel_number(FUCCI, "1") == 1
+    assert chosen_channels(("0",), ()) == (0,)
+    assert chosen_channels(FUCCI, ["GFP"]) == chosen_channels(FUCCI, ["1", "GFP"]) == (1,)
+    assert chosen_channels(FUCCI, ["Hoechst", "Cy3"]) == (2, 0)
     with pytest.raises(ChannelError, match="say --channel NAME"):
-        only_channel(FUCCI, None)
+        chosen_channels(FUCCI, ())
     with pytest.raises(ChannelError, match="did you mean 'GFP'"):
-        only_channel(FUCCI, "GFPP")
+        chosen_channels(FUCCI, ["gfpp"])
