@@ -9,11 +9,11 @@ from functools import lru_cache
 import icechunk
 import zarr
 
-from annotations._refs import BRANCH
 from annotations._repository import rounds_in
 from annotations._storage import Location, translated
 from annotations._twins import shared_slices
-from annotations._vouched import Vouched
+from annotations.durability.refs import BRANCH
+from annotations.durability.vouched import Vouched
 from annotations.errors import UnknownFieldError
 from annotations.fields import FieldInfo, LabelsInfo, labels_of, read_field
 from annotations.layout import FIELDS, LABELS, child_group

@@ -9,12 +9,12 @@ from pathlib import Path
 import icechunk
 import zarr
 
-from annotations._durable import commit_durably, start_sums
-from annotations._head import Opening, find_opening
-from annotations._leftovers import draft_of
-from annotations._refs import BRANCH
 from annotations._storage import Location
 from annotations._twins import create_slices
+from annotations.durability.commit import commit_durably, start_sums
+from annotations.durability.head import Opening, find_opening
+from annotations.durability.leftovers import draft_of
+from annotations.durability.refs import BRANCH
 from annotations.errors import StoreError
 from annotations.layout import FIELDS
 from annotations.rounds import create_metadata

@@ -13,15 +13,15 @@ import icechunk
 import zarr
 from zarr.abc.store import Store
 
-from annotations._audit import Audit
-from annotations._durable import commit_durably
-from annotations._head import Opening
-from annotations._leftovers import remove_leftovers
 from annotations._reader import StoreReader
-from annotations._refs import BRANCH, tag_file, tag_names, write_ref
 from annotations._repository import opening_of, rounds_in
 from annotations._storage import VERIFY, Location, exclusive, translated
 from annotations.damage import Finding
+from annotations.durability.audit import Audit
+from annotations.durability.commit import commit_durably
+from annotations.durability.head import Opening
+from annotations.durability.leftovers import remove_leftovers
+from annotations.durability.refs import BRANCH, tag_file, tag_names, write_ref
 from annotations.errors import DamagedStoreError, StoreError, StoreWarning
 from annotations.rounds import tag_name
 from annotations.status import Garbage

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import icechunk
 
-from annotations._chunk_files import chunk_ids
-from annotations._head import newest_whole, what_tore
-from annotations._refs import REFS, branch_file, read_ref, tag_file, tags, write_ref
 from annotations._repository import not_a_store
 from annotations._storage import Location, exclusive, parse_location, translated
-from annotations._sums import Sums
-from annotations._vouched import entry_of
+from annotations.durability.chunk_files import chunk_ids
+from annotations.durability.head import newest_whole, what_tore
+from annotations.durability.refs import REFS, branch_file, read_ref, tag_file, tags, write_ref
+from annotations.durability.sums import Sums
+from annotations.durability.vouched import entry_of
 from annotations.errors import DamagedStoreError, StoreError
 from annotations.rounds import tag_name
 from labels.files import replace_durably, sync_folder

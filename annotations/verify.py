@@ -11,12 +11,12 @@ from typing import Any
 import icechunk
 import zarr
 
-from annotations._audit import Audit, region_text
-from annotations._refs import BRANCH, REFS
 from annotations._repository import not_a_store
 from annotations._storage import Location, parse_location, translated
-from annotations._vouched import entry_of
 from annotations.damage import Finding, damage_in
+from annotations.durability.audit import Audit, region_text
+from annotations.durability.refs import BRANCH, REFS
+from annotations.durability.vouched import entry_of
 from annotations.errors import StoreWarning
 from annotations.store import AnnotationStore
 from labels.progress import Progress, no_progress

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from annotations import _sums
+from annotations.durability import sums
 from annotations.store import AnnotationStore
 from tests.annotations.power_loss import Disk, write_tree
 from tests.annotations.readback import newest
@@ -30,7 +30,7 @@ LABELS = noise(seed=7)[0].astype(np.uint32)
 @pytest.fixture(autouse=True)
 def _nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files are compared anew: these tests change them faster than a file's time can tell."""
-    monkeypatch.setattr(_sums, "_KNOWN", {})
+    monkeypatch.setattr(sums, "_KNOWN", {})
 
 
 def commit_round(folder: Path) -> None:
@@ -69,7 +69,7 @@ def test_a_power_cut_at_any_moment_leaves_the_old_round_or_the_new(
             seen.add(found)
             after = tmp_path / "after"
             write_tree(after, contents)
-            _sums._KNOWN.clear()
+            sums._KNOWN.clear()
             assert newest(after / "store") in (old, new), f"{what}: {kept}"
             shutil.rmtree(after)
     assert len(disk.points) >= 50

@@ -14,9 +14,10 @@ import icechunk
 import numpy as np
 import pytest
 
-from annotations import _chunk_files, _sums
-from annotations._manifests import ArrayChunks, file_name, read_manifest
 from annotations.damage import damage_in
+from annotations.durability import chunk_files as files_of_chunks
+from annotations.durability import sums
+from annotations.durability.manifests import ArrayChunks, file_name, read_manifest
 from annotations.errors import AnnotationError, DamagedStoreError, StoreError, StoreWarning
 from annotations.repair import repair
 from annotations.store import AnnotationStore
@@ -39,7 +40,7 @@ FLIPS = int(os.environ.get("HITL_TEST_FLIPS", "24"))
 @pytest.fixture(autouse=True)
 def _nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files are compared anew: these tests change them faster than a file's time can tell."""
-    monkeypatch.setattr(_sums, "_KNOWN", {})
+    monkeypatch.setattr(sums, "_KNOWN", {})
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +93,7 @@ def test_a_flipped_bit_is_harmless_or_named(store: Path) -> None:
         flipped = bytearray(data)
         flipped[bit // 8] ^= 1 << bit % 8
         file.write_bytes(flipped)
-        _sums._KNOWN.clear()
+        sums._KNOWN.clear()
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always", StoreWarning)
             try:
@@ -104,7 +105,7 @@ def test_a_flipped_bit_is_harmless_or_named(store: Path) -> None:
                     wrong.append((file, bit))
         file.write_bytes(data)
     assert wrong == []
-    _sums._KNOWN.clear()
+    sums._KNOWN.clear()
     assert everything(store) == before
 
 
@@ -119,7 +120,7 @@ def test_verify_names_every_damaged_file(store: Path, how: str) -> None:
             middle = len(data) // 2
             changed = data[:middle] + bytes([data[middle] ^ 16]) + data[middle + 1 :]
             file.write_bytes(b"" if how == "empty" else changed)
-        _sums._KNOWN.clear()
+        sums._KNOWN.clear()
         name = str(file.relative_to(store))
         named = {finding.file for finding in verify(store, deep=True).findings}
         # The tag of a writer that was killed is made by the next: its absence is no damage.
@@ -169,7 +170,7 @@ def test_no_manifest_is_read_again_for_each_damaged_chunk(
         reads.append(data)
         return read_manifest(data)
 
-    monkeypatch.setattr(_chunk_files, "read_manifest", counted)
+    monkeypatch.setattr(files_of_chunks, "read_manifest", counted)
     found = verify(store, deep=True)
     assert {finding.problem for finding in found.findings} == {"gone"}
     assert len(found.findings) == len(chunks) > 4
@@ -253,8 +254,8 @@ def test_lost_checksums_are_made_anew(store: Path) -> None:
 def test_damage_of_one_array_leaves_the_others_open(store: Path) -> None:
     opened = AnnotationStore.open(store)
     snapshot = newest_snapshot(store)
-    sums, image_files = _sums.Sums(store), chunk_files(store, "fields/b/0")
-    shared = set(sums.manifests(snapshot)) - sums.own_manifests(snapshot)
+    kept, image_files = sums.Sums(store), chunk_files(store, "fields/b/0")
+    shared = set(kept.manifests(snapshot)) - kept.own_manifests(snapshot)
     image = next(m for m in sorted(shared) if chunks_in(store, m) == image_files)
     (store / "manifests" / image).write_bytes(b"torn")
     with pytest.warns(StoreWarning, match=f"manifests/{image} is damaged"):

@@ -10,12 +10,12 @@ from typing import Any
 import icechunk
 import zarr
 
-from annotations._chunk_files import ChunkFile, ChunkFiles, manifests_by_chunk
-from annotations._head import newest_whole
-from annotations._refs import REFS, branch_file, read_ref, tags
-from annotations._sums import CHUNKS, MANIFESTS, SNAPSHOTS, SUMS, Sums
-from annotations._vouched import entry_of, head_entry, nodes_of
 from annotations.damage import Damage, Finding
+from annotations.durability.chunk_files import ChunkFile, ChunkFiles, manifests_by_chunk
+from annotations.durability.head import newest_whole
+from annotations.durability.refs import REFS, branch_file, read_ref, tags
+from annotations.durability.sums import CHUNKS, MANIFESTS, SNAPSHOTS, SUMS, Sums
+from annotations.durability.vouched import entry_of, head_entry, nodes_of
 from annotations.errors import DamagedStoreError
 from annotations.rounds import LogEntry, tag_name
 from labels.progress import Progress, no_progress

@@ -7,11 +7,11 @@ from typing import Any
 
 import icechunk
 
-from annotations._chunk_files import chunk_ids
-from annotations._manifests import file_name
-from annotations._refs import BRANCH, branch_file, read_ref, write_ref
 from annotations._storage import Location, conflict
-from annotations._sums import CHUNKS, MANIFESTS, SNAPSHOTS, TRANSACTIONS, Sums
+from annotations.durability.chunk_files import chunk_ids
+from annotations.durability.manifests import file_name
+from annotations.durability.refs import BRANCH, branch_file, read_ref, write_ref
+from annotations.durability.sums import CHUNKS, MANIFESTS, SNAPSHOTS, TRANSACTIONS, Sums
 from labels.files import sync_files, sync_folder
 
 

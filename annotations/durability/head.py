@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from annotations._refs import branch_file, read_ref, tags
-from annotations._sums import MANIFESTS, SNAPSHOTS, SUMS, Sums
 from annotations.damage import Damage
+from annotations.durability.refs import branch_file, read_ref, tags
+from annotations.durability.sums import MANIFESTS, SNAPSHOTS, SUMS, Sums
 from annotations.errors import DamagedStoreError
 
 REPAIR = "`hitl verify PROJECT --repair`"

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from annotations._refs import REFS
-from annotations._sums import CHUNKS, MANIFESTS, SNAPSHOTS, SUMS, TRANSACTIONS
+from annotations.durability.refs import REFS
+from annotations.durability.sums import CHUNKS, MANIFESTS, SNAPSHOTS, SUMS, TRANSACTIONS
 
 
 def draft_of(folder: Path, mark: str) -> Path:

@@ -13,8 +13,8 @@ from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import WrapperStore
 
 from annotations._storage import VERIFY, Location
-from annotations._sums import SNAPSHOTS, TRANSACTIONS, Head, Sums
 from annotations.damage import Damage
+from annotations.durability.sums import SNAPSHOTS, TRANSACTIONS, Head, Sums
 from annotations.errors import DamagedStoreError
 from annotations.rounds import LogEntry, read_entry
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import google_crc32c
 
-from annotations._manifests import ArrayChunks, file_name, read_manifest
-from annotations._sums import CHUNKS, MANIFESTS
+from annotations.durability.manifests import ArrayChunks, file_name, read_manifest
+from annotations.durability.sums import CHUNKS, MANIFESTS
 from labels.progress import Progress, no_progress
 
 
