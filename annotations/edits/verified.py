@@ -9,12 +9,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from annotations._chunks import Region, Voxels, explicit
-from annotations.edits._overlaps import check_pair, rows_of
-from annotations.edits._reading import box_reader
+from annotations._chunks import Region, Voxels, explicit, within
+from annotations.edits._overlaps import blocks_of, check_pair, rows_of
+from annotations.edits._reading import box_reader, read_region
 from annotations.edits.records import Edits
 from annotations.errors import LabelError
 from annotations.planes import Planes
+from annotations.volume import time_parts
 from labels.overlaps import Ints, box_around
 from labels.spacing import Spacing, is_spacing
 
@@ -133,6 +134,43 @@ def verified_mask_update(
         gone, kept = (np.array(sorted(ids), np.uint32) for ids in (seen.gone, seen.kept))
         _kernels.mark_seen()(old, new, gone, kept, offsets, place[0].start, planes, mask)
         yield VerifiedPatch(place, mask)
+
+
+def changed_voxels(
+    before: Voxels, after: Voxels, *, shell: tuple[int, int, int], depth: int | None = None
+) -> Iterator[VerifiedPatch]:
+    """Yield the voxels of an area that edits changed, each with the ellipsoid around it.
+
+    An area is one object: who moved its border in one place has not looked at all of it.
+
+    Parameters
+    ----------
+    before, after : ndarray, zarr array or source of slabs, shape (Z, Y, X)
+        Or planes of several time points, (T·Z, Y, X).
+    shell : (int, int, int)
+        Semi-axes (z, y, x) of the ellipsoid, in voxels.
+    depth : int, optional
+        Planes of a time point, as for `verified_mask_update`.
+
+    Yields
+    ------
+    VerifiedPatch
+        They share no voxel.
+    """
+    from scipy.ndimage import binary_dilation
+
+    shape = check_pair(before, after)
+    planes = shape[0] if depth is None else depth
+    ball = np.zeros([2 * reach + 1 for reach in shell], np.bool_)
+    ball[tuple((_ellipsoid(shell) + shell).T)] = ball[shell] = True
+    for rows, y, x in blocks_of(before, after):
+        for time, z, z_stop in time_parts(rows.start, rows.stop, planes):
+            region = slice(time * planes + z, time * planes + z_stop), y, x
+            place = _with_shell(region, shell, shape, planes)
+            changed = read_region(before, place) != read_region(after, place)
+            if changed.any():
+                near = binary_dilation(changed, ball)[within(region, place)]
+                yield VerifiedPatch(region, near.astype(np.uint8))
 
 
 def _seen(edits: Edits, accepted: Collection[int]) -> Iterator[_Seen]:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import get_args
 
-from annotations.edits.verified import shell_voxels, verified_mask_update
+import numpy as np
+
+from annotations.edits.verified import (
+    VerifiedPatch,
+    changed_voxels,
+    shell_voxels,
+    verified_mask_update,
+)
 from annotations.errors import LabelError
 from annotations.formats.coded import CODED
 from annotations.formats.field_labels import read_field_labels
@@ -92,6 +100,8 @@ def import_labels(project: Project, request: ImportRequest, reporter: Reporter) 
         exported=sidecar is not None,
     )
     found = read_field_labels(fmt, request.file, known)
+    if view.info.label_class.kind == "area":
+        found = replace(found, labels=(found.labels != 0).astype(np.uint32))
     for note in found.notes:
         reporter.note(note)
     reporter.progress(1, 2, f"{request.field}: comparing")
@@ -199,6 +209,22 @@ def _ids(found: LabelsRead) -> list[int]:
     return [int(i) for i in ids[ids > 0]]
 
 
+def _seen(now: LabelsView, merged: Merged, everywhere: list[Region]) -> Iterable[VerifiedPatch]:
+    """Return what the person has verified: everything, or what was changed."""
+    shell, depth = shell_voxels(now.info.spacing_um), now.info.zyx[0]
+    if now.info.label_class.kind == "area" and not everywhere:
+        return changed_voxels(now.labels, merged.labels, shell=shell, depth=depth)
+    return verified_mask_update(
+        now.labels,
+        merged.labels,
+        merged.edits,
+        merged.accepted,
+        shell=shell,
+        checked=everywhere,
+        depth=depth,
+    )
+
+
 def _write(
     round_: RoundTransaction,
     now: LabelsView,
@@ -215,16 +241,7 @@ def _write(
         accepted=merged.accepted,
         annotator=annotator,
     )
-    verified = verified_mask_update(
-        now.labels,
-        merged.labels,
-        merged.edits,
-        merged.accepted,
-        shell=shell_voxels(now.info.spacing_um),
-        checked=everywhere,
-        depth=now.info.zyx[0],
-    )
-    counts, gained = corrections.write(round_, verified)
+    counts, gained = corrections.write(round_, _seen(now, merged, everywhere))
     if not merged.edits.changes and not counts.accepted and not gained:
         raise NothingChangedError(
             f"{now.info.address}: the labels are those of the project already, so no round was "

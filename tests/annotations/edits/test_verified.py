@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from annotations.edits.compare import compare_labels
 from annotations.edits.records import Edits
 from annotations.edits.sources import StableLabels
-from annotations.edits.verified import verified_mask_update
+from annotations.edits.verified import changed_voxels, shell_voxels, verified_mask_update
+from annotations.errors import LabelError
 from annotations.merging import merge_edits
 from annotations.objects import ObjectTable, Status
 from annotations.planes import Planes
@@ -127,6 +128,29 @@ def test_chunks_in_a_store_give_the_same(monkeypatch: pytest.MonkeyPatch) -> Non
     assert np.array_equal(mask_of(patches, before.shape), expected)
 
 
+def test_the_shell_is_as_thick_in_micrometres_as_voxels_allow() -> None:
+    assert shell_voxels((1.0, 1.0, 1.0)) == (2, 2, 2)
+    assert shell_voxels((2.0, 0.2, 0.2)) == (1, 2, 2)
+    assert shell_voxels((0.6, 0.4, 0.2)) == (1, 1, 2)
+    assert shell_voxels((1.0, 1.0, 0.5), thickness=4) == (2, 2, 4)
+    with pytest.raises(LabelError, match="positive"):
+        shell_voxels((1.0, 0.0, 1.0))
+
+
+def test_what_does_not_fit_the_labels_is_refused() -> None:
+    labels = np.ones((2, 3, 4), np.uint32)
+    edits = compare_labels(labels, labels)
+    region = (slice(0, 3), slice(0, 1), slice(0, 1))
+    with pytest.raises(LabelError, match=r"\[7\]"):
+        list(verified_mask_update(labels, labels, edits, [7], shell=SHELL))
+    with pytest.raises(LabelError, match="inside the field"):
+        list(verified_mask_update(labels, labels, edits, shell=SHELL, checked=[region]))
+    with pytest.raises(LabelError, match="0 or more"):
+        list(verified_mask_update(labels, labels, edits, shell=(-1, 1, 1)))
+    with pytest.raises(LabelError, match="were compared"):
+        list(verified_mask_update(labels[1:], labels[1:], edits, shell=SHELL))
+
+
 @pytest.mark.parametrize("kind", ["stable", "merged"])
 def test_each_chunk_is_read_once_for_many_objects(
     kind: str, monkeypatch: pytest.MonkeyPatch
@@ -149,3 +173,23 @@ def test_each_chunk_is_read_once_for_many_objects(
     patches = verified_mask_update(theirs, merged.labels, merged.edits, shell=SHELL)
     assert np.array_equal(mask_of(patches, before.shape), expected)
     assert len(reads) <= 3 * 8, "eight chunks of theirs, and of what merged labels are made of"
+
+
+@settings(max_examples=25, deadline=None)
+@given(scripts(), st.sampled_from([1, 2]))
+def test_of_an_area_what_changed_is_verified_and_not_all_of_it(script: Script, times: int) -> None:
+    before, after = (np.minimum(part, 1) for part in (script.before, script.after))
+    depth = len(before)
+    before, after = (np.concatenate([part] * times) for part in (before, after))
+    expected = np.zeros(before.shape, bool)
+    for at in np.argwhere(before != after):
+        for offset in product(*(range(-s, s + 1) for s in SHELL)):
+            there = tuple((at + offset).tolist())
+            inside = all(0 <= i < n for i, n in zip(there, before.shape, strict=True))
+            same_time = inside and there[0] // depth == at[0] // depth
+            if same_time and sum((o / s) ** 2 for o, s in zip(offset, SHELL, strict=True)) <= 1:
+                expected[there] = True
+    patches = list(changed_voxels(before, after, shell=SHELL, depth=depth))
+    assert np.array_equal(mask_of(patches, before.shape), expected)
+    planes = changed_voxels(planes_of(before, (3, 4, 5)), after, shell=SHELL, depth=depth)
+    assert np.array_equal(mask_of(planes, before.shape), expected)

@@ -9,6 +9,7 @@ import pytest
 import tifffile
 
 from annotations.errors import AxesError, ConflictError
+from annotations.fields import ClassInfo
 from annotations.formats import (
     write_image_tiff,
     write_labels_tiff,
@@ -23,6 +24,7 @@ from hitl.labelling.requests import AddRequest
 from hitl.project.config import ProjectConfig
 from hitl.project.folder import Project
 from hitl.project.reporter import Silent
+from tests.annotations.store_sources import ArraySource, by_model, proposed
 from tests.hitl.labelling.exchange.tools import (
     SPACING_UM,
     balls,
@@ -139,3 +141,30 @@ def test_coded_labels_of_other_makers(project: Project, tmp_path: Path) -> None:
     coded = encode(first_edit(stored(project)))
     write_labels_tiff(tmp_path / "coded.tif", coded, SPACING_UM)
     assert fetch(project, tmp_path / "coded.tif", coded=True).counts.merged == 1
+
+
+def test_of_an_area_only_the_places_that_were_changed_are_verified(tmp_path: Path) -> None:
+    project = Project.create(tmp_path / "project", ProjectConfig())
+    area = np.zeros((6, 40, 60), np.uint32)
+    area[1:5, 8:32, 8:50] = 1
+    image = np.random.default_rng(0).integers(0, 99, area.shape).astype(np.uint16)
+    store = project.store(read_only=False)
+    bone = (ClassInfo(name="bone", kind="area"),)
+    store.add_field("cells", ArraySource(image[None]), classes=bone)
+    with store.begin_round(by_model()) as round_:
+        round_.set_labels("cells", area, proposed([1]))
+    changed = area.copy()
+    changed[2:4, 10:12, 46:50] = 0
+    # Other tools give what is painted anew a number of its own.
+    changed[2:4, 32:34, 20:24] = 7
+    write_labels_tiff(tmp_path / "bone.tif", changed, SPACING_UM)
+    done = fetch(project, tmp_path / "bone.tif")
+    view = project.store().labels("cells")
+    np.testing.assert_array_equal(view.labels[...], np.minimum(changed, 1))
+    assert (done.counts.reshaped, len(view.objects)) == (1, 1)
+    verified = view.verified[...].astype(bool)
+    assert verified[np.minimum(changed, 1) != area].all()
+    assert not verified[:, 16:28].any(), "nobody looked at the middle of the bone"
+    assert not verified[..., 30:42].any()
+    fetch(project, tmp_path / "bone.tif", verified="all")
+    assert project.store().labels("cells").verified_voxels == area.size
