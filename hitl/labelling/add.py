@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from annotations.volume import ImageInfo, ImageSource
 from hitl.labelling.given_labels import given_labels
 from hitl.labelling.requests import AddRequest
 from hitl.project.classes import projection_of, seen_channels
+from hitl.project.config import CONFIG_NAME
 from hitl.project.errors import UsageError
 from hitl.project.folder import Project
 from hitl.project.reporter import Reporter
@@ -58,6 +60,7 @@ def add_field(project: Project, request: AddRequest, reporter: Reporter) -> Adde
     with contextlib.ExitStack() as files:
         source = files.enter_context(_open(request))
         classes = _classes(project, request, source.info)
+        _tell_unknown(project, classes, reporter)
         labels = {
             name: files.enter_context(each)
             for name, each in given_labels(project.config, classes, request).items()
@@ -73,8 +76,8 @@ def add_field(project: Project, request: AddRequest, reporter: Reporter) -> Adde
             annotator=project.config.annotator or "person",
             progress=reporter.progress,
         )
-    splits = {each.name: each.split for each in store.fields()}
     shared = {name for pair in store.twins(info.name) for name in pair} - {info.name}
+    splits = {name: store.field(name).info.split for name in shared}
     twins = tuple(
         name
         for name in sorted(shared)
@@ -169,6 +172,19 @@ def _classes(project: Project, request: AddRequest, info: ImageInfo) -> tuple[Cl
             )
         )
     return tuple(found)
+
+
+def _tell_unknown(project: Project, classes: Sequence[ClassInfo], reporter: Reporter) -> None:
+    """Say which classes the config does not know, where it names some: one may be misspelt."""
+    known = list(project.config.classes)
+    for each in classes:
+        if known and each.name not in known:
+            near = difflib.get_close_matches(each.name, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            reporter.note(
+                f"class {each.name} is not among those of {CONFIG_NAME} ({', '.join(known)}), so "
+                f"it is segmented as the others without settings of their own{hint}"
+            )
 
 
 def default_name(path: Path) -> str:

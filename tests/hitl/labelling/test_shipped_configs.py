@@ -119,6 +119,17 @@ def test_blood_cells_have_parts_of_one_mask(tmp_path: Path, command: Command) ->
     assert store.labels("cell:nucleus").info.seen == (0, 1, 2)
 
 
+def test_a_class_that_the_config_lacks_is_told(tmp_path: Path, command: Command) -> None:
+    folder = project(tmp_path / "p", "golgi")
+    image = stack(tmp_path / "a.ome.tif", ["mCherry", "GFP"])
+    done = command("add", folder, image, "--class", "nucleus=GFP")
+    (told,) = (note for note in done["notes"] if "nucleus" in note)
+    assert "not among those of hitl.yaml (nuclei, golgi)" in told
+    assert "did you mean 'nuclei'?" in told
+    again = command("add", folder, image, "--field", "b", "--class", "nuclei=GFP")
+    assert not any("not among" in note for note in again["notes"])
+
+
 def test_a_projection_that_comes_later_is_told_in_one_line(
     tmp_path: Path, command: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
