@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from labels.progress import Progress, no_progress
 from models.base import BlockSegmentation, BlockSource, LabelSink, check_range
@@ -74,6 +73,8 @@ class NetworkView:
 
     def read(self, start: NDArray[np.intp], stop: NDArray[np.intp]) -> NDArray[np.float32]:
         """Return the region from `start` to `stop`, in voxels of the network."""
+        from scipy import ndimage
+
         if self.scale is None:
             return self._part(start, stop)
         blurred = np.ceil(4 * np.array(self._sigma)).astype(int) + 1

@@ -6,15 +6,17 @@ import contextlib
 import random
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from models.errors import CheckpointError, TrainingDataError
-from models.stardist3d.batches import PatchSampler
 from models.stardist3d.plan import Factors, Triple
 from models.stardist3d.runfolder import load_network, new_network
 from models.stardist3d.runtime import import_stardist, quiet
+
+if TYPE_CHECKING:
+    from models.stardist3d.batches import PatchSampler
 
 
 def make_config(

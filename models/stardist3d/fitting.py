@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +20,11 @@ from models.curves import CurveLog, LoggerName
 from models.errors import CheckpointError, TrainingDivergedError
 from models.runfolder import FORMAT, check_continues
 from models.schedules import cosine
-from models.stardist3d.batches import Batch, PatchSampler
 from models.stardist3d.losses import Stepper
 from models.stardist3d.runfolder import BEST_WEIGHTS, save_weights
+
+if TYPE_CHECKING:
+    from models.stardist3d.batches import Batch, PatchSampler
 
 STATE = "last.safetensors"
 

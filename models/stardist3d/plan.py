@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from labels.spacing import Spacing
 
@@ -50,6 +49,8 @@ def object_sizes(labels: Sequence[NDArray[np.int32]]) -> ObjectSizes:
     labels : sequence of ndarray of int32, shape (Z, Y, X)
         Positive ids are objects.
     """
+    from scipy import ndimage
+
     extents, voxels = [], []
     for volume in labels:
         known = np.maximum(volume, 0)

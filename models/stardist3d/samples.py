@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from labels.spacing import Spacing
 from models.base import TrainingSample, check_image
@@ -96,8 +95,7 @@ def prepare(
     scale = rescaling(sample.spacing_um, spacing_um)
     if scale is not None:
         image = resampled(image, scale)
-        labels = ndimage.zoom(labels, scale, order=0)
-    return PreparedStack(sample.name, image, labels)
+    return PreparedStack(sample.name, image, resampled_labels(labels, scale))
 
 
 def rescaling(spacing_um: Spacing, reference_um: Spacing) -> tuple[float, float, float] | None:
@@ -111,11 +109,22 @@ def rescaling(spacing_um: Spacing, reference_um: Spacing) -> tuple[float, float,
 
 def resampled(image: NDArray[np.float32], scale: tuple[float, float, float]) -> NDArray[np.float32]:
     """Zoom linearly; what shrinks is blurred first, so that noise averages out."""
+    from scipy import ndimage
+
     sigma = [max(0.0, (1 / factor - 1) / 2) for factor in scale]
     zoomed: NDArray[np.float32] = ndimage.zoom(
         ndimage.gaussian_filter(image, sigma), scale, order=1
     )
     return zoomed
+
+
+def resampled_labels(
+    labels: NDArray[np.int32], scale: tuple[float, float, float] | None
+) -> NDArray[np.int32]:
+    """Zoom labels to the nearest voxel, where there is a zoom."""
+    from scipy import ndimage
+
+    return labels if scale is None else np.asarray(ndimage.zoom(labels, scale, order=0))
 
 
 def hide_unverified(labels: NDArray[np.uint32], mask: NDArray[np.bool_]) -> NDArray[np.int32]:

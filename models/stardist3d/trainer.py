@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from annotated_types import Ge, Gt, Interval, Le
-from scipy import ndimage
 
 from labels.progress import Progress, no_progress
 from labels.spacing import Spacing
@@ -20,7 +19,6 @@ from models.devices import Precision
 from models.errors import TrainingDataError
 from models.runfolder import base_folder, fingerprint, options_but, settings_from
 from models.stardist3d import build, plan
-from models.stardist3d.batches import PatchCutter, PatchSampler, Targets, validation_views
 from models.stardist3d.build import initialise
 from models.stardist3d.fitting import Fit, FitResult, FitSettings, Schedule
 from models.stardist3d.plan import Triple
@@ -32,7 +30,13 @@ from models.stardist3d.runfolder import (
     write_settings,
 )
 from models.stardist3d.runtime import compute_in, import_stardist
-from models.stardist3d.samples import PreparedStack, hide_unverified, prepare, rescaling
+from models.stardist3d.samples import (
+    PreparedStack,
+    hide_unverified,
+    prepare,
+    resampled_labels,
+    rescaling,
+)
 from models.stardist3d.thresholds import choose_thresholds
 
 MODEL = "stardist3d"
@@ -285,6 +289,9 @@ class StarDist3DTrainer:
         notes: list[str],
         progress: Progress,
     ) -> FitResult:
+        # Numba and SciPy, which nobody needs who only reads the options.
+        from models.stardist3d.batches import PatchCutter, PatchSampler, Targets, validation_views
+
         config = network.config
         targets = Targets(
             import_stardist().rays.rays_from_json(config.rays_json),
@@ -343,7 +350,7 @@ def _sizes(samples: Sequence[TrainingSample], spacing_um: Spacing) -> plan.Objec
     for sample in samples:
         labels = hide_unverified(sample.labels, sample.mask)
         scale = rescaling(sample.spacing_um, spacing_um)
-        volumes.append(labels if scale is None else ndimage.zoom(labels, scale, order=0))
+        volumes.append(resampled_labels(labels, scale))
     return plan.object_sizes(volumes)
 
 
