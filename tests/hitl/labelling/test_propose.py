@@ -64,7 +64,7 @@ def test_a_round_of_proposals_says_what_it_did_and_with_which_weights(bench: Ben
     data, table = proposed(done)
     assert json.loads(json.dumps(plain(data)))["model"] == "fake-0001"
     assert table.title == "round 0, proposed by fake-0001"
-    assert table.row_count == 1
+    assert len(table.rows) == 1
 
 
 def test_what_a_person_said_outlives_the_next_model(bench: Bench) -> None:

@@ -51,7 +51,7 @@ def test_the_queue_of_a_project(bootstrapped: Project) -> None:
         assert entry.confidence is None or 0 <= entry.confidence <= 1
     data, table = queued(found)
     assert json.loads(json.dumps(plain(data), allow_nan=False))["entries"][0]["rank"] == 1
-    assert table.row_count == 10
+    assert len(table.rows) == 10
     assert build_queue(bootstrapped, ("open",), 10, Silent()).entries == found.entries
 
 

@@ -47,7 +47,7 @@ def test_the_first_run_is_compared_with_the_bootstrap(bench: Bench) -> None:
     assert (entry["run"], entry["by"], entry["forced"]) == ("fake-0001", "anna", False)
     assert entry["weights_sha256"] == f"{1:064x}"
     assert (done.forced, done.objections) == (False, ())
-    assert promoted(done)[1].row_count == len(done.strata)
+    assert len(promoted(done)[1].rows) == len(done.strata)
 
 
 def test_a_worse_run_is_refused_with_the_stratum_and_its_figures(bench: Bench) -> None:
