@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from annotations._chunks import Region, Voxels
-from annotations.edits._reading import Ids, region_reader
+from annotations.edits._reading import Ids, read_region, region_reader
 from annotations.edits.records import Edits
 
 
@@ -49,3 +51,36 @@ class StableLabels:
     @cached_property
     def _read(self) -> Callable[[Region], Ids]:
         return region_reader(self.after)
+
+
+@dataclass(frozen=True, eq=False)
+class WithRounds:
+    """Labels with what some later rounds changed in them, and nothing of the rounds between.
+
+    Parameters
+    ----------
+    labels : ndarray, zarr array or source of slabs, shape (Z, Y, X)
+    rounds : tuple of (labels before, labels after)
+        Of each round, the earliest first.
+    """
+
+    labels: Voxels
+    rounds: tuple[tuple[Voxels, Voxels], ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(Z, Y, X)."""
+        return tuple(self.labels.shape)
+
+    def read(self, z_start: int, z_stop: int) -> Ids:
+        """Return labels of shape (z_stop - z_start, Y, X)."""
+        _, y, x = self.shape
+        return self.read_region((slice(z_start, z_stop), slice(0, y), slice(0, x)))
+
+    def read_region(self, region: Region) -> Ids:
+        """Return labels of the region's shape; its ends must be given."""
+        out = read_region(self.labels, region).copy()
+        for before, after in self.rounds:
+            new = read_region(after, region)
+            np.copyto(out, new, where=new != read_region(before, region))
+        return out

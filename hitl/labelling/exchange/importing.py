@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
 
+from annotations.edits.sources import WithRounds
 from annotations.edits.verified import (
     VerifiedPatch,
     changed_voxels,
@@ -20,15 +22,21 @@ from annotations.formats.field_labels import read_field_labels
 from annotations.formats.format import Expected, LabelsRead, recognise
 from annotations.formats.registry import FORMATS
 from annotations.merging import Merged, merge_edits
+from annotations.planes import Planes
 from annotations.rounds import EditCounts, RoundInfo
 from annotations.store import AnnotationStore
 from annotations.transaction import RoundTransaction
 from annotations.views import LabelsView
 from hitl.labelling.corrections import Corrections, Region
 from hitl.labelling.exchange.errors import ExchangeError, NothingChangedError
-from hitl.labelling.exchange.sidecar import Sidecar, check_field, find_sidecar
+from hitl.labelling.exchange.sidecar import (
+    Sidecar,
+    check_field,
+    find_sidecar,
+    own_sidecar_path,
+)
 from hitl.labelling.requests import ImportRequest, Verified
-from hitl.project.folder import Project
+from hitl.project.folder import Project, write_json
 from hitl.project.reporter import Reporter
 from labels.hashing import file_sha256
 
@@ -89,7 +97,7 @@ def import_labels(project: Project, request: ImportRequest, reporter: Reporter) 
         raise ExchangeError(f"--verified: expected all or changed, got {request.verified!r}")
     store = project.store(read_only=False)
     view = store.labels(request.field)
-    sidecar = _sidecar(store, view, request, reporter)
+    path, sidecar = _sidecar(store, view, request, reporter)
     reporter.progress(0, 2, f"{request.field}: reading labels")
     stated = sidecar.format if sidecar is not None else None
     fmt = recognise(request.file, FORMATS, CODED.name if request.coded else stated)
@@ -109,10 +117,11 @@ def import_labels(project: Project, request: ImportRequest, reporter: Reporter) 
     with store.begin_round(info) as round_:
         # Nobody commits between this and the end of the block.
         now = store.labels(request.field)
+        state = store.head()
         base, base_round = _base(store, now, sidecar)
         everywhere = [_whole(now)] if request.verified == "all" else []
         merged = merge_edits(
-            base.labels,
+            base,
             found.labels,
             now.labels,
             objects=now.objects,
@@ -122,6 +131,11 @@ def import_labels(project: Project, request: ImportRequest, reporter: Reporter) 
         )
         counts, gained = _write(round_, now, merged, everywhere, info.author)
         number = round_.number
+    if path is not None and sidecar is not None:
+        made = sidecar.after_import(
+            number, state, store.round_snapshot(number), merged=base is not now.labels
+        )
+        _bring_up_to_date(path, made, request.file, reporter)
     reporter.progress(2, 2, f"{request.field}: comparing")
     return Imported(
         field=request.field,
@@ -135,7 +149,7 @@ def import_labels(project: Project, request: ImportRequest, reporter: Reporter) 
 
 def _sidecar(
     store: AnnotationStore, view: LabelsView, request: ImportRequest, reporter: Reporter
-) -> Sidecar | None:
+) -> tuple[Path, Sidecar] | tuple[None, None]:
     """Find where the labels come from; refuse those of another field or project."""
     path = find_sidecar(request.file, view.info) if request.file.exists() else None
     if path is None:
@@ -145,38 +159,58 @@ def _sidecar(
             f"{request.file}: nothing beside it says which round it was exported from; compared "
             f"with {with_what}, the last one"
         )
-        return None
+        return None, None
     sidecar = Sidecar.read(path)
     check_field(sidecar, view, request.file)
-    if not store.holds_commit(sidecar.snapshot):
+    if not all(map(store.holds_commit, sidecar.states)):
         raise LabelError(
             f"{request.file}: expected labels exported from this project, got those of another, "
             f"{sidecar.project!r} (says {path.name}); import them there, or remove {path.name} to "
             "compare them with the last round"
         )
-    return sidecar
+    return path, sidecar
+
+
+def _bring_up_to_date(path: Path, sidecar: Sidecar, file: Path, reporter: Reporter) -> None:
+    """Write what the labels are now, so that a person can go on in the same file."""
+    try:
+        write_json(own_sidecar_path(file, path), sidecar.as_json())
+    except OSError as error:
+        reporter.note(
+            f"{path}: cannot be written ({error.strerror}), so it does not say that the labels are "
+            "imported; export again before you go on"
+        )
 
 
 def _base(
     store: AnnotationStore, now: LabelsView, sidecar: Sidecar | None
-) -> tuple[LabelsView, int | None]:
-    """Return the field as it was handed out, and its round; `now` where nothing came after."""
+) -> tuple[Planes | WithRounds, int | None]:
+    """Return the labels that a person began with, and their round; the present ones if they are."""
     if sidecar is None:
         last = store.last_round()
-        return now, last if last >= 0 else None
-    name = now.info.address
-    for entry in store.entries():
-        if entry.snapshot == sidecar.snapshot:
-            return now, sidecar.round
-        if now.info.key in entry.labels:
-            break
-    base = store.labels_at(now.info.key, sidecar.snapshot)
-    if base is None:
+        return now.labels, last if last >= 0 else None
+    if not sidecar.imported:
+        for entry in store.entries():
+            if entry.snapshot == sidecar.snapshot:
+                return now.labels, sidecar.round
+            if now.info.key in entry.labels:
+                break
+    rounds = tuple(
+        (_labels_at(store, now, before), _labels_at(store, now, after))
+        for before, after in sidecar.imported
+    )
+    base = _labels_at(store, now, sidecar.snapshot)
+    return WithRounds(base, rounds) if rounds else base, sidecar.round
+
+
+def _labels_at(store: AnnotationStore, now: LabelsView, snapshot: str) -> Planes:
+    found = store.labels_at(now.info.key, snapshot)
+    if found is None:
         raise ExchangeError(
-            f"{name}: expected a field that was there when it was exported, got none at "
-            f"{sidecar.snapshot}; the file beside the labels was changed: export again"
+            f"{now.info.address}: expected a field that was there when it was exported, got none "
+            f"at {snapshot}; the file beside the labels was changed: export again"
         )
-    return base, sidecar.round
+    return found.labels
 
 
 def _round_info(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -47,6 +47,9 @@ class Sidecar:
         Objects in the file, ascending; mask k of the Cellpose GUI is the k-th.
     exported : str
         When, UTC.
+    imported : tuple of (str, str)
+        The states before and after each round that these labels became, where others changed the
+        field meanwhile: the labels are those of `snapshot` with what these rounds changed.
     """
 
     project: str
@@ -62,12 +65,17 @@ class Sidecar:
     slices: str
     ids: tuple[int, ...]
     exported: str
+    imported: tuple[tuple[str, str], ...] = ()
 
     def write(self, labels_file: Path) -> Path:
         """Write it beside a file of labels; return its path."""
         path = sidecar_path(labels_file)
-        write_json(path, {"hitl_export": _VERSION, **asdict(self)})
+        write_json(path, self.as_json())
         return path
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what is written; `read` is the inverse."""
+        return {"hitl_export": _VERSION, **asdict(self)}
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -90,6 +98,22 @@ class Sidecar:
                 f"{path}: expected what `hitl export` wrote, got something else ({exc}); {_ADVICE}"
             ) from exc
 
+    def after_import(self, number: int, before: str, after: str, *, merged: bool) -> Self:
+        """Return what holds of the labels once they are a round.
+
+        Parameters
+        ----------
+        number : int
+            The round.
+        before, after : str
+            The states before and after it.
+        merged : bool
+            Whether the state after has others' changes too, which the labels have not.
+        """
+        if merged:
+            return replace(self, imported=(*self.imported, (before, after)))
+        return replace(self, round=number, snapshot=after, imported=())
+
     def is_of(self, info: LabelsInfo) -> bool:
         """Whether these are labels of a class in a field, by their names."""
         return (self.field, self.class_name) == (info.field.name, info.class_name)
@@ -99,12 +123,27 @@ class Sidecar:
         whole = self.round is None or (type(self.round) is int and self.round >= 0)
         if not all(isinstance(text, str) for text in texts) or not whole:
             raise ValueError("a value of another kind")
-        return self
+        pairs = tuple((before, after) for before, after in self.imported)
+        if not all(isinstance(text, str) for pair in pairs for text in pair):
+            raise ValueError("a value of another kind")
+        return replace(self, imported=pairs)
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """The store's own names of all states that it speaks of."""
+        return self.snapshot, *(text for pair in self.imported for text in pair)
 
 
 def sidecar_path(labels_file: Path) -> Path:
     """Return where the sidecar of a file of labels is."""
     return labels_file.with_name(labels_file.name + SUFFIX)
+
+
+def own_sidecar_path(labels_file: Path, found: Path) -> Path:
+    """Return where a file's sidecar is written: where it was found, unless it is another's."""
+    file = labels_file.resolve()
+    own = {sidecar_path(candidate) for candidate in (file, *file.parents[:2])}
+    return found if found in own else sidecar_path(file)
 
 
 def find_sidecar(labels_file: Path, info: LabelsInfo) -> Path | None:

@@ -10,15 +10,20 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hitl.labelling.exchange.errors import NothingChangedError
+from hitl.labelling.exchange.sidecar import Sidecar
 from hitl.project.folder import Project
+from hitl.project.reporter import Silent
 from tests.conftest import RealStack
 from tests.hitl.labelling.exchange.tools import (
     FORMATS,
     LOAD,
     SAVE,
+    by_position,
     fetch,
     first_edit,
     new_project,
+    save_tiff,
     second_edit,
     send,
     stored,
@@ -33,6 +38,11 @@ def two_rounds(project: Project, folder: Path, fmt: str) -> dict[str, Any]:
         file = Path(sent.labels)
         SAVE[fmt](file, edit(LOAD[fmt](file, shape)))
         fetch(project, file)
+    return state_of(project)
+
+
+def state_of(project: Project) -> dict[str, Any]:
+    """All that the store says of the labels and their rounds."""
     store = project.store()
     view = store.labels("cells")
     rounds = store.rounds()
@@ -53,6 +63,17 @@ def check_same(found: dict[str, Any], expected: dict[str, Any]) -> None:
     assert np.array_equal(found["verified"], expected["verified"])
     for key, column in expected["objects"].items():
         assert np.array_equal(found["objects"][key], column, equal_nan=key == "confidence"), key
+
+
+def on_one_file(project: Project, folder: Path, fmt: str) -> dict[str, Any]:
+    """As `two_rounds`, from one export: a person saves, imports, and goes on in the same file."""
+    file = Path(send(project, folder / fmt, fmt).labels)
+    labels = LOAD[fmt](file, stored(project).shape)
+    for edit in (first_edit, second_edit):
+        labels = edit(labels)
+        SAVE[fmt](file, labels)
+        fetch(project, file)
+    return state_of(project)
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +123,69 @@ def test_two_rounds_of_every_tool_on_a_real_stack(
     assert [entry[1] for entry in results["tiff"]["rounds"]] == ["bootstrap", "import", "import"]
     for found in results.values():
         check_same(found, results["tiff"])
+
+
+@pytest.mark.parametrize("fmt", FORMATS)
+def test_a_person_goes_on_in_the_same_file_after_an_import(
+    project: Project, tmp_path: Path, fmt: str, expected: dict[str, Any]
+) -> None:
+    check_same(on_one_file(project, tmp_path, fmt), expected)
+
+
+@pytest.mark.parametrize("first", ["bob", "ann"])
+def test_who_goes_on_in_the_same_file_takes_nothing_of_others_back(
+    project: Project, tmp_path: Path, first: str
+) -> None:
+    labels = stored(project)
+    a, *_, z = by_position(labels)
+    mine, theirs = (Path(send(project, tmp_path / who, "tiff").labels) for who in ("ann", "bob"))
+
+    def by_bob() -> None:
+        save_tiff(theirs, np.where(labels == z, 0, labels))
+        fetch(project, theirs, annotator="bob")
+
+    slices = np.argwhere(labels == a)[:, 0]
+    smaller = labels.copy()
+    smaller[slices.max()][labels[slices.max()] == a] = 0
+    smallest = smaller.copy()
+    smallest[slices.min()][labels[slices.min()] == a] = 0
+    if first == "bob":
+        by_bob()
+    for number, mine_now in enumerate((smaller, smallest, np.where(labels == a, 0, labels))):
+        save_tiff(mine, mine_now)
+        done = fetch(project, mine)
+        assert (done.counts.reshaped, done.counts.deleted) == ((1, 0) if number < 2 else (0, 1))
+        if first == "ann" and number == 0:
+            by_bob()
+        np.testing.assert_array_equal(stored(project), np.where(labels == z, 0, mine_now))
+    with pytest.raises(NothingChangedError):
+        fetch(project, mine)
+
+
+def test_a_new_name_of_the_file_gets_its_own_note_of_where_it_comes_from(
+    project: Project, tmp_path: Path
+) -> None:
+    sent = send(project, tmp_path / "a", "tiff")
+    labels = stored(project)
+    saved = tmp_path / "a" / "saved.tif"
+    save_tiff(saved, first_edit(labels))
+    fetch(project, saved)
+    assert Sidecar.read(Path(f"{saved}.hitl.json")).round == 1
+    assert Sidecar.read(Path(f"{sent.labels}.hitl.json")).round == 0
+    save_tiff(saved, second_edit(first_edit(labels)))
+    assert fetch(project, saved).base_round == 1
+
+
+def test_a_folder_that_cannot_be_written_is_told(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = send(project, tmp_path / "a", "tiff")
+    save_tiff(Path(sent.labels), first_edit(stored(project)))
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("hitl.labelling.exchange.importing.write_json", full)
+    reporter = Silent()
+    assert fetch(project, sent.labels, reporter=reporter).round == 1
+    assert any("export again before you go on" in note for note in reporter.notes)
