@@ -175,7 +175,7 @@ def merge_edits(
     LabelError
         Shapes that differ, not labels, an accepted id that `mine` lacks, or a region outside.
     """
-    ours = compare_labels(base, mine, objects=objects)
+    ours = compare_labels(base, mine, objects=objects, ids_stayed=None)
     regions = [explicit(region, ours.shape, "checked region") for region in checked]
     rows_of(ours.after, accepted)
     if theirs is base:

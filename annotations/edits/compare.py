@@ -22,10 +22,19 @@ from labels.overlaps import Contingency, Ints, box_around, from_pairs
 MAJORITY = 0.5
 """Two objects belong together when they share more than this part of either's voxels."""
 
+_LARGEST_GAP = 1 << 20
+"""Ids that a person may leave out; with larger gaps a few objects would use up all numbers."""
+
 _LARGEST_ID = int(np.iinfo(np.uint32).max)
 
 
-def compare_labels(before: Voxels, after: Voxels, *, objects: ObjectTable | None = None) -> Edits:
+def compare_labels(
+    before: Voxels,
+    after: Voxels,
+    *,
+    objects: ObjectTable | None = None,
+    ids_stayed: bool | None = False,
+) -> Edits:
     """Find what became of each object; ids in `after` may be any.
 
     Two objects belong together when they share more than half of the voxels of one of them. Each
@@ -49,7 +58,7 @@ def compare_labels(before: Voxels, after: Voxels, *, objects: ObjectTable | None
     then the next pair of which neither has one: a merged object goes on under the id of its
     largest contributor, of a split one the largest piece does. Others get ids above every id
     ever given, in the order of their first voxels. Of equals, the one whose first shared voxel
-    comes first wins. Nothing depends on the ids after.
+    comes first wins. Nothing depends on the ids after, unless `ids_stayed`.
 
     Parameters
     ----------
@@ -57,6 +66,10 @@ def compare_labels(before: Voxels, after: Voxels, *, objects: ObjectTable | None
         0 is background. Read block by block; each may be in memory or not.
     objects : ObjectTable, optional
         What the store knows: ids in it, those of rejected objects too, are never given again.
+    ids_stayed : bool, optional
+        Whether ids after are those before: then a piece that has the id of its object keeps it,
+        however small, and an object with an id that was never given keeps that. None looks: they
+        are where every unchanged object has its own.
 
     Returns
     -------
@@ -68,13 +81,21 @@ def compare_labels(before: Voxels, after: Voxels, *, objects: ObjectTable | None
         Shapes that differ, not labels, or no ids left for new objects.
     """
     pairs = count_pairs(before, after, blocks_of(before, after))
-    return classify(from_pairs(check_pair(before, after), pairs), objects)
+    overlaps = from_pairs(check_pair(before, after), pairs)
+    stayed = _ids_stayed(overlaps) if ids_stayed is None else ids_stayed
+    return classify(overlaps, objects, ids_stayed=stayed)
 
 
-def classify(overlaps: Contingency, objects: ObjectTable | None, *, whole: bool = True) -> Edits:
+def classify(
+    overlaps: Contingency,
+    objects: ObjectTable | None,
+    *,
+    ids_stayed: bool,
+    whole: bool = True,
+) -> Edits:
     """Return the edits that overlaps of labels before (`truth`) and after (`pred`) tell of."""
     groups = _group(overlaps)
-    stable = _stable_ids(overlaps, groups, objects)
+    stable = _stable_ids(overlaps, groups, objects, ids_stayed)
     return Edits(
         shape=overlaps.shape,
         changes=_changes(overlaps, groups, stable),
@@ -83,6 +104,13 @@ def classify(overlaps: Contingency, objects: ObjectTable | None, *, whole: bool 
         stable_ids=stable,
         whole=whole,
     )
+
+
+def _ids_stayed(found: Contingency) -> bool:
+    """Whether every unchanged object has its own id, and there are such objects."""
+    same = (found.count == found.truth.sizes[found.i]) & (found.count == found.pred.sizes[found.j])
+    own = found.truth.ids[found.i[same]] == found.pred.ids[found.j[same]]
+    return bool(own.size and own.all())
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,11 +133,15 @@ def _group(found: Contingency) -> _Groups:
     return _Groups(label[:n_before], label[n_before:], edge, changed)
 
 
-def _stable_ids(found: Contingency, groups: _Groups, objects: ObjectTable | None) -> Ids:
+def _stable_ids(
+    found: Contingency, groups: _Groups, objects: ObjectTable | None, ids_stayed: bool
+) -> Ids:
     before, after = found.truth, found.pred
     stable = np.zeros(after.ids.size, np.int64)
     taken = np.zeros(before.ids.size, np.bool_)
-    edge = groups.edge[np.lexsort((found.first[groups.edge], -found.count[groups.edge]))]
+    own = (before.ids[found.i] == after.ids[found.j]) & ids_stayed
+    edge = groups.edge
+    edge = edge[np.lexsort((found.first[edge], -found.count[edge], ~own[edge]))]
     for i, j in zip(found.i[edge].tolist(), found.j[edge].tolist(), strict=True):
         if not taken[i] and not stable[j]:
             taken[i] = True
@@ -119,6 +151,11 @@ def _stable_ids(found: Contingency, groups: _Groups, objects: ObjectTable | None
         highest = max(highest, objects.highest_id)
     new = np.flatnonzero(stable == 0)
     new = new[np.argsort(after.first[new])]
+    if ids_stayed:
+        kept = (after.ids[new] > highest) & (after.ids[new] <= highest + _LARGEST_GAP)
+        stable[new[kept]] = after.ids[new[kept]]
+        highest = max(highest, int(stable.max(initial=0)))
+        new = new[~kept]
     if highest + new.size > _LARGEST_ID:
         raise LabelError(
             f"labels: expected room for {new.size} new ids below {_LARGEST_ID + 1}, got {highest} "

@@ -30,10 +30,10 @@ def compare_regions(
 ) -> Edits:
     """Find what became of the objects in parts of a field, when the rest is known to be equal.
 
-    The same as `compare_labels` would find, at a cost that grows with the parts, not with the
-    field. Only chunks that a part meets are read, and from there the chunks that a changed
-    object reaches into. An object in pieces, with a whole chunk between them, is measured without
-    the pieces out of reach: compare such labels whole.
+    The same as `compare_labels` would find of ids that stayed, at a cost that grows with the parts,
+    not with the field. Only chunks that a part meets are read, and from there the chunks that a
+    changed object reaches into. An object in pieces, with a whole chunk between them, is measured
+    without the pieces out of reach: compare such labels whole.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def compare_regions(
         edge = reached - found.keys()
         found.update(_count_cells(before, before, sorted(edge), grid))
     pairs = merge_pairs(list(found.values()) or [count_pairs(before, after, ())])
-    return classify(from_pairs(shape, pairs), objects, whole=False)
+    return classify(from_pairs(shape, pairs), objects, ids_stayed=True, whole=False)
 
 
 def _grid(before: Voxels, shape: tuple[int, int, int]) -> Cell:

@@ -54,6 +54,28 @@ def test_ids_after_do_not_matter(script: Script, seed: int) -> None:
     assert found_in(one) == found_in(two)
     boxes = [[(c.kind, c.before, c.box) for c in e.changes] for e in (one, two)]
     assert boxes[0] == boxes[1]
+    # Nor do they for what was done, whether or not they stayed.
+    assert found_in(compare_labels(script.before, script.after, ids_stayed=None)) == found_in(one)
+
+
+def test_ids_stay_where_the_tool_left_them() -> None:
+    """The smaller piece goes on under its id, and what was drawn has the ids that it was given."""
+    before = line(4, 4, 4, 4, 4, 0, 7, 0, 0, 0)
+    after = line(4, 4, 8, 8, 8, 0, 7, 0, 12, 10)
+    for stayed in (True, None):
+        edits = compare_labels(before, after, ids_stayed=stayed)
+        assert edits.stable == {4: 4, 8: 8, 7: 7, 12: 12, 10: 10}
+        assert edits.ids_are_stable
+    # A tool that numbers anew: 7 came back as 6.
+    anew = compare_labels(before, np.where(after == 7, 6, after), ids_stayed=None)
+    assert anew.stable == {8: 4, 4: 8, 6: 7, 12: 9, 10: 10}
+
+
+def test_ids_that_were_given_or_are_out_of_all_proportion_are_not_kept() -> None:
+    table = ObjectTable.make([1, 77], status=[0, Status.REJECTED], origin="x")
+    after = line(1, 77, 2**32 - 1, 80)
+    edits = compare_labels(line(1, 0, 0, 0), after, objects=table, ids_stayed=True)
+    assert edits.stable == {1: 1, 77: 81, 2**32 - 1: 82, 80: 80}
 
 
 @settings(max_examples=40, deadline=None)
@@ -240,7 +262,7 @@ def test_reading_only_what_differs_finds_the_same(script: Script, chunks: tuple,
         regions = [tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))]
     table = ObjectTable.make(np.unique(before[before > 0]), status=0, origin="x")
     edits = compare_regions(planes_of(before, chunks), after, regions, objects=table)
-    assert edits.changes == compare_labels(before, after).changes
+    assert edits.changes == compare_labels(before, after, ids_stayed=True).changes
     assert np.array_equal(edits.apply_stable_ids(after), after)
     assert not edits.whole
 

@@ -147,7 +147,7 @@ class World:
     def proposed(self, run: str) -> Labels:
         view = self.project.store().labels("s")
         segmenter = run_segmenter(self.project.run(run))
-        found = segmenter.segment(view.read_image(), view.info.spacing_um, "s", SILENT)
+        found = segmenter.segment_whole(view, SILENT)
         args = (view.objects, found.labels, found.confidence, f"model:{run}", self.rounds)
         return merge_proposal(self.labels, self.verified, *args)[0]
 
