@@ -190,7 +190,7 @@ def merge_edits(
     kept = tuple(sorted(set(sides.ids_now[rows_of(ours.after, accepted)].tolist())))
     boxes = [change.box for change in sides.my_changes]
     boxes += [box_around(ours.after.boxes[row][None]) for row in rows_of(ours.after, accepted)]
-    edits = compare_regions(theirs, labels, boxes, objects=objects, follow=kept)
+    edits = compare_regions(theirs, labels, boxes, objects=objects, follow=kept, ids_stayed=True)
     return Merged(labels, edits, kept)
 
 

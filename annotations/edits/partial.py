@@ -27,13 +27,14 @@ def compare_regions(
     *,
     objects: ObjectTable,
     follow: Collection[int] = (),
+    ids_stayed: bool = False,
 ) -> Edits:
     """Find what became of the objects in parts of a field, when the rest is known to be equal.
 
-    The same as `compare_labels` would find of ids that stayed, at a cost that grows with the parts,
-    not with the field. Only chunks that a part meets are read, and from there the chunks that a
-    changed object reaches into. An object in pieces, with a whole chunk between them, is measured
-    without the pieces out of reach: compare such labels whole.
+    The same as `compare_labels` would find, at a cost that grows with the parts, not with the
+    field. Only chunks that a part meets are read, and from there the chunks that a changed
+    object reaches into. An object in pieces, with a whole chunk between them, is measured without
+    the pieces out of reach: compare such labels whole.
 
     Parameters
     ----------
@@ -45,6 +46,8 @@ def compare_regions(
         Rows of `before`; their ids are never given again.
     follow : collection of int
         Ids before of objects in `regions` to be measured whole although they did not change.
+    ids_stayed : bool
+        As for `compare_labels`.
 
     Returns
     -------
@@ -67,7 +70,7 @@ def compare_regions(
         edge = reached - found.keys()
         found.update(_count_cells(before, before, sorted(edge), grid))
     pairs = merge_pairs(list(found.values()) or [count_pairs(before, after, ())])
-    return classify(from_pairs(shape, pairs), objects, ids_stayed=True, whole=False)
+    return classify(from_pairs(shape, pairs), objects, ids_stayed=ids_stayed, whole=False)
 
 
 def _grid(before: Voxels, shape: tuple[int, int, int]) -> Cell:

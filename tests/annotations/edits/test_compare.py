@@ -261,10 +261,12 @@ def test_reading_only_what_differs_finds_the_same(script: Script, chunks: tuple,
         low, high = where.min(axis=0), where.max(axis=0) + 1
         regions = [tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))]
     table = ObjectTable.make(np.unique(before[before > 0]), status=0, origin="x")
-    edits = compare_regions(planes_of(before, chunks), after, regions, objects=table)
-    assert edits.changes == compare_labels(before, after, ids_stayed=True).changes
-    assert np.array_equal(edits.apply_stable_ids(after), after)
-    assert not edits.whole
+    planes = planes_of(before, chunks)
+    for stayed in (False, True):
+        edits = compare_regions(planes, after, regions, objects=table, ids_stayed=stayed)
+        assert edits.changes == compare_labels(before, after, ids_stayed=stayed).changes
+        assert np.array_equal(edits.apply_stable_ids(after), after)
+        assert not edits.whole
 
 
 def test_parts_are_read_and_the_rest_is_not() -> None:
