@@ -141,6 +141,10 @@ class ImportRequest:
     axes : str, optional
     coded : bool
         The file holds 0 background, 1 edge, 2 and up nuclei.
+    yes : bool
+        Import labels that no correction looks like, too.
+    dry_run : bool
+        Only tell what would be done.
     """
 
     field: Field
@@ -150,3 +154,5 @@ class ImportRequest:
     verified: Verified = "changed"
     axes: Axes = None
     coded: bool = False
+    yes: bool = False
+    dry_run: bool = False

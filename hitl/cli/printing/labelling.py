@@ -92,8 +92,11 @@ def exported(done: Exported) -> tuple[Exported, str]:
 
 def imported(done: Imported) -> tuple[Imported, str]:
     """Tell of a round of corrected labels."""
+    what = counted(done.counts) or "no object changed"
+    if done.dry_run:
+        return done, f"would be round {done.round} of {done.field}: {what}; nothing was written"
     return done, (
-        f"round {done.round} of {done.field}: {counted(done.counts) or 'no object changed'}; "
+        f"round {done.round} of {done.field}: {what}; "
         f"{done.verified_voxels} more voxels are verified"
     )
 

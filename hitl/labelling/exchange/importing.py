@@ -7,9 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
+import fastremap
 import numpy as np
+from numpy.typing import NDArray
 
 from annotations.edits.sources import WithRounds
+from annotations.edits.table import updated_objects
 from annotations.edits.verified import (
     VerifiedPatch,
     changed_voxels,
@@ -19,7 +22,7 @@ from annotations.edits.verified import (
 from annotations.errors import LabelError
 from annotations.formats.coded import CODED
 from annotations.formats.field_labels import read_field_labels
-from annotations.formats.format import Expected, LabelsRead, recognise
+from annotations.formats.format import Expected, recognise
 from annotations.formats.registry import FORMATS
 from annotations.merging import Merged, merge_edits
 from annotations.planes import Planes
@@ -29,6 +32,7 @@ from annotations.transaction import RoundTransaction
 from annotations.views import LabelsView
 from hitl.labelling.corrections import Corrections, Region
 from hitl.labelling.exchange.errors import ExchangeError, NothingChangedError
+from hitl.labelling.exchange.plausible import check_plausible
 from hitl.labelling.exchange.sidecar import (
     Sidecar,
     check_field,
@@ -49,13 +53,15 @@ class Imported:
     ----------
     field : str
     round : int
-        The round that it became.
+        The round that it became, or would.
     format : str
     base_round : int, optional
         The round that the labels were compared with; None for those that came with the field.
     counts : EditCounts
-    verified_voxels : int
-        Voxels that are verified now and were not.
+    verified_voxels : int, optional
+        Voxels that are verified now and were not; None where nothing was written.
+    dry_run : bool
+        Nothing was written.
     """
 
     field: str
@@ -63,7 +69,8 @@ class Imported:
     format: str
     base_round: int | None
     counts: EditCounts
-    verified_voxels: int
+    verified_voxels: int | None
+    dry_run: bool
 
 
 def import_labels(project: Project, request: ImportRequest, reporter: Reporter) -> Imported:
@@ -89,7 +96,8 @@ def import_labels(project: Project, request: ImportRequest, reporter: Reporter) 
     NothingChangedError
         The labels are those of the project.
     ExchangeError
-        An unknown answer to what is verified, or a damaged sidecar.
+        An unknown answer to what is verified, a damaged sidecar, or labels that no correction
+        looks like.
     StoreError
         The store cannot be written; it stays as it was.
     """
@@ -114,37 +122,86 @@ def import_labels(project: Project, request: ImportRequest, reporter: Reporter) 
         reporter.note(note)
     reporter.progress(1, 2, f"{request.field}: comparing")
     info = _round_info(project, request, fmt.name, sidecar)
-    with store.begin_round(info) as round_:
-        # Nobody commits between this and the end of the block.
-        now = store.labels(request.field)
-        state = store.head()
-        base, base_round = _base(store, now, sidecar)
-        everywhere = [_whole(now)] if request.verified == "all" else []
-        merged = merge_edits(
-            base,
-            found.labels,
-            now.labels,
-            objects=now.objects,
-            name=str(request.file),
-            accepted=_ids(found) if everywhere else (),
-            checked=everywhere,
+    gained = None
+    if request.dry_run:
+        number = store.last_round() + 1
+        plan = _plan(store, request, sidecar, found.labels)
+        _, counts = updated_objects(
+            plan.now.objects,
+            plan.merged.edits,
+            annotator=info.author,
+            round=number,
+            accepted=plan.merged.accepted,
         )
-        counts, gained = _write(round_, now, merged, everywhere, info.author)
-        number = round_.number
-    if path is not None and sidecar is not None:
-        made = sidecar.after_import(
-            number, state, store.round_snapshot(number), merged=base is not now.labels
-        )
-        _bring_up_to_date(path, made, request.file, reporter)
+    else:
+        with store.begin_round(info) as round_:
+            # Nobody commits between this and the end of the block.
+            state = store.head()
+            plan = _plan(store, request, sidecar, found.labels)
+            counts, gained = _write(round_, plan, info.author)
+            number = round_.number
+        if path is not None and sidecar is not None:
+            after = store.round_snapshot(number)
+            told = sidecar.after_import(number, state, after, merged=plan.others)
+            _bring_up_to_date(path, told, request.file, reporter)
     reporter.progress(2, 2, f"{request.field}: comparing")
     return Imported(
         field=request.field,
         round=number,
         format=fmt.name,
-        base_round=base_round,
+        base_round=plan.base_round,
         counts=counts,
         verified_voxels=gained,
+        dry_run=request.dry_run,
     )
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What an import would write.
+
+    Parameters
+    ----------
+    now : LabelsView
+    merged : Merged
+    everywhere : list of region
+        All of the field, where the person has looked at all.
+    base_round : int, optional
+    others : bool
+        Whether others have changed the field since the person's labels were handed out.
+    """
+
+    now: LabelsView
+    merged: Merged
+    everywhere: list[Region]
+    base_round: int | None
+    others: bool
+
+
+def _plan(
+    store: AnnotationStore,
+    request: ImportRequest,
+    sidecar: Sidecar | None,
+    labels: NDArray[np.uint32],
+) -> _Plan:
+    """Compare labels with those that were handed out and those that are there now."""
+    now = store.labels(request.field)
+    base, base_round = _base(store, now, sidecar)
+    everywhere = [_whole(now)] if request.verified == "all" else []
+    ids = fastremap.unique(labels)
+    ids = ids[ids > 0]
+    merged = merge_edits(
+        base,
+        labels,
+        now.labels,
+        objects=now.objects,
+        name=str(request.file),
+        accepted=ids.tolist() if everywhere else (),
+        checked=everywhere,
+    )
+    if not request.yes:
+        check_plausible(labels, len(ids), merged.edits, now, str(request.file))
+    return _Plan(now, merged, everywhere, base_round, base is not now.labels)
 
 
 def _sidecar(
@@ -236,13 +293,6 @@ def _whole(view: LabelsView) -> Region:
     return slice(0, planes), slice(0, height), slice(0, width)
 
 
-def _ids(found: LabelsRead) -> list[int]:
-    import fastremap
-
-    ids = fastremap.unique(found.labels)
-    return [int(i) for i in ids[ids > 0]]
-
-
 def _seen(now: LabelsView, merged: Merged, everywhere: list[Region]) -> Iterable[VerifiedPatch]:
     """Return what the person has verified: everything, or what was changed."""
     shell, depth = shell_voxels(now.info.spacing_um), now.info.zyx[0]
@@ -259,26 +309,21 @@ def _seen(now: LabelsView, merged: Merged, everywhere: list[Region]) -> Iterable
     )
 
 
-def _write(
-    round_: RoundTransaction,
-    now: LabelsView,
-    merged: Merged,
-    everywhere: list[Region],
-    annotator: str,
-) -> tuple[EditCounts, int]:
+def _write(round_: RoundTransaction, plan: _Plan, annotator: str) -> tuple[EditCounts, int]:
     """Write labels, objects and verified voxels; return the counts and the voxels verified."""
+    merged = plan.merged
     corrections = Corrections(
-        field=now.info.address,
-        objects=now.objects,
+        field=plan.now.info.address,
+        objects=plan.now.objects,
         edits=merged.edits,
         labels=merged.labels,
         accepted=merged.accepted,
         annotator=annotator,
     )
-    counts, gained = corrections.write(round_, _seen(now, merged, everywhere))
+    counts, gained = corrections.write(round_, _seen(plan.now, merged, plan.everywhere))
     if not merged.edits.changes and not counts.accepted and not gained:
         raise NothingChangedError(
-            f"{now.info.address}: the labels are those of the project already, so no round was "
-            "made; correct them and save them in the tool, then import again"
+            f"{plan.now.info.address}: the labels are those of the project already, so no round "
+            "was made; correct them and save them in the tool, then import again"
         )
     return counts, gained

@@ -19,7 +19,7 @@ from annotations.objects import Status
 from annotations.store import AnnotationStore
 from hitl.cli.printing.labelling import imported
 from hitl.labelling.add import add_field
-from hitl.labelling.exchange.errors import NothingChangedError
+from hitl.labelling.exchange.errors import ExchangeError, NothingChangedError
 from hitl.labelling.requests import AddRequest
 from hitl.project.config import ProjectConfig
 from hitl.project.folder import Project
@@ -168,3 +168,46 @@ def test_of_an_area_only_the_places_that_were_changed_are_verified(tmp_path: Pat
     assert not verified[..., 30:42].any()
     fetch(project, tmp_path / "bone.tif", verified="all")
     assert project.store().labels("cells").verified_voxels == area.size
+
+
+def test_what_no_correction_looks_like_is_asked_about(project: Project, tmp_path: Path) -> None:
+    labels = stored(project)
+    image = np.asarray(project.store().labels("cells").image[0], np.uint32)
+    kept = np.where(labels == by_position(labels)[0], labels, 0)
+    strange = {
+        "intensities of the image": image,
+        "all 8 objects would be deleted": np.zeros_like(labels),
+        "one object where there are 8, as a mask": (labels > 0).astype(np.uint32),
+        "delete 7 of 8 objects and add 0": kept,
+        "delete 8 of 8 objects": np.roll(labels, 9, axis=2),
+    }
+    before = project.store().head()
+    for number, (said, junk) in enumerate(strange.items()):
+        file = tmp_path / f"{number}.tif"
+        write_labels_tiff(file, junk, SPACING_UM)
+        with pytest.raises(ExchangeError, match=said) as error:
+            fetch(project, file)
+        assert "say --yes if you mean it" in str(error.value)
+        assert project.store().head() == before
+    assert fetch(project, tmp_path / "1.tif", yes=True).counts.deleted == 8
+
+
+def test_of_few_objects_all_may_be_wrong(project: Project, tmp_path: Path) -> None:
+    few = np.where(np.isin(stored(project), by_position(stored(project))[:3]), stored(project), 0)
+    write_labels_tiff(tmp_path / "few.tif", few, SPACING_UM)
+    fetch(project, tmp_path / "few.tif", yes=True)
+    write_labels_tiff(tmp_path / "none.tif", np.zeros_like(few), SPACING_UM)
+    assert fetch(project, tmp_path / "none.tif").counts.deleted == 3
+
+
+def test_a_dry_run_says_the_same_and_writes_nothing(project: Project, tmp_path: Path) -> None:
+    sent = send(project, tmp_path / "a", "tiff")
+    save_tiff(Path(sent.labels), first_edit(stored(project)))
+    beside = Path(f"{sent.labels}.hitl.json").read_bytes()
+    before = project.store().head()
+    told = fetch(project, sent.labels, dry_run=True)
+    assert imported(told)[1].startswith("would be round 1 of cells: 1 deleted")
+    assert project.store().head() == before
+    assert Path(f"{sent.labels}.hitl.json").read_bytes() == beside
+    done = fetch(project, sent.labels)
+    assert (done.round, done.counts) == (told.round, told.counts)
