@@ -12,6 +12,9 @@ EXIT_INTERRUPTED = 130
 
 def main() -> None:
     """Run `hitl` and leave with its exit code."""
+    from hitl.cli.streams import prepare
+
+    prepare()
     sys.exit(run(sys.argv[1:]))
 
 
@@ -48,7 +51,9 @@ def run(arguments: list[str]) -> int:
         return EXIT_INPUT
     except OSError as exc:
         where = f"{exc.filename}: " if exc.filename else ""
-        print_error(f"{where}{exc.strerror or exc}; nothing was recorded in the store")
+        print_error(
+            f"{where}{exc.strerror or exc}; `hitl log PROJECT` tells what was recorded before"
+        )
         return EXIT_INPUT
     except (Interrupted, KeyboardInterrupt):
         print_error("interrupted; what was recorded before is kept")

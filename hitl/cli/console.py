@@ -10,9 +10,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from hitl.cli.streams import give_up, printable
+from hitl.project.errors import HitlError
 from hitl.project.plain import plain
 
 QUIET_SECONDS = 2.0
+
+
+class OutputError(HitlError):
+    """A result that cannot be printed; what it tells of was done."""
 
 
 class Console:
@@ -35,12 +41,12 @@ class Console:
             return
         self.notes.append(message)
         self._clear()
-        print(f"note: {one_line(message)}", file=sys.stderr, flush=True)
+        _tell(f"note: {one_line(message)}")
 
     def step(self, command: str) -> None:
         """Print the command that is about to be run, on standard error."""
         self._clear()
-        print(f"$ {command}", file=sys.stderr, flush=True)
+        _tell(f"$ {command}")
 
     def progress(self, done: int, total: int, what: str) -> None:
         """Advance the bar; silent when standard error is no terminal or the work is short."""
@@ -54,12 +60,30 @@ class Console:
         """Print the result: `data` (a mapping or dataclass) as JSON, or `text`.
 
         `text` is a string or something that rich can print.
+
+        Raises
+        ------
+        OutputError
+            It cannot be printed.
         """
         self._clear()
+        try:
+            self._print(data, text)
+            sys.stdout.flush()
+        except OSError as error:
+            give_up(sys.stdout)
+            # Who reads no further, as `head`, has seen what they wanted.
+            if not isinstance(error, BrokenPipeError):
+                raise OutputError(
+                    f"all was done, but what it gave cannot be printed ({error.strerror}); "
+                    "`hitl log PROJECT` tells what was recorded"
+                ) from error
+
+    def _print(self, data: Any, text: Any) -> None:
         if self.as_json:
             print(json.dumps({**plain(data), "notes": self.notes}, allow_nan=False))
         elif isinstance(text, str):
-            print(text)
+            print(printable(text))
         else:
             from rich.console import Console as RichConsole
 
@@ -151,9 +175,17 @@ def _as_notes(made: Console, others: Callable[..., None]) -> Callable[..., None]
 
 def print_error(message: str) -> None:
     """Print one line on standard error."""
-    print(f"error: {one_line(message)}", file=sys.stderr, flush=True)
+    _tell(f"error: {one_line(message)}")
+
+
+def _tell(line: str) -> None:
+    """Print a line on standard error; where that fails nobody can be told."""
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except OSError:
+        give_up(sys.stderr)
 
 
 def one_line(message: str) -> str:
     """Join the lines of a message."""
-    return " ".join(message.split())
+    return printable(" ".join(message.split()))

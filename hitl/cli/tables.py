@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hitl.cli.streams import printable
+
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions
 
@@ -39,7 +41,7 @@ class PlainTable:
         # folded a column can be one cell.
         joined = self._fits(options.max_width)
         for row in [["\n".join(c) for c in zip(*self.rows, strict=True)]] if joined else self.rows:
-            table.add_row(*row)
+            table.add_row(*map(printable, row))
         yield table
 
     def _fits(self, width: int) -> bool:

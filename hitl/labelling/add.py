@@ -73,7 +73,7 @@ def add_field(project: Project, request: AddRequest, reporter: Reporter) -> Adde
             split=request.split,
             labels=labels,
             metadata=request.meta,
-            annotator=project.config.annotator or "person",
+            annotator=project.annotator(None) if project.config.annotator else "person",
             progress=reporter.progress,
         )
     shared = {name for pair in store.twins(info.name) for name in pair} - {info.name}

@@ -150,7 +150,7 @@ class ImportRequest:
     field: Field
     file: Path
     annotator: Annotator = None
-    minutes: Annotated[float | None, Flag(min=0)] = None
+    minutes: Annotated[float | None, Flag(min=0, max=1_000_000)] = None
     verified: Verified = "changed"
     axes: Axes = None
     coded: bool = False

@@ -23,6 +23,12 @@ _URL = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+):/+")
 
 RUN_NAME = re.compile(r"[a-z0-9]+-[0-9]{4,}")
 
+LONGEST_NAME = 100
+"""Characters in an annotator's name."""
+
+OF_MODELS = "model:"
+"""What the names of models begin with where people's stand too."""
+
 
 @dataclass(frozen=True)
 class Project:
@@ -89,8 +95,22 @@ class Project:
         return AnnotationStore.open(store_location(self.folder, self.config), read_only=read_only)
 
     def annotator(self, name: str | None) -> str:
-        """Return the name that was given, else the config's, else the account's."""
-        return name or self.config.annotator or getpass.getuser()
+        """Return the name that was given, else the config's, else the account's.
+
+        Raises
+        ------
+        ProjectError
+            A name that is none of a person.
+        """
+        found = name or self.config.annotator or getpass.getuser()
+        printable = found.isprintable() and found == found.strip()
+        if not printable or len(found) > LONGEST_NAME or found.startswith(OF_MODELS):
+            raise ProjectError(
+                f"annotator: expected the name of a person, at most {LONGEST_NAME} letters and not "
+                f"beginning with {OF_MODELS!r}, got {found[: 2 * LONGEST_NAME]!r}; name yourself "
+                f"with --annotator or in {CONFIG_NAME}"
+            )
+        return found
 
     @property
     def runs_folder(self) -> Path:

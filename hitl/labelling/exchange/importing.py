@@ -103,6 +103,7 @@ def import_labels(project: Project, request: ImportRequest, reporter: Reporter) 
     """
     if request.verified not in get_args(Verified):
         raise ExchangeError(f"--verified: expected all or changed, got {request.verified!r}")
+    author = project.annotator(request.annotator)
     store = project.store(read_only=False)
     view = store.labels(request.field)
     path, sidecar = _sidecar(store, view, request, reporter)
@@ -121,7 +122,7 @@ def import_labels(project: Project, request: ImportRequest, reporter: Reporter) 
     for note in found.notes:
         reporter.note(note)
     reporter.progress(1, 2, f"{request.field}: comparing")
-    info = _round_info(project, request, fmt.name, sidecar)
+    info = _round_info(request, author, fmt.name, sidecar)
     gained = None
     if request.dry_run:
         number = store.last_round() + 1
@@ -208,7 +209,10 @@ def _sidecar(
     store: AnnotationStore, view: LabelsView, request: ImportRequest, reporter: Reporter
 ) -> tuple[Path, Sidecar] | tuple[None, None]:
     """Find where the labels come from; refuse those of another field or project."""
-    path = find_sidecar(request.file, view.info) if request.file.exists() else None
+    if not request.file.exists():
+        # Who reads it says so.
+        return None, None
+    path = find_sidecar(request.file, view.info)
     if path is None:
         last = store.last_round()
         with_what = f"round {last}" if last >= 0 else "the labels of the field"
@@ -271,12 +275,12 @@ def _labels_at(store: AnnotationStore, now: LabelsView, snapshot: str) -> Planes
 
 
 def _round_info(
-    project: Project, request: ImportRequest, format_name: str, sidecar: Sidecar | None
+    request: ImportRequest, author: str, format_name: str, sidecar: Sidecar | None
 ) -> RoundInfo:
     return RoundInfo(
         kind="import",
         message=f"import of {request.file.name} into {request.field}",
-        author=project.annotator(request.annotator),
+        author=author,
         minutes=request.minutes,
         config={
             "file": request.file.name,
