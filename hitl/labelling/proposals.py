@@ -38,6 +38,8 @@ class FieldProposal:
         Proposals that are new, gone, or of another shape under the same id.
     unchanged : int
         Proposals that are as they were.
+    same : bool
+        Whether labels and what is known of their objects are all as they were.
     kept : int
         Objects that people accepted or corrected, which no model changes.
     seconds : float
@@ -49,6 +51,7 @@ class FieldProposal:
     deleted: int
     reshaped: int
     unchanged: int
+    same: bool
     kept: int
     seconds: float
 
@@ -147,6 +150,11 @@ def commit_proposals(
         By address.
     derived : sequence of LabelsInfo
         Classes that are where none of others is, as the round leaves these.
+
+    Raises
+    ------
+    NothingToDoError
+        The labels are those already, so that the round would be empty.
     """
     about = RoundInfo(
         kind=kind,
@@ -163,6 +171,12 @@ def commit_proposals(
             others = project.config.class_of(info.class_name).neither
             area = TimedSegmentation(_neither(round_, info, others), 0.0)
             results.append(_propose(round_, info.address, area, "model:neither"))
+        if kind == "propose" and all(result.same for result in results):
+            raise NothingToDoError(
+                f"{', '.join(proposals)}: the labels are what {predictor.name} proposes already, "
+                "so no round was made; correct some and train again, or name another model "
+                "(--model)"
+            )
     return Proposed(round_.number, predictor.name, tuple(results))
 
 
@@ -196,7 +210,9 @@ def _propose(
         ids[number] = np.unique(labels)
         merged.append(labels)
         counts = counts + done
-    round_.set_labels(address, np.concatenate(merged), objects)
+    planes = np.concatenate(merged)
+    same = objects.equals(view.objects) and np.array_equal(view.labels[...], planes)
+    round_.set_labels(address, planes, objects)
     round_.count(address, counts)
     statuses = objects.counts()
     return FieldProposal(
@@ -206,6 +222,7 @@ def _propose(
         deleted=counts.deleted,
         reshaped=counts.reshaped,
         unchanged=statuses["proposed"] - counts.added - counts.reshaped,
+        same=same,
         kept=statuses["accepted"] + statuses["corrected"],
         seconds=timed.seconds,
     )

@@ -18,6 +18,7 @@ from hitl.labelling.corrections import counted
 from hitl.labelling.exchange.export import Exported
 from hitl.labelling.exchange.importing import Imported
 from hitl.labelling.proposals import Proposed
+from hitl.project.plain import number_of
 
 MOST_ROWS = 200
 """Changes that a table lists; `--json` has all of them."""
@@ -85,8 +86,8 @@ def exported(done: Exported) -> tuple[Exported, str]:
     state = "as added" if done.round is None else f"round {done.round}"
     listed = "\n".join(f"  {file}" for file in done.files)
     return done, (
-        f"{done.objects} objects of {done.field} ({state}):\n{listed}\n{done.hint}, then "
-        f"`hitl import PROJECT {done.field} {done.labels}`"
+        f"{number_of(done.objects, 'object')} of {done.field} ({state}):\n{listed}\n{done.hint}, "
+        f"then `hitl import PROJECT {done.field} {done.labels}`"
     )
 
 
@@ -113,7 +114,8 @@ def difference(found: RoundDiff) -> tuple[dict[str, Any], Any]:
         "removed_fields": found.removed,
     }
     changes = [(field.field, change) for field in found.fields for change in field.changes]
-    title = f"round {found.a} to {found.b}: {len(changes)} changes in {len(found.fields)} fields"
+    where = number_of(len(found.fields), "field")
+    title = f"round {found.a} to {found.b}: {number_of(len(changes), 'change')} in {where}"
     for names, what in ((found.added, "added"), (found.removed, "removed")):
         title += f"; {what}: {', '.join(names)}" if names else ""
     listed = plain_table(

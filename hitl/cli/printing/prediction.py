@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from hitl.prediction.files import Segmented
 from hitl.prediction.predict import Predicted
+from hitl.project.plain import number_of
 
 
 def predicted(done: Predicted) -> tuple[Predicted, str]:
     """Tell of the label files of fields."""
     return done, "\n".join(
-        f"{field}: {done.objects[field]} objects in {file}" for field, file in done.files.items()
+        f"{field}: {number_of(done.objects[field], 'object')} in {file}"
+        for field, file in done.files.items()
     )
 
 
 def segmented(done: Segmented) -> tuple[Segmented, str]:
     """Tell of one label file."""
-    return done, f"{done.objects} objects ({done.segmenter}) in {done.output}"
+    return done, f"{number_of(done.objects, 'object')} ({done.segmenter}) in {done.output}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -70,12 +71,16 @@ def status(project: Project, out: Console) -> Result | None:
 
 
 @verb(PANEL)
-def log(project: Project, out: Console) -> Result | None:
+def log(
+    project: Project,
+    out: Console,
+    limit: Annotated[int | None, Flag(min=1, help="Only the last so many.")] = None,
+) -> Result | None:
     """List every change of the store: what, by whom, with what, when."""
     from hitl.cli.printing.project import history
 
     store = project.store()
-    out.result(*history(store.log()))
+    out.result(*history(list(islice(store.entries(), limit))))
     store.check()
     return None
 

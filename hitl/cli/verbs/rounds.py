@@ -22,7 +22,6 @@ PANEL = "Correction rounds"
 ErrorsModel = Annotated[
     str | None, Flag("--model", metavar="RUN", help="Whose errors; the run in use, else the best.")
 ]
-Round = Annotated[int, Flag(help="A round.")]
 
 
 def format_tools() -> dict[str, str]:
@@ -186,12 +185,23 @@ def promote(
 
 
 @verb(PANEL)
-def diff(project: Project, a: Round, b: Annotated[int, Flag(help="Another round.")]) -> Result:
+def diff(
+    project: Project,
+    a: Annotated[int | None, Flag(argument=True, help="A round; the one before B.")] = None,
+    b: Annotated[int | None, Flag(argument=True, help="Another round; the last one.")] = None,
+) -> Result:
     """Tell what changed between two rounds, object by object."""
     from annotations.differences import diff_rounds
     from hitl.cli.printing.labelling import difference
 
-    return difference(diff_rounds(project.store(), a, b))
+    store = project.store()
+    last = store.last_round()
+    if a is None and last < 1:
+        raise NothingToDoError(
+            f"expected two rounds to compare, got {last + 1}; `hitl log` lists what there is"
+        )
+    b = last if b is None else b
+    return difference(diff_rounds(store, b - 1 if a is None else a, b))
 
 
 @verb(PANEL)

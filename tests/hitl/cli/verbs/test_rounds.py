@@ -59,7 +59,8 @@ def test_diff_lists_fields_counts_and_objects(bench: Bench, said: Said) -> None:
     assert field["voxels"] == sum(change["lost"] for change in field["changes"])
     text = said("diff", 0, 1)
     assert "deleted" in text
-    assert f"round 0 to 1: {len(field['changes'])} changes in 1 fields" in text
+    assert f"round 0 to 1: {len(field['changes'])} changes in 1 field" in text
+    assert said("diff") == said("diff", 0) == text
     assert data(said, "diff", 1, 1)["fields"] == []
 
 
