@@ -71,6 +71,23 @@ def status(project: Project, out: Console) -> Result | None:
 
 
 @verb(PANEL)
+def remove(
+    project: Project,
+    names: Annotated[
+        tuple[str, ...],
+        Flag(argument=True, metavar="NAME", help="A field, a run, or an evaluation's number."),
+    ],
+    yes: Annotated[bool, Flag(help="Do it; without, it is only told.")] = False,
+) -> Result:
+    """Take fields, runs or evaluations out of the project; rounds before keep a field."""
+    from hitl.project.removal import described
+    from hitl.project.removal import remove as take_out
+
+    done = take_out(project, names, yes=yes)
+    return {"removed": done}, f"removed {', '.join(map(described, done))}"
+
+
+@verb(PANEL)
 def log(
     project: Project,
     out: Console,
