@@ -240,6 +240,8 @@ def trainer_options(
 ) -> dict[str, Any]:
     """Return the resolved options of the trainer `name`, with `settings` over the config's."""
     cls = resolve(TRAINERS, name, "trainable model")
+    if settings:
+        validate(options_model(cls), settings, "--set")
     raw = {**config.training.models.get(name, {}), **(settings or {})}
     return resolve_options(cls, raw, f"{where}: training.models.{name}")
 

@@ -17,9 +17,9 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class Frozen(BaseModel):
-    """Base of every config model: immutable, unknown keys refused."""
+    """Base of every config model: immutable; unknown keys, NaN and infinity refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def options_model(cls: type[Any]) -> type[BaseModel]:

@@ -19,6 +19,7 @@ from models.cellpose import engine, weights
 from models.devices import Compute, Precision, choose_compute
 from models.errors import ImageError, ModelError
 from models.objects import mean_inside
+from models.options import BatchSize, DiameterUm
 
 MIN_DIAMETER_PX = 2.0
 """Below it Cellpose would enlarge the image more than fifteenfold."""
@@ -81,7 +82,7 @@ class CellposeSegmenter(CheckedSegmenter):
 
     model: str = weights.PRETRAINED[0]
     mode: Literal["stitch", "do_3D"] = "stitch"
-    diameter_um: Annotated[float, Gt(0)] | None = None
+    diameter_um: DiameterUm | None = None
     stitch_threshold: Annotated[float, Gt(0), Le(1)] = 0.25
     flow_threshold: Annotated[float, Ge(0)] = 0.4
     cellprob_threshold: float = 0.0
@@ -89,7 +90,7 @@ class CellposeSegmenter(CheckedSegmenter):
     max_size_fraction: Annotated[float, Gt(0), Le(1)] = 0.4
     flow3d_smooth: Annotated[float, Ge(0)] = 0.0
     percentiles: tuple[float, float] = (1.0, 99.0)
-    batch_size: Annotated[int, Gt(0)] = 8
+    batch_size: BatchSize = 8
     tile_overlap: Annotated[float, Ge(0.05), Le(0.5)] = 0.1
     augment: bool = False
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from annotated_types import Ge, Gt, MinLen
+from annotated_types import Ge, MinLen
 
 from labels.progress import Progress, no_progress
 from models.base import TrainingResult, TrainingSample, check_image, common_channels
@@ -19,13 +19,12 @@ from models.cellpose.slices import View
 from models.curves import LoggerName
 from models.devices import Compute, Precision, choose_compute, set_threads
 from models.errors import TrainingDataError
+from models.options import BatchSize, Count, DiameterUm, Minutes, Rate, Seed, Threads
 from models.runfolder import FORMAT, fingerprint, options_but, read_model_file, settings_from
 
 if TYPE_CHECKING:
     from models.cellpose.batches import TileSampler
     from models.cellpose.finetune import FineTuning
-
-Count = Annotated[int, Gt(0)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,20 +82,20 @@ class CellposeTrainer:
     trainable: Literal["auto", "all", "neck"] = "auto"
     views: Annotated[tuple[View, ...], MinLen(1)] = ("xy", "xz", "yz")
     min_objects: Count = 1
-    diameter_um: Annotated[float, Gt(0)] | None = None
+    diameter_um: DiameterUm | None = None
     mode: Literal["stitch", "do_3D"] = "stitch"
     epochs: Count = 50
     tiles_per_epoch: Count = 32
-    batch_size: Count = 2
-    max_minutes: Annotated[float, Gt(0)] | None = None
-    learning_rate: Annotated[float, Gt(0)] = 5e-5
+    batch_size: BatchSize = 2
+    max_minutes: Minutes | None = None
+    learning_rate: Rate = 5e-5
     weight_decay: Annotated[float, Ge(0)] = 0.1
     validation_tiles: Count = 16
     percentiles: tuple[float, float] = (1.0, 99.0)
     precision: Precision = "auto"
-    threads: Count | None = None
+    threads: Threads | None = None
     logger: LoggerName = "tensorboard"
-    seed: Annotated[int, Ge(0)] = 0
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
         check_percentiles(self.percentiles)

@@ -36,6 +36,7 @@ from models.classical.scale import (
     normalise,
 )
 from models.errors import ImageError, ModelError
+from models.options import DiameterUm
 
 _STAGES = (
     "estimating the diameter",
@@ -99,7 +100,7 @@ class ClassicalSegmenter(OneChannelSegmenter):
         Nuclei smaller than this many balls of the diameter are dropped.
     """
 
-    diameter_um: Annotated[float, Gt(0)] | None = None
+    diameter_um: DiameterUm | None = None
     power: Annotated[float, Gt(0), Le(1)] = 0.8
     smooth: Annotated[float, Gt(0), Le(1)] = 0.1
     seed_scale: Annotated[float, Gt(0), Le(2)] = 0.8

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from annotated_types import Ge, Gt, Interval, Le
+from annotated_types import Ge, Interval, Le
 
 from labels.progress import Progress, no_progress
 from labels.spacing import Spacing
@@ -17,6 +17,7 @@ from models.base import TrainingResult, TrainingSample, one_channel_of
 from models.curves import LoggerName
 from models.devices import Precision
 from models.errors import TrainingDataError
+from models.options import BatchSize, Count, DiameterUm, Minutes, Rate, Seed
 from models.runfolder import base_folder, fingerprint, options_but, settings_from
 from models.stardist3d import build, plan
 from models.stardist3d.build import initialise
@@ -109,27 +110,27 @@ class StarDist3DTrainer:
     anisotropy: tuple[float, float, float] | None = None
     backbone: Literal["unet", "resnet"] = "unet"
     unet_n_depth: Annotated[int, Ge(1), Le(5)] = 2
-    unet_n_filter_base: Annotated[int, Ge(1)] = 16
-    net_conv_after: Annotated[int, Ge(0)] = 64
-    resnet_n_blocks: Annotated[int, Ge(1)] = 4
+    unet_n_filter_base: Annotated[int, Ge(1), Le(1024)] = 16
+    net_conv_after: Annotated[int, Ge(0), Le(4096)] = 64
+    resnet_n_blocks: Annotated[int, Ge(1), Le(64)] = 4
     object_voxels: Annotated[float, Ge(6)] | None = 14.0
     patch_size: tuple[int, int, int] | None = None
-    batch_size: Annotated[int, Ge(1)] = 2
-    epochs: Annotated[int, Ge(1)] = 400
-    steps_per_epoch: Annotated[int, Ge(1)] | None = None
-    learning_rate: Annotated[float, Gt(0)] | None = None
+    batch_size: BatchSize = 2
+    epochs: Count = 400
+    steps_per_epoch: Count | None = None
+    learning_rate: Rate | None = None
     schedule: Schedule = "cosine"
     augment: bool = True
     object_share: Annotated[float, Interval(ge=0, le=1)] = 0.9
     ema_decay: Annotated[float, Ge(0), Le(0.99999)] = 0.99
-    max_minutes: Annotated[float, Gt(0)] | None = None
-    patience: Annotated[int, Ge(1)] | None = None
-    validation_patches: Annotated[int, Ge(1)] = 16
+    max_minutes: Minutes | None = None
+    patience: Count | None = None
+    validation_patches: Count = 16
     base_run: str | None = None
-    diameter_um: Annotated[float, Gt(0)] | None = None
+    diameter_um: DiameterUm | None = None
     precision: Precision = "auto"
     logger: LoggerName = "tensorboard"
-    seed: Annotated[int, Ge(0)] = 0
+    seed: Seed = 0
 
     def train(
         self,

@@ -13,6 +13,7 @@ from labels.progress import Progress
 from labels.spacing import Spacing
 from models.base import OneChannelSegmenter, Segmentation
 from models.objects import relative_spacing
+from models.options import DiameterUm
 from models.runfolder import starter_folder
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class StarterSegmenter(OneChannelSegmenter):
         shipped value when not given.
     """
 
-    diameter_um: Annotated[float, Gt(0)] | None = None
+    diameter_um: DiameterUm | None = None
     foreground: Annotated[float, Gt(0), Lt(1)] | None = None
     depth: Annotated[float, Ge(0), Lt(1)] | None = None
 

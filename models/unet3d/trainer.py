@@ -16,6 +16,7 @@ from models.base import TrainingResult, TrainingSample, check_image, common_chan
 from models.curves import LoggerName
 from models.devices import Compute, Precision, choose_compute, set_threads
 from models.objects import whole_sizes
+from models.options import BatchSize, Count, Minutes, Rate, Seed, Threads
 from models.runfolder import FORMAT, fingerprint, options_but, settings_from
 from models.unet3d import checkpoint as files
 from models.unet3d.architecture import Architecture, Norm
@@ -40,7 +41,6 @@ FEW_OBJECTS = 20
 """With fewer validation objects, thresholds are chosen on the training objects too."""
 
 Share = Annotated[float, Interval(ge=0, le=1)]
-Size = Annotated[int, Gt(0)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +124,7 @@ class UNet3DTrainer:
         Of weights, patches and augmentation; the same seed gives the same weights on a CPU.
     """
 
-    features: Annotated[tuple[Size, ...], MinLen(1)] = (64, 128, 256)
+    features: Annotated[tuple[Count, ...], MinLen(1)] = (64, 128, 256)
     norm: Norm = "frozen"
     freeze_at: Share = 1.0
     loss: LossName = "wce"
@@ -137,15 +137,15 @@ class UNet3DTrainer:
     gap_amplitude: Annotated[float, Ge(0)] = 100.0
     gap_sigma_px: Annotated[float, Gt(0)] = 5.0
     head_weight: Annotated[float, Ge(0)] = 1.0
-    edge_width_px: Size = 1
-    patch_size: tuple[Size, Size, Size] | None = None
-    batch_size: Size = 2
+    edge_width_px: Count = 1
+    patch_size: tuple[Count, Count, Count] | None = None
+    batch_size: BatchSize = 2
     object_share: Share = 0.7
-    steps_per_epoch: Size = 32
-    epochs: Size = 100
-    max_minutes: Annotated[float, Gt(0)] | None = None
-    patience: Size = 30
-    learning_rate: Annotated[float, Gt(0)] = 1e-3
+    steps_per_epoch: Count = 32
+    epochs: Count = 100
+    max_minutes: Minutes | None = None
+    patience: Count = 30
+    learning_rate: Rate = 1e-3
     weight_decay: Annotated[float, Ge(0)] = 1e-4
     clip_norm: Annotated[float, Gt(0)] = 1.0
     ema_decay: Annotated[float, Ge(0), Le(0.99999)] = 0.99
@@ -156,12 +156,12 @@ class UNet3DTrainer:
     intensity: bool = True
     instances: Method = "watershed"
     min_volume_share: Share = 0.3
-    validation_voxels: Size = 600_000
+    validation_voxels: Annotated[int, Gt(0)] = 600_000
     precision: Precision = "auto"
-    threads: Size | None = None
+    threads: Threads | None = None
     base_run: str | None = None
     logger: LoggerName = "tensorboard"
-    seed: Annotated[int, Ge(0)] = 0
+    seed: Seed = 0
 
     def train(
         self,

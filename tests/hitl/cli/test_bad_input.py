@@ -162,6 +162,45 @@ def test_unknown_config_key(refused: Callable[..., str], project: Path, tmp_path
     assert "did you mean 'epochs'" in said
 
 
+@pytest.mark.parametrize("model", ["unet3d", "stardist3d", "cellpose"])
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("learning_rate=.inf", "learning_rate: Input should be"),
+        ("learning_rate=.nan", "learning_rate: Input should be"),
+        ("batch_size=1000000000", "batch_size: Input should be less than or equal to 4096"),
+        ("epochs=1000000000000", "epochs: Input should be less than or equal to"),
+        ("epochs=0", "epochs: Input should be greater than or equal to 1"),
+        ("epochs=two", "epochs: Input should be a valid integer"),
+        ("max_minutes=1e300", "max_minutes: Input should be less than or equal to"),
+        ("seed=99999999999", "seed: Input should be less than or equal to 4294967295"),
+        ("epoch=3", "unknown key 'epoch': did you mean 'epochs'?"),
+    ],
+)
+def test_settings_have_bounds_and_are_named(
+    refused: Callable[..., str], project: Path, model: str, setting: str, said: str
+) -> None:
+    told = refused("train", project, model, "--set", setting)
+    assert "--set: " in told and said in told and "hitl.yaml" not in told
+
+
+@pytest.mark.parametrize("setting", ["threads=100000", "threads=0", "features=[0]"])
+def test_what_would_end_the_process_is_refused(
+    refused: Callable[..., str], project: Path, setting: str
+) -> None:
+    assert "--set: " in refused("train", project, "unet3d", "--set", setting)
+
+
+@pytest.mark.parametrize("value", [1e-6, 1e9, -1, ".inf", ".nan"])
+def test_diameters_out_of_all_proportion(
+    refused: Callable[..., str], project: Path, value: object
+) -> None:
+    config = (project / "hitl.yaml").read_text()
+    section = f"segmenters:\n  classical:\n    diameter_um: {value}\n"
+    (project / "hitl.yaml").write_text(config + section)
+    assert "segmenters.classical: diameter_um: Input should be" in refused("status", project)
+
+
 def test_no_labels_to_train_on(refused: Callable[..., str], project: Path, tmp_path: Path) -> None:
     assert run(["add", str(project), str(write_field(tmp_path / "a.tif", noise()))]) == 0
     assert "hitl bootstrap" in refused("train", project, "unet3d")
