@@ -16,6 +16,9 @@ from hitl.project.plain import plain
 
 QUIET_SECONDS = 2.0
 
+LONGEST_LINE = 2000
+"""Characters of a note or an error."""
+
 
 class OutputError(HitlError):
     """A result that cannot be printed; what it tells of was done."""
@@ -187,5 +190,6 @@ def _tell(line: str) -> None:
 
 
 def one_line(message: str) -> str:
-    """Join the lines of a message."""
-    return printable(" ".join(message.split()))
+    """Join the lines of a message, and cut what would fill the screen."""
+    line = printable(" ".join(message.split()))
+    return line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]} …"

@@ -15,6 +15,7 @@ from hitl.project.classes import ClassConfig, check_classes
 from hitl.project.errors import ConfigError
 from hitl.project.processing import PostprocessConfig, PreprocessStep, PreprocessSteps
 from hitl.project.schema import Frozen, options_model, resolve_options, validate
+from hitl.project.yaml_text import YamlTextError, parse_yaml
 from models.registry import SEGMENTERS, TRAINERS, resolve
 
 CONFIG_NAME = "hitl.yaml"
@@ -148,22 +149,6 @@ class ProjectConfig(Frozen):
         return tuple(self.classes) or (DEFAULT_CLASS,)
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """Safe YAML that refuses a key given twice: one of the two would be lost silently."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Build a mapping after looking for repeated keys."""
-        seen = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key!r} is given twice", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
 def load_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML mapping.
 
@@ -175,13 +160,13 @@ def load_yaml(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAX_CONFIG_BYTES:
             raise ConfigError(f"{path}: expected a config of under 1 MB, is this the right file?")
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # noqa: S506
+        data = parse_yaml(path.read_text(encoding="utf-8"))
     except OSError as exc:
         raise ConfigError(f"{path}: cannot be read ({exc.strerror}); give a YAML file") from exc
     except UnicodeDecodeError as exc:
         raise ConfigError(f"{path}: expected UTF-8 text, got something else") from exc
-    except yaml.YAMLError as exc:
-        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(exc).split())}") from exc
+    except YamlTextError as exc:
+        raise ConfigError(f"{path}: {exc}") from exc
     if data is None:
         # A file that a power cut emptied must not read as the defaults.
         raise ConfigError(

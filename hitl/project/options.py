@@ -67,7 +67,7 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
     ConfigError
         An argument without ``=``, or a value that is not YAML.
     """
-    import yaml
+    from hitl.project.yaml_text import YamlTextError, parse_yaml
 
     settings: dict[str, Any] = {}
     for pair in pairs:
@@ -75,9 +75,9 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
         if not sign or not key:
             raise ConfigError(f"--set {pair}: expected key=value, for example --set epochs=50")
         try:
-            settings[key.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError as exc:
-            raise ConfigError(f"--set {pair}: the value cannot be read; quote it") from exc
+            settings[key.strip()] = parse_yaml(value)
+        except YamlTextError as exc:
+            raise ConfigError(f"--set {pair}: the value cannot be read ({exc}); quote it") from exc
     return settings
 
 

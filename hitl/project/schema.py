@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import reprlib
 import typing
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
@@ -78,7 +79,7 @@ def _explain_value(error: ErrorDetails) -> str:
     # Our own messages about a section say what is wrong in it; all of it would bury that.
     if error["type"] == "value_error" and isinstance(error["input"], dict | list | tuple):
         return said
-    return f"{said}, got {error['input']!r}"
+    return f"{said}, got {reprlib.repr(error['input'])}"
 
 
 def _explain_unknown(model: type[BaseModel], loc: tuple[int | str, ...], path: str) -> str:

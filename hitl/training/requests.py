@@ -21,7 +21,7 @@ def parse_grid(pairs: list[str]) -> dict[str, list[Any]]:
     ConfigError
         No ``=``, no value, a key given twice, or a value that is not YAML.
     """
-    import yaml
+    from hitl.project.yaml_text import YamlTextError, parse_yaml
 
     grid: dict[str, list[Any]] = {}
     for pair in pairs:
@@ -31,8 +31,8 @@ def parse_grid(pairs: list[str]) -> dict[str, list[Any]]:
         if key in grid:
             raise ConfigError(f"--grid {pair}: {key} is given twice; write all its values in one")
         try:
-            values = yaml.safe_load(f"[{text}]")
-        except yaml.YAMLError as exc:
+            values = parse_yaml(f"[{text}]")
+        except YamlTextError as exc:
             raise ConfigError(
                 f"--grid {pair}: the values cannot be read; separate them with commas and write "
                 "a list in brackets, for example --grid 'features=[16,32],[32,64]'"

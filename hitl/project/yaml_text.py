@@ -1,0 +1,58 @@
+"""YAML as people write it: safe, each key once, and whatever is wrong is one error."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+
+class YamlTextError(Exception):
+    """Text that is not YAML, or YAML of a kind that no config needs."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML that refuses a key given twice: one of the two would be lost silently."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Refuse aliases: a few lines of them make billions of values."""
+        if self.check_event(yaml.AliasEvent):
+            event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(
+                None, None, f"*{event.anchor}: write the value out again", event.start_mark
+            )
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Build a mapping after looking for repeated keys."""
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, list | dict | set):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a key is a word or a number", key_node.start_mark
+                )
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key!r} is given twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def parse_yaml(text: str) -> Any:
+    """Return what YAML text says.
+
+    Raises
+    ------
+    YamlTextError
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506
+    except yaml.YAMLError as error:
+        raise YamlTextError(f"not valid YAML: {' '.join(str(error).split())}") from error
+    except RecursionError as error:
+        raise YamlTextError("not valid YAML: lists in lists without end") from error
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
+        # What PyYAML lets through from the making of dates and numbers.
+        raise YamlTextError(f"not valid YAML: a value cannot be read ({error})") from error
