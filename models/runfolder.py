@@ -74,7 +74,7 @@ def read_json(path: Path, model: str) -> dict[str, Any]:
             f"{path}: expected the description of a {model} run, got none ({error.strerror}); "
             "give the folder that training filled"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(
             f"{path}: expected JSON, got a damaged file ({error}); copy the run folder again, or "
             "train again"

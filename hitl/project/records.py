@@ -29,7 +29,10 @@ def read_record(path: Path) -> dict[str, Any]:
         It is no mapping, no JSON, or not what was written.
     OSError
     """
-    found = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError("lists in lists without end") from error
     if not isinstance(found, dict):
         raise ValueError(f"expected a mapping, got {type(found).__name__}")
     known = found.pop(CHECKSUM, None)

@@ -241,4 +241,11 @@ def _read_thresholds(network: Any, folder: Path) -> None:
     path = folder / THRESHOLDS
     if path.exists():
         stored = read_json(path, "stardist3d")
-        network.thresholds = {"prob": float(stored["prob"]), "nms": float(stored["nms"])}
+        found: dict[str, Any] = {name: stored.get(name) for name in ("prob", "nms")}
+        # With NaN nothing would be found, and nobody told why.
+        if not all(type(x) in (int, float) and 0 <= x <= 1 for x in found.values()):
+            raise CheckpointError(
+                f"{path}: expected prob and nms from 0 to 1, got {found['prob']!r} and "
+                f"{found['nms']!r}; copy the run folder again, or train again"
+            )
+        network.thresholds = {name: float(x) for name, x in found.items()}

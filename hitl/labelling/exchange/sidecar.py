@@ -93,7 +93,7 @@ class Sidecar:
             if found.pop("hitl_export") != _VERSION:
                 raise ValueError("another version")
             return cls(**found)._checked()
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as exc:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as exc:
             raise ExchangeError(
                 f"{path}: expected what `hitl export` wrote, got something else ({exc}); {_ADVICE}"
             ) from exc
