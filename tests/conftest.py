@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 import tifffile
@@ -22,6 +23,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one thread per worker: more would onl
         os.environ.setdefault(f"{threads}_NUM_THREADS", "1")
     for threads in ("INTRAOP", "INTEROP"):
         os.environ.setdefault(f"TF_NUM_{threads}_THREADS", "1")
+
+# The same examples in every run: what lands must not depend on luck. Set the variable to explore.
+hypothesis.settings.register_profile(
+    "repeatable", derandomize="HITL_TEST_EXPLORE" not in os.environ
+)
+hypothesis.settings.load_profile("repeatable")
 
 RealStack = tuple[NDArray, NDArray, tuple[float, float, float]]
 
