@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 import subprocess
@@ -73,34 +72,6 @@ def test_options_can_be_read_by_a_config_schema():
     hints = typing.get_type_hints(trainer_class("stardist3d"), include_extras=True)
     assert set(hints) == set(StarDist3DTrainer.__dataclass_fields__)
     assert isinstance(StarDist3DTrainer(), Trainer)
-
-
-@pytest.mark.parametrize("text", ['{"prob": NaN, "nms": 0.3}', '{"prob": "a", "nms": 0.3}', "{}"])
-def test_thresholds_that_are_none_are_refused(run, tmp_path, text):
-    shutil.copytree(run[0], tmp_path / "run")
-    (tmp_path / "run" / "thresholds.json").write_text(text)
-    with pytest.raises(CheckpointError, match="expected prob and nms from 0 to 1"):
-        load_run("stardist3d", tmp_path / "run")
-
-
-@pytest.mark.parametrize("text", ["[" * 100_000, '{"a": NaN', "\0", ""])
-def test_descriptions_that_are_no_json_are_refused(run, tmp_path, text):
-    shutil.copytree(run[0], tmp_path / "run")
-    (tmp_path / "run" / "model.json").write_text(text)
-    with pytest.raises(CheckpointError, match="expected JSON, got a damaged file"):
-        load_run("stardist3d", tmp_path / "run")
-
-
-def test_several_channels_are_refused(run, tmp_path):
-    one = sample()
-    two = dataclasses.replace(one, image=np.concatenate([one.image, one.image]))
-    with pytest.raises(TrainingDataError, match=r"StarDist.* takes one channel, got 2"):
-        StarDist3DTrainer(**TINY).train([two], [], tmp_path)
-    network = load_run("stardist3d", run[0])
-    with pytest.raises(ImageError, match="at most 1 channel, got 2"):
-        network.segment(two.image, SPACING)
-    with pytest.raises(ImageError, match="at most 1 channel, got 2"):
-        network.segment_blocks(two.image, np.zeros(one.labels.shape, np.uint32), SPACING)
 
 
 def test_run_folder_has_csbdeeps_layout_and_curves(run):
