@@ -16,7 +16,7 @@ from annotations.edits._reading import Ids, read_region
 from annotations.edits.compare import compare_labels
 from annotations.edits.partial import compare_regions
 from annotations.edits.records import Edit, Edits, relabelled
-from annotations.edits.sources import StableLabels
+from annotations.edits.sources import ByBox, StableLabels
 from annotations.errors import ConflictError
 from annotations.objects import ObjectTable
 from labels.overlaps import box_around
@@ -90,7 +90,7 @@ class Merged:
 
 
 @dataclass(frozen=True, eq=False)
-class MergedLabels:
+class MergedLabels(ByBox):
     """Their labels with my edits in them; read box by box.
 
     Parameters
@@ -115,11 +115,6 @@ class MergedLabels:
     def shape(self) -> tuple[int, ...]:
         """(Z, Y, X)."""
         return tuple(self.theirs.shape)
-
-    def read(self, z_start: int, z_stop: int) -> Ids:
-        """Return labels of shape (z_stop - z_start, Y, X)."""
-        _, y, x = self.shape
-        return self.read_region((slice(z_start, z_stop), slice(0, y), slice(0, x)))
 
     def read_region(self, region: Region) -> Ids:
         """Return labels of the region's shape; its ends must be given."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from annotations._chunks import Voxels
 from annotations._graph import components
@@ -106,9 +107,15 @@ def classify(
     )
 
 
+def _same(found: Contingency) -> NDArray[np.bool_]:
+    """Return which pairs are of objects with just the same voxels."""
+    before, after = found.truth.sizes[found.i], found.pred.sizes[found.j]
+    return np.asarray((found.count == before) & (found.count == after))
+
+
 def _ids_stayed(found: Contingency) -> bool:
     """Whether every unchanged object has its own id, and there are such objects."""
-    same = (found.count == found.truth.sizes[found.i]) & (found.count == found.pred.sizes[found.j])
+    same = _same(found)
     own = found.truth.ids[found.i[same]] == found.pred.ids[found.j[same]]
     return bool(own.size and own.all())
 
@@ -128,8 +135,7 @@ def _group(found: Contingency) -> _Groups:
     size_before, size_after = found.truth.sizes[found.i], found.pred.sizes[found.j]
     edge = np.flatnonzero(found.count > MAJORITY * np.minimum(size_before, size_after))
     label = components(n_before + n_after, found.i[edge], n_before + found.j[edge])
-    same = (found.count == size_before) & (found.count == size_after)
-    changed = np.setdiff1d(label, label[found.i[same]])
+    changed = np.setdiff1d(label, label[found.i[_same(found)]])
     return _Groups(label[:n_before], label[n_before:], edge, changed)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,8 +14,26 @@ from annotations.edits._reading import Ids, read_region, region_reader
 from annotations.edits.records import Edits
 
 
+class ByBox(ABC):
+    """What sources that read a box share: a slab is one."""
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """(Z, Y, X)."""
+
+    @abstractmethod
+    def read_region(self, region: Region) -> Ids:
+        """Return labels of the region's shape; its ends must be given."""
+
+    def read(self, z_start: int, z_stop: int) -> Ids:
+        """Return labels of shape (z_stop - z_start, Y, X)."""
+        _, y, x = self.shape
+        return self.read_region((slice(z_start, z_stop), slice(0, y), slice(0, x)))
+
+
 @dataclass(frozen=True, eq=False)
-class StableLabels:
+class StableLabels(ByBox):
     """The labels after, with stable ids; what a round may write.
 
     Parameters
@@ -33,11 +52,6 @@ class StableLabels:
         """(Z, Y, X)."""
         return tuple(self.after.shape)
 
-    def read(self, z_start: int, z_stop: int) -> Ids:
-        """Return labels of shape (z_stop - z_start, Y, X)."""
-        _, y, x = self.shape
-        return self.read_region((slice(z_start, z_stop), slice(0, y), slice(0, x)))
-
     def read_region(self, region: Region) -> Ids:
         """Return labels of the region's shape; its ends must be given.
 
@@ -54,7 +68,7 @@ class StableLabels:
 
 
 @dataclass(frozen=True, eq=False)
-class WithRounds:
+class WithRounds(ByBox):
     """Labels with what some later rounds changed in them, and nothing of the rounds between.
 
     Parameters
@@ -71,11 +85,6 @@ class WithRounds:
     def shape(self) -> tuple[int, ...]:
         """(Z, Y, X)."""
         return tuple(self.labels.shape)
-
-    def read(self, z_start: int, z_stop: int) -> Ids:
-        """Return labels of shape (z_stop - z_start, Y, X)."""
-        _, y, x = self.shape
-        return self.read_region((slice(z_start, z_stop), slice(0, y), slice(0, x)))
 
     def read_region(self, region: Region) -> Ids:
         """Return labels of the region's shape; its ends must be given."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from annotations.fields import ClassInfo, FieldInfo
 from annotations.formats import open_image
 from annotations.formats.joined import open_joined
+from annotations.names import did_you_mean
 from annotations.volume import ImageInfo, ImageSource
 from hitl.labelling.given_labels import given_labels
 from hitl.labelling.requests import AddRequest
@@ -179,8 +179,7 @@ def _tell_unknown(project: Project, classes: Sequence[ClassInfo], reporter: Repo
     known = list(project.config.classes)
     for each in classes:
         if known and each.name not in known:
-            near = difflib.get_close_matches(each.name, known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(each.name, known)
             reporter.note(
                 f"class {each.name} is not among those of {CONFIG_NAME} ({', '.join(known)}), so "
                 f"it is segmented as the others without settings of their own{hint}"

@@ -210,9 +210,8 @@ def _propose(
         ids[number] = np.unique(labels)
         merged.append(labels)
         counts = counts + done
-    planes = np.concatenate(merged)
-    same = objects.equals(view.objects) and np.array_equal(view.labels[...], planes)
-    round_.set_labels(address, planes, objects)
+    rows = objects.equals(view.objects)
+    same = round_.set_labels(address, np.concatenate(merged), objects) == 0 and rows
     round_.count(address, counts)
     statuses = objects.counts()
     return FieldProposal(

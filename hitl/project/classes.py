@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from annotated_types import Ge
 from pydantic import BeforeValidator, model_validator
 
-from annotations.names import is_name
+from annotations.names import did_you_mean, is_name
 from hitl.project.errors import ConfigError, HitlError
 from hitl.project.processing import PreprocessStep, PreprocessSteps, Projection
 from hitl.project.schema import Frozen
@@ -135,9 +135,7 @@ def channel_number(channels: Sequence[str], wanted: str, what: str = "") -> int:
         return list(channels).index(wanted)
     if wanted.isdecimal() and int(wanted) < len(channels):
         return int(wanted)
-    by_lower = {name.lower(): name for name in channels}
-    near = difflib.get_close_matches(wanted.lower(), by_lower, n=1)
-    hint = f"; did you mean {by_lower[near[0]]!r}?" if near else ""
+    hint = did_you_mean(wanted, channels)
     of = f"class {what}: " if what else ""
     raise ChannelError(f"{of}there is no channel {wanted!r}; there are {_listed(channels)}{hint}")
 

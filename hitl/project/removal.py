@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -53,7 +53,8 @@ def remove(project: Project, names: Sequence[str], *, yes: bool) -> tuple[Remove
         A name of nothing, or the run that is in use.
     """
     store = project.store(read_only=not yes)
-    found = tuple(_find(project, store, name) for name in dict.fromkeys(names))
+    there = _there(project, store)
+    found = tuple(_find(project, there, name) for name in dict.fromkeys(names))
     if not yes:
         raise NothingToDoError(
             f"would remove {', '.join(map(described, found))}; nothing was removed: say --yes if "
@@ -73,24 +74,30 @@ def described(removed: Removed) -> str:
     return f"{removed.kind} {removed.name} ({after})"
 
 
-def _find(project: Project, store: AnnotationStore, name: str) -> Removed:
-    fields = [info.name for info in store.fields()]
-    if name in fields:
-        return Removed("field", name, ())
-    runs = [folder.name for folder in project.run_folders()]
-    if name in runs:
-        if name == model_in_use(project):
-            raise ProjectError(f"run {name} is in use; promote another one, then remove it")
-        folders = (project.runs_folder / name, project.folder / "predictions" / name)
-        return Removed("run", name, tuple(folder for folder in folders if folder.is_dir()))
-    evaluations = [file.parent.name for file in project.evaluation_files()]
-    if name in evaluations:
-        return Removed("evaluation", name, (project.folder / "evaluations" / name,))
-    listed = "; ".join(
-        f"{what} {', '.join(there) or 'none'}"
-        for what, there in (("fields", fields), ("runs", runs), ("evaluations", evaluations))
-    )
-    raise ProjectError(f"{name!r}: expected a field, a run or an evaluation, got none of {listed}")
+def _there(project: Project, store: AnnotationStore) -> dict[Kind, list[str]]:
+    """Return the names of all that can be removed."""
+    return {
+        "field": [info.name for info in store.fields()],
+        "run": [folder.name for folder in project.run_folders()],
+        "evaluation": [file.parent.name for file in project.evaluation_files()],
+    }
+
+
+def _find(project: Project, there: Mapping[Kind, Sequence[str]], name: str) -> Removed:
+    kind = next((kind for kind, names in there.items() if name in names), None)
+    if kind is None:
+        listed = "; ".join(f"{kind}s {', '.join(names) or 'none'}" for kind, names in there.items())
+        raise ProjectError(
+            f"{name!r}: expected a field, a run or an evaluation, got none of {listed}"
+        )
+    if kind == "run" and name == model_in_use(project):
+        raise ProjectError(f"run {name} is in use; promote another one, then remove it")
+    places = {
+        "field": (),
+        "run": (project.runs_folder / name, project.folder / "predictions" / name),
+        "evaluation": (project.folder / "evaluations" / name,),
+    }
+    return Removed(kind, name, tuple(folder for folder in places[kind] if folder.is_dir()))
 
 
 def _delete(folder: Path) -> None:

@@ -106,7 +106,7 @@ def export(
             ids=ids,
             exported=now(),
         )
-        state.write(folder / names[-1])
+        state.write(sidecar_path(folder / names[-1]))
     return Exported(
         field=field,
         format=fmt.name,

@@ -40,7 +40,7 @@ from hitl.labelling.exchange.sidecar import (
     own_sidecar_path,
 )
 from hitl.labelling.requests import ImportRequest, Verified
-from hitl.project.folder import Project, write_json
+from hitl.project.folder import Project
 from hitl.project.reporter import Reporter
 from labels.hashing import file_sha256
 
@@ -143,7 +143,8 @@ def import_labels(project: Project, request: ImportRequest, reporter: Reporter) 
             number = round_.number
         if path is not None and sidecar is not None:
             after = store.round_snapshot(number)
-            told = sidecar.after_import(number, state, after, merged=plan.others)
+            ids = tuple(store.labels(request.field, number).objects.live_ids.tolist())
+            told = sidecar.after_import(number, state, after, ids, merged=plan.others)
             _bring_up_to_date(path, told, request.file, reporter)
     reporter.progress(2, 2, f"{request.field}: comparing")
     return Imported(
@@ -235,7 +236,7 @@ def _sidecar(
 def _bring_up_to_date(path: Path, sidecar: Sidecar, file: Path, reporter: Reporter) -> None:
     """Write what the labels are now, so that a person can go on in the same file."""
     try:
-        write_json(own_sidecar_path(file, path), sidecar.as_json())
+        sidecar.write(own_sidecar_path(file, path))
     except OSError as error:
         reporter.note(
             f"{path}: cannot be written ({error.strerror}), so it does not say that the labels are "

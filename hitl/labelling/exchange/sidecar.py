@@ -67,15 +67,9 @@ class Sidecar:
     exported: str
     imported: tuple[tuple[str, str], ...] = ()
 
-    def write(self, labels_file: Path) -> Path:
-        """Write it beside a file of labels; return its path."""
-        path = sidecar_path(labels_file)
-        write_json(path, self.as_json())
-        return path
-
-    def as_json(self) -> dict[str, Any]:
-        """Return what is written; `read` is the inverse."""
-        return {"hitl_export": _VERSION, **asdict(self)}
+    def write(self, path: Path) -> None:
+        """Write it; `read` is the inverse."""
+        write_json(path, {"hitl_export": _VERSION, **asdict(self)})
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -98,7 +92,9 @@ class Sidecar:
                 f"{path}: expected what `hitl export` wrote, got something else ({exc}); {_ADVICE}"
             ) from exc
 
-    def after_import(self, number: int, before: str, after: str, *, merged: bool) -> Self:
+    def after_import(
+        self, number: int, before: str, after: str, ids: tuple[int, ...], *, merged: bool
+    ) -> Self:
         """Return what holds of the labels once they are a round.
 
         Parameters
@@ -107,12 +103,14 @@ class Sidecar:
             The round.
         before, after : str
             The states before and after it.
+        ids : tuple of int
+            Objects after it, ascending.
         merged : bool
             Whether the state after has others' changes too, which the labels have not.
         """
         if merged:
             return replace(self, imported=(*self.imported, (before, after)))
-        return replace(self, round=number, snapshot=after, imported=())
+        return replace(self, round=number, snapshot=after, ids=ids, imported=())
 
     def is_of(self, info: LabelsInfo) -> bool:
         """Whether these are labels of a class in a field, by their names."""
@@ -141,9 +139,14 @@ def sidecar_path(labels_file: Path) -> Path:
 
 def own_sidecar_path(labels_file: Path, found: Path) -> Path:
     """Return where a file's sidecar is written: where it was found, unless it is another's."""
+    return found if found in _own_paths(labels_file) else sidecar_path(labels_file.resolve())
+
+
+def _own_paths(labels_file: Path) -> list[Path]:
+    """Return where a file's own sidecar may be: beside it, or beside the OME-Zarr around it."""
     file = labels_file.resolve()
-    own = {sidecar_path(candidate) for candidate in (file, *file.parents[:2])}
-    return found if found in own else sidecar_path(file)
+    around = [folder for folder in file.parents[:2] if folder.suffix == ".zarr"]
+    return [sidecar_path(each) for each in (file, *around)]
 
 
 def find_sidecar(labels_file: Path, info: LabelsInfo) -> Path | None:
@@ -152,12 +155,10 @@ def find_sidecar(labels_file: Path, info: LabelsInfo) -> Path | None:
     That of the same name, or that of the OME-Zarr around a label group; else that of the only
     export of the labels in the same folder.
     """
-    file = labels_file.resolve()
-    for candidate in (file, *file.parents[:2]):
-        own = sidecar_path(candidate)
-        if own.is_file() and (candidate == file or candidate.suffix == ".zarr"):
+    for own in _own_paths(labels_file):
+        if own.is_file():
             return own
-    others = sorted(file.parent.glob(f"*{SUFFIX}"))
+    others = sorted(labels_file.resolve().parent.glob(f"*{SUFFIX}"))
     of_field = [path for path in others if Sidecar.read(path).is_of(info)]
     states = {(read.round, read.snapshot) for read in map(Sidecar.read, of_field)}
     return of_field[0] if len(states) == 1 else None

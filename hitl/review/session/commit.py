@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from annotations.edits.partial import compare_regions
 from annotations.edits.records import Edits
-from annotations.edits.sources import StableLabels
+from annotations.edits.sources import ByBox, StableLabels
 from annotations.edits.table import updated_objects
 from annotations.edits.verified import shell_voxels, verified_mask_update
 from annotations.errors import ConflictError
@@ -67,7 +67,7 @@ class Committed:
 
 
 @dataclass(frozen=True)
-class _Before:
+class _Before(ByBox):
     """The labels that a session began with, without a second copy of them."""
 
     session: ReviewSession
@@ -75,10 +75,6 @@ class _Before:
     @property
     def shape(self) -> tuple[int, ...]:
         return self.session.labels.shape
-
-    def read(self, z_start: int, z_stop: int) -> NDArray[np.uint32]:
-        _, height, width = self.shape
-        return self.read_region((slice(z_start, z_stop), slice(0, height), slice(0, width)))
 
     def read_region(self, region: Box) -> NDArray[np.uint32]:
         return self.session.chunks.base_labels(region)

@@ -12,19 +12,9 @@ pytest.importorskip("torch")
 from models.base import TrainingSample
 from models.errors import ImageError, TrainingDataError
 from models.registry import load_run
-from models.unet3d import UNet3DTrainer
 from models.unet3d.instances import detection_f1
+from tests.models.unet3d.test_trainer import QUICK
 from tests.models.unet3d.volumes import SPACING, nuclei, sample
-
-TRAINER = UNet3DTrainer(
-    features=(4, 8),
-    patch_size=(12, 32, 32),
-    epochs=4,
-    steps_per_epoch=25,
-    learning_rate=1e-2,
-    precision="fp32",
-    threads=1,
-)
 
 
 def halves(name: str, seed: int) -> TrainingSample:
@@ -41,7 +31,7 @@ def halves(name: str, seed: int) -> TrainingSample:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run") / "run-1"
-    trainer = dataclasses.replace(TRAINER, epochs=12)
+    trainer = dataclasses.replace(QUICK, epochs=12)
     trainer.train([halves("a", 0), halves("d", 3)], [halves("b", 1)], folder)
     return load_run("unet3d", folder)
 
@@ -71,7 +61,7 @@ def test_other_channels_than_those_learned_are_refused(run, channels):
 
 def test_stacks_of_unequal_channels_are_not_mixed(tmp_path):
     with pytest.raises(TrainingDataError, match="as many channels in every training stack"):
-        TRAINER.train([halves("a", 0), sample("b", 1)], [], tmp_path)
+        QUICK.train([halves("a", 0), sample("b", 1)], [], tmp_path)
 
 
 def test_a_flat_image_is_learned_and_segmented(tmp_path):
@@ -85,7 +75,7 @@ def test_a_flat_image_is_learned_and_segmented(tmp_path):
             mask=whole.mask[middle],
         )
 
-    trainer = dataclasses.replace(TRAINER, patch_size=(1, 32, 32))
+    trainer = dataclasses.replace(QUICK, patch_size=(1, 32, 32))
     trainer.train([flat("a", 0), flat("b", 3)], [flat("c", 1)], tmp_path / "run")
     given = flat("d", 2)
     found = load_run("unet3d", tmp_path / "run").segment(given.image, SPACING).labels

@@ -192,7 +192,8 @@ def test_a_new_name_of_the_file_gets_its_own_note_of_where_it_comes_from(
     saved = tmp_path / "a" / "saved.tif"
     save_tiff(saved, first_edit(labels))
     fetch(project, saved)
-    assert Sidecar.read(Path(f"{saved}.hitl.json")).round == 1
+    beside = Sidecar.read(Path(f"{saved}.hitl.json"))
+    assert (beside.round, list(beside.ids)) == (1, np.unique(stored(project))[1:].tolist())
     assert Sidecar.read(Path(f"{sent.labels}.hitl.json")).round == 0
     save_tiff(saved, second_edit(first_edit(labels)))
     assert fetch(project, saved).base_round == 1
@@ -207,7 +208,7 @@ def test_a_folder_that_cannot_be_written_is_told(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("hitl.labelling.exchange.importing.write_json", full)
+    monkeypatch.setattr("hitl.labelling.exchange.sidecar.write_json", full)
     reporter = Silent()
     assert fetch(project, sent.labels, reporter=reporter).round == 1
     assert any("export again before you go on" in note for note in reporter.notes)
