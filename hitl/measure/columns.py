@@ -44,7 +44,7 @@ FIXED: dict[str, str] = {
     "nearest_centroid_um": "distance to the nearest other centroid; empty for a lone object",
     "nearest_surface_um": f"distance to the nearest other object, {VOXEL_CENTRES}",
     "nearest_surface_id": "id of that object",
-    "other_distance_um": f"distance to the nearest object of another class of the group, "
+    "other_distance_um": f"distance to the nearest object of another class of the field, "
     f"{VOXEL_CENTRES}; 0 where they overlap",
     "other_class": "class of that object",
     "other_id": "id of that object",
