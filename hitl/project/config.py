@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from annotated_types import Ge, Gt, Lt
 from pydantic import BaseModel, Field
 
@@ -15,7 +14,7 @@ from hitl.project.classes import ClassConfig, check_classes
 from hitl.project.errors import ConfigError
 from hitl.project.processing import PostprocessConfig, PreprocessStep, PreprocessSteps
 from hitl.project.schema import Frozen, options_model, resolve_options, validate
-from hitl.project.yaml_text import YamlTextError, parse_yaml
+from hitl.project.yaml_text import YamlTextError, dump_yaml, parse_yaml
 from models.registry import SEGMENTERS, TRAINERS, resolve
 
 CONFIG_NAME = "hitl.yaml"
@@ -251,7 +250,7 @@ def check_sweep(name: str, sweep: SweepConfig, where: str) -> None:
 
 def dump_config(config: ProjectConfig) -> str:
     """Return the config as YAML text that `load_config` reads back."""
-    return yaml.safe_dump(_said(config), sort_keys=False, allow_unicode=True)
+    return dump_yaml(_said(config))
 
 
 def _said(section: BaseModel) -> dict[str, Any]:

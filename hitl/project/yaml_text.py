@@ -40,6 +40,19 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+class _Dumper(yaml.SafeDumper):
+    """Writes a value out wherever it stands: an alias could not be read back."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Make none."""
+        return True
+
+
+def dump_yaml(data: Any) -> str:
+    """Return data as YAML text, keys in their order; `parse_yaml` reads it back."""
+    return str(yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True))
+
+
 def parse_yaml(text: str) -> Any:
     """Return what YAML text says.
 

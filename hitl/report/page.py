@@ -9,11 +9,11 @@ from importlib import resources
 from typing import Any
 
 import jinja2
-import yaml
 from markupsafe import Markup
 
 from hitl import __version__
 from hitl.project.config import dump_config
+from hitl.project.yaml_text import dump_yaml
 from hitl.report import figures, meshes, pictures
 from hitl.report.build import METRICS, Report, model_dict, round_dict
 from hitl.report.inputs import Inputs
@@ -143,7 +143,7 @@ def _comparisons(evaluation: dict[str, Any] | None) -> list[dict[str, Any]]:
 
 def _card(card: dict[str, Any]) -> dict[str, Any]:
     config = card.get("config", {})
-    return {**card, "options": yaml.safe_dump(config, sort_keys=False, allow_unicode=True)}
+    return {**card, "options": dump_yaml(config)}
 
 
 def _place_context(inputs: Inputs, place: Place, number: int) -> dict[str, Any]:

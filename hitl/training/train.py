@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from hitl import __version__
 from hitl.project.config import trainer_options
 from hitl.project.folder import Project, now, write_text
 from hitl.project.records import write_record
 from hitl.project.reporter import Reporter
+from hitl.project.yaml_text import dump_yaml
 from hitl.training.samples import TrainingSet, collect_samples
 from labels.hashing import file_sha256
 from labels.numbers import spans
@@ -119,7 +118,7 @@ def train_into(
         "validation_share": project.config.training.validation_share,
     }
     trainer = trainer_class(model)(**options)
-    write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False))
+    write_text(folder / "config.yaml", dump_yaml(config))
     started = time.monotonic()
     result = trainer.train(data.train, data.val, folder, progress=reporter.progress)
     seconds = time.monotonic() - started

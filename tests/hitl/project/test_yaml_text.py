@@ -12,7 +12,7 @@ from hitl.cli import run
 from hitl.project.config import load_config
 from hitl.project.errors import ConfigError
 from hitl.project.options import parse_settings
-from hitl.project.yaml_text import YamlTextError, parse_yaml
+from hitl.project.yaml_text import YamlTextError, dump_yaml, parse_yaml
 
 BOMB = "a: &a [x, x]\n" + "".join(
     f"{chr(n)}: &{chr(n)} [{', '.join(['*' + chr(n - 1)] * 9)}]\n" for n in range(98, 115)
@@ -76,3 +76,14 @@ def test_any_text_is_read_or_refused(text: str) -> None:
             read(text)
         except (YamlTextError, ConfigError):
             continue
+
+
+def test_what_is_written_can_be_read_back() -> None:
+    """Two classes may share a list of steps: PyYAML alone would write the second as an alias."""
+    steps = [{"step": "gamma", "gamma": 2.0}]
+    shared = {"preprocess": {"a": steps, "b": steps}, "size": (1, 2), "name": "µm"}
+    text = dump_yaml(shared)
+    assert "&" not in text and "µm" in text
+    read = parse_yaml(text)
+    assert read == {**shared, "size": [1, 2]}
+    assert list(read) == list(shared)
