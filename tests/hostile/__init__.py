@@ -1,0 +1,1 @@
+"""Odd and hostile input at the command line, under limits of time and memory."""
