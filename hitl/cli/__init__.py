@@ -7,6 +7,7 @@ import sys
 import warnings
 
 EXIT_INPUT = 1
+EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 
 
@@ -34,6 +35,7 @@ def run(arguments: list[str]) -> int:
     from annotations.damage import damage_in
     from annotations.errors import AnnotationError
     from hitl.cli.console import Interrupted, print_error
+    from hitl.cli.usage import UsageProblem, usage_line
     from hitl.cli.verbs import app
     from hitl.project.errors import HitlError
     from labels.errors import LabelImageError
@@ -43,9 +45,13 @@ def run(arguments: list[str]) -> int:
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", message="CUDA initialization")
     try:
-        return app(arguments, standalone_mode=True) or 0
+        return app(arguments, prog_name="hitl", standalone_mode=False) or 0
     except SystemExit as exc:
         return exc.code if isinstance(exc.code, int) else EXIT_INPUT
+    except UsageProblem as exc:
+        if line := usage_line(exc):
+            print_error(line)
+        return EXIT_USAGE
     except (HitlError, AnnotationError, ModelError, LabelImageError) as exc:
         print_error(str(exc))
         return EXIT_INPUT

@@ -1,0 +1,74 @@
+"""Wrong usage of the command line, told in one line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+UsageProblem: type[Exception] = typer.BadParameter.__mro__[1]
+"""What typer raises for every kind of wrong usage; it has no public name."""
+
+_EXPECTED = {
+    "int_parsing": "a whole number",
+    "int_parsing_size": "a whole number of fewer digits",
+    "int_from_float": "a whole number",
+    "float_parsing": "a number",
+    "bool_parsing": "true or false",
+    "greater_than_equal": "at least {ge}",
+    "less_than_equal": "at most {le}",
+    "greater_than": "more than {gt}",
+    "less_than": "less than {lt}",
+    "finite_number": "a finite number",
+}
+"""What was expected, by pydantic's name of the problem."""
+
+
+def usage_line(problem: Any) -> str:
+    """Return what is wrong with a command's words, and where its help is.
+
+    Parameters
+    ----------
+    problem : UsageProblem
+
+    Returns
+    -------
+    str
+        Empty where the help was printed because nothing was asked.
+    """
+    line = _reason(problem).rstrip(".").replace(". Did you mean", "; did you mean")
+    line = re.sub(r" \(Possible options: (.*)\)", r"; did you mean \1?", line)
+    if not line or line.endswith("?") or problem.ctx is None:
+        return line
+    return f"{line}; see `{problem.ctx.command_path} --help`"
+
+
+def _reason(problem: Any) -> str:
+    if type(problem) is not typer.BadParameter:
+        said = str(problem.format_message())
+        return said[:1].lower() + said[1:]
+    if problem.param is None and problem.param_hint is None:
+        return str(problem.message)
+    details = _details(problem.__cause__)
+    message = _in_words(details) if details else str(problem.message)
+    name = problem.param_hint or problem.param.get_error_hint()
+    return f"{str(name).strip(chr(39))}: {message}"
+
+
+def _details(cause: BaseException | None) -> ErrorDetails | None:
+    from pydantic import ValidationError
+
+    return cause.errors()[0] if isinstance(cause, ValidationError) else None
+
+
+def _in_words(details: ErrorDetails) -> str:
+    bounds: Mapping[str, Any] = details.get("ctx", {})
+    expected = _EXPECTED.get(details["type"])
+    if expected is None:
+        return details["msg"].removeprefix("Value error, ")
+    return f"expected {expected.format(**bounds)}, got {details['input']!r}"
