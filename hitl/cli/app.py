@@ -30,7 +30,10 @@ def version(value: bool) -> None:
 @app.callback()
 def options(
     show_version: Annotated[
-        bool, typer.Option("--version", callback=version, is_eager=True, help="Show the version.")
+        bool,
+        typer.Option(
+            "--version", metavar="", callback=version, is_eager=True, help="Show the version."
+        ),
     ] = False,
 ) -> None:
     """Segment nuclei in 3D fluorescence stacks with a human in the loop."""

@@ -52,12 +52,14 @@ def _reason(problem: Any) -> str:
     if type(problem) is not typer.BadParameter:
         said = str(problem.format_message())
         return said[:1].lower() + said[1:]
-    if problem.param is None and problem.param_hint is None:
+    hint = problem.param_hint
+    if hint is None and problem.param is not None:
+        hint = problem.param.get_error_hint()
+    if hint is None:
         return str(problem.message)
     details = _details(problem.__cause__)
     message = _in_words(details) if details else str(problem.message)
-    name = problem.param_hint or problem.param.get_error_hint()
-    return f"{str(name).strip(chr(39))}: {message}"
+    return f"{str(hint).strip(chr(39))}: {message}"
 
 
 def _details(cause: BaseException | None) -> ErrorDetails | None:

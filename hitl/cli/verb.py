@@ -115,6 +115,11 @@ def _command(flags: Mapping[str, Flag]) -> type[TyperCommand]:
     former = {old: name for name, flag in flags.items() for old in flag.also}
 
     class Command(TyperCommand):
+        def get_help_option(self, ctx: Any) -> Any:
+            option = super().get_help_option(ctx)
+            option.metavar = ""  # type: ignore[union-attr]
+            return option
+
         def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
             return super().parse_args(ctx, list(_spelled_out(args, many, former)))
 
@@ -198,7 +203,8 @@ def _option(
     bare, flag = _split(hint)
     shared: dict[str, Any] = {
         "help": flag.help or meaning.replace("``", "`"),
-        "metavar": flag.metavar,
+        # A flag takes no value.
+        "metavar": "" if bare is bool else flag.metavar,
         "rich_help_panel": flag.panel or panel,
         "min": flag.min,
         "max": flag.max,
@@ -277,5 +283,5 @@ _JSON = inspect.Parameter(
     "as_json",
     inspect.Parameter.KEYWORD_ONLY,
     default=False,
-    annotation=Annotated[bool, typer.Option("--json", help="Print one JSON object.")],
+    annotation=Annotated[bool, typer.Option("--json", metavar="", help="Print one JSON object.")],
 )
