@@ -1,5 +1,7 @@
 """Errors that a person can do something about; each message says what to do."""
 
+from labels.errors import ToldWarning
+
 
 class AnnotationError(Exception):
     """Base of everything that `annotations` raises on purpose."""
@@ -49,5 +51,5 @@ class UnknownRoundError(StoreError):
     """A round that the store does not hold."""
 
 
-class StoreWarning(UserWarning):
+class StoreWarning(ToldWarning):
     """What a person must know of a store although the work goes on."""

@@ -3,3 +3,7 @@
 
 class LabelImageError(Exception):
     """An array that is not a label image, whose ids do not fit, or that cannot be compared."""
+
+
+class ToldWarning(UserWarning):
+    """What a person must know although the work goes on."""

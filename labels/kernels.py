@@ -10,6 +10,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from labels.compiled import compiled
+
 # Columns of a table's statistics: voxels, raster index of the first one, z/y/x ranges (last
 # inclusive), coordinate sums.
 COUNT, FIRST, Z0, Z1, Y0, Y1, X0, X1, SUM_Z, SUM_Y, SUM_X = range(11)
@@ -29,7 +31,7 @@ def new_table(columns: int = COLUMNS) -> Table:
     )
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def find_slot(keys: Any, stats: Any, a: Any, b: Any) -> Any:
     """Return where the pair (a, b) is in the table, or the free slot where it belongs."""
     mask = np.uint64(keys.shape[0] - 1)
@@ -40,7 +42,7 @@ def find_slot(keys: Any, stats: Any, a: Any, b: Any) -> Any:
     return i
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def grown(keys: Any, stats: Any) -> Any:
     """Return a table of twice the capacity with the same pairs."""
     wide_keys = np.zeros((2 * keys.shape[0], 2), np.uint64)
@@ -56,7 +58,7 @@ def grown(keys: Any, stats: Any) -> Any:
     return wide_keys, wide_stats
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def find_ones(flags: Any, places: Any) -> Any:
     """Write the positions of the ones in `flags`, eight bytes at a time; return how many."""
     n = 0
@@ -69,7 +71,7 @@ def find_ones(flags: Any, places: Any) -> Any:
     return n
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _mark_changes(a: Any, b: Any, changed: Any) -> None:
     """Set changed[x] to 1 where a run starts at x; branch-free, so that it becomes SIMD."""
     a_here, a_before, b_here, b_before = a[1:], a[:-1], b[1:], b[:-1]
@@ -78,7 +80,7 @@ def _mark_changes(a: Any, b: Any, changed: Any) -> None:
         out[k] = ((a_here[k] ^ a_before[k]) | (b_here[k] ^ b_before[k])) != 0
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _add_run(s: Any, i: Any, z: Any, y: Any, start: Any, stop: Any) -> None:
     n = stop - start
     s[i, 0] += n
@@ -93,7 +95,7 @@ def _add_run(s: Any, i: Any, z: Any, y: Any, start: Any, stop: Any) -> None:
     s[i, 10] += n * (start + stop - 1) // 2
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _add_row(a: Any, b: Any, at: Any, starts: Any, n: Any, table: Any) -> Any:
     """Add the n runs of one row to a table with room for them; return how many pairs are new."""
     keys, stats = table
@@ -142,6 +144,4 @@ def count_runs(dtype: np.dtype[Any]) -> Callable[..., Any]:
     block = numba.types.Array(numba.from_dtype(dtype), 3, "C", readonly=True)
     i8 = numba.int64
     three, two = numba.types.UniTuple(i8, 3), numba.types.UniTuple(i8, 2)
-    signature = (block, block, three, two, numba.uint64[:, ::1], i8[:, ::1], i8)
-    compiled: Callable[..., Any] = numba.njit([signature], cache=True, nogil=True)(_count_runs)
-    return compiled
+    return compiled(_count_runs, block, block, three, two, numba.uint64[:, ::1], i8[:, ::1], i8)

@@ -9,6 +9,8 @@ from typing import Any
 import numba
 import numpy as np
 
+from labels.compiled import compiled
+
 
 def _relabel(block: Any, ids: Any, values: Any, keep_unknown: Any, out: Any) -> Any:
     """Write to `out` the value of each id; return an id that has none, or 0."""
@@ -34,7 +36,7 @@ def _contains(ids: Any, wanted: Any) -> Any:
     return at < ids.shape[0] and ids[at] == wanted
 
 
-_member = numba.njit(cache=True, nogil=True)(_contains)
+_member = compiled(_contains)
 
 
 def _mark_seen(
@@ -82,11 +84,6 @@ def _mark_seen(
                         out[p, q, r] = 1
 
 
-def _compile(function: Callable[..., Any], *signature: Any) -> Callable[..., Any]:
-    compiled: Callable[..., Any] = numba.njit([signature], cache=True, nogil=True)(function)
-    return compiled
-
-
 _BLOCK = numba.types.Array(numba.uint32, 3, "C", readonly=True)
 _IDS = numba.types.Array(numba.uint32, 1, "C", readonly=True)
 _I8 = numba.int64
@@ -95,11 +92,11 @@ _I8 = numba.int64
 @functools.cache
 def relabel() -> Callable[..., Any]:
     """`_relabel`, compiled: (block, ascending ids, values, keep_unknown, out)."""
-    return _compile(_relabel, _BLOCK, _IDS, _IDS, numba.boolean, numba.uint32[:, :, ::1])
+    return compiled(_relabel, _BLOCK, _IDS, _IDS, numba.boolean, numba.uint32[:, :, ::1])
 
 
 @functools.cache
 def mark_seen() -> Callable[..., Any]:
     """`_mark_seen`, compiled: (before, after, gone ids, kept ids, shell, first, depth, out)."""
     out = numba.uint8[:, :, ::1]
-    return _compile(_mark_seen, _BLOCK, _BLOCK, _IDS, _IDS, _I8[:, ::1], _I8, _I8, out)
+    return compiled(_mark_seen, _BLOCK, _BLOCK, _IDS, _IDS, _I8[:, ::1], _I8, _I8, out)

@@ -13,6 +13,7 @@ from typing import Any
 from hitl.cli.streams import give_up, printable
 from hitl.project.errors import HitlError
 from hitl.project.plain import plain
+from labels.errors import ToldWarning
 
 QUIET_SECONDS = 2.0
 
@@ -142,19 +143,17 @@ class Interrupted(BaseException):
 def console(as_json: bool) -> Iterator[Console]:
     """Give a console, and take its progress bar down whatever happens.
 
-    What the annotation store warns of becomes a note.
+    A `ToldWarning` becomes a note.
 
     Raises
     ------
     Interrupted
         In place of KeyboardInterrupt.
     """
-    from annotations.errors import StoreWarning
-
     made = Console(as_json)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("always", StoreWarning)
+            warnings.simplefilter("always", ToldWarning)
             warnings.showwarning = _as_notes(made, warnings.showwarning)
             yield made
     except KeyboardInterrupt as exc:
@@ -164,11 +163,10 @@ def console(as_json: bool) -> Iterator[Console]:
 
 
 def _as_notes(made: Console, others: Callable[..., None]) -> Callable[..., None]:
-    """Print the store's warnings as notes, and all others as they were."""
-    from annotations.errors import StoreWarning
+    """Print what must be told as notes, and all other warnings as they were."""
 
     def show(message: Warning | str, category: type[Warning], *where: Any) -> None:
-        if issubclass(category, StoreWarning):
+        if issubclass(category, ToldWarning):
             made.note(str(message))
         else:
             others(message, category, *where)

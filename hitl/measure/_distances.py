@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
+from labels.compiled import compiled
 
-@numba.njit(cache=True, nogil=True)
+
+@compiled
 def _gap2(p: Any, q: Any, s: Any) -> Any:
     dz, dy, dx = (p[0] - q[0]) * s[0], (p[1] - q[1]) * s[1], (p[2] - q[2]) * s[2]
     return dz * dz + dy * dy + dx * dx
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _nearest(points: Any, z: Any, y: Any, x: Any, s: Any) -> Any:
     best, where = np.inf, 0
     for n in range(points.shape[0]):
@@ -27,7 +28,7 @@ def _nearest(points: Any, z: Any, y: Any, x: Any, s: Any) -> Any:
     return where
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _spread(points: Any, u: Any, s: Any) -> Any:
     """Smallest and largest projection of points on the direction u."""
     low, high = np.inf, -np.inf
@@ -39,7 +40,7 @@ def _spread(points: Any, u: Any, s: Any) -> Any:
     return low, high
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _projected(points: Any, u: Any, s: Any, low: Any, high: Any) -> Any:
     """Points whose projection lies between two bounds, and the projections."""
     where = np.empty(points.shape[0], np.int64)
@@ -55,7 +56,7 @@ def _projected(points: Any, u: Any, s: Any, low: Any, high: Any) -> Any:
     return where[:count], t[:count]
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _direction(p: Any, q: Any, s: Any) -> Any:
     u = np.empty(3)
     length = 0.0
@@ -65,7 +66,7 @@ def _direction(p: Any, q: Any, s: Any) -> Any:
     return u / np.sqrt(length) if length > 0 else u
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _between(mine: Any, theirs: Any, s: Any, limit2: Any, centres: Any) -> Any:
     """Squared distance between two sets of voxels; infinite where it is `limit2` or more.
 
@@ -104,7 +105,7 @@ def _between(mine: Any, theirs: Any, s: Any, limit2: Any, centres: Any) -> Any:
     return best if best < limit2 else np.inf
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _box_gap2(a: Any, b: Any, s: Any) -> Any:
     """Squared distance between the voxel centres of two bounding boxes."""
     total = 0.0
@@ -114,7 +115,7 @@ def _box_gap2(a: Any, b: Any, s: Any) -> Any:
     return total
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def nearest_objects(
     rows: Any, mine: Any, theirs: Any, candidates: Any, spacing: Any, same: Any, found: Any
 ) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
+from labels.compiled import compiled
 from labels.kernels import find_ones, find_slot, grown
 
 # Columns of the sums: voxels, coordinate sums, sums of products (zz, yy, xx, zy, zx, yx), each
@@ -14,7 +14,7 @@ from labels.kernels import find_ones, find_slot, grown
 SUMS = 10
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _position(ids: Any, wanted: Any) -> Any:
     """Return where `wanted` is in the sorted `ids`, -1 where it is not."""
     low, high = 0, ids.shape[0]
@@ -27,7 +27,7 @@ def _position(ids: Any, wanted: Any) -> Any:
     return low if low < ids.shape[0] and ids[low] == wanted else -1
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def rank_slab(labels: Any, ids: Any, ranks: Any) -> None:
     """Write 1 + the position in the sorted `ids` of each label, 0 for background and others."""
     for z in range(labels.shape[0]):
@@ -44,7 +44,7 @@ def rank_slab(labels: Any, ids: Any, ranks: Any) -> None:
                 ranks[z, y, x] = rank
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _add_run(sums: Any, boxes: Any, first: Any, o: Any, run: Any) -> None:
     z, y, a, b = run
     if sums[o, 0] == 0:
@@ -76,7 +76,7 @@ def _add_run(sums: Any, boxes: Any, first: Any, o: Any, run: Any) -> None:
     sums[o, 9] += dy * sx
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def add_moments(ranks: Any, z_first: Any, sums: Any, boxes: Any, first: Any) -> None:
     """Add the runs of a slab (padded by one voxel on all sides) to sums and bounding boxes."""
     nz, ny, nx = ranks.shape
@@ -96,7 +96,7 @@ def add_moments(ranks: Any, z_first: Any, sums: Any, boxes: Any, first: Any) -> 
                 _add_run(sums, boxes, first, r - 1, (z, y, start - 1, k - 1))
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _mark_mixed(r0: Any, r1: Any, r2: Any, r3: Any, mixed: Any) -> None:
     """Set mixed[k] where the 2 × 2 × 2 voxels from k on differ; branch-free, to become SIMD."""
     a, b, c, d = r0[1:], r1[1:], r2[1:], r3[1:]
@@ -106,7 +106,7 @@ def _mark_mixed(r0: Any, r1: Any, r2: Any, r3: Any, mixed: Any) -> None:
         mixed[k] = (near | (v ^ a[k]) | (v ^ b[k]) | (v ^ c[k]) | (v ^ d[k])) != 0
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _add_areas(v: Any, weights: Any, areas: Any) -> Any:
     """Add what 8 voxels are of the surface of each object in them; return how many objects."""
     met = 0
@@ -125,7 +125,7 @@ def _add_areas(v: Any, weights: Any, areas: Any) -> Any:
     return met
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def add_surfaces(
     ranks: Any, z_from: Any, weights: Any, areas: Any, keys: Any, stats: Any, used: Any
 ) -> Any:
@@ -163,7 +163,7 @@ def add_surfaces(
     return keys, stats, used
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _mark_boundary(here: Any, up: Any, down: Any, north: Any, south: Any, flags: Any) -> Any:
     """Set flags[k] where voxel k + 1 is an object's and has another face neighbour; count them."""
     west, east = here[:-2], here[2:]
@@ -177,7 +177,7 @@ def _mark_boundary(here: Any, up: Any, down: Any, north: Any, south: Any, flags:
     return total
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def mark_boundary(ranks: Any, flags: Any) -> Any:
     """Set flags (dz, Y, X rounded up to 8) at boundary voxels of a padded slab; count them."""
     total = 0
@@ -190,7 +190,7 @@ def mark_boundary(ranks: Any, flags: Any) -> Any:
     return total
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def collect_boundary(
     ranks: Any, flags: Any, z_first: Any, counts: Any, owner: Any, points: Any
 ) -> None:
@@ -210,7 +210,7 @@ def collect_boundary(
                 n += 1
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def group_points(owner: Any, points: Any, fill: Any, grouped: Any) -> None:
     """Put points where their owner's group goes on; `fill` holds the next free row of each."""
     for n in range(owner.shape[0]):
@@ -221,7 +221,7 @@ def group_points(owner: Any, points: Any, fill: Any, grouped: Any) -> None:
             grouped[row, axis] = points[n, axis]
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def row_ends(ranks: Any, first: Any, last: Any) -> None:
     """Write for each row of a padded slab where its objects begin and end; -1 where none are."""
     for i in range(1, ranks.shape[0] - 1):
@@ -236,7 +236,7 @@ def row_ends(ranks: Any, first: Any, last: Any) -> None:
             last[i - 1, j - 1] = high - 1 if low <= high else -1
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def gather(labels: Any, image: Any, ids: Any, fill: Any, values: Any) -> None:
     """Copy the values under each of the sorted `ids` to where its group goes on in `values`."""
     for z in range(labels.shape[0]):
@@ -258,7 +258,7 @@ def gather(labels: Any, image: Any, ids: Any, fill: Any, values: Any) -> None:
                 fill[place] = row + x - start
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _percentile(values: Any, share: Any) -> Any:
     """NumPy's linear interpolation between the order statistics of sorted values."""
     place = share * (values.shape[0] - 1)
@@ -269,7 +269,7 @@ def _percentile(values: Any, share: Any) -> Any:
     return b - (b - a) * (1 - t) if t >= 0.5 else a + (b - a) * t
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def describe(values: Any, starts: Any, shares: Any, out: Any) -> None:
     """Write statistics of each group of sorted values.
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from labels.compiled import compiled
 
 _FACES = np.array([[-1, 0], [1, 0], [0, -1], [0, 1]], dtype=np.int64)
 _FACES_AND_CORNERS = np.array(
@@ -58,7 +59,7 @@ class CleanOptions(NamedTuple):
     opening: NDArray[np.int64]
 
 
-@numba.njit(nogil=True, cache=True)  # pragma: no cover
+@compiled  # pragma: no cover
 def _majority(mask, half):  # type: ignore[no-untyped-def]
     """Median of a square window of odd width, the image's edge pixels repeated outwards."""
     height, width = mask.shape
@@ -78,7 +79,7 @@ def _majority(mask, half):  # type: ignore[no-untyped-def]
     return out
 
 
-@numba.njit(nogil=True, cache=True)  # pragma: no cover
+@compiled  # pragma: no cover
 def _dilate(mask, disk):  # type: ignore[no-untyped-def]
     height, width = mask.shape
     out = mask.copy()
@@ -92,7 +93,7 @@ def _dilate(mask, disk):  # type: ignore[no-untyped-def]
     return out
 
 
-@numba.njit(nogil=True, cache=True)  # pragma: no cover
+@compiled  # pragma: no cover
 def _erode(mask, disk):  # type: ignore[no-untyped-def]
     """Erode; what lies outside the image does not erode."""
     height, width = mask.shape
@@ -108,7 +109,7 @@ def _erode(mask, disk):  # type: ignore[no-untyped-def]
     return out
 
 
-@numba.njit(nogil=True, cache=True)  # pragma: no cover
+@compiled  # pragma: no cover
 def _flood(mask, y, x, mark, steps, queue):  # type: ignore[no-untyped-def]
     """Give `mark` to the connected pixels of one value; their flat indices go to `queue`."""
     height, width = mask.shape
@@ -128,7 +129,7 @@ def _flood(mask, y, x, mark, steps, queue):  # type: ignore[no-untyped-def]
     return found
 
 
-@numba.njit(nogil=True, cache=True)  # pragma: no cover
+@compiled  # pragma: no cover
 def _fill_holes(mask, queue):  # type: ignore[no-untyped-def]
     """Fill background that no path over faces joins to the window's border."""
     height, width = mask.shape
@@ -141,7 +142,7 @@ def _fill_holes(mask, queue):  # type: ignore[no-untyped-def]
             mask[y, x] = mask[y, x] != 2
 
 
-@numba.njit(nogil=True, cache=True)  # pragma: no cover
+@compiled  # pragma: no cover
 def _drop_pieces(mask, min_area, queue):  # type: ignore[no-untyped-def]
     """Clear pieces (8-connected) of fewer than `min_area` pixels; the others become 2."""
     height, width = mask.shape
@@ -155,7 +156,7 @@ def _drop_pieces(mask, min_area, queue):  # type: ignore[no-untyped-def]
                         flat[queue[k]] = 0
 
 
-@numba.njit(nogil=True, cache=True)  # pragma: no cover
+@compiled  # pragma: no cover
 def _clean_mask(mask, options):  # type: ignore[no-untyped-def]
     """Smooth, close, fill, open and drop pieces of one object in its window."""
     if options.half_window > 0:
@@ -171,7 +172,7 @@ def _clean_mask(mask, options):  # type: ignore[no-untyped-def]
     return mask
 
 
-@numba.njit(nogil=True, cache=True)  # pragma: no cover
+@compiled  # pragma: no cover
 def _window(runs, pad, shape):  # type: ignore[no-untyped-def]
     """Return the area of some runs, and their padded bounding box inside the image."""
     area, y0, y1, x0, x1 = 0, shape[0], 0, shape[1], 0
@@ -183,7 +184,7 @@ def _window(runs, pad, shape):  # type: ignore[no-untyped-def]
     return area, y0, min(y1 + pad, shape[0]), x0, min(x1 + pad, shape[1])
 
 
-@numba.njit(nogil=True, cache=True)  # pragma: no cover
+@compiled  # pragma: no cover
 def clean_slice(labels, objects, options, out):  # type: ignore[no-untyped-def]
     """Clean every object of one slice.
 
@@ -213,7 +214,7 @@ def clean_slice(labels, objects, options, out):  # type: ignore[no-untyped-def]
                     out[y, x] = label
 
 
-@numba.njit(nogil=True, cache=True)  # pragma: no cover
+@compiled  # pragma: no cover
 def edge_slice(labels, disk, edge_at_contact, out):  # type: ignore[no-untyped-def]
     """Mark with 1 what lies in an object's dilation and not in that object.
 

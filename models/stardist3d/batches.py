@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from labels.compiled import compiled
 from models.stardist3d.plan import Factors, Triple
 from models.stardist3d.runtime import import_stardist
 from models.stardist3d.samples import UNKNOWN, PreparedStack
@@ -72,7 +72,7 @@ def change_intensity(
     return changed
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def march(labels: Any, cells: Any, rays: Any, distances: Any) -> None:
     """Fill `distances` with the border distances of cells inside objects, 0 elsewhere.
 
@@ -118,7 +118,7 @@ def march(labels: Any, cells: Any, rays: Any, distances: Any) -> None:
                     break
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@compiled
 def _nearest(value: float) -> int:
     return int(np.floor(value + 0.5))
 

@@ -9,6 +9,8 @@ from typing import Any
 import numba
 import numpy as np
 
+from labels.compiled import compiled
+
 
 def _count_in_boxes(p: Any, z_first: Any, y_first: Any, boxes: Any, ids: Any, counts: Any) -> None:
     """Add to counts[n] how often ids[n] occurs in the part of boxes[n] inside the block."""
@@ -82,11 +84,6 @@ def _count_near(marks: Any, sums: Any, core: Any, rows: Any) -> Any:
     return found, near
 
 
-def _compile(function: Callable[..., Any], *signature: Any) -> Callable[..., Any]:
-    compiled: Callable[..., Any] = numba.njit([signature], cache=True, nogil=True)(function)
-    return compiled
-
-
 def _block(dtype: np.dtype[Any]) -> Any:
     return numba.types.Array(numba.from_dtype(dtype), 3, "C", readonly=True)
 
@@ -99,16 +96,16 @@ _MARKS, _SUMS = numba.boolean[:, :, ::1], numba.int32[:, :, ::1]
 def count_in_boxes(dtype: np.dtype[Any]) -> Callable[..., Any]:
     """`_count_in_boxes` for a block of `dtype`, writeable or not."""
     ids = numba.from_dtype(dtype)[::1]
-    return _compile(_count_in_boxes, _block(dtype), _I8, _I8, _I8[:, :, ::1], ids, _I8[::1])
+    return compiled(_count_in_boxes, _block(dtype), _I8, _I8, _I8[:, :, ::1], ids, _I8[::1])
 
 
 @functools.cache
 def mark(dtype: np.dtype[Any]) -> Callable[..., Any]:
     """`_mark` for a block of `dtype`, writeable or not."""
-    return _compile(_mark, _block(dtype), _MARKS, _SUMS)
+    return compiled(_mark, _block(dtype), _MARKS, _SUMS)
 
 
 @functools.cache
 def count_near() -> Callable[..., Any]:
     """`_count_near`, compiled."""
-    return _compile(_count_near, _MARKS, _SUMS, _I8[::1], _I8[:, ::1])
+    return compiled(_count_near, _MARKS, _SUMS, _I8[::1], _I8[:, ::1])
