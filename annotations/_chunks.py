@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from itertools import product
 from typing import Any, TypeVar
 
 import numpy as np
@@ -278,13 +277,22 @@ def chunk_place(array: Planes, index: tuple[int, ...]) -> Region:
 
 def cells_meeting(regions: Iterable[Region], size: tuple[int, ...]) -> set[tuple[int, int, int]]:
     """Return the indices of the cells of a grid, each of a size (z, y, x), that regions meet."""
-    return {
-        (z, y, x)
-        for region in regions
-        for z, y, x in product(
-            *(range(p.start // n, -(-p.stop // n)) for p, n in zip(region, size, strict=True))
-        )
-    }
+    places = [cells_of(region, size) for region in regions]
+    if not places:
+        return set()
+    low = [min(place[axis].start for place in places) for axis in range(3)]
+    high = [max(place[axis].stop for place in places) for axis in range(3)]
+    # Marked in an array: boxes of scattered objects meet the same cells again and again.
+    met = np.zeros([max(b - a, 0) for a, b in zip(low, high, strict=True)], np.bool_)
+    for place in places:
+        met[tuple(slice(p.start - a, p.stop - a) for p, a in zip(place, low, strict=True))] = True
+    return {(z, y, x) for z, y, x in (np.argwhere(met) + low).tolist()}
+
+
+def cells_of(region: Region, size: tuple[int, ...]) -> Region:
+    """Return the range of cells of a grid, each of a size (z, y, x), that a region meets."""
+    z, y, x = (slice(p.start // n, -(-p.stop // n)) for p, n in zip(region, size, strict=True))
+    return z, y, x
 
 
 def cell_place(index: tuple[int, ...], size: tuple[int, ...], shape: tuple[int, ...]) -> Region:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from annotations._chunks import Region, Voxels, cells_meeting, explicit, overlap
-from annotations.edits._overlaps import check_pair, rows_of
+from annotations._chunks import Region, Voxels, explicit, overlap
+from annotations.edits._overlaps import WORKERS, blocks_of, check_pair, rows_of
 from annotations.edits._reading import Ids, read_region
 from annotations.edits.compare import compare_labels
 from annotations.edits.partial import compare_regions
@@ -19,10 +18,7 @@ from annotations.edits.records import Edit, Edits, relabelled
 from annotations.edits.sources import ByBox, StableLabels
 from annotations.errors import ConflictError
 from annotations.objects import ObjectTable
-from labels.overlaps import box_around
-
-_CELL = (16, 64, 64)
-"""Voxels of a cell in which changes are looked up, so that not each meets each."""
+from labels.overlaps import box_around, boxes_of, count_pairs
 
 Reason = Literal["object", "voxels", "accepted", "checked"]
 """Both changed an object, or gave the same voxels to one; one accepted, or checked the region
@@ -116,12 +112,21 @@ class MergedLabels(ByBox):
         """(Z, Y, X)."""
         return tuple(self.theirs.shape)
 
+    @cached_property
+    def _shared_ids(self) -> tuple[list[int], list[int]]:
+        """Ids in `base` and in `mine` of what both changed just so."""
+        return (
+            [i for change in self.shared for i in change.before],
+            [i for change in self.shared for i in change.after],
+        )
+
     def read_region(self, region: Region) -> Ids:
         """Return labels of the region's shape; its ends must be given."""
         base, mine = read_region(self.base, region), read_region(self.mine, region)
         changed = self.edits.apply_stable_ids(mine) != base
-        for change in self.shared:
-            changed &= ~(np.isin(base, change.before) | np.isin(mine, change.after))
+        if self.shared:
+            before, after = self._shared_ids
+            changed &= ~(np.isin(base, before) | np.isin(mine, after))
         ids = relabelled(mine, self.edits.after.ids, self.ids, keep_unknown=False)
         return np.where(changed, ids, read_region(self.theirs, region))
 
@@ -245,13 +250,13 @@ def _conflicts(
     sides: _Sides, accepted: Collection[int], checked: list[Region]
 ) -> Iterator[Conflict]:
     theirs_of = {i: change for change in sides.their_changes for i in change.before}
-    meets = _finder([change for change in sides.their_changes if change.gained])
-    for change in sides.my_changes:
+    claimed = _claimed_by_both(sides)
+    for number, change in enumerate(sides.my_changes):
         both = tuple(i for i in change.before if i in theirs_of)
         if both:
             yield Conflict(reason="object", objects=both, box=change.box)
-        elif change.gained and meets(change.box):
-            yield from _claimed_by_both(sides, change)
+        elif number in claimed:
+            yield claimed[number]
     unchanged = sides.ours.unchanged
     for mine in sorted(set(accepted)):
         before = unchanged.get(mine, 0)
@@ -259,50 +264,59 @@ def _conflicts(
             box = theirs_of[before].box
             yield Conflict(reason="accepted", objects=(before,), box=box)
     for region in checked:
-        for change in sides.their_changes:
-            yield from _changed_inside(sides, change, region)
+        yield from _changed_inside(sides, region)
 
 
-def _finder(changes: list[Edit]) -> Callable[[Region], bool]:
-    """Return what tells whether the box of any change meets a box."""
-    cells: dict[tuple[int, int, int], list[Region]] = {}
-    for change in changes:
-        for cell in cells_meeting([change.box], _CELL):
-            cells.setdefault(cell, []).append(change.box)
+def _claimed_by_both(sides: _Sides) -> dict[int, Conflict]:
+    """Voxels of the background that I and they gave to objects, by the number of my change."""
+    if not any(c.gained for c in sides.my_changes) or not any(
+        c.gained for c in sides.their_changes
+    ):
+        return {}
 
-    def meets(box: Region) -> bool:
-        boxes = (b for cell in cells_meeting([box], _CELL) for b in cells.get(cell, ()))
-        return any(overlap(box, b) for b in boxes)
+    def read(region: Region) -> tuple[Ids, Ids]:
+        base, mine = read_region(sides.base, region), read_region(sides.mine, region)
+        theirs = read_region(sides.theirs, region)
+        mine = np.where((base == 0) & (theirs != 0), mine, np.uint32(0))
+        return mine, np.where(mine != 0, theirs, np.uint32(0))
 
-    return meets
-
-
-def _claimed_by_both(sides: _Sides, change: Edit) -> Iterator[Conflict]:
-    """Voxels of the background that a change of mine and one of theirs gave to objects."""
-    base, mine, theirs = (
-        read_region(source, change.box) for source in (sides.base, sides.mine, sides.theirs)
+    mine_of = {i: number for number, c in enumerate(sides.my_changes) for i in c.after}
+    pairs = count_pairs(
+        read, blocks_of(sides.base, sides.theirs), sides.ours.shape, workers=WORKERS
     )
-    claimed = np.isin(mine, change.after) & (base == 0) & (theirs != 0)
-    if claimed.any():
-        ids = tuple(np.unique(theirs[claimed]).tolist())
-        yield Conflict(reason="voxels", objects=ids, box=_box_of(claimed, change.box))
+    found: dict[int, list[int]] = {}
+    for row, mine in enumerate(pairs[0][:, 0].tolist()):
+        if mine in mine_of:
+            found.setdefault(mine_of[mine], []).append(row)
+    return {
+        number: Conflict(
+            reason="voxels",
+            objects=tuple(np.unique(pairs[0][rows, 1]).tolist()),
+            box=box_around(boxes_of(pairs[1][rows])),
+        )
+        for number, rows in found.items()
+    }
 
 
-def _changed_inside(sides: _Sides, change: Edit, region: Region) -> Iterator[Conflict]:
+def _changed_inside(sides: _Sides, region: Region) -> Iterator[Conflict]:
     """Voxels in a region of mine that belong, or did, to objects that they changed."""
-    place = overlap(change.box, region)
-    if place is None:
+    if not sides.their_changes:
         return
-    base, theirs = read_region(sides.base, place), read_region(sides.theirs, place)
-    inside = np.isin(base, change.before) | np.isin(theirs, change.after)
-    if inside.any():
-        ids = change.before or change.after
-        yield Conflict(reason="checked", objects=ids, box=_box_of(inside, place))
 
+    def read(part: Region) -> tuple[Ids, Ids]:
+        return read_region(sides.base, part), read_region(sides.theirs, part)
 
-def _box_of(mask: NDArray[np.bool_], place: Region) -> Region:
-    z, y, x = (
-        slice(part.start + int(where.min()), part.start + int(where.max()) + 1)
-        for part, where in zip(place, np.nonzero(mask), strict=True)
+    before_of = {i: number for number, c in enumerate(sides.their_changes) for i in c.before}
+    after_of = {i: number for number, c in enumerate(sides.their_changes) for i in c.after}
+    parts = (overlap(block, region) for block in blocks_of(sides.base, sides.theirs))
+    pairs = count_pairs(
+        read, [part for part in parts if part is not None], sides.ours.shape, workers=WORKERS
     )
-    return z, y, x
+    found: dict[int, list[int]] = {}
+    for row, (old, new) in enumerate(pairs[0].tolist()):
+        for number in {before_of.get(old, -1), after_of.get(new, -1)} - {-1}:
+            found.setdefault(number, []).append(row)
+    for number, rows in sorted(found.items()):
+        change = sides.their_changes[number]
+        box = box_around(boxes_of(pairs[1][rows]))
+        yield Conflict(reason="checked", objects=change.before or change.after, box=box)

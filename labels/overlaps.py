@@ -241,6 +241,13 @@ def box_around(boxes: Ints) -> Region:
     return z, y, x
 
 
+def boxes_of(stats: Ints) -> Ints:
+    """Return the boxes (N, 3, 2), first and last + 1, of rows of statistics of pairs."""
+    from labels import kernels as k
+
+    return np.asarray(stats[:, k.Z0 : k.X1 + 1].reshape(-1, 3, 2) + np.array([0, 1]), np.int64)
+
+
 def _reduced(stats: Ints, first: Ints) -> Ints:
     """Statistics of groups of rows, each starting at one of `first`."""
     from labels import kernels as k
@@ -264,7 +271,7 @@ def _objects(ids: Ints, stats: Ints) -> Objects:
     return Objects(
         ids=ids[order][start],
         sizes=sizes,
-        boxes=rows[:, k.Z0 : k.X1 + 1].reshape(-1, 3, 2) + np.array([0, 1]),
+        boxes=boxes_of(rows),
         centroids=rows[:, k.SUM_Z :] / sizes[:, None],
         first=rows[:, k.FIRST],
     )

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
-from itertools import product
+from collections.abc import Callable, Collection, Iterable, Iterator
+from itertools import chain, product
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from annotations._chunks import Region, Voxels, explicit, within
+from annotations._chunks import Region, Voxels, cell_place, cells_of, explicit, within
 from annotations.edits._overlaps import blocks_of, check_pair, rows_of
 from annotations.edits._reading import box_reader, read_region
 from annotations.edits.records import Edits
 from annotations.errors import LabelError
+from annotations.layout import CHUNKS
 from annotations.planes import Planes
 from annotations.volume import time_parts
 from labels.overlaps import Ints, box_around
@@ -36,7 +37,9 @@ class VerifiedPatch(NamedTuple):
 
 
 class _Seen(NamedTuple):
-    region: Region
+    """An object, or those of a change: where it is with its shell, ids before and after."""
+
+    place: Region
     gone: tuple[int, ...]
     kept: tuple[int, ...]
 
@@ -105,7 +108,7 @@ def verified_mask_update(
     Yields
     ------
     VerifiedPatch
-        They may overlap.
+        Those of objects share no voxel, so that all of them are no more than the field.
 
     Raises
     ------
@@ -124,16 +127,21 @@ def verified_mask_update(
         yield VerifiedPatch(region, np.broadcast_to(np.uint8(1), sizes))
     chunks = next((each.chunks for each in (before, after) if isinstance(each, Planes)), None)
     read_before, read_after = box_reader(before, chunks), box_reader(after, chunks)
-    for seen in _by_chunk(_seen(edits, accepted), chunks):
-        place = _with_shell(seen.region, shell, shape, planes)
-        if any(_within(place, region) for region in regions):
-            continue
+    seen = [
+        each
+        for each in _seen(edits, accepted, lambda box: _with_shell(box, shell, shape, planes))
+        if not any(_within(each.place, region) for region in regions)
+    ]
+    gone = _unique(each.gone for each in seen)
+    kept = _unique(each.kept for each in seen)
+    for region, edited in _by_cell(seen, chunks or CHUNKS, shape):
+        place = _with_shell(region, shell, shape, planes)
         new = read_after(place)
-        old = read_before(place) if seen.gone else new
+        old = read_before(place) if edited else new
         mask = np.zeros(new.shape, np.uint8)
-        gone, kept = (np.array(sorted(ids), np.uint32) for ids in (seen.gone, seen.kept))
-        _kernels.mark_seen()(old, new, gone, kept, offsets, place[0].start, planes, mask)
-        yield VerifiedPatch(place, mask)
+        was = gone if edited else gone[:0]
+        _kernels.mark_seen()(old, new, was, kept, offsets, place[0].start, planes, mask)
+        yield VerifiedPatch(region, mask[within(region, place)])
 
 
 def changed_voxels(
@@ -173,23 +181,44 @@ def changed_voxels(
                 yield VerifiedPatch(region, near.astype(np.uint8))
 
 
-def _seen(edits: Edits, accepted: Collection[int]) -> Iterator[_Seen]:
+def _seen(
+    edits: Edits, accepted: Collection[int], place_of: Callable[[Region], Region]
+) -> Iterator[_Seen]:
     done: set[int] = set()
     for change in edits.changes:
         done.update(change.after)
-        yield _Seen(change.box, change.before, change.after)
+        yield _Seen(place_of(change.box), change.before, change.after)
     wanted = sorted(set(accepted) - done)
     for row, id_ in zip(rows_of(edits.after, wanted), wanted, strict=True):
-        yield _Seen(box_around(edits.after.boxes[row][None]), (), (id_,))
+        yield _Seen(place_of(box_around(edits.after.boxes[row][None])), (), (id_,))
 
 
-def _by_chunk(seen: Iterable[_Seen], chunks: tuple[int, int, int] | None) -> Iterable[_Seen]:
-    """Put objects in the order of the chunks that they begin in, so that each is read once."""
-    if chunks is None:
-        return seen
-    return sorted(
-        seen, key=lambda s: [part.start // n for part, n in zip(s.region, chunks, strict=True)]
-    )
+def _unique(ids: Iterable[tuple[int, ...]]) -> NDArray[np.uint32]:
+    return np.unique(np.fromiter(chain.from_iterable(ids), np.uint32))
+
+
+def _by_cell(
+    seen: list[_Seen], size: tuple[int, int, int], shape: tuple[int, int, int]
+) -> Iterator[tuple[Region, bool]]:
+    """Yield, for each cell of a grid, the box around what was seen in it, and if it was edited.
+
+    So no voxel is read for each of the objects around it, however far their voxels are scattered.
+    """
+    counts = [-(-n // g) for n, g in zip(shape, size, strict=True)]
+    low, high = np.full((*counts, 3), max(shape)), np.zeros((*counts, 3), np.int64)
+    edited = np.zeros(counts, np.bool_)
+    for each in seen:
+        cells = cells_of(each.place, size)
+        np.minimum(low[cells], [part.start for part in each.place], out=low[cells])
+        np.maximum(high[cells], [part.stop for part in each.place], out=high[cells])
+        edited[cells] |= bool(each.gone)
+    for index in np.argwhere(high[..., 0] > 0).tolist():
+        cell = tuple(index)
+        z, y, x = (
+            slice(max(int(a), part.start), min(int(b), part.stop))
+            for a, b, part in zip(low[cell], high[cell], cell_place(cell, size, shape), strict=True)
+        )
+        yield (z, y, x), bool(edited[cell])
 
 
 def _check_shape(before: Voxels, after: Voxels, edits: Edits) -> tuple[int, int, int]:

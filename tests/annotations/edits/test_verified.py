@@ -128,6 +128,17 @@ def test_chunks_in_a_store_give_the_same(monkeypatch: pytest.MonkeyPatch) -> Non
     assert np.array_equal(mask_of(patches, before.shape), expected)
 
 
+def test_patches_of_scattered_objects_are_no_more_than_the_field() -> None:
+    """Each object's box is about the whole field: reading it for each would never end."""
+    rng = np.random.default_rng(1)
+    before = rng.integers(0, 400, (20, 140, 150)).astype(np.uint32)
+    after = rng.integers(0, 400, before.shape).astype(np.uint32)
+    edits = compare_labels(before, after)
+    patches = list(verified_mask_update(before, after, edits, shell=SHELL))
+    assert sum(patch.mask.size for patch in patches) <= before.size
+    assert mask_of(patches, before.shape).all(), "in a shell, or of an object"
+
+
 def test_the_shell_is_as_thick_in_micrometres_as_voxels_allow() -> None:
     assert shell_voxels((1.0, 1.0, 1.0)) == (2, 2, 2)
     assert shell_voxels((2.0, 0.2, 0.2)) == (1, 2, 2)
