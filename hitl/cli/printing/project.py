@@ -58,13 +58,13 @@ def overview(found: Overview) -> tuple[Overview, Any]:
         rows = [
             (
                 f"{run.run} (in use)" if run.run == found.in_use else run.run,
-                run.made,
+                run.made[:19].replace("T", " "),
                 str(run.round),
                 ", ".join(f"{k} {v:.3f}" for k, v in run.validation.items()),
             )
             for run in found.runs
         ]
-        parts.append(plain_table(("run", "made", "labels of round", "validation"), rows))
+        parts.append(plain_table(("run", "made (UTC)", "labels of round", "validation"), rows))
     if found.scores:
         scored = [
             (model, f"{score.get('score') or 0:.3f}", f"{score.get('f1') or 0:.3f}")

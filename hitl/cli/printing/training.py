@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
-from hitl.cli.tables import plain_table, rich_table
+from hitl.cli.tables import plain_table
 from hitl.evaluation.strata import SPURIOUS, Stratum
 from hitl.training.promote import Promoted
 from hitl.training.sweep.grid import show
@@ -67,8 +67,6 @@ def swept(done: Sweep) -> tuple[dict[str, Any], Any]:
 
 
 def _sweep_table(sweep: Sweep) -> Any:
-    from rich.text import Text
-
     trained = [one for one in sweep.combinations() if one.done]
     names = varied_names(sweep.combinations())
     keys = [(key, False) for key in COLUMNS]
@@ -77,23 +75,20 @@ def _sweep_table(sweep: Sweep) -> Any:
     titles = [TEST_COLUMNS[key] if test else COLUMNS[key] for key, test in keys]
     title = (
         f"{sweep.name}: {len(sweep.cells)} cells on the validation part, sorted by "
-        f"{COLUMNS[sweep.sort]}; F1 of voxels, @0.5 of objects"
+        f"{COLUMNS[sweep.sort]}; F1 of voxels, @0.5 of objects; * the best"
     )
-    table = rich_table([*names, *titles, "run"], title=title, right=titles)
-    for column in table.columns[len(names) :]:
-        # Numbers and runs stay whole; long names of options may be folded.
-        column.no_wrap = True
     best = {(key, test): _best(trained, key, test) for key, test in keys if key in QUALITY}
+    rows = []
     for one in trained:
         cells = []
         for key, test in keys:
             top = one.mean(key, test=test) is not None and one.mean(key, test=test) == best.get(
                 (key, test)
             )
-            cells.append(Text(_cell(one, key, test), style="bold" if top else ""))
+            cells.append(_cell(one, key, test) + ("*" if top else ""))
         runs = ", ".join(cell.run for cell in one.done)
-        table.add_row(*(Text(show(one.varied[name])) for name in names), *cells, Text(runs))
-    return table
+        rows.append([*(show(one.varied[name]) for name in names), *cells, runs])
+    return plain_table([*names, *titles, "run"], rows, title=title, right=titles)
 
 
 def _best(trained: list[Combination], key: str, test: bool) -> float | None:
