@@ -1,14 +1,78 @@
-"""Files that are written whole or not at all, and are on the disk before they are told of."""
+"""Files that are written whole or not at all, and are on the disk before they are told of.
+
+What is read whole is a plain file, and no larger than what is kept in it.
+"""
 
 from __future__ import annotations
 
 import os
+import stat
 import sys
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+
+
+class UnfitFileError(ValueError):
+    """What is no plain file, leads elsewhere, or is larger than what belongs there."""
+
+
+def read_plain(path: Path, most_bytes: int, *, linked: bool = False) -> bytes:
+    """Return what a file holds.
+
+    Parameters
+    ----------
+    path : Path
+    most_bytes : int
+        A larger file is not read.
+    linked : bool
+        Whether it may be a link that leads out of its folder.
+
+    Raises
+    ------
+    UnfitFileError
+        A folder, a pipe or another thing in its place, a link to elsewhere, or too large.
+    OSError
+    """
+    if not linked and not path.resolve().is_relative_to(path.parent.resolve()):
+        raise UnfitFileError("a link that leads out of its folder; put the file itself there")
+    # Not blocking: a pipe would be waited for without end.
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    try:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
+            raise UnfitFileError("no file, but a folder, a pipe or a device")
+        if found.st_size > most_bytes:
+            raise UnfitFileError(
+                f"{found.st_size:,} bytes, where at most {most_bytes:,} were expected"
+            )
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            return file.read(most_bytes)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open an archive whose members are not packed, so that nothing grows beyond the file.
+
+    Raises
+    ------
+    UnfitFileError
+        No plain file, or members that are packed or lie above each other.
+    zipfile.BadZipFile, OSError
+    """
+    if path.exists() and not path.is_file():
+        raise UnfitFileError("no file, but a folder, a pipe or a device")
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        packed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
+        if packed or sum(member.file_size for member in members) > path.stat().st_size:
+            raise UnfitFileError("members that are packed, as none that is written here")
+        yield archive
 
 
 @contextmanager

@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from hitl.evaluation.metrics.averages import mean_by_key
 from hitl.project.errors import ProjectError
 from hitl.project.folder import Project
-from hitl.project.records import read_record
+from hitl.project.records import Number, Shape, Whole, read_record
+
+
+class _Rater(Shape):
+    name: str
+    source: str
+    objects: Whole
+
+
+class _Agreement(Shape):
+    """What is read of an agreement."""
+
+    kind: Literal["annotators", "self"]
+    field: str
+    first: _Rater
+    second: _Rater
+    values: dict[str, Number | None]
+    made: str
+
 
 FOLDER = "agreement"
 """In the project's folder: one JSON file per pair of label images that were compared."""
@@ -25,14 +43,12 @@ def read_agreements(project: Project) -> list[dict[str, Any]]:
     found = []
     for file in sorted((project.folder / FOLDER).glob("[0-9]*.json")):
         try:
-            read = read_record(file)
-            if not isinstance(read["values"], dict):
-                raise ValueError("values")
-        except (ValueError, KeyError, TypeError) as error:
+            found.append(read_record(file, _Agreement))
+        except (OSError, ValueError) as error:
             raise ProjectError(
-                f"{file}: expected an agreement, got something else; delete it and compare again"
+                f"{file}: expected an agreement, got something else ({error}); delete it and "
+                "compare again"
             ) from error
-        found.append(read)
     return found
 
 

@@ -31,7 +31,7 @@ from hitl.project.addresses import chosen_labels
 from hitl.project.errors import NothingToDoError, ProjectError
 from hitl.project.folder import Project
 from hitl.project.processing import PreprocessStep
-from hitl.project.records import read_record, write_record
+from hitl.project.records import Shape, Whole, read_record, write_record
 from hitl.project.reporter import Reporter
 from hitl.project.runs import read_card
 from labels.hashing import values_sha256
@@ -233,6 +233,13 @@ class PredictedFile:
     labels: NDArray[np.uint32] | None = None
 
 
+class _About(Shape):
+    """What is read of a prediction that was made."""
+
+    fingerprint: str
+    objects: Whole
+
+
 def predicted_file(project: Project, predictor: Predictor, view: LabelsView) -> PredictedFile:
     """Return the file of labels, made now or by an equal earlier prediction."""
     file = prediction_file(project, predictor.name, view.info)
@@ -253,7 +260,7 @@ def predicted_file(project: Project, predictor: Predictor, view: LabelsView) -> 
 def _read_about(file: Path) -> dict[str, Any]:
     """Return what is known of a prediction; nothing where the file is damaged: it is made anew."""
     try:
-        return read_record(file)
+        return read_record(file, _About)
     except ValueError:
         return {}
 

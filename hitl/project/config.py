@@ -15,6 +15,7 @@ from hitl.project.errors import ConfigError
 from hitl.project.processing import PostprocessConfig, PreprocessStep, PreprocessSteps
 from hitl.project.schema import Frozen, options_model, resolve_options, validate
 from hitl.project.yaml_text import YamlTextError, dump_yaml, parse_yaml
+from labels.files import UnfitFileError, read_plain
 from models.registry import SEGMENTERS, TRAINERS, resolve
 
 CONFIG_NAME = "hitl.yaml"
@@ -157,13 +158,13 @@ def load_yaml(path: Path) -> dict[str, Any]:
         Missing, empty, unreadable, not YAML, a key given twice, or not a mapping.
     """
     try:
-        if path.stat().st_size > MAX_CONFIG_BYTES:
-            raise ConfigError(f"{path}: expected a config of under 1 MB, is this the right file?")
-        data = parse_yaml(path.read_text(encoding="utf-8"))
+        data = parse_yaml(read_plain(path, MAX_CONFIG_BYTES, linked=True).decode("utf-8"))
     except OSError as exc:
         raise ConfigError(f"{path}: cannot be read ({exc.strerror}); give a YAML file") from exc
     except UnicodeDecodeError as exc:
         raise ConfigError(f"{path}: expected UTF-8 text, got something else") from exc
+    except UnfitFileError as exc:
+        raise ConfigError(f"{path}: expected a config of under 1 MB, got {exc}") from exc
     except YamlTextError as exc:
         raise ConfigError(f"{path}: {exc}") from exc
     if data is None:

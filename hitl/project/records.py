@@ -6,12 +6,31 @@ import json
 from collections.abc import Mapping
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
+
+from annotated_types import Ge, Le
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from labels.files import write_atomically
+from labels.json_files import read_json
 
 CHECKSUM = "checksum"
 """The key that holds the digest of all the others."""
+
+Whole = Annotated[int, Ge(0), Le(2**63 - 1)]
+"""A count, an id, a round."""
+
+Number = Annotated[float, Ge(-1e15), Le(1e15)]
+"""What is measured; beyond it nothing can be drawn or added up."""
+
+
+class Shape(BaseModel):
+    """Base of what is demanded of a record: these keys, of these kinds; others may be there."""
+
+    model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
+
+
+Kind = TypeVar("Kind")
 
 
 def write_record(path: Path, data: Mapping[str, Any]) -> None:
@@ -20,25 +39,46 @@ def write_record(path: Path, data: Mapping[str, Any]) -> None:
     write_atomically(path, f"{text}\n".encode())
 
 
-def read_record(path: Path) -> dict[str, Any]:
+def read_record(path: Path, shape: type[BaseModel] = Shape) -> dict[str, Any]:
     """Return a mapping that `write_record` wrote, or that somebody wrote without a checksum.
+
+    Parameters
+    ----------
+    path : Path
+    shape : subclass of BaseModel
+        What must be in it.
 
     Raises
     ------
     ValueError
-        It is no mapping, no JSON, or not what was written.
+        It is no mapping, no JSON, not what was written, or of another shape.
     OSError
     """
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except RecursionError as error:
-        raise ValueError("lists in lists without end") from error
+    found = read_json(path)
     if not isinstance(found, dict):
         raise ValueError(f"expected a mapping, got {type(found).__name__}")
     known = found.pop(CHECKSUM, None)
     if known is not None and known != _digest(found):
         raise ValueError("its checksum is wrong")
+    shaped(shape, found)
     return found
+
+
+def shaped(kind: type[Kind], data: Any) -> Kind:
+    """Return JSON data as a `Shape` or dataclass; a text is no number, and a number no text.
+
+    Raises
+    ------
+    ValueError
+        One line: the first thing that is wrong.
+    """
+    try:
+        # As JSON, in which a list stands for a tuple even where types are strict.
+        return TypeAdapter(kind).validate_json(json.dumps(data), strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ValueError(f"{where}: {first['msg']}" if where else first["msg"]) from error
 
 
 def _digest(data: Mapping[str, Any]) -> str:

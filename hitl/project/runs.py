@@ -3,16 +3,66 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_types import Ge, Gt, Lt, MinLen
+from pydantic import Field
 
 from hitl.project.errors import NothingToDoError, ProjectError
 from hitl.project.folder import CARD, Project
-from hitl.project.records import read_record
+from hitl.project.records import Number, Shape, Whole, read_record
 
-_CARD_KEYS = {
-    "run", "model", "made", "round", "validation", "classes", "channels", "trained_on",
-    "weights_sha256",
-}  # fmt: skip
+
+class _Source(Shape):
+    field: str
+    split: str
+    source_sha256: str | None
+    objects: Whole = 0
+    verified_share: Number = 0.0
+
+
+class _Config(Shape):
+    validation_share: Annotated[float, Gt(0), Lt(1)]
+
+
+class _Card(Shape):
+    """What is read of a model card."""
+
+    run: str
+    model: str
+    made: str
+    round: Annotated[int, Ge(-1)]
+    validation: dict[str, Number]
+    classes: Annotated[list[str], MinLen(1)]
+    channels: Whole
+    trained_on: list[_Source]
+    weights_sha256: str
+    weights: str = ""
+    base: str = ""
+    licence: str = ""
+    epochs: Whole | None = None
+    best_epoch: Whole | None = None
+    seconds: Number = 0.0
+    notes: list[str] = Field(default_factory=list)
+    config: _Config
+    versions: dict[str, str | None] = Field(default_factory=dict)
+
+
+class _Promotion(Shape):
+    run: str
+    when: str
+    by: str
+    replaced: str | None
+    forced: bool
+    why: str
+    fields: list[str]
+    objections: list[str]
+
+
+class _InUse(Shape):
+    run: str | None
+    history: list[_Promotion]
+
 
 IN_USE = "in_use.json"
 """In the project's folder."""
@@ -28,13 +78,16 @@ def read_card(folder: Path) -> dict[str, Any]:
     """
     file = folder / CARD
     try:
-        card = read_record(file)
-    except (OSError, ValueError):
-        card = {}
-    if not card.keys() >= _CARD_KEYS:
+        card = read_record(file, _Card)
+    except (OSError, ValueError) as error:
         raise ProjectError(
-            f"{file}: expected the card of a run, got something else; restore it from a copy, or "
-            "move the run's folder away"
+            f"{file}: expected the card of a run, got something else ({error}); restore it from a "
+            "copy, or move the run's folder away"
+        ) from error
+    if card["run"] != folder.name:
+        raise ProjectError(
+            f"{file}: expected the card of run {folder.name}, got that of {card['run']!r}; give "
+            "the folder back its name, or move it away"
         )
     return card
 
@@ -51,15 +104,12 @@ def read_in_use(project: Project) -> dict[str, Any]:
     if not file.is_file():
         return {"run": None, "history": []}
     try:
-        found = read_record(file)
-    except ValueError:
-        found = {}
-    if not ("run" in found and isinstance(found.get("history"), list)):
+        return read_record(file, _InUse)
+    except ValueError as error:
         raise ProjectError(
-            f"{file}: expected the record of promotions, got something else; restore it from a "
-            "copy, or delete it and promote a run again"
-        )
-    return found
+            f"{file}: expected the record of promotions, got something else ({error}); restore it "
+            "from a copy, or delete it and promote a run again"
+        ) from error
 
 
 def model_in_use(project: Project) -> str | None:

@@ -14,6 +14,7 @@ from hitl.project.folder import CARD, Project, store_location
 from hitl.project.reporter import Reporter
 from hitl.project.runs import read_card, read_in_use
 from hitl.project.scores import read_scores
+from labels.files import open_zip
 from labels.hashing import file_sha256
 from labels.numbers import spans
 
@@ -128,9 +129,9 @@ def _check_run(folder: Path, deep: bool) -> None:
 
 def _check_draft(file: Path) -> None:
     try:
-        with zipfile.ZipFile(file) as archive:
+        with open_zip(file) as archive:
             damaged = archive.testzip()
-    except (OSError, zipfile.BadZipFile) as error:
+    except (OSError, RuntimeError, ValueError, zipfile.BadZipFile) as error:
         raise ProjectError(f"{file}: the draft cannot be read ({error})") from error
     if damaged is not None:
         raise ProjectError(f"{file}: the draft is damaged ({damaged})")

@@ -11,17 +11,31 @@ class YamlTextError(Exception):
     """Text that is not YAML, or YAML of a kind that no config needs."""
 
 
+DEEPEST = 40
+"""Levels of lists and mappings; a config has under ten."""
+
+
 class _Loader(yaml.SafeLoader):
     """Safe YAML that refuses a key given twice: one of the two would be lost silently."""
 
+    _level = 0
+
     def compose_node(self, parent: Any, index: Any) -> Any:
-        """Refuse aliases: a few lines of them make billions of values."""
+        """Refuse aliases, a few lines of which make billions of values, and depth without end."""
         if self.check_event(yaml.AliasEvent):
             event: Any = self.peek_event()  # type: ignore[no-untyped-call]
             raise yaml.composer.ComposerError(
                 None, None, f"*{event.anchor}: write the value out again", event.start_mark
             )
-        return super().compose_node(parent, index)
+        self._level += 1
+        if self._level > DEEPEST:
+            event = self.peek_event()  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(
+                None, None, f"lists in lists, more than {DEEPEST} deep", event.start_mark
+            )
+        node = super().compose_node(parent, index)
+        self._level -= 1
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Build a mapping after looking for repeated keys."""

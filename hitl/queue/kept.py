@@ -10,7 +10,7 @@ from annotations.fields import LabelsInfo
 from annotations.store import AnnotationStore
 from hitl import __version__
 from hitl.project.folder import Project
-from hitl.project.records import read_record, write_record
+from hitl.project.records import Shape, read_record, shaped, write_record
 from hitl.project.reporter import Reporter
 from hitl.queue.entries import Entry
 from labels.hashing import values_sha256
@@ -23,6 +23,20 @@ FOLDER = "queue"
 
 Ranked = tuple[tuple[Entry, ...], ...]
 """Entries of each time point."""
+
+
+class _Kept(Shape):
+    """What is read of ranked entries."""
+
+    key: str
+    entries: tuple[tuple[Entry, ...], ...]
+
+
+class _Commits(Shape):
+    """What is read of commits."""
+
+    head: str
+    commits: dict[str, str]
 
 
 class KeptEntries:
@@ -59,12 +73,10 @@ class KeptEntries:
     def read(self, info: LabelsInfo, key: str) -> Ranked | None:
         """Return the entries that were kept under a key, None where there are none."""
         try:
-            found = read_record(self._file(info))
-            if found["key"] != key:
-                return None
-            return tuple(tuple(_entry(row) for row in rows) for rows in found["entries"])
-        except (OSError, ValueError, KeyError, TypeError):
+            found = shaped(_Kept, read_record(self._file(info)))
+        except (OSError, ValueError):
             return None
+        return found.entries if found.key == key else None
 
     def write(self, info: LabelsInfo, key: str, ranked: Ranked) -> None:
         """Keep entries."""
@@ -108,12 +120,7 @@ class KeptEntries:
 
 def _read_commits(file: Path) -> tuple[str, dict[str, str]]:
     try:
-        read = read_record(file)
-        return str(read["head"]), {str(k): str(v) for k, v in read["commits"].items()}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        read = shaped(_Commits, read_record(file))
+    except (OSError, ValueError):
         return "", {}
-
-
-def _entry(row: dict[str, Any]) -> Entry:
-    z, y, x = row["position_zyx"]
-    return Entry(**{**row, "position_zyx": (z, y, x), "reasons": tuple(row["reasons"])})
+    return read.head, read.commits

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from annotations.errors import LabelError
 from annotations.fields import LabelsInfo
@@ -13,10 +12,11 @@ from annotations.names import key_of
 from annotations.views import LabelsView
 from hitl.labelling.exchange.errors import ExchangeError
 from hitl.project.folder import write_json
+from hitl.project.records import Whole, shaped
+from labels.json_files import read_json
 
 SUFFIX = ".hitl.json"
 _VERSION = 2
-_LARGEST_BYTES = 64 * 2**20
 _ADVICE = "export again, or import without it"
 
 
@@ -56,14 +56,14 @@ class Sidecar:
     field: str
     class_name: str
     format: str
-    round: int | None
+    round: Whole | None
     snapshot: str
-    times: int
-    shape_zyx: tuple[int, int, int]
+    times: Whole
+    shape_zyx: tuple[Whole, Whole, Whole]
     spacing_um: tuple[float, float, float]
     image_sha256: str | None
     slices: str
-    ids: tuple[int, ...]
+    ids: tuple[Whole, ...]
     exported: str
     imported: tuple[tuple[str, str], ...] = ()
 
@@ -81,13 +81,11 @@ class Sidecar:
             Not one of this toolkit's, or damaged.
         """
         try:
-            if path.stat().st_size > _LARGEST_BYTES:
-                raise ValueError("it is too large")
-            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            if found.pop("hitl_export") != _VERSION:
+            found = read_json(path)
+            if not isinstance(found, dict) or found.pop("hitl_export", None) != _VERSION:
                 raise ValueError("another version")
-            return cls(**found)._checked()
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as exc:
+            return shaped(cls, found)
+        except (OSError, ValueError) as exc:
             raise ExchangeError(
                 f"{path}: expected what `hitl export` wrote, got something else ({exc}); {_ADVICE}"
             ) from exc
@@ -115,16 +113,6 @@ class Sidecar:
     def is_of(self, info: LabelsInfo) -> bool:
         """Whether these are labels of a class in a field, by their names."""
         return (self.field, self.class_name) == (info.field.name, info.class_name)
-
-    def _checked(self) -> Self:
-        texts = (self.project, self.field, self.class_name, self.format, self.snapshot, self.slices)
-        whole = self.round is None or (type(self.round) is int and self.round >= 0)
-        if not all(isinstance(text, str) for text in texts) or not whole:
-            raise ValueError("a value of another kind")
-        pairs = tuple((before, after) for before, after in self.imported)
-        if not all(isinstance(text, str) for pair in pairs for text in pair):
-            raise ValueError("a value of another kind")
-        return replace(self, imported=pairs)
 
     @property
     def states(self) -> tuple[str, ...]:

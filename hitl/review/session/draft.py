@@ -10,27 +10,39 @@ from dataclasses import asdict, dataclass
 from dataclasses import field as default
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import numpy as np
+from annotated_types import Ge, Le
+from pydantic import StringConstraints
 
 from annotations.fields import LabelsInfo
 from annotations.names import key_of
 from annotations.objects import Status
 from hitl.project.folder import now
+from hitl.project.records import Number, Whole, shaped
 from hitl.review.errors import DraftError
 from hitl.review.session.boxes import box_shape
 from hitl.review.session.changed_chunks import ChunkData, ChunkIndex, Planes
 from hitl.review.session.draft_merge import check_rows, merge_chunks, renumbered
 from hitl.review.session.review_session import ReviewSession
-from labels.files import replacing
+from labels.files import open_zip, replacing
+from labels.json_files import parse_json
 
 DRAFT_FORMAT = 1
 """Version of the file."""
 
 _HEADER = "draft.json"
 _WHEN = ("before", "after")
+
+
+Id = Annotated[int, Ge(0), Le(2**32 - 1)]
+IdText = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,10}$")]
+"""An id as a key of JSON."""
+
+Position = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}(\.[0-9]{1,9}){2}$")]
+"""Of a chunk, as `dotted` gives it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,20 +82,20 @@ class DraftHeader:
     id: str
     field: str
     class_name: str
-    time: int
+    time: Whole
     annotator: str
     base: str
-    shape: tuple[int, ...]
+    shape: tuple[Whole, Whole, Whole]
     saved_at: str
-    seconds: float
-    row: int
-    highest_id: int
-    verdicts: Mapping[str, str] = default(default_factory=dict)
-    counts: Mapping[str, int] = default(default_factory=dict)
-    handled: tuple[int, ...] = ()
-    rounds: Mapping[str, int] = default(default_factory=dict)
-    base_highest_id: int = 0
-    chunks: tuple[str, ...] = ()
+    seconds: Number
+    row: Whole
+    highest_id: Id
+    verdicts: Mapping[IdText, str] = default(default_factory=dict)
+    counts: Mapping[str, Whole] = default(default_factory=dict)
+    handled: tuple[Id, ...] = ()
+    rounds: Mapping[IdText, int] = default(default_factory=dict)
+    base_highest_id: Id = 0
+    chunks: tuple[Position, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -138,6 +150,8 @@ class Draft:
         for index, pair in self.chunks.items():
             box = session.chunks.box(index)
             try:
+                if min(box_shape(box)) < 1:
+                    raise ValueError("it lies outside")
                 base, (labels, verified) = (data.unpacked(box_shape(box)) for data in pair)
             except (ValueError, zlib.error) as error:
                 raise DraftError(
@@ -221,19 +235,22 @@ def read_draft(path: Path) -> Draft | None:
     if not path.exists():
         return None
     try:
-        with zipfile.ZipFile(path) as archive:
-            fields: dict[str, Any] = json.loads(archive.read(_HEADER))
+        with open_zip(path) as archive:
+            fields = parse_json(archive.read(_HEADER))
+            if not isinstance(fields, dict):
+                raise ValueError("no header")
             version = fields.pop("format", None)
             if version != DRAFT_FORMAT:
                 raise DraftError(
                     f"{path}: expected a draft of format {DRAFT_FORMAT}, got {version}; open it "
                     "with the version of this toolkit that wrote it, or move it away"
                 )
-            fields["shape"] = tuple(fields["shape"])
-            fields["handled"] = tuple(fields["handled"])
-            header = DraftHeader(**fields)
+            header = shaped(DraftHeader, fields)
+            if unknown := set(header.verdicts.values()) - set(Status.__members__):
+                raise ValueError(f"a verdict {min(unknown)!r}")
             chunks = {_index(name): _read(archive, name) for name in header.chunks}
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError) as error:
+    except (OSError, RuntimeError, zipfile.BadZipFile, KeyError, ValueError) as error:
+        # A RuntimeError is zipfile's for what is locked with a password.
         raise DraftError(
             f"{path}: the draft cannot be read ({error}); it is kept, move it away to start afresh"
         ) from error

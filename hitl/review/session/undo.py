@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections import deque
 from collections.abc import Mapping
@@ -36,8 +37,19 @@ def pack(block: NDArray[Any]) -> bytes:
 
 
 def unpack(data: bytes, dtype: DTypeLike, shape: tuple[int, ...]) -> NDArray[Any]:
-    """Return what `pack` was given; its dtype and shape are known elsewhere."""
-    return np.frombuffer(zlib.decompress(data), dtype).reshape(shape)
+    """Return what `pack` was given; its dtype and shape are known elsewhere.
+
+    Raises
+    ------
+    ValueError, zlib.error
+        Of another size, or damaged.
+    """
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    # One byte more than belongs there is enough to know.
+    found = zlib.decompressobj().decompress(data, size + 1)
+    if len(found) != size:
+        raise ValueError(f"expected {size} bytes, got others")
+    return np.frombuffer(found, dtype).reshape(shape)
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,19 @@ from typing import Any, Literal
 
 from hitl.project.errors import ProjectError
 from hitl.project.folder import Project
-from hitl.project.records import read_record, write_record
+from hitl.project.records import Number, Shape, read_record, write_record
 
 CELL_FILE = "cell.json"
-_KEYS = {"fingerprint", "reason", "seconds", "scores"}
+
+
+class _Cell(Shape):
+    """What is read of a cell."""
+
+    fingerprint: str
+    reason: str
+    seconds: Number
+    scores: dict[str, Number | None]
+
 
 Values = Mapping[str, float | None]
 State = Literal["done", "failed", "interrupted"]
@@ -86,12 +95,9 @@ def _run(folder: Path, content: dict[str, Any]) -> CellRun:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = read_record(path)
-    except ValueError:
-        content = {}
-    if not content.keys() >= _KEYS:
+        return read_record(path, _Cell)
+    except (OSError, ValueError) as error:
         raise ProjectError(
-            f"{path}: expected what a sweep keeps of a run, got something else; move the run's "
-            "folder away"
-        )
-    return content
+            f"{path}: expected what a sweep keeps of a run, got something else ({error}); move "
+            "the run's folder away"
+        ) from error

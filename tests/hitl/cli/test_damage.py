@@ -103,7 +103,7 @@ def test_the_other_files_of_a_project_are_compared_too(
     card = {
         "run": "unet3d-0001", "model": "unet3d", "made": "", "round": 0, "validation": {},
         "classes": ["nuclei"], "channels": 1, "trained_on": [], "weights": "weights.bin",
-        "weights_sha256": "00",
+        "weights_sha256": "00", "config": {"validation_share": 0.2},
     }  # fmt: skip
     runs = project / "runs"
     for name in ("unet3d-0001", "unet3d-0002"):
