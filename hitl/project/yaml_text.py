@@ -14,6 +14,9 @@ class YamlTextError(Exception):
 DEEPEST = 40
 """Levels of lists and mappings; a config has under ten."""
 
+MOST_DIGITS = 40
+"""Of a whole number, however it is written."""
+
 
 class _Loader(yaml.SafeLoader):
     """Safe YAML that refuses a key given twice: one of the two would be lost silently."""
@@ -52,6 +55,18 @@ class _Loader(yaml.SafeLoader):
                 )
             seen.add(key)
         return super().construct_mapping(node, deep)
+
+
+def _whole(loader: _Loader, node: yaml.ScalarNode) -> int:
+    """Refuse what no message could show: in hexadecimal, a line holds a number without end."""
+    if len(node.value) > MOST_DIGITS:
+        raise yaml.constructor.ConstructorError(
+            None, None, f"a number of {len(node.value):,} digits", node.start_mark
+        )
+    return int(loader.construct_yaml_int(node))
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _whole)
 
 
 class _Dumper(yaml.SafeDumper):

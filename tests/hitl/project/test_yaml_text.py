@@ -47,8 +47,10 @@ ODD: dict[str, str | bytes] = {
     "pairs": "annotator: !!pairs 3\n",
     "1e302 of a number": "training: {validation_share: 1.0e+302}\n",
     "infinity": "training: {validation_share: .inf}\n",
-    "a million letters": f"bootstrap: {{segmenter: {'x' * 900_000}}}\n",
-    "too large": f"# {'x' * 1_100_000}\n",
+    "hexadecimal digits": f"prediction: {{whole_up_to_voxels: 0x{'f' * 20_000}}}\n",
+    "sixties": f"prediction: {{whole_up_to_voxels: {'1:' * 20_000}1}}\n",
+    "90,000 letters": f"bootstrap: {{segmenter: {'x' * 90_000}}}\n",
+    "too large": f"# {'x' * 110_000}\n",
 }
 
 
