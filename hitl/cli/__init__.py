@@ -39,6 +39,7 @@ def run(arguments: list[str]) -> int:
     from hitl.cli.verbs import app
     from hitl.project.errors import HitlError
     from labels.errors import LabelImageError
+    from models.devices import is_out_of_memory
     from models.errors import ModelError
 
     # tifffile logs what its caller learns from an exception anyway.
@@ -65,6 +66,12 @@ def run(arguments: list[str]) -> int:
         print_error("interrupted; what was recorded before is kept")
         return EXIT_INTERRUPTED
     except Exception as exc:
+        if is_out_of_memory(exc):
+            print_error(
+                "the memory does not suffice for this; close other programs, or give something "
+                "smaller"
+            )
+            return EXIT_INPUT
         problem = damage_in(exc)
         if problem is None:
             raise

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 
+from labels.memory import too_large
 from labels.spacing import Spacing
 from models.bounds import check_bounds
 from models.synthetic.placing import Arrangement
@@ -53,12 +53,10 @@ def check_lattice(shape: tuple[int, int, int], spacing_um: Spacing) -> None:
             f"expected a shape and a voxel size above 0, got {tuple(shape)} and "
             f"{tuple(spacing_um)} µm; give three of each, in the order z, y, x"
         )
-    need = math.prod(shape) * BYTES_PER_VOXEL
-    have = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if need > have:
+    if told := too_large(math.prod(shape) * BYTES_PER_VOXEL):
         raise SyntheticError(
-            f"a stack of {' × '.join(map(str, shape))} voxels takes about {need / 2**30:.0f} GiB "
-            f"to draw and this machine has {have / 2**30:.0f}; make several smaller ones"
+            f"drawing a stack of {' × '.join(map(str, shape))} voxels {told}; make several "
+            "smaller ones"
         )
 
 

@@ -17,7 +17,7 @@ def test_the_machine_the_container_and_the_process_bound_it() -> None:
         assert memory_bytes() <= 2**28
         assert too_large(2**27) is None
         told = too_large(2**40)
-    assert told is not None and "1,024 GiB" in told and "this machine has 0.25 GiB" in told
+    assert told is not None and "1,024 GiB" in told
 
 
 @pytest.mark.parametrize("need", [0, 1, 2**20])
