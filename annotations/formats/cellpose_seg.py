@@ -151,12 +151,12 @@ def read_cellpose_seg(path: Path | str) -> NDArray[np.uint32]:
     checks.check_label_dtype(path, masks.dtype)
     if masks.ndim == 2:
         masks = masks[np.newaxis]
-    if masks.ndim != 3:
+    if masks.ndim != 3 or not masks.size:
         raise LabelError(
             f"{path}: expected masks of shape (Z, Y, X) or (Y, X), got {masks.shape}; save them "
             "again from the GUI"
         )
     # Old versions count from -1.
-    if masks.dtype.kind == "i" and masks.min(initial=0) == -1:
+    if masks.dtype.kind == "i" and masks.min() == -1:
         masks = masks + 1
     return checks.to_ids(masks, 0, path)

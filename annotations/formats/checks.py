@@ -325,7 +325,8 @@ def to_ids(
         Ids that are negative or above 2**32 - 1, naming the slice.
     """
     if slab.min() < 0 or slab.max() > MAX_LABEL:
-        z, y, x = (int(i) for i in np.argwhere((slab < 0) | (slab > MAX_LABEL))[0])
+        first = np.argmax((slab < 0) | (slab > MAX_LABEL))
+        z, y, x = (int(i) for i in np.unravel_index(first, slab.shape))
         what = "the negative id" if slab[z, y, x] < 0 else "the id"
         at = f"z = {z0 + z}"
         if depth is not None:
