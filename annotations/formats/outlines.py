@@ -13,6 +13,9 @@ Loop = NDArray[np.int64]
 
 _STEPS = np.array([[1, 0], [0, 1], [-1, 0], [0, -1]])
 _CROSSINGS = 1 << 20
+"""Crossings of outlines with rows that are worked on at a time."""
+_MOST_WINDINGS = 16
+"""Crossings for each pixel; an outline along pixels has at most one for each."""
 
 
 def trace(plane: NDArray[Any]) -> dict[int, list[Loop]]:
@@ -91,6 +94,10 @@ def _following(
     return np.where(use_second, order[second], order[low]).astype(np.int64)
 
 
+class WindingError(ValueError):
+    """An outline that crosses the rows of an image more often than any that was drawn."""
+
+
 def fill(loops: Sequence[NDArray[Any]], shape: tuple[int, int]) -> NDArray[np.bool_]:
     """Return the pixels whose centres lie inside outlines, by the even-odd rule.
 
@@ -104,21 +111,38 @@ def fill(loops: Sequence[NDArray[Any]], shape: tuple[int, int]) -> NDArray[np.bo
     Returns
     -------
     ndarray of bool, shape (Y, X)
+
+    Raises
+    ------
+    WindingError
+        Some thousand corners can ask for the work of a day.
     """
     toggles = np.zeros((shape[0], shape[1] + 1), np.uint8)
-    for loop in loops:
-        begin = np.asarray(loop, np.float64)
-        end = np.roll(begin, -1, axis=0)
-        top, bottom = np.minimum(begin[:, 1], end[:, 1]), np.maximum(begin[:, 1], end[:, 1])
-        # Rows whose centre line the side crosses; of a corner on that line, one side only.
-        first = np.ceil(top - 0.5).astype(np.int64)
-        count = np.ceil(bottom - 0.5).astype(np.int64) - first
-        crossing = np.flatnonzero(count > 0)
-        parts = max(1, -(-int(count[crossing].sum()) // _CROSSINGS))
-        for part in np.array_split(crossing, min(parts, max(1, crossing.size))):
-            _toggle(toggles, begin[part], end[part], first[part], count[part])
+    begin, end, first, count = _sides(loops)
+    crossing = np.flatnonzero(count > 0)
+    total = int(count[crossing].sum())
+    if total > _MOST_WINDINGS * (toggles.size + shape[0]):
+        raise WindingError(f"{total} crossings in an image of {shape[1]} x {shape[0]} pixels")
+    parts = max(1, -(-total // _CROSSINGS))
+    for part in np.array_split(crossing, min(parts, max(1, crossing.size))):
+        _toggle(toggles, begin[part], end[part], first[part], count[part])
     inside = np.bitwise_xor.accumulate(toggles[:, :-1], axis=1)
     return inside.astype(np.bool_)
+
+
+def _sides(
+    loops: Sequence[NDArray[Any]],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return the ends (x, y) of all sides, the first row that each crosses, and how many."""
+    begin = np.concatenate(loops).astype(np.float64)
+    after = np.arange(1, len(begin) + 1)
+    stops = np.cumsum([len(loop) for loop in loops])
+    after[stops - 1] = np.concatenate([[0], stops[:-1]])
+    end = begin[after]
+    top, bottom = np.minimum(begin[:, 1], end[:, 1]), np.maximum(begin[:, 1], end[:, 1])
+    # Rows whose centre line the side crosses; of a corner on that line, one side only.
+    first = np.ceil(top - 0.5).astype(np.int64)
+    return begin, end, first, np.ceil(bottom - 0.5).astype(np.int64) - first
 
 
 def _toggle(
