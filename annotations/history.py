@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -50,7 +50,7 @@ class BlameEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class RolledBack:
-    """A round that brought an earlier one back.
+    """A round that brought an earlier one back, or would.
 
     Parameters
     ----------
@@ -65,6 +65,8 @@ class RolledBack:
     gone : tuple of str
         Labels of that round that have been removed since, or made anew from another image; they
         do not come back.
+    dry_run : bool
+        Nothing was written.
     """
 
     round: int
@@ -73,6 +75,7 @@ class RolledBack:
     fields: tuple[LabelsDiff, ...]
     left_alone: tuple[str, ...]
     gone: tuple[str, ...]
+    dry_run: bool = False
 
 
 def blame(store: StoreReader, address: str, object_id: int) -> tuple[BlameEntry, ...]:
@@ -121,7 +124,6 @@ def roll_back(
         It is the last round, or the store is read-only, locked or cannot be written.
     """
     snapshot = store.round_snapshot(number)
-    then = {info.key: info for info in store.all_labels(round=number)}
     about = RoundInfo(
         kind="rollback",
         message=message or f"back to round {number}",
@@ -129,26 +131,48 @@ def roll_back(
         config={"to": number},
     )
     with store.begin_round(about) as round_:
-        if number == round_.number - 1:
-            raise StoreError(
-                f"round {number} is the last one: there is nothing to take back; `hitl log` lists "
-                "the rounds before it"
-            )
-        now = {info.key: info for info in store.all_labels()}
         head = store.head()
-        written = store.changes_between(snapshot, head)
-        same = [key for key in then if key in now and same_image(then[key], now[key])]
-        found = []
-        for key in (key for key in same if written.touches(now[key])):
-            change = diff_labels(store, key, head, snapshot, older=snapshot, newer=head)
-            _restore(store, round_, key, snapshot, head)
-            round_.count(key, change.counts())
-            found.append(change)
+        plan = _way_back(store, number, round_.number, head)
+        for change in plan.fields:
+            _restore(store, round_, change.field, snapshot, head)
+            round_.count(change.field, change.counts())
+    return plan
+
+
+def plan_roll_back(store: StoreReader, number: int) -> RolledBack:
+    """Tell what `roll_back` would do; nothing is written.
+
+    Raises
+    ------
+    UnknownRoundError
+    StoreError
+        It is the last round.
+    """
+    plan = _way_back(store, number, store.last_round() + 1, store.head())
+    return replace(plan, dry_run=True)
+
+
+def _way_back(store: StoreReader, number: int, following: int, head: str) -> RolledBack:
+    """Compare the last commit with an earlier round, which the round `following` is to equal."""
+    snapshot = store.round_snapshot(number)
+    if number == following - 1:
+        raise StoreError(
+            f"round {number} is the last one: there is nothing to take back; `hitl log` lists "
+            "the rounds before it"
+        )
+    then = {info.key: info for info in store.all_labels(round=number)}
+    now = {info.key: info for info in store.all_labels()}
+    written = store.changes_between(snapshot, head)
+    same = [key for key in then if key in now and same_image(then[key], now[key])]
     return RolledBack(
-        round=round_.number,
+        round=following,
         to=number,
-        undone=tuple(range(number + 1, round_.number)),
-        fields=tuple(found),
+        undone=tuple(range(number + 1, following)),
+        fields=tuple(
+            diff_labels(store, key, head, snapshot, older=snapshot, newer=head)
+            for key in same
+            if written.touches(now[key])
+        ),
         left_alone=tuple(info.address for key, info in now.items() if key not in same),
         gone=tuple(info.address for key, info in then.items() if key not in same),
     )

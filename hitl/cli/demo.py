@@ -24,7 +24,8 @@ from hitl.evaluation.requests import EvaluateRequest
 from hitl.labelling.add import add_field, default_name
 from hitl.labelling.bootstrap import bootstrap
 from hitl.labelling.requests import AddRequest, BootstrapRequest
-from hitl.prediction.predict import BOOTSTRAP, predict
+from hitl.prediction.predict import predict
+from hitl.prediction.predictor import BOOTSTRAP
 from hitl.project.config import ProjectConfig
 from hitl.project.errors import NothingToDoError
 from hitl.project.folder import Project

@@ -22,13 +22,8 @@ from hitl.evaluation.paired import ItemPairs, compare_models, pair_items
 from hitl.evaluation.pictures import save_comparison
 from hitl.evaluation.requests import EvaluateRequest
 from hitl.evaluation.scoring import score_labels
-from hitl.prediction.predict import (
-    BOOTSTRAP,
-    Predictor,
-    cached_prediction,
-    prediction_file,
-    read_prediction,
-)
+from hitl.prediction.predict import cached_prediction, prediction_file, read_prediction
+from hitl.prediction.predictor import BOOTSTRAP, Predictor
 from hitl.preprocess.grey import one_channel
 from hitl.project.addresses import chosen_labels
 from hitl.project.errors import NothingToDoError

@@ -163,6 +163,12 @@ def pair_objects(
     )
 
 
+def count_objects(truth: NDArray[np.integer[Any]], counts: NDArray[np.bool_]) -> int:
+    """Return how many objects `pair_objects` would compare, whatever the models find."""
+    mask = np.ascontiguousarray(counts, dtype=np.uint32)
+    return int(np.count_nonzero(_counted(count_overlaps(truth, mask))))
+
+
 def compare_strata(classes: Mapping[str, ObjectPairs]) -> tuple[Stratum, ...]:
     """Compare two models overall and by stratum; the first stratum is all items.
 

@@ -6,7 +6,7 @@ from annotations.fields import LabelsInfo
 from annotations.store import AnnotationStore
 from hitl.labelling.proposals import Proposed, choose_fields, commit_proposals, segment_fields
 from hitl.labelling.requests import BootstrapRequest
-from hitl.prediction.predict import Predictor
+from hitl.prediction.predictor import Predictor
 from hitl.prediction.segmenters import make_segmenter
 from hitl.project.errors import NothingToDoError
 from hitl.project.folder import Project

@@ -17,7 +17,7 @@ from annotations.store import AnnotationStore
 from annotations.transaction import RoundTransaction
 from annotations.views import LabelsView
 from hitl.labelling.merge import merge_proposal
-from hitl.prediction.predict import Predictor
+from hitl.prediction.predictor import Predictor
 from hitl.project.addresses import chosen_labels
 from hitl.project.errors import NothingToDoError
 from hitl.project.folder import Project
@@ -38,6 +38,8 @@ class FieldProposal:
         Proposals that are new, gone, or of another shape under the same id.
     unchanged : int
         Proposals that are as they were.
+    voxels : int
+        Label voxels that changed.
     same : bool
         Whether labels and what is known of their objects are all as they were.
     kept : int
@@ -51,6 +53,7 @@ class FieldProposal:
     deleted: int
     reshaped: int
     unchanged: int
+    voxels: int
     same: bool
     kept: int
     seconds: float
@@ -63,14 +66,17 @@ class Proposed:
     Parameters
     ----------
     round : int
-        Number of the round that was committed.
+        The round that they became, or would.
     model : str
     fields : tuple of FieldProposal
+    dry_run : bool
+        Nothing was written.
     """
 
     round: int
     model: str
     fields: tuple[FieldProposal, ...]
+    dry_run: bool = False
 
 
 @dataclass(frozen=True)
@@ -171,13 +177,39 @@ def commit_proposals(
             others = project.config.class_of(info.class_name).neither
             area = TimedSegmentation(_neither(round_, info, others), 0.0)
             results.append(_propose(round_, info.address, area, "model:neither"))
-        if kind == "propose" and all(result.same for result in results):
-            raise NothingToDoError(
-                f"{', '.join(proposals)}: the labels are what {predictor.name} proposes already, "
-                "so no round was made; correct some and train again, or name another model "
-                "(--model)"
-            )
+        if kind == "propose":
+            _refuse_same(results, predictor)
     return Proposed(round_.number, predictor.name, tuple(results))
+
+
+def plan_proposals(
+    store: AnnotationStore, predictor: Predictor, proposals: dict[str, TimedSegmentation]
+) -> Proposed:
+    """Tell what `commit_proposals` would do; nothing is written.
+
+    Raises
+    ------
+    NothingToDoError
+        The labels are those already, so that the round would be empty.
+    """
+    number = store.last_round() + 1
+    results = []
+    for address, timed in proposals.items():
+        view = store.labels(address)
+        filled = _fill(view, timed, f"model:{predictor.name}", number)
+        voxels = int(np.count_nonzero(filled.planes != view.whole.labels[...]))
+        results.append(filled.told(voxels))
+    _refuse_same(results, predictor)
+    return Proposed(number, predictor.name, tuple(results), dry_run=True)
+
+
+def _refuse_same(results: Sequence[FieldProposal], predictor: Predictor) -> None:
+    if all(result.same for result in results):
+        raise NothingToDoError(
+            f"{', '.join(result.field for result in results)}: the labels are what "
+            f"{predictor.name} proposes already, so no round was made; correct some and train "
+            "again, or name another model (--model)"
+        )
 
 
 def _neither(
@@ -193,11 +225,58 @@ def _neither(
     )
 
 
+@dataclass(frozen=True)
+class _Filled:
+    """Labels of a class in a field with what a model found where nobody has verified.
+
+    Parameters
+    ----------
+    address : str
+    timed : TimedSegmentation
+    planes : ndarray of uint32, shape (T·Z, Y, X)
+    objects : ObjectTable
+    counts : EditCounts
+    same_rows : bool
+        Whether what is known of the objects is as it was.
+    """
+
+    address: str
+    timed: TimedSegmentation
+    planes: NDArray[np.uint32]
+    objects: ObjectTable
+    counts: EditCounts
+    same_rows: bool
+
+    def told(self, voxels: int) -> FieldProposal:
+        """Say what is done to the labels by it; `voxels` are those that change."""
+        statuses, counts = self.objects.counts(), self.counts
+        found = (np.count_nonzero(np.unique(each.labels)) for each in self.timed.found)
+        return FieldProposal(
+            field=self.address,
+            found=sum(map(int, found)),
+            added=counts.added,
+            deleted=counts.deleted,
+            reshaped=counts.reshaped,
+            unchanged=statuses["proposed"] - counts.added - counts.reshaped,
+            voxels=voxels,
+            same=voxels == 0 and self.same_rows,
+            kept=statuses["accepted"] + statuses["corrected"],
+            seconds=self.timed.seconds,
+        )
+
+
 def _propose(
     round_: RoundTransaction, address: str, timed: TimedSegmentation, origin: str
 ) -> FieldProposal:
     """Write what a model found at each time point."""
-    view = round_.labels(address)
+    filled = _fill(round_.labels(address), timed, origin, round_.number)
+    voxels = round_.set_labels(address, filled.planes, filled.objects)
+    round_.count(address, filled.counts)
+    return filled.told(voxels)
+
+
+def _fill(view: LabelsView, timed: TimedSegmentation, origin: str, round_number: int) -> _Filled:
+    """Join what a model found at each time point with the labels that there are."""
     objects, counts = view.objects, EditCounts()
     ids = [np.unique(each.labels[...]) for each in view.time_points()]
     merged: list[NDArray[np.uint32]] = []
@@ -206,25 +285,12 @@ def _propose(
         elsewhere = np.setdiff1d(
             np.concatenate([np.zeros(0, np.uint32), *ids[:number], *ids[number + 1 :]]), [0]
         )
-        labels, objects, done = _merge(each, objects, found, elsewhere, origin, round_.number)
+        labels, objects, done = _merge(each, objects, found, elsewhere, origin, round_number)
         ids[number] = np.unique(labels)
         merged.append(labels)
         counts = counts + done
-    rows = objects.equals(view.objects)
-    same = round_.set_labels(address, np.concatenate(merged), objects) == 0 and rows
-    round_.count(address, counts)
-    statuses = objects.counts()
-    return FieldProposal(
-        field=address,
-        found=sum(int(np.count_nonzero(np.unique(each.labels))) for each in timed.found),
-        added=counts.added,
-        deleted=counts.deleted,
-        reshaped=counts.reshaped,
-        unchanged=statuses["proposed"] - counts.added - counts.reshaped,
-        same=same,
-        kept=statuses["accepted"] + statuses["corrected"],
-        seconds=timed.seconds,
-    )
+    same_rows = objects.equals(view.objects)
+    return _Filled(view.info.address, timed, np.concatenate(merged), objects, counts, same_rows)
 
 
 def _merge(

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from hitl.labelling.proposals import Proposed, choose_fields, commit_proposals, segment_fields
-from hitl.prediction.predict import Predictor, labels_of_model
+from hitl.labelling.proposals import (
+    Proposed,
+    choose_fields,
+    commit_proposals,
+    plan_proposals,
+    segment_fields,
+)
+from hitl.prediction.predict import labels_of_model
+from hitl.prediction.predictor import Predictor
 from hitl.project.errors import NothingToDoError
 from hitl.project.folder import Project
 from hitl.project.reporter import Reporter
@@ -16,6 +23,8 @@ def propose(
     fields: tuple[str, ...],
     reporter: Reporter,
     classes: tuple[str, ...] = (),
+    *,
+    dry_run: bool = False,
 ) -> Proposed:
     """Run a model on fields and fill what nobody has verified; one round, all fields or none.
 
@@ -32,6 +41,8 @@ def propose(
     reporter : Reporter
     classes : tuple of str
         Only these; those that the model was trained on when empty.
+    dry_run : bool
+        Only tell what would be done.
 
     Raises
     ------
@@ -50,9 +61,12 @@ def propose(
             f"{predictor.name} found no object in {', '.join(empty)}: nothing was proposed and "
             "nothing changed; look at its training, or propose with another model (--model)"
         )
+    going = "would go" if dry_run else "are gone"
     for field in empty:
         reporter.note(
-            f"{predictor.name} found no object in {field}: its unverified proposals are gone"
+            f"{predictor.name} found no object in {field}: its unverified proposals {going}"
         )
+    if dry_run:
+        return plan_proposals(store, predictor, found)
     message = f"proposals of {predictor.name} for {', '.join(found)}"
     return commit_proposals(project, "propose", message, predictor, found)

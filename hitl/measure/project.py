@@ -120,7 +120,7 @@ def _labels(
     entries = tuple(store.rounds())
     if request.model is None:
         return _Labels(project, store, request.round, None, None, None, entries)
-    from hitl.prediction.predict import Predictor
+    from hitl.prediction.predictor import Predictor
 
     predictor = Predictor(project, request.model, reporter)
     sha256 = predictor.reference().weights_sha256

@@ -2,43 +2,23 @@
 
 from __future__ import annotations
 
-import copy
-import json
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from annotations.fields import LabelsInfo
-from annotations.formats import open_labels, write_labels_tiff
-from annotations.rounds import ModelRef
+from annotations.formats import open_labels
 from annotations.views import LabelsView
 from hitl.prediction.blockwise import copy_file
-from hitl.prediction.segmenters import (
-    RunSegmenter,
-    as_kind,
-    make_segmenter,
-    note_whole,
-    run_segmenter,
-    segment_configured,
-)
+from hitl.prediction.predictor import Predictor
 from hitl.project.addresses import chosen_labels
 from hitl.project.errors import NothingToDoError, ProjectError
 from hitl.project.folder import Project
-from hitl.project.processing import PreprocessStep
 from hitl.project.records import Shape, Whole, read_record, write_record
 from hitl.project.reporter import Reporter
-from hitl.project.runs import read_card
-from labels.hashing import values_sha256
-from models.base import Segmentation, Segmenter
-from models.registry import SEGMENTERS
-
-BOOTSTRAP = "bootstrap"
 
 
 @dataclass(frozen=True)
@@ -57,163 +37,6 @@ class Predicted:
     model: str
     files: dict[str, str]
     objects: dict[str, int]
-
-
-class Predictor:
-    """One run, or one segmenter with the bootstrap's cleaning, ready for a project's fields.
-
-    Parameters
-    ----------
-    project : Project
-    model : str or Segmenter
-        A run's id, a segmenter's name, or ``"bootstrap"`` for the config's segmenter.
-    reporter : Reporter
-    """
-
-    def __init__(self, project: Project, model: str | Segmenter, reporter: Reporter) -> None:
-        self._project = project
-        self._reporter = reporter
-        self._run: RunSegmenter | None = None
-        if isinstance(model, str) and model != BOOTSTRAP and model not in SEGMENTERS:
-            self._run = run_segmenter(project.run(model))
-            self._segmenter, self.name = self._run.segmenter, model
-            return
-        if isinstance(model, str):
-            name = project.config.bootstrap.segmenter if model == BOOTSTRAP else model
-            model = make_segmenter(project.config, name, reporter)
-        self._segmenter, self.name = model, model.name
-
-    def reference(self) -> ModelRef:
-        """Return what a round or a measurement keeps of the model."""
-        settings = self._description
-        known = settings if self._run is None else self._card
-        return ModelRef(
-            name=self.name, weights_sha256=known.get("weights_sha256"), settings=settings
-        )
-
-    def variant(self, name: str, change: Callable[[Segmenter], Segmenter]) -> Predictor:
-        """Return a predictor with a changed segmenter; its predictions are kept apart by `name`."""
-        other = copy.copy(self)
-        other.name = f"{self.name}@{name}"
-        other._segmenter = change(self._segmenter)
-        other.__dict__.pop("_description", None)
-        if self._run is not None:
-            other._run = replace(self._run, segmenter=other._segmenter)
-        return other
-
-    @cached_property
-    def _description(self) -> dict[str, Any]:
-        """What the segmenter says of itself; it may hash its weights, so it is asked once."""
-        return self._segmenter.describe()
-
-    def why_not(self, info: LabelsInfo) -> str | None:
-        """Return why the model cannot segment a class as it was taught, in words, or None."""
-        seen, name = len(info.seen), info.class_name
-        if self._run is not None:
-            if name not in self.classes:
-                return f"{self.name} was trained on {', '.join(self.classes)}, not on {name}"
-            taught = self._card["channels"]
-            if seen != taught:
-                return f"{self.name} was trained on {taught} channels, {name} is seen in {seen}"
-            return None
-        if others := self._project.config.class_of(name).neither:
-            return f"{name} is where none of {', '.join(others)} is: nothing segments it"
-        most = getattr(self._segmenter, "most_channels", None)
-        if most is not None and seen > most:
-            return f"{self.name} takes at most {most} channels, {name} is seen in {seen}"
-        return None
-
-    def takes(self, info: LabelsInfo) -> bool:
-        """Whether the model can segment a class as it was taught."""
-        return self.why_not(info) is None
-
-    def own(self, chosen: Sequence[LabelsInfo]) -> list[LabelsInfo]:
-        """Return the labels that the model takes; notes say why the others are left out."""
-        reasons = {info.key: self.why_not(info) for info in chosen}
-        for reason in dict.fromkeys(filter(None, reasons.values())):
-            self._reporter.note(f"{reason}: left out")
-        return [info for info in chosen if reasons[info.key] is None]
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Classes that a run was trained on; empty for a segmenter, which takes any."""
-        return () if self._run is None else tuple(self._card["classes"])
-
-    @cached_property
-    def _card(self) -> dict[str, Any]:
-        assert self._run is not None, "a trained run"
-        return read_card(self._project.run(self._run.name))
-
-    def fingerprint(self, info: LabelsInfo) -> str:
-        """Return a hash of everything that the prediction of labels depends on."""
-        dumped = self._project.config.model_dump(mode="json")
-        steps = [step.model_dump(mode="json") for step in self._steps(info.class_name)]
-        parts: dict[str, Any] = {
-            "segmenter": self._description,
-            "image": info.field.digest,
-            "class": (info.class_name, info.seen, info.label_class.kind, info.zyx, info.times),
-            "spacing_um": info.spacing_um,
-            "steps": steps,
-            "cleaning": {}
-            if self._run is not None
-            else {key: dumped[key] for key in ("postprocess", "bootstrap")},
-        }
-        return values_sha256(json.dumps(parts, sort_keys=True, default=str))
-
-    def _steps(self, class_name: str) -> tuple[PreprocessStep, ...]:
-        if self._run is not None:
-            return self._run.steps_of(class_name)
-        return self._project.config.steps_of(class_name)
-
-    def segment(self, view: LabelsView) -> Segmentation:
-        """Segment one time point of a field; a run reads a large one box by box where it can."""
-        config = self._project.config
-        if self._run is None:
-            return segment_configured(view, config, self._segmenter, self._reporter)
-        limit = config.prediction.whole_up_to_voxels
-        found = self._run.segment_field(view, limit, self._project.folder, self._reporter)
-        return replace(found, labels=as_kind(found.labels, view.info))
-
-    def _segment_whole(self, view: LabelsView) -> Segmentation:
-        assert self._run is not None, "a trained run"
-        return self._run.segment_whole(view, self._reporter)
-
-    def segment_to_file(
-        self, view: LabelsView, file: Path
-    ) -> tuple[int, NDArray[np.uint32] | None]:
-        """Segment labels into a TIFF; return the number of objects, and the planes if held.
-
-        Ids go on from time point to time point. A single time point of more than the config's
-        `prediction.whole_up_to_voxels` goes box by box where the model and the preprocessing allow
-        it; a note says where they do not.
-        """
-        info, segment = view.info, self.segment
-        limit = self._project.config.prediction.whole_up_to_voxels
-        if self._run is not None and info.times == 1 and info.label_class.kind == "instances":
-            blocks = self._run.by_blocks(view, limit, self._reporter)
-            if blocks is not None:
-                return self._run.segment_to_file(view, blocks, file, self._reporter), None
-            segment = self._segment_whole
-        elif self._run is None and math.prod(info.zyx) > limit:
-            note_whole(info, "only trained runs can segment box by box", self._reporter)
-        found: list[NDArray[np.uint32]] = []
-        highest = 0
-        for each in view.time_points():
-            labels = segment(each).labels
-            if info.label_class.kind == "instances":
-                labels = np.where(labels > 0, labels + np.uint32(highest), labels)
-            highest = max(highest, int(labels.max()))
-            found.append(labels)
-        planes = np.concatenate(found)
-        write_labels_tiff(
-            file,
-            planes,
-            info.spacing_um,
-            times=info.times,
-            time_step_s=info.field.time_step_s,
-            overwrite=True,
-        )
-        return int(np.count_nonzero(np.unique(planes))), planes
 
 
 @dataclass(frozen=True)
@@ -242,39 +65,62 @@ class _About(Shape):
 
 def predicted_file(project: Project, predictor: Predictor, view: LabelsView) -> PredictedFile:
     """Return the file of labels, made now or by an equal earlier prediction."""
-    file = prediction_file(project, predictor.name, view.info)
-    about = file.with_name(f"{view.info.file_name}.json")
-    fingerprint = predictor.fingerprint(view.info)
-    if file.is_file() and about.is_file():
-        known = _read_about(about)
-        if known.get("fingerprint") == fingerprint:
-            return PredictedFile(file, known["objects"])
-        about.unlink()
+    known = _known_file(project, predictor, view.info)
+    if known is not None:
+        return known
+    file, about = _files(project, predictor, view.info)
+    about.unlink(missing_ok=True)
     file.parent.mkdir(parents=True, exist_ok=True)
     objects, labels = predictor.segment_to_file(view, file)
-    made = {"fingerprint": fingerprint, "model": predictor.name, "field": view.info.key}
+    made = {
+        "fingerprint": predictor.fingerprint(view.info),
+        "model": predictor.name,
+        "field": view.info.key,
+    }
     write_record(about, {**made, "objects": objects})
     return PredictedFile(file, objects, labels)
 
 
-def _read_about(file: Path) -> dict[str, Any]:
-    """Return what is known of a prediction; nothing where the file is damaged: it is made anew."""
+def _known_file(project: Project, predictor: Predictor, info: LabelsInfo) -> PredictedFile | None:
+    """Return the file of an equal earlier prediction, if there is one that is whole."""
+    file, about = _files(project, predictor, info)
+    if not (file.is_file() and about.is_file()):
+        return None
     try:
-        return read_record(file, _About)
+        known = read_record(about, _About)
     except ValueError:
-        return {}
+        return None
+    if known.get("fingerprint") != predictor.fingerprint(info):
+        return None
+    return PredictedFile(file, known["objects"])
+
+
+def _files(project: Project, predictor: Predictor, info: LabelsInfo) -> tuple[Path, Path]:
+    """Return the files of labels and of what is known of them."""
+    file = prediction_file(project, predictor.name, info)
+    return file, file.with_name(f"{info.file_name}.json")
 
 
 def cached_prediction(
-    project: Project, predictor: Predictor, view: LabelsView
+    project: Project, predictor: Predictor, view: LabelsView, *, keep: bool = True
 ) -> NDArray[np.uint32]:
     """Return labels, segmented now or taken from an equal earlier prediction.
+
+    Parameters
+    ----------
+    project : Project
+    predictor : Predictor
+    view : LabelsView
+    keep : bool
+        Write what is segmented now into the project.
 
     Returns
     -------
     ndarray of uint32
         Of what the view covers: (Z, Y, X) of one time point, planes (T·Z, Y, X) of all.
     """
+    if not keep and _known_file(project, predictor, view.info) is None:
+        return predictor.segment_planes(view)
     made = predicted_file(project, predictor, view.whole)
     if made.labels is None:
         return read_prediction(made.file, view)

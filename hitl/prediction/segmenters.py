@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -85,14 +86,20 @@ class RunSegmenter:
     ----------
     name : str
         The run's id.
-    segmenter : Segmenter
+    load : callable
+        Returns the model, from its weights.
     preprocess : mapping of str to (list of mapping)
         The steps of each class that it was trained on, as in a config.
     """
 
     name: str
-    segmenter: Segmenter
+    load: Callable[[], Segmenter]
     preprocess: dict[str, list[dict[str, Any]]]
+
+    @cached_property
+    def segmenter(self) -> Segmenter:
+        """The model, loaded when it is first needed: what can be refused is refused before."""
+        return self.load()
 
     def steps_of(self, class_name: str | None) -> tuple[PreprocessStep, ...]:
         """Return the preprocessing of a class, or that of all where they have the same.
@@ -205,7 +212,7 @@ def note_whole(info: LabelsInfo, why: str, reporter: Reporter) -> None:
 
 
 def run_segmenter(folder: Path) -> RunSegmenter:
-    """Load the model that a run's folder holds.
+    """Return what a run's folder holds.
 
     Raises
     ------
@@ -220,4 +227,5 @@ def run_segmenter(folder: Path) -> RunSegmenter:
     config = load_yaml(config_file)
     if "model" not in config or "preprocess" not in config:
         raise CheckpointError(f"{config_file}: expected the config of a run, got another one")
-    return RunSegmenter(folder.name, load_run(config["model"], folder), config["preprocess"])
+    load = partial(load_run, config["model"], folder)
+    return RunSegmenter(folder.name, load, config["preprocess"])

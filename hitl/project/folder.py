@@ -5,12 +5,14 @@ from __future__ import annotations
 import getpass
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from annotations.errors import StoreError
+from annotations.names import did_you_mean
 from annotations.store import AnnotationStore
 from hitl.project.config import CONFIG_NAME, ProjectConfig, dump_config, load_config
 from hitl.project.errors import ProjectError
@@ -131,8 +133,14 @@ class Project:
             else:
                 return folder
 
-    def run(self, run_id: str) -> Path:
+    def run(self, run_id: str, others: Iterable[str] = ()) -> Path:
         """Return the folder of a finished run.
+
+        Parameters
+        ----------
+        run_id : str
+        others : iterable of str
+            What else could have been meant by a name that is none.
 
         Raises
         ------
@@ -143,7 +151,8 @@ class Project:
         folder = self.runs_folder / run_id
         if RUN_NAME.fullmatch(run_id) is None or not folder.is_dir():
             listed = f"there are: {', '.join(known)}" if known else "train one with `hitl train`"
-            raise ProjectError(f"unknown run {run_id!r}; {listed}")
+            hint = did_you_mean(run_id, [*known, *others])
+            raise ProjectError(f"unknown run {run_id!r}; {listed}{hint}")
         if run_id not in known:
             raise ProjectError(f"run {run_id} did not finish; train again with `hitl train`")
         return folder

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotations.views import LabelsView
-from hitl.prediction.predict import Predictor, cached_prediction
+from hitl.prediction.predict import cached_prediction
+from hitl.prediction.predictor import Predictor
 from hitl.prediction.segmenters import segmenter_name
 from hitl.project.folder import Project
 from hitl.project.reporter import Reporter, Silent

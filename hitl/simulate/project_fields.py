@@ -8,7 +8,7 @@ import numpy as np
 
 from annotations.fields import LabelsInfo
 from annotations.store import AnnotationStore
-from hitl.prediction.predict import BOOTSTRAP, Predictor
+from hitl.prediction.predictor import BOOTSTRAP, Predictor
 from hitl.preprocess.grey import one_channel
 from hitl.project.addresses import chosen_labels
 from hitl.project.errors import LeakageError, NothingToDoError

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import filelock
 import numpy as np
+from numpy.typing import NDArray
 
 from annotations.fields import LabelsInfo
-from annotations.store import AnnotationStore
 from annotations.views import LabelsView
-from hitl.evaluation.strata import ObjectPairs, Stratum, compare_strata, pair_objects
-from hitl.prediction.predict import BOOTSTRAP, Predictor, cached_prediction
-from hitl.project.errors import HitlError, NothingToDoError, ProjectError
+from hitl.evaluation.strata import ObjectPairs, Stratum, compare_strata, count_objects, pair_objects
+from hitl.prediction.predict import cached_prediction
+from hitl.prediction.predictor import BOOTSTRAP, Predictor
+from hitl.project.errors import HitlError, NothingToDoError, ProjectError, UsageError
 from hitl.project.folder import Project, now
+from hitl.project.plain import number_of
 from hitl.project.records import write_record
 from hitl.project.reporter import Reporter
 from hitl.project.runs import IN_USE, read_card, read_in_use
@@ -35,7 +37,7 @@ class RegressionError(HitlError):
 
 @dataclass(frozen=True)
 class Promoted:
-    """A run that is in use now.
+    """A run that is in use now, or what a comparison says of putting it in use.
 
     Parameters
     ----------
@@ -51,7 +53,9 @@ class Promoted:
         All objects first.
     forced : bool
     objections : tuple of str
-        What it was forced against.
+        What speaks against it; where it was not forced, it is not promoted for these.
+    dry_run : bool
+        Nothing was written.
     """
 
     run: str
@@ -61,6 +65,12 @@ class Promoted:
     strata: tuple[Stratum, ...]
     forced: bool
     objections: tuple[str, ...]
+    dry_run: bool = False
+
+    @property
+    def refused(self) -> bool:
+        """Whether the run is not to be put in use."""
+        return bool(self.objections) and not self.forced
 
 
 @dataclass(frozen=True)
@@ -74,6 +84,18 @@ class _Part:
     def info(self) -> LabelsInfo:
         return self.view.info
 
+    @property
+    def truth(self) -> NDArray[np.uint32]:
+        """Read when asked for: only one field is held at a time."""
+        return np.asarray(self.view.labels[...], dtype=np.uint32)
+
+    @property
+    def counts(self) -> NDArray[np.bool_]:
+        """Voxels of which a person knows what is there, and that no training saw."""
+        known = np.zeros(self.info.zyx, np.bool_)
+        known[:, self.rows] = np.asarray(self.view.verified[:, self.rows]) > 0
+        return known
+
 
 def promote(
     project: Project,
@@ -83,6 +105,7 @@ def promote(
     force: bool = False,
     why: str = "",
     by: str | None = None,
+    dry_run: bool = False,
 ) -> Promoted:
     """Put a run in use, unless it is worse than what is in use.
 
@@ -104,6 +127,8 @@ def promote(
         The reason, needed with `force`.
     by : str, optional
         Who; the name of the account when not given.
+    dry_run : bool
+        Only compare, and tell whether it would be put in use.
 
     Raises
     ------
@@ -112,28 +137,35 @@ def promote(
     NothingToDoError
         It is in use already, or nothing is verified to compare on.
     ProjectError
-        Unknown run, or `force` without a reason.
+        Unknown run.
+    UsageError
+        `force` without a reason, or a reason without `force`.
     LeakageError
         A field to compare on shares voxels with a test field.
     """
     project.run(run)
     if force and not why.strip():
-        raise ProjectError("--force: expected the reason, got none; give it with --why TEXT")
-    with _alone(project):
+        raise UsageError("--force: expected the reason, got none; give it with --why TEXT")
+    if why and not force:
+        raise UsageError("--why: it is the reason for --force; give both, or neither")
+    with nullcontext() if dry_run else _alone(project):
         known = read_in_use(project)
         if known["run"] == run:
             raise NothingToDoError(f"{run} is in use already; nothing changed")
         against = known["run"] or BOOTSTRAP
-        result = _judge(project, run, against, force, reporter)
-        if result.objections and not force:
+        result = _judge(project, run, against, reporter, force=force, dry_run=dry_run)
+        if dry_run:
+            return result
+        if result.refused:
             raise RegressionError(_refusal(result))
         entry = {
             **asdict(result),
             "when": now(),
             "by": by or getpass.getuser(),
-            "why": why if force else "",
+            "why": why,
             "weights_sha256": read_card(project.run(run))["weights_sha256"],
         }
+        del entry["dry_run"]
         write_record(project.folder / IN_USE, {"run": run, "history": [*known["history"], entry]})
     return result
 
@@ -156,60 +188,78 @@ def _alone(project: Project) -> Iterator[None]:
         lock.release()
 
 
-def _judge(project: Project, run: str, against: str, force: bool, reporter: Reporter) -> Promoted:
+def _judge(
+    project: Project, run: str, against: str, reporter: Reporter, *, force: bool, dry_run: bool
+) -> Promoted:
     """Compare, and say what speaks against the run."""
     replaced = None if against == BOOTSTRAP else against
-    store = project.store()
+    models = [Predictor(project, name, reporter) for name in (against, run)]
     try:
-        parts = _parts(project, store, [run, against], reporter)
+        parts = _parts(project, models, reporter)
     except NothingToDoError as error:
         if not force:
             raise
-        return Promoted(run, replaced, None, (), (), True, (str(error),))
-    models = [Predictor(project, name, reporter) for name in (against, run)]
-    items, found = _items(project, parts, models)
+        return Promoted(run, replaced, None, (), (), True, (str(error),), dry_run)
+    items, found = _items(project, parts, models, keep=not dry_run)
     fields = tuple(part.view.name for part in parts)
-    objects = sum(own.in_use.size for own in items.values())
-    if not objects:
-        missing = _nothing_verified(project)
-        if not force:
-            raise missing
-        return Promoted(run, replaced, None, fields, (), True, (str(missing),))
-    if objects < FEW:
-        reporter.note(
-            f"only {objects} verified objects to compare on: no difference could be "
-            "told from noise; verify more objects of a field of split val"
-        )
     strata = compare_strata(items)
     objections = [stratum.figures() for stratum in strata if stratum.worse]
     if not found:
         objections.insert(0, f"it finds no object in {', '.join(fields)}")
-    return Promoted(run, replaced, models[0].name, fields, strata, force, tuple(objections))
+    return Promoted(
+        run, replaced, models[0].name, fields, strata, force, tuple(objections), dry_run
+    )
 
 
 def _items(
-    project: Project, parts: Sequence[_Part], models: Sequence[Predictor]
+    project: Project, parts: Sequence[_Part], models: Sequence[Predictor], *, keep: bool
 ) -> tuple[dict[str, ObjectPairs], bool]:
     """Scores of both models by class, and whether the second finds anything at all."""
     items: dict[str, list[ObjectPairs]] = {}
     found = False
     for part in parts:
-        view = part.view
-        in_use, candidate = (cached_prediction(project, model, view) for model in models)
-        counts = np.zeros(part.info.zyx, np.bool_)
-        counts[:, part.rows] = np.asarray(view.verified[:, part.rows]) > 0
-        truth = np.asarray(view.labels[...], dtype=np.uint32)
+        in_use, candidate = (
+            cached_prediction(project, model, part.view, keep=keep) for model in models
+        )
         found = found or bool(candidate.any())
-        pairs = pair_objects(truth, counts, in_use, candidate, part.info.spacing_um)
+        pairs = pair_objects(part.truth, part.counts, in_use, candidate, part.info.spacing_um)
         items.setdefault(part.info.class_name, []).append(pairs)
     return {name: ObjectPairs.joined(own) for name, own in items.items()}, found
 
 
-def _parts(
-    project: Project, store: AnnotationStore, models: list[str], reporter: Reporter
-) -> list[_Part]:
-    """Where two models can be compared without anything that one of them was trained on."""
-    cards = [read_card(project.run(name)) for name in models if name != BOOTSTRAP]
+def _parts(project: Project, models: Sequence[Predictor], reporter: Reporter) -> list[_Part]:
+    """Where two models can be compared; nothing is segmented to find out.
+
+    Raises
+    ------
+    NothingToDoError
+        Nowhere.
+    """
+    parts = _unseen(project, models, reporter)
+    taken = {info.key for info in models[0].own([part.info for part in parts])}
+    if not taken:
+        raise NothingToDoError(
+            f"{models[0].why_not(parts[0].info)}, so there is nothing to compare with; promote "
+            "without a comparison with --force --why TEXT"
+        )
+    parts = [part for part in parts if part.info.key in taken]
+    for model in models:
+        model.check(part.info for part in parts)
+    objects = sum(count_objects(part.truth, part.counts) for part in parts)
+    if not objects:
+        raise _nothing_verified(project)
+    if objects < FEW:
+        reporter.note(
+            f"only {number_of(objects, 'verified object')} to compare on: no difference could be "
+            "told from noise; verify more objects of a field of split val"
+        )
+    return parts
+
+
+def _unseen(project: Project, models: Sequence[Predictor], reporter: Reporter) -> list[_Part]:
+    """Return what was verified of the classes of both, and that neither was trained on."""
+    store = project.store()
+    cards = [model.card for model in reversed(models) if model.card is not None]
     taught = set.intersection(*(set(card["classes"]) for card in cards))
     if not taught:
         listed = " and ".join(f"{c['run']} on {', '.join(c['classes'])}" for c in cards)

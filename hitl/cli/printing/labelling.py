@@ -69,14 +69,17 @@ def bootstrapped(done: Proposed) -> tuple[dict[str, Any], Any]:
 
 def proposed(done: Proposed) -> tuple[Proposed, Any]:
     """Tell of a round of proposals."""
-    columns = ("added", "deleted", "reshaped", "unchanged", "kept")
+    columns = ("added", "deleted", "reshaped", "unchanged", "kept", "voxels")
+    title = f"round {done.round}, proposed by {done.model}"
+    if done.dry_run:
+        title = f"would be {title}; nothing was written"
     return done, plain_table(
         ("field", *columns, "seconds"),
         [
             (s.field, *(str(getattr(s, name)) for name in columns), f"{s.seconds:.1f}")
             for s in done.fields
         ],
-        title=f"round {done.round}, proposed by {done.model}",
+        title=title,
         right=(*columns, "seconds"),
     )
 
@@ -173,14 +176,18 @@ def blamed(field: str, object_id: int, entries: Iterable[BlameEntry]) -> tuple[d
 def rolled_back(done: RolledBack) -> tuple[dict[str, Any], Any]:
     """Tell of a round that brought an earlier one back."""
     undone = ", ".join(map(str, done.undone))
+    rounds = "rounds" if len(done.undone) > 1 else "round"
+    equals, takes = ("would equal", "would take") if done.dry_run else ("equals", "takes")
     title = (
-        f"round {done.round} equals round {done.to}; it takes back round {undone}, "
-        "which stays in the log"
+        f"round {done.round} {equals} round {done.to}; it {takes} back {rounds} {undone}, "
+        f"which {'stay' if len(done.undone) > 1 else 'stays'} in the log"
     )
     if done.left_alone:
         title += f"; added since and left alone: {', '.join(done.left_alone)}"
     if done.gone:
         title += f"; removed since and not brought back: {', '.join(done.gone)}"
+    if done.dry_run:
+        title += "; nothing was written"
     data = {**vars(done), "fields": {s.field: s.counts() for s in done.fields}}
     return data, _count_table(done.fields, title)
 

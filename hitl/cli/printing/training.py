@@ -32,14 +32,32 @@ def trained(done: Trained) -> tuple[Trained, str]:
     )
 
 
-def promoted(done: Promoted) -> tuple[Promoted, Any]:
-    """Tell of a run that is in use now, and of the comparison that it passed."""
-    return done, plain_table(
+def promoted(done: Promoted) -> tuple[dict[str, Any], Any]:
+    """Tell of a run that is or would be in use, and of its comparison with the one before."""
+    from rich.console import Group
+    from rich.text import Text
+
+    data = {**vars(done), "refused": done.refused}
+    if done.compared_with is None:
+        return data, _verdict(done)
+    table = plain_table(
         ("stratum", "items", "in use", "candidate", "difference", "95 %", "p"),
         [_stratum_row(stratum) for stratum in done.strata],
         title=f"{done.run} against {done.compared_with} on {', '.join(done.fields)}",
         right=("items", "in use", "candidate", "difference", "p"),
     )
+    return data, Group(table, Text(_verdict(done)))
+
+
+def _verdict(done: Promoted) -> str:
+    """Say what becomes of a run, and what speaks against it."""
+    against = "; ".join(done.objections)
+    if done.refused:
+        return f"{done.run} would be refused, it is worse: {against}; nothing was written"
+    line = f"{done.run} {'would be' if done.dry_run else 'is'} in use"
+    line += f" in place of {done.replaced}" if done.replaced else ""
+    line += f", in spite of: {against}" if against else ""
+    return line + ("; nothing was written" if done.dry_run else "")
 
 
 def _stratum_row(stratum: Stratum) -> tuple[str, ...]:

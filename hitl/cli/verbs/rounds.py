@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 PANEL = "Correction rounds"
 
+DryRun = Annotated[bool, Flag(help="Only tell what would be done; nothing is written.")]
+
 ErrorsModel = Annotated[
     str | None, Flag("--model", metavar="RUN", help="Whose errors; the run in use, else the best.")
 ]
@@ -161,12 +163,13 @@ def propose(
     model: Annotated[str | None, Flag(metavar="RUN", help="The promoted run if not given.")] = None,
     fields: Fields = (),
     classes: Classes = (),
+    dry_run: DryRun = False,
 ) -> Result:
     """Make the next round: a model fills what nobody has verified."""
     from hitl.cli.printing.labelling import proposed
     from hitl.labelling.propose import propose
 
-    return proposed(propose(project, model, fields, out, classes))
+    return proposed(propose(project, model, fields, out, classes, dry_run=dry_run))
 
 
 @verb(PANEL)
@@ -176,12 +179,13 @@ def promote(
     run: Annotated[str, Flag(help="A finished run's id.")],
     force: Annotated[bool, Flag(help="Promote what got worse; recorded, needs --why.")] = False,
     why: Annotated[str, Flag(help="The reason for --force.")] = "",
+    dry_run: DryRun = False,
 ) -> Result:
     """Put a run in use, unless it is worse than the one in use."""
     from hitl.cli.printing.training import promoted
     from hitl.training.promote import promote
 
-    return promoted(promote(project, run, out, force=force, why=why))
+    return promoted(promote(project, run, out, force=force, why=why, dry_run=dry_run))
 
 
 @verb(PANEL)
@@ -221,12 +225,13 @@ def blame(
 def rollback(
     project: Project,
     number: Annotated[int, Flag(metavar="ROUND", help="The round to go back to.")],
+    dry_run: DryRun = False,
 ) -> Result:
     """Commit a round that equals an earlier one; the history is kept."""
     from hitl.cli.printing.labelling import rolled_back
     from hitl.labelling.rollback import rollback
 
-    return rolled_back(rollback(project, number))
+    return rolled_back(rollback(project, number, dry_run=dry_run))
 
 
 @verb(PANEL)

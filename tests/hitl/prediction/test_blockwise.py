@@ -19,7 +19,8 @@ from annotations.formats import open_image, read_labels
 from annotations.planes import ImageOfTime
 from hitl.labelling.propose import propose
 from hitl.prediction import blockwise
-from hitl.prediction.predict import Predictor, cached_prediction, predict
+from hitl.prediction.predict import cached_prediction, predict
+from hitl.prediction.predictor import Predictor
 from hitl.project.config import PredictionConfig
 from hitl.project.folder import Project
 from hitl.project.reporter import Silent

@@ -12,7 +12,8 @@ import yaml
 from annotations.fields import ClassInfo
 from annotations.formats import open_labels, write_image_tiff
 from hitl.prediction.files import segment_file
-from hitl.prediction.predict import Predictor, cached_prediction, predict
+from hitl.prediction.predict import cached_prediction, predict
+from hitl.prediction.predictor import Predictor
 from hitl.prediction.requests import SegmentRequest
 from hitl.project.errors import NothingToDoError, ProjectError, UsageError
 from hitl.project.folder import Project

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from annotations.fields import ClassInfo
-from hitl.prediction.predict import Predictor
+from hitl.prediction.predictor import Predictor
 from hitl.project.folder import Project
 from hitl.project.processing import PostprocessConfig
 from hitl.project.reporter import Silent

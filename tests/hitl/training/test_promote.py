@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hitl.cli.printing.training import promoted
-from hitl.project.errors import LeakageError, NothingToDoError, ProjectError
+from hitl.project.errors import LeakageError, NothingToDoError, ProjectError, UsageError
 from hitl.project.reporter import Silent
 from hitl.project.runs import IN_USE, model_in_use, promotions
 from hitl.training.promote import RegressionError, promote
@@ -47,7 +47,7 @@ def test_the_first_run_is_compared_with_the_bootstrap(bench: Bench) -> None:
     assert (entry["run"], entry["by"], entry["forced"]) == ("fake-0001", "anna", False)
     assert entry["weights_sha256"] == f"{1:064x}"
     assert (done.forced, done.objections) == (False, ())
-    assert len(promoted(done)[1].rows) == len(done.strata)
+    assert len(promoted(done)[1].renderables[0].rows) == len(done.strata)
 
 
 def test_a_worse_run_is_refused_with_the_stratum_and_its_figures(bench: Bench) -> None:
@@ -86,8 +86,10 @@ def test_a_better_run_takes_its_place(bench: Bench) -> None:
 
 def test_force_is_recorded_with_who_why_and_what_spoke_against_it(bench: Bench) -> None:
     run = bench.run("fake-0002", missing="all")
-    with pytest.raises(ProjectError, match="--why"):
+    with pytest.raises(UsageError, match="--why"):
         promote(bench.project, run, Silent(), force=True)
+    with pytest.raises(UsageError, match="--force"):
+        promote(bench.project, run, Silent(), why="to see")
     done = promote(bench.project, run, Silent(), force=True, why="to see", by="ben")
     (entry,) = promotions(bench.project)
     assert (entry["forced"], entry["by"], entry["why"]) == (True, "ben", "to see")
