@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -90,6 +92,24 @@ class StoreWriter(StoreReader):
         DamagedStoreError
         """
         _refuse(self._location, self.missing())
+
+    def check_writable(self) -> None:
+        """Refuse at once, before long work, what a commit would be refused for after it.
+
+        Raises
+        ------
+        StoreError
+            The store was opened read-only, or its folder cannot be written to.
+        DamagedStoreError
+            Its newest commit is torn.
+        """
+        if self._read_only:
+            raise StoreError(f"{self.location}: it was opened read-only; open it for writing")
+        with translated("write to", self._location):
+            self._check_writable()
+            folder = self._location.folder
+            if folder is not None and not os.access(folder, os.W_OK):
+                raise PermissionError(errno.EACCES, "no permission")
 
     @property
     def read_only(self) -> bool:

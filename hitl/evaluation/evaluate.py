@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,6 @@ from hitl.project.folder import Project, next_numbered, now
 from hitl.project.plain import plain
 from hitl.project.records import write_record
 from hitl.project.reporter import Reporter
-from hitl.project.runs import read_card
 
 Means = dict[str, float | None]
 T = TypeVar("T")
@@ -108,7 +108,7 @@ class Evaluated:
 
 
 @dataclass(frozen=True)
-class _Truth:
+class Truth:
     """One time point of labels that a person has made everywhere."""
 
     view: LabelsView
@@ -120,10 +120,12 @@ class _Truth:
 
     @property
     def name(self) -> str:
+        """What people read."""
         return self.view.name
 
     @property
     def info(self) -> LabelsInfo:
+        """What is known of the labels."""
         return self.view.info
 
 
@@ -143,22 +145,15 @@ def evaluate(project: Project, request: EvaluateRequest, reporter: Reporter) -> 
     ProjectError
         Unknown run.
     """
-    truths = _truths(project.store(), request, reporter)
+    truths = find_truths(project.store(), request, reporter)
     # A damaged file is better met before the models run.
     people = ceiling(read_agreements(project))
-    names = request.models or (BOOTSTRAP, *(folder.name for folder in project.finished_runs()))
     scores: dict[str, dict[str, Scores]] = {}
-    for model in dict.fromkeys(names):
-        predictor = Predictor(project, model, reporter)
-        own = _of_its_classes(predictor, truths)
-        if not own:
-            continue
-        _warn_of_leakage(project, model, own, reporter)
+    work = _work(project, request, truths, reporter)
+    while work:
+        # Let go of when it is scored: one model's weights are held at a time.
+        predictor, own = work.popleft()
         scores[predictor.name] = _scores_of(project, predictor, own, request.options, reporter)
-    if not scores:
-        raise NothingToDoError(
-            f"no model takes a class of split {request.split}: there is nothing to score"
-        )
     folder = next_numbered(project.folder / "evaluations")
     folder.mkdir()
     pairs, pictures = _beside_each_other(project, truths, scores, folder)
@@ -176,7 +171,27 @@ def evaluate(project: Project, request: EvaluateRequest, reporter: Reporter) -> 
     return done
 
 
-def _of_its_classes(predictor: Predictor, truths: Sequence[_Truth]) -> list[_Truth]:
+def _work(
+    project: Project, request: EvaluateRequest, truths: Sequence[Truth], reporter: Reporter
+) -> deque[tuple[Predictor, list[Truth]]]:
+    """Return the models, none of them loaded, and what each is scored on; refuse what cannot be."""
+    names = request.models or (BOOTSTRAP, *(folder.name for folder in project.finished_runs()))
+    found: deque[tuple[Predictor, list[Truth]]] = deque()
+    for model in dict.fromkeys(names):
+        predictor = Predictor(project, model, reporter)
+        own = _of_its_classes(predictor, truths)
+        if own:
+            predictor.check(truth.info for truth in own)
+            _warn_of_leakage(predictor, own, reporter)
+            found.append((predictor, own))
+    if not found:
+        raise NothingToDoError(
+            f"no model takes a class of split {request.split}: there is nothing to score"
+        )
+    return found
+
+
+def _of_its_classes(predictor: Predictor, truths: Sequence[Truth]) -> list[Truth]:
     """Return the labels that a model takes; notes say why it is not scored on the others."""
     own = {info.key for info in predictor.own([truth.info for truth in truths])}
     return [truth for truth in truths if truth.info.key in own]
@@ -185,7 +200,7 @@ def _of_its_classes(predictor: Predictor, truths: Sequence[_Truth]) -> list[_Tru
 def _scores_of(
     project: Project,
     predictor: Predictor,
-    truths: Sequence[_Truth],
+    truths: Sequence[Truth],
     options: ScoreOptions,
     reporter: Reporter,
 ) -> dict[str, Scores]:
@@ -208,7 +223,7 @@ def _scores_of(
     return found
 
 
-def _model_scores(found: dict[str, Scores], truths: Sequence[_Truth]) -> ModelScores:
+def _model_scores(found: dict[str, Scores], truths: Sequence[Truth]) -> ModelScores:
     means = average(_by_field(found, truths))
     items = {name: scores.items for name, scores in found.items()}
     return ModelScores(
@@ -219,7 +234,7 @@ def _model_scores(found: dict[str, Scores], truths: Sequence[_Truth]) -> ModelSc
     )
 
 
-def _by_field(found: Mapping[str, T], truths: Sequence[_Truth]) -> dict[str, dict[str, list[T]]]:
+def _by_field(found: Mapping[str, T], truths: Sequence[Truth]) -> dict[str, dict[str, list[T]]]:
     """Sort what was found of each time point by field and class."""
     fields: dict[str, dict[str, list[T]]] = {}
     for truth in truths:
@@ -229,8 +244,16 @@ def _by_field(found: Mapping[str, T], truths: Sequence[_Truth]) -> dict[str, dic
     return fields
 
 
-def _truths(store: AnnotationStore, request: EvaluateRequest, reporter: Reporter) -> list[_Truth]:
-    """Read the labels of a split that a person has made everywhere."""
+def find_truths(
+    store: AnnotationStore, request: EvaluateRequest, reporter: Reporter
+) -> list[Truth]:
+    """Return the labels of a split that a person has made everywhere.
+
+    Raises
+    ------
+    NothingToDoError
+        There are none.
+    """
     split = request.split
     every = [
         info
@@ -252,22 +275,20 @@ def _truths(store: AnnotationStore, request: EvaluateRequest, reporter: Reporter
     left = [view.info.address for view in views if view not in whole]
     if left:
         reporter.note(f"not labelled by hand everywhere, so left out: {', '.join(left)}")
-    return [_Truth(view) for labels in whole for view in labels.time_points()]
+    return [Truth(view) for labels in whole for view in labels.time_points()]
 
 
-def _warn_of_leakage(
-    project: Project, model: str, truths: Sequence[_Truth], reporter: Reporter
-) -> None:
-    if model not in {folder.name for folder in project.finished_runs()}:
+def _warn_of_leakage(predictor: Predictor, truths: Sequence[Truth], reporter: Reporter) -> None:
+    if predictor.card is None:
         return
-    sources = {s["source_sha256"] for s in read_card(project.run(model))["trained_on"]} - {None}
+    sources = {source["source_sha256"] for source in predictor.card["trained_on"]} - {None}
     seen = {truth.info.address for truth in truths if truth.info.source_sha256 in sources}
     for address in sorted(seen):
-        reporter.note(f"{model} was trained on {address}: its score there flatters it")
+        reporter.note(f"{predictor.name} was trained on {address}: its score there flatters it")
 
 
 def _beside_each_other(
-    project: Project, truths: Sequence[_Truth], scores: dict[str, dict[str, Scores]], folder: Path
+    project: Project, truths: Sequence[Truth], scores: dict[str, dict[str, Scores]], folder: Path
 ) -> tuple[Pairs, tuple[Path, ...]]:
     """Pair the objects of every other model with the first's, and draw all, field by field."""
     first, *others = scores
@@ -294,7 +315,7 @@ def _beside_each_other(
     return pairs, tuple(pictures)
 
 
-def _compared(pairs: Pairs, truths: Sequence[_Truth], first: str) -> tuple[Comparison, ...]:
+def _compared(pairs: Pairs, truths: Sequence[Truth], first: str) -> tuple[Comparison, ...]:
     """Compare every other model with the first, object by object, where both were scored."""
     return tuple(
         Comparison(first, other, compare_models(_by_field(found, truths)))
@@ -304,7 +325,7 @@ def _compared(pairs: Pairs, truths: Sequence[_Truth], first: str) -> tuple[Compa
 
 
 def _draw(
-    truth: _Truth, images: dict[str, NDArray[np.uint32]], told: dict[str, str], folder: Path
+    truth: Truth, images: dict[str, NDArray[np.uint32]], told: dict[str, str], folder: Path
 ) -> Path:
     """Draw what models gave for one field and time point beside the truth."""
     file = folder / f"{truth.view.file_name}.png"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from annotations.fields import LabelsInfo
 from annotations.store import AnnotationStore
 from hitl.labelling.proposals import Proposed, choose_fields, commit_proposals, segment_fields
 from hitl.labelling.requests import BootstrapRequest
 from hitl.prediction.predictor import Predictor
-from hitl.prediction.segmenters import make_segmenter
+from hitl.prediction.segmenters import with_settings
 from hitl.project.errors import NothingToDoError
 from hitl.project.folder import Project
 from hitl.project.reporter import Reporter
@@ -29,15 +31,21 @@ def bootstrap(project: Project, request: BootstrapRequest, reporter: Reporter) -
         No field to bootstrap.
     ModelError
         The segmenter's weights or the image are not to be had.
+    StoreError
+        The store cannot be written; told before the segmenter runs.
     """
-    store = project.store()
+    store = project.store(read_only=False)
+    store.check_writable()
     chosen = choose_fields(store, request.fields, request.classes)
     if not request.replace:
         chosen = _unlabelled(store, chosen, reporter)
     derived = [info for info in chosen if project.config.class_of(info.class_name).neither]
     drawn = [info for info in chosen if info not in derived]
-    name = request.segmenter or project.config.bootstrap.segmenter
-    predictor = Predictor(project, make_segmenter(project.config, name, reporter), reporter)
+    wanted = request.segmenter or project.config.bootstrap.segmenter
+    config, name = with_settings(project.config, wanted, request.settings, reporter)
+    # The round keeps the settings that it was made with.
+    project = replace(project, config=config)
+    predictor = Predictor(project, name, reporter)
     found = segment_fields(store, drawn, predictor)
     listed = ", ".join(info.address for info in chosen)
     message = f"bootstrap of {listed} with {predictor.name}"

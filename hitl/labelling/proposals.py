@@ -124,7 +124,14 @@ def choose_fields(
 def segment_fields(
     store: AnnotationStore, chosen: Sequence[LabelsInfo], predictor: Predictor
 ) -> dict[str, TimedSegmentation]:
-    """Segment fields, by address; the store is not opened for writing, so people can go on."""
+    """Segment fields, by address; the store is not opened for writing, so people can go on.
+
+    Raises
+    ------
+    ImageError, PreprocessError
+        The model cannot take one of them; told before any is segmented.
+    """
+    predictor.check(chosen)
     found = {}
     for info in chosen:
         started = time.monotonic()

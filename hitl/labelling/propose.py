@@ -50,8 +50,12 @@ def propose(
         No field, a test field, no model in use, or a model that finds no object anywhere.
     ProjectError
         Unknown run.
+    StoreError
+        The store cannot be written; told before the model runs.
     """
-    store = project.store()
+    store = project.store(read_only=dry_run)
+    if not dry_run:
+        store.check_writable()
     predictor = Predictor(project, named_or_in_use(project, model), reporter)
     chosen = labels_of_model(predictor, choose_fields(store, fields, classes), classes)
     found = segment_fields(store, chosen, predictor)

@@ -18,6 +18,7 @@ from hitl.project.options import (
     Field,
     Fields,
     Flag,
+    Settings,
     VoxelSize,
     parse_classes,
     parse_labels,
@@ -114,11 +115,14 @@ class BootstrapRequest:
         `hitl models` lists the names.
     fields, classes : tuple of str
         Only these; all of split train and val when empty.
+    settings : mapping
+        One of the segmenter's options, over those of hitl.yaml (repeatable).
     replace : bool
         Also where there are unverified labels already.
     """
 
     segmenter: Annotated[str | None, Flag(metavar="NAME")] = None
+    settings: Settings = default(default_factory=dict)
     fields: Fields = ()
     classes: Classes = ()
     replace: bool = False

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from annotations.formats import open_image, refuse_series, write_labels_tiff
 from hitl.postprocess.pipeline import postprocess
 from hitl.prediction.requests import SegmentRequest
-from hitl.prediction.segmenters import make_segmenter, run_segmenter
+from hitl.prediction.segmenters import RunSegmenter, make_segmenter, run_segmenter, with_settings
 from hitl.project.classes import chosen_channels
-from hitl.project.config import parse_config
+from hitl.project.config import ProjectConfig
 from hitl.project.errors import ConfigError, ProjectError
 from hitl.project.reporter import Reporter
+from labels.spacing import Spacing
 
 
 @dataclass(frozen=True)
@@ -37,33 +40,41 @@ def segment_file(request: SegmentRequest, reporter: Reporter) -> Segmented:
         When the image or the model cannot be used.
     """
     _check_output(request)
-    with open_image(request.image, axes=request.axes, spacing_um=request.spacing_um) as source:
-        times, _, depth, _, _ = source.info.shape
-        refuse_series(request.image, times, flat=depth == 1)
-        channels = chosen_channels(source.info.channels, request.channels)
-        image = source.read(0, 0, depth)[list(channels)]
-        spacing_um = source.info.spacing_um
-    if request.run_folder is not None:
-        if request.settings:
-            raise ConfigError("--set: a trained run has no options; leave it out with --model")
-        run = run_segmenter(request.run_folder)
+    run = _run(request)
+    if run is not None:
         steps = run.steps_of(request.class_name)
+        image, spacing_um = _read(request)
         labels = run.segment(image, spacing_um, request.image.name, reporter, steps).labels
         name = run.name
     else:
-        chosen = request.segmenter or "auto"
-        sections = {chosen: dict(request.settings)} if request.settings else {}
-        if sections and chosen == "auto":
-            raise ConfigError("--set: say which segmenter the options are for with --segmenter")
-        config = parse_config({"segmenters": sections}, "--set")
-        segmenter = make_segmenter(config, chosen, reporter)
+        wanted = request.segmenter or "auto"
+        config, name = with_settings(ProjectConfig(), wanted, request.settings, reporter)
+        segmenter = make_segmenter(config, name, reporter)
+        image, spacing_um = _read(request)
         found = segmenter.segment(image, spacing_um, progress=reporter.progress)
         for note in found.notes:
             reporter.note(note)
         labels = postprocess(found.labels, spacing_um, config.postprocess)
-        name = segmenter.name
     write_labels_tiff(request.output, labels, spacing_um, overwrite=request.overwrite)
     return Segmented(request.output, name, int(np.count_nonzero(np.unique(labels))))
+
+
+def _run(request: SegmentRequest) -> RunSegmenter | None:
+    """Return the run that was named, not loaded yet."""
+    if request.run_folder is None:
+        return None
+    if request.settings:
+        raise ConfigError("--set: a trained run has no options; leave it out with --model")
+    return run_segmenter(request.run_folder)
+
+
+def _read(request: SegmentRequest) -> tuple[NDArray[Any], Spacing]:
+    """Return the channels (C, Z, Y, X) to segment, and the voxel size."""
+    with open_image(request.image, axes=request.axes, spacing_um=request.spacing_um) as source:
+        times, _, depth, _, _ = source.info.shape
+        refuse_series(request.image, times, flat=depth == 1)
+        channels = chosen_channels(source.info.channels, request.channels)
+        return source.read(0, 0, depth)[list(channels)], source.info.spacing_um
 
 
 def _check_output(request: SegmentRequest) -> None:

@@ -169,15 +169,18 @@ def predict(
     if not chosen:
         raise NothingToDoError("the project has no fields; add one with `hitl add PROJECT IMAGE`")
     chosen = labels_of_model(predictor, chosen, classes)
+    predictor.check(chosen)
     targets = {i.key: output / f"{i.file_name}.tif" for i in chosen} if output is not None else {}
     for target in targets.values():
         if target.exists():
             raise ProjectError(f"{target} exists already; name another folder with --output")
+    if output is not None:
+        # What cannot be written is told before the model runs.
+        output.mkdir(parents=True, exist_ok=True)
     files, objects = {}, {}
     for info in chosen:
         made = predicted_file(project, predictor, store.labels(info.key))
         if info.key in targets:
-            targets[info.key].parent.mkdir(parents=True, exist_ok=True)
             copy_file(made.file, targets[info.key])
         files[info.address] = str(targets.get(info.key, made.file))
         objects[info.address] = made.objects

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -27,6 +27,7 @@ from hitl.project.config import (
 from hitl.project.errors import ProjectError
 from hitl.project.processing import PreprocessStep
 from hitl.project.reporter import Reporter
+from hitl.project.schema import options_model, validate
 from labels.progress import Progress
 from labels.spacing import Spacing
 from models.base import BlockSegmenter, Segmentation, Segmenter
@@ -53,6 +54,24 @@ def make_segmenter(config: ProjectConfig, name: str, reporter: Reporter) -> Segm
     name = segmenter_name(name, reporter)
     cls = segmenter_class(name)
     return cls(**segmenter_options(config, name))
+
+
+def with_settings(
+    config: ProjectConfig, name: str, settings: Mapping[str, Any], reporter: Reporter
+) -> tuple[ProjectConfig, str]:
+    """Return a config with options of a segmenter over its own, and the segmenter's own name.
+
+    Raises
+    ------
+    ConfigError, UnknownModelError
+        No such option or segmenter.
+    """
+    name = segmenter_name(name, reporter)
+    if not settings:
+        return config, name
+    validate(options_model(segmenter_class(name)), settings, f"--set: {name}")
+    options = {**config.segmenters.get(name, {}), **settings}
+    return config.model_copy(update={"segmenters": {**config.segmenters, name: options}}), name
 
 
 def segment_configured(

@@ -17,7 +17,7 @@ from hitl.project.reporter import Reporter
 from hitl.queue.alternatives import Alternatives
 from hitl.simulate.oracle import Case
 from hitl.simulate.retrain import ModelRetraining
-from hitl.simulate.rounds import SimulationResult, simulate
+from hitl.simulate.rounds import SimulationResult, check_plan, simulate
 from hitl.simulate.strategies import STRATEGIES
 
 
@@ -65,6 +65,8 @@ def simulate_project(
     ConfigError, UnknownModelError
         As `simulate`; no such model or option.
     """
+    strategies = strategies or tuple(STRATEGIES)
+    check_plan(strategies, rounds, objects_per_round, repeats, retrained=retrain is not None)
     store = project.store()
     chosen = _known(store, fields)
     training = None
@@ -87,7 +89,7 @@ def simulate_project(
         _cases(project, store, chosen, reporter),
         rounds=rounds,
         objects_per_round=objects_per_round,
-        strategies=strategies or tuple(STRATEGIES),
+        strategies=strategies,
         repeats=repeats,
         seed=seed,
         retrain=training,
@@ -123,6 +125,7 @@ def _cases(
     project: Project, store: AnnotationStore, fields: list[LabelsInfo], reporter: Reporter
 ) -> list[Case]:
     first = Predictor(project, BOOTSTRAP, reporter)
+    first.check(fields)
     alternatives = Alternatives(project, reporter)
     cases = []
     views = [view for info in fields for view in store.labels(info.key).time_points()]

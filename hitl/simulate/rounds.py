@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from annotations.names import did_you_mean
 from hitl.evaluation.metrics.matching import match
 from hitl.evaluation.metrics.overlap_score import overlap_scores
 from hitl.project.errors import ConfigError, NothingToDoError
@@ -103,7 +104,9 @@ def simulate(
     ConfigError
         An unknown strategy, or a count that is not positive.
     """
-    _check(cases, strategies, rounds, objects_per_round, repeats, retrain)
+    check_plan(strategies, rounds, objects_per_round, repeats, retrained=retrain is not None)
+    if not cases:
+        raise NothingToDoError("expected at least one field with known labels, got none")
     out = reporter or Silent()
     curves: dict[str, tuple[Curve, ...]] = {}
     for number, name in enumerate(strategies):
@@ -190,24 +193,35 @@ class _Run:
         return Point(number, objects, voxels, 2 * tp / (truth + pred), score / truth)
 
 
-def _check(
-    cases: Sequence[Case],
+def check_plan(
     strategies: Sequence[str],
     rounds: int | None,
     objects_per_round: int,
     repeats: int,
-    retrain: Retrain | None,
+    *,
+    retrained: bool,
 ) -> None:
-    if not cases:
-        raise NothingToDoError("expected at least one field with known labels, got none")
-    unknown = [name for name in strategies if name not in STRATEGIES]
-    if unknown or not strategies:
-        raise ConfigError(
-            f"strategies: expected some of {', '.join(STRATEGIES)}, got {unknown or 'none'}"
-        )
+    """Refuse a simulation that cannot be, before anything is segmented for it.
+
+    Raises
+    ------
+    ConfigError
+        An unknown strategy, a count that is not positive, or training without end.
+    """
+    if not strategies:
+        raise ConfigError(f"strategies: expected some of {', '.join(STRATEGIES)}, got none")
+    for name in strategies:
+        if name not in STRATEGIES:
+            raise ConfigError(
+                f"strategies: expected some of {', '.join(STRATEGIES)}, got {name!r}"
+                f"{did_you_mean(name, STRATEGIES)}"
+            )
     counts = {"rounds": rounds, "objects per round": objects_per_round, "repeats": repeats}
     for what, count in counts.items():
         if count is not None and count < 1:
             raise ConfigError(f"{what}: expected at least 1, got {count}")
-    if retrain is not None and rounds is None:
-        raise ConfigError("expected a number of rounds when a model is trained in each, got none")
+    if retrained and rounds is None:
+        raise ConfigError(
+            "expected a number of rounds when a model is trained in each, got none; give it with "
+            "--rounds N"
+        )

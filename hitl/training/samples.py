@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from hitl.preprocess.pipeline import preprocess, steps_for
 from hitl.project.addresses import chosen_labels
 from hitl.project.config import CONFIG_NAME, ProjectConfig
 from hitl.project.errors import LeakageError, NothingToDoError
+from hitl.project.plain import number_of
 from hitl.project.reporter import Reporter
 from models.base import TrainingSample
 
@@ -61,6 +62,7 @@ def collect_samples(
     names: tuple[str, ...],
     reporter: Reporter,
     classes: tuple[str, ...] = (),
+    most_channels: int | None = None,
 ) -> TrainingSet:
     """Gather training and validation samples from the last round.
 
@@ -77,13 +79,16 @@ def collect_samples(
     reporter : Reporter
     classes : tuple of str
         Only these; all of kind instances when empty.
+    most_channels : int, optional
+        How many channels the model takes.
 
     Raises
     ------
     LeakageError
         A test field was named, or a training field shares voxels with one.
     NothingToDoError
-        No labels to train on, or classes that see different numbers of channels.
+        No labels to train on, or classes that see different numbers of channels, or more than the
+        model takes.
     """
     train = _labelled(store, "train", names, classes)
     if not train:
@@ -91,12 +96,13 @@ def collect_samples(
             "there are no labels to train on; make some with `hitl bootstrap PROJECT`, "
             "or add a field with `hitl add PROJECT IMAGE --labels FILE`"
         )
-    _check_channels(train, reporter)
+    _check_channels(train, most_channels, reporter)
     taught = tuple(dict.fromkeys(info.class_name for info in train))
     learned = {info.field.name for info in train}
     # A field of split val that was named is learned from, in whatever class.
     val = [i for i in _labelled(store, "val", (), taught) if i.field.name not in learned]
     refuse_leakage(store, learned | {info.field.name for info in val})
+    _check_readable(train, val, config)
     views = {info.key: store.labels(info.key) for info in (*train, *val)}
     verified_only = any(views[info.key].verified_voxels for info in train)
     if not verified_only:
@@ -129,9 +135,16 @@ def collect_samples(
     )
 
 
-def _check_channels(train: list[LabelsInfo], reporter: Reporter) -> None:
+def _check_channels(train: list[LabelsInfo], most: int | None, reporter: Reporter) -> None:
     """Refuse to teach one model from different numbers of channels; tell of several classes."""
     seen = {info.class_name: len(info.seen) for info in train}
+    for name, count in seen.items():
+        if most is not None and count > most:
+            raise NothingToDoError(
+                f"class {name} is seen in {count} channels, and the model takes at most "
+                f"{number_of(most, 'channel')}; add the fields again with the one that shows the "
+                "objects (--channel), or train another model"
+            )
     if len(set(seen.values())) > 1:
         listed = ", ".join(f"{name} ({count})" for name, count in seen.items())
         raise NothingToDoError(
@@ -174,6 +187,16 @@ def refuse_leakage(store: AnnotationStore, fields: Collection[str]) -> None:
                 )
 
 
+def _check_readable(
+    train: Sequence[LabelsInfo], val: Sequence[LabelsInfo], config: ProjectConfig
+) -> None:
+    """Refuse, before any image is read, what could not be preprocessed or split afterwards."""
+    for info in (*train, *val):
+        steps_for(config.steps_of(info.class_name), info, CONFIG_NAME)
+    for info in () if val else train:
+        _held_out(info.address, info.zyx[1], config.training.validation_share)
+
+
 def split_sample(sample: TrainingSample, share: float) -> tuple[TrainingSample, TrainingSample]:
     """Split a sample in y: all but the last `share` to train on, the last to validate on.
 
@@ -182,15 +205,20 @@ def split_sample(sample: TrainingSample, share: float) -> tuple[TrainingSample, 
     NothingToDoError
         When the field is too small in y to be split.
     """
-    height = sample.labels.shape[1]
-    held_out = held_out_rows(height, share)
-    if held_out is None:
-        raise NothingToDoError(
-            f"field {sample.name} has {height} voxels in y, too few to hold some out for "
-            "validation; add a labelled field of split val"
-        )
+    held_out = _held_out(sample.name, sample.labels.shape[1], share)
     learned = slice(0, held_out.start)
     return _crop(sample, learned), _crop(sample, held_out, HELD_OUT)
+
+
+def _held_out(name: str, height: int, share: float) -> slice:
+    """Return the rows in y that are held out; NothingToDoError where there are too few."""
+    found = held_out_rows(height, share)
+    if found is None:
+        raise NothingToDoError(
+            f"field {name} has {height} voxels in y, too few to hold some out for validation; add "
+            "a labelled field of split val"
+        )
+    return found
 
 
 def held_out_rows(height: int, share: float) -> slice | None:

@@ -78,8 +78,10 @@ def train(
     """
     options = trainer_options(project.config, model, resolve_base(project, settings))
     # Options that do not go together are refused before a folder is made.
-    trainer_class(model)(**options)
-    data = collect_samples(project.store(), project.config, fields, reporter, classes)
+    trainer = trainer_class(model)
+    trainer(**options)
+    most = getattr(trainer, "most_channels", None)
+    data = collect_samples(project.store(), project.config, fields, reporter, classes, most)
     return train_into(project.new_run(model), project, model, options, data, reporter)
 
 

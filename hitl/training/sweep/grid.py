@@ -78,9 +78,12 @@ def make_cells(model: str, options: Mapping[str, Any], spec: SweepConfig, where:
     ------
     ConfigError
         No grid, too many cells, an unknown key or an invalid value.
+    ModelError
+        Options that do not go together.
     """
     _refuse(model, spec, where)
-    schema = options_model(resolve(TRAINERS, model, "trainable model"))
+    trainer = resolve(TRAINERS, model, "trainable model")
+    schema = options_model(trainer)
     names = list(dict.fromkeys(key for grid in spec.grids for key in grid if key != SEED))
     found: dict[str, Cell] = {}
     for grid in spec.grids:
@@ -88,6 +91,8 @@ def make_cells(model: str, options: Mapping[str, Any], spec: SweepConfig, where:
         for values in itertools.product(*axes.values()):
             raw = {**options, **spec.set, **dict(zip(axes, values, strict=True))}
             resolved = validate(schema, raw, where).model_dump()
+            # Options that do not go together are refused before any cell is trained.
+            trainer(**resolved)
             cell = Cell({name: resolved[name] for name in names}, resolved)
             found.setdefault(_canonical(resolved), cell)
     return _without_constants(list(found.values()))

@@ -14,7 +14,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from hitl.evaluation.evaluate import evaluate
+from hitl.evaluation.evaluate import evaluate, find_truths
 from hitl.evaluation.metrics.averages import average
 from hitl.evaluation.metrics.scores import Scores
 from hitl.evaluation.requests import EvaluateRequest
@@ -88,15 +88,17 @@ def sweep(project: Project, request: SweepRequest, reporter: Reporter) -> Sweep:
         raise SweepError(_too_many(project, request.model, {**options, **spec.set}, spec))
     spec = _with_base_runs(project, spec)
     cells = make_cells(request.model, resolve_base(project, options), spec, where)
-    if request.evaluate and not any(s.split == "test" for s in project.store().all_labels()):
-        raise NothingToDoError("--evaluate: there is no field of split test; leave it out")
-    data = collect_samples(
-        project.store(), project.config, request.fields, reporter, request.classes
-    )
+    store = project.store()
+    if request.evaluate:
+        try:
+            find_truths(store, EvaluateRequest(), reporter)
+        except NothingToDoError as error:
+            raise NothingToDoError(f"--evaluate: {error}; or leave it out") from error
     (project.folder / "sweeps").mkdir(exist_ok=True)
     lock = FileLock(project.folder / "sweeps" / ".lock")
     try:
         with lock.acquire(timeout=0):
+            data = collect_samples(store, project.config, request.fields, reporter, request.classes)
             return _Work(project, request, cells, data, reporter).run()
     except Timeout as exc:
         raise SweepError(

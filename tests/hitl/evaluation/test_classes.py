@@ -134,7 +134,7 @@ def test_what_a_segmenter_cannot_take_is_left_out(bench: Bench) -> None:
     said = Silent()
     done = scores(bench, "classical", said=said, config={**config, **DRAWN})
     assert set(done.models["classical"].fields) == {"f1:nuclei"}
-    assert "classical takes at most 1 channels, cells is seen in 2: left out" in said.notes
+    assert "classical takes at most 1 channel, cells is seen in 2: left out" in said.notes
     assert "matrix is where none of nuclei is: nothing segments it: left out" in said.notes
 
 
