@@ -271,6 +271,11 @@ def recognise(path: Path, formats: Iterable[Format], stated: str | None = None) 
     known = list(formats)
     if not path.exists():
         raise FormatError(f"{path}: there is no such file; check the path")
+    if not path.is_file() and not path.is_dir():
+        raise FormatError(
+            f"{path}: expected a file or a folder, got a pipe, a socket or a device; copy what it "
+            "gives into a file"
+        )
     for found in reversed(known):
         if found.recognises(path, stated):
             if path.is_file() and path.stat().st_size == 0:
@@ -298,7 +303,10 @@ def _why_unknown(path: Path, formats: list[Format]) -> str:
 
 @contextmanager
 def translated(path: Path, advice: str) -> Iterator[None]:
-    """Turn whatever a third-party parser raises on a bad file into a FormatError."""
+    """Turn whatever a third-party parser raises on a bad file into a FormatError.
+
+    The block holds a parser's calls and what is asked of its answer; the error names the cause.
+    """
     try:
         yield
     except AnnotationError:
@@ -307,6 +315,10 @@ def translated(path: Path, advice: str) -> Iterator[None]:
         raise FormatError(f"{path}: a part of it is missing ({exc}); {advice}") from exc
     except PermissionError as exc:
         raise FormatError(f"{path}: may not be read; change its permissions") from exc
+    except MemoryError as exc:
+        raise FormatError(f"{path}: asks for more memory than there is; {advice}") from exc
+    except RecursionError as exc:
+        raise FormatError(f"{path}: is nested without end; {advice}") from exc
     except Exception as exc:
         reason = " ".join(str(exc).split())[:200] or type(exc).__name__
         raise FormatError(f"{path}: cannot be read ({reason}); {advice}") from exc

@@ -15,12 +15,16 @@ from annotations.errors import FormatError, LabelError, SpacingError
 from annotations.formats import checks
 from annotations.formats.format import RawVoxels
 from annotations.volume import ImageInfo, time_parts
+from labels.memory import too_large
 from labels.spacing import Spacing
 
 COLOURS = ("R", "G", "B")
 """Names of the channels of an image in colours."""
 
 _LABEL_SLAB_BYTES = 64 * 2**20
+
+_COPIES = 3
+"""Of voxels in memory while they are read: as stored, in their order, and what is made of them."""
 
 
 @contextmanager
@@ -52,6 +56,18 @@ class _Source:
         channels = sizes.get("C", samples - self._transparent)
         self._shape = (sizes.get("T", 1), channels, sizes.get("Z", 1), sizes["Y"], sizes["X"])
         self._closed = False
+        self._check_memory(1)
+
+    def _check_memory(self, slices: int) -> None:
+        """Refuse to read more slices at once than there is memory for, whatever a file claims."""
+        voxels = math.prod((self._shape[1], slices, *self._shape[3:]))
+        excess = too_large(_COPIES * voxels * max(self._raw.header.dtype.itemsize, 1))
+        if excess is not None:
+            channels, _, height, width = self._shape[1:]
+            raise FormatError(
+                f"{self._raw.path}: reading {slices} of its slices of {channels} x {height} x "
+                f"{width} (C, Y, X) at once {excess}; crop it, or check that it is whole"
+            )
 
     def _spacing_um(self, asked_um: Sequence[float] | None) -> Spacing:
         head = self._raw.header
@@ -63,6 +79,7 @@ class _Source:
     def _read_czyx(self, time: int, z_start: int, z_stop: int) -> NDArray[Any]:
         if self._closed:
             raise FormatError(f"{self._raw.path}: read after it was closed; open it again")
+        self._check_memory(z_stop - z_start)
         cuts = {"T": slice(time, time + 1), "Z": slice(z_start, z_stop)}
         stored = self._raw.cut(tuple(cuts.get(axis, slice(None)) for axis in self._axes))
         dropped = [i for i, axis in enumerate(self._axes) if axis in (checks.DROPPED, "T")]

@@ -84,7 +84,10 @@ class Sidecar:
             found = read_json(path)
             if not isinstance(found, dict) or found.pop("hitl_export", None) != _VERSION:
                 raise ValueError("another version")
-            return shaped(cls, found)
+            sidecar = shaped(cls, found)
+            if len({after for _, after in sidecar.imported}) != len(sidecar.imported):
+                raise ValueError("a round that is told of twice")
+            return sidecar
         except (OSError, ValueError) as exc:
             raise ExchangeError(
                 f"{path}: expected what `hitl export` wrote, got something else ({exc}); {_ADVICE}"
@@ -122,7 +125,7 @@ class Sidecar:
 
 def sidecar_path(labels_file: Path) -> Path:
     """Return where the sidecar of a file of labels is."""
-    return labels_file.with_name(labels_file.name + SUFFIX)
+    return labels_file.parent / f"{labels_file.name}{SUFFIX}"
 
 
 def own_sidecar_path(labels_file: Path, found: Path) -> Path:
@@ -146,7 +149,7 @@ def find_sidecar(labels_file: Path, info: LabelsInfo) -> Path | None:
     for own in _own_paths(labels_file):
         if own.is_file():
             return own
-    others = sorted(labels_file.resolve().parent.glob(f"*{SUFFIX}"))
+    others = sorted(p for p in labels_file.resolve().parent.glob(f"*{SUFFIX}") if p.is_file())
     of_field = [path for path in others if Sidecar.read(path).is_of(info)]
     states = {(read.round, read.snapshot) for read in map(Sidecar.read, of_field)}
     return of_field[0] if len(states) == 1 else None
