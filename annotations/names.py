@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable
 
 from annotations.errors import UnknownFieldError
+from labels.names import did_you_mean
 
 DEFAULT_CLASS = "nuclei"
 """The class of a field for which none was named."""
@@ -87,14 +87,3 @@ def unknown_name(
     hint = did_you_mean(name.rpartition(":")[2], names)
     listed = ", ".join(names) if names else nothing
     return UnknownFieldError(f"{what} {name!r}: expected one of {whose} ({listed}){hint}")
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return the nearest known name, whatever its case, to go after a message; or nothing.
-
-    >>> did_you_mean("gfpp", ["GFP", "Cy3"]), did_you_mean("x", ["GFP"])
-    ("; did you mean 'GFP'?", '')
-    """
-    by_lower = {each.lower(): each for each in known}
-    near = difflib.get_close_matches(name.lower(), by_lower, n=1)
-    return f"; did you mean {by_lower[near[0]]!r}?" if near else ""

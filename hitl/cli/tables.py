@@ -20,8 +20,8 @@ _GAP = 3
 _EDGES = 2
 """Characters before the first and after the last column."""
 
-_MOST_LINES = 4
-"""Lines of a cell; one that would be longer is better read as a paragraph."""
+_MOST_LINES, _READABLE = 4, 24
+"""Lines of a cell in a column narrower than this; a longer one is better read as a paragraph."""
 
 _LONGEST_WORD = 24
 """Words up to this length are never broken; a longer name may be."""
@@ -107,8 +107,8 @@ class PlainTable:
                 return None
             widths[max(slack)[1]] -= 1
         cells = (cell for row in self.rows for cell in zip(row, widths, strict=True))
-        most = max((cell_len(text) / wide for text, wide in cells if wide), default=0)
-        return widths if most <= _MOST_LINES else None
+        tall = any(wide < _READABLE and cell_len(text) > _MOST_LINES * wide for text, wide in cells)
+        return None if tall else widths
 
     def _records(self, width: int) -> Iterator[Any]:
         """Give a row as a paragraph: what it is of, then each column's name and value."""

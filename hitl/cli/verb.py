@@ -19,6 +19,7 @@ from hitl.cli.console import console
 from hitl.project.docstrings import parameter_descriptions
 from hitl.project.errors import UsageError
 from hitl.project.options import Flag
+from labels.names import did_you_mean
 
 Result = tuple[Any, Any]
 """What a verb returns: its data, for `--json`, and what is printed for people."""
@@ -235,11 +236,14 @@ def _chosen_from(choices: Callable[[], Mapping[str, str]]) -> dict[str, Any]:
 
     def parser(name: str) -> str:
         if name not in choices():
-            raise typer.BadParameter(f"{name!r} is not one of {', '.join(choices())}.")
+            known = choices()
+            raise typer.BadParameter(
+                f"expected one of {', '.join(known)}, got {name!r}{did_you_mean(name, known)}"
+            )
         return name
 
     return {
-        "metavar": f"[{'|'.join(choices())}]",
+        "metavar": "NAME",
         "help": "; ".join(f"{name}: {meaning}" for name, meaning in choices().items()),
         "parser": parser,
         "autocompletion": lambda: list(choices()),

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from annotations.fields import ClassInfo, FieldInfo
 from annotations.formats import open_image
 from annotations.formats.joined import open_joined
-from annotations.names import did_you_mean
 from annotations.volume import ImageInfo, ImageSource
 from hitl.labelling.given_labels import given_labels
 from hitl.labelling.requests import AddRequest
@@ -23,6 +22,7 @@ from hitl.project.config import CONFIG_NAME
 from hitl.project.errors import UsageError
 from hitl.project.folder import Project
 from hitl.project.reporter import Reporter
+from labels.names import did_you_mean
 
 
 @dataclass(frozen=True)

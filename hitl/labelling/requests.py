@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from annotations.splits import Split
+from hitl.prediction.requests import SegmenterName
 from hitl.project.errors import UsageError
 from hitl.project.options import (
     Annotator,
@@ -112,7 +113,7 @@ class BootstrapRequest:
     Parameters
     ----------
     segmenter : str, optional
-        `hitl models` lists the names.
+        The config's if not given.
     fields, classes : tuple of str
         Only these; all of split train and val when empty.
     settings : mapping
@@ -121,7 +122,7 @@ class BootstrapRequest:
         Also where there are unverified labels already.
     """
 
-    segmenter: Annotated[str | None, Flag(metavar="NAME")] = None
+    segmenter: SegmenterName = None
     settings: Settings = default(default_factory=dict)
     fields: Fields = ()
     classes: Classes = ()

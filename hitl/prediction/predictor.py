@@ -35,7 +35,7 @@ from hitl.project.reporter import Reporter
 from hitl.project.runs import read_card
 from labels.hashing import values_sha256
 from models.base import Segmentation, Segmenter, channels_error
-from models.registry import SEGMENTERS
+from models.registry import models_with
 
 BOOTSTRAP = "bootstrap"
 
@@ -63,8 +63,9 @@ class Predictor:
         self._reporter = reporter
         self._run: RunSegmenter | None = None
         self._made: Segmenter | None = None
-        if isinstance(model, str) and model != BOOTSTRAP and model not in SEGMENTERS:
-            self._run = run_segmenter(project.run(model, others=SEGMENTERS))
+        known = models_with("segmenter")
+        if isinstance(model, str) and model not in (BOOTSTRAP, *known):
+            self._run = run_segmenter(project.run(model, others=known))
             self.name = model
             return
         if isinstance(model, str):

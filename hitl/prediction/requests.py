@@ -8,6 +8,18 @@ from typing import Annotated
 
 from hitl.project.errors import UsageError
 from hitl.project.options import Axes, Flag, ImageFile, Settings, VoxelSize
+from models.registry import models_with
+
+
+def segmenter_names() -> dict[str, str]:
+    """Return what a segmenter may be called, and what each is."""
+    return {
+        "auto": "Cellpose where its weights are on this machine, else the starter",
+        **models_with("segmenter"),
+    }
+
+
+SegmenterName = Annotated[str | None, Flag("--segmenter", choices=segmenter_names)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +32,7 @@ class SegmentRequest:
     output : Path
         Label TIFF to write.
     segmenter : str, optional
-        `hitl models` lists the names.
+        As `--segmenter` lists them.
     run_folder : Path, optional
         Folder of a trained run.
     spacing_um : (float, float, float), optional
@@ -43,7 +55,7 @@ class SegmentRequest:
 
     image: ImageFile
     output: Path
-    segmenter: Annotated[str | None, Flag(metavar="NAME")] = None
+    segmenter: SegmenterName = None
     run_folder: Annotated[Path | None, Flag("--model", metavar="RUN_FOLDER")] = None
     spacing_um: VoxelSize = None
     axes: Axes = None

@@ -32,20 +32,18 @@ from labels.progress import Progress
 from labels.spacing import Spacing
 from models.base import BlockSegmenter, Segmentation, Segmenter
 from models.errors import CheckpointError
-from models.registry import load_run, segmenter_class
+from models.registry import load_run, segmenter_class, spec_of
 
 
 def segmenter_name(name: str, reporter: Reporter) -> str:
     """Return the segmenter that a name stands for; ``"auto"`` is Cellpose where it can run."""
     if name != "auto":
         return name
-    from models.cellpose import available
-
-    here, why = available()
-    if here:
+    missing = spec_of("cellpose").missing()
+    if not missing:
         reporter.note("bootstraps with Cellpose, whose weights are on this machine")
         return "cellpose"
-    reporter.note(f"bootstraps with the starter model that ships: {why}")
+    reporter.note(f"bootstraps with the starter model that ships: {missing}")
     return "starter"
 
 

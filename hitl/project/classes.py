@@ -9,10 +9,11 @@ from typing import Annotated, Any, Literal, Self
 from annotated_types import Ge
 from pydantic import BeforeValidator, model_validator
 
-from annotations.names import did_you_mean, is_name
+from annotations.names import is_name
 from hitl.project.errors import ConfigError, HitlError
 from hitl.project.processing import PreprocessStep, PreprocessSteps, Projection
 from hitl.project.schema import Frozen
+from labels.names import did_you_mean
 
 
 class ChannelError(HitlError):

@@ -16,7 +16,8 @@ from hitl.project.processing import PostprocessConfig, PreprocessStep, Preproces
 from hitl.project.schema import Frozen, options_model, resolve_options, validate
 from hitl.project.yaml_text import YamlTextError, dump_yaml, parse_yaml
 from labels.files import UnfitFileError, read_plain
-from models.registry import SEGMENTERS, TRAINERS, resolve
+from models.errors import UnknownModelError
+from models.registry import Part, check_model, segmenter_class, trainer_class
 
 CONFIG_NAME = "hitl.yaml"
 MAX_CONFIG_BYTES = 100_000
@@ -190,15 +191,15 @@ def parse_config(data: Mapping[str, Any], where: str = "config") -> ProjectConfi
     config = validate(ProjectConfig, data, where)
     check_classes(config.classes, where)
     if config.bootstrap.segmenter != "auto":
-        _check_name(SEGMENTERS, config.bootstrap.segmenter, f"{where}: bootstrap.segmenter")
+        _check_name(config.bootstrap.segmenter, "segmenter", f"{where}: bootstrap.segmenter")
     for name in config.segmenters:
-        _check_name(SEGMENTERS, name, f"{where}: segmenters")
+        _check_name(name, "segmenter", f"{where}: segmenters")
         segmenter_options(config, name, where=where)
     for name in config.training.models:
-        _check_name(TRAINERS, name, f"{where}: training.models")
+        _check_name(name, "trainer", f"{where}: training.models")
         trainer_options(config, name, where=where)
     for name, sweep in config.sweep.items():
-        _check_name(TRAINERS, name, f"{where}: sweep")
+        _check_name(name, "trainer", f"{where}: sweep")
         check_sweep(name, sweep, f"{where}: sweep.{name}")
     return config
 
@@ -213,9 +214,7 @@ def segmenter_options(
 ) -> dict[str, Any]:
     """Return the resolved options of the segmenter `name`."""
     raw = {**config.segmenters.get(name, {}), **overrides}
-    return resolve_options(
-        resolve(SEGMENTERS, name, "segmenter"), raw, f"{where}: segmenters.{name}"
-    )
+    return resolve_options(segmenter_class(name), raw, f"{where}: segmenters.{name}")
 
 
 def trainer_options(
@@ -225,7 +224,7 @@ def trainer_options(
     where: str = CONFIG_NAME,
 ) -> dict[str, Any]:
     """Return the resolved options of the trainer `name`, with `settings` over the config's."""
-    cls = resolve(TRAINERS, name, "trainable model")
+    cls = trainer_class(name)
     if settings:
         validate(options_model(cls), settings, "--set")
     raw = {**config.training.models.get(name, {}), **(settings or {})}
@@ -240,7 +239,7 @@ def check_sweep(name: str, sweep: SweepConfig, where: str) -> None:
     ConfigError
         Unknown key (with the nearest valid one), invalid value, a key without values.
     """
-    schema = options_model(resolve(TRAINERS, name, "trainable model"))
+    schema = options_model(trainer_class(name))
     validate(schema, sweep.set, f"{where}.set")
     for number, grid in enumerate(sweep.grids):
         for key, values in grid.items():
@@ -270,10 +269,8 @@ def _said(section: BaseModel) -> dict[str, Any]:
     return said
 
 
-def _check_name(table: dict[str, str], name: str, where: str) -> None:
-    if name not in table:
-        import difflib
-
-        near = difflib.get_close_matches(name, table, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise ConfigError(f"{where}: unknown {name!r}: {hint}valid are {', '.join(sorted(table))}")
+def _check_name(name: str, part: Part, where: str) -> None:
+    try:
+        check_model(name, part)
+    except UnknownModelError as exc:
+        raise ConfigError(f"{where}: {exc}") from exc

@@ -10,15 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from hitl.project.docstrings import parameter_descriptions
-from models.registry import SEGMENTERS, TRAINERS, resolve
+from models.registry import MODELS, imported, spec_of
 
-NEEDS = {
-    "cellpose": ("cellpose", "torch"),
-    "starter": ("torch", "safetensors"),
-    "classical": ("skimage", "edt", "cc3d"),
-    "stardist3d": ("stardist", "csbdeep", "tensorflow", "tf_keras"),
-    "unet3d": ("torch", "safetensors"),
-}
 EXTRAS = {"gui": "napari", "nd2": "nd2", "dask": "distributed", "wandb": "wandb"}
 
 
@@ -28,14 +21,18 @@ class CatalogueRow:
 
     Parameters
     ----------
-    name, use : str
+    name, about, use : str
+    channels : {"one", "several", ""}
+        How many it takes.
     ready : bool
     missing : str
         What is missing and how to get it; empty when ready.
     """
 
     name: str
+    about: str
     use: str
+    channels: str
     ready: bool
     missing: str
 
@@ -51,20 +48,15 @@ class Options:
 def list_models() -> tuple[CatalogueRow, ...]:
     """List segmenters, trainable models and extras."""
     rows = []
-    for name in dict.fromkeys([*SEGMENTERS, *TRAINERS]):
-        uses = (("bootstrap, segment", SEGMENTERS), ("train and predict", TRAINERS))
-        use = ", ".join(use for use, table in uses if name in table)
-        missing = missing_packages(NEEDS.get(name, ()))
-        if not missing and name == "cellpose":
-            from models.cellpose import available
-
-            ready, why = available()
-            missing = "" if ready else why
-        rows.append(CatalogueRow(name, use, not missing, missing))
+    for name, spec in MODELS.items():
+        uses = (("bootstrap, segment", spec.segmenter), ("train and predict", spec.trainer))
+        use = ", ".join(use for use, part in uses if part is not None)
+        missing = spec.missing()
+        rows.append(CatalogueRow(name, spec.about, use, spec.channels, not missing, missing))
     for extra, module in EXTRAS.items():
         here = importlib.util.find_spec(module) is not None
         hint = "" if here else f"pip install 'hitl-nuclei[{extra}]'"
-        rows.append(CatalogueRow(extra, "extra", here, hint))
+        rows.append(CatalogueRow(extra, "", "extra", "", here, hint))
     return tuple(rows)
 
 
@@ -76,7 +68,8 @@ def list_options(name: str) -> Options:
     UnknownModelError
         When there is no such model.
     """
-    cls = resolve({**SEGMENTERS, **TRAINERS}, name, "model")
+    spec = spec_of(name)
+    cls = imported(spec.trainer or spec.segmenter or "")
     hints = typing.get_type_hints(cls)
     meanings = parameter_descriptions(cls.__doc__ or "")
     return Options(
@@ -86,12 +79,6 @@ def list_options(name: str) -> Options:
             for item in dataclasses.fields(cls)
         ),
     )
-
-
-def missing_packages(modules: tuple[str, ...]) -> str:
-    """Return what to install, or nothing."""
-    lacking = [module for module in modules if importlib.util.find_spec(module) is None]
-    return f"install {', '.join(lacking)}" if lacking else ""
 
 
 def type_name(hint: Any) -> str:

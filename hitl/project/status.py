@@ -9,7 +9,7 @@ from annotations.store import AnnotationStore
 from hitl.project.folder import Project
 from hitl.project.runs import model_in_use, read_card
 from hitl.project.scores import read_scores
-from models.registry import TRAINERS
+from models.registry import models_with
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,9 @@ def _next_step(
     if not any(any(state.objects.values()) for state in learnable):
         return f"make the first labels: hitl bootstrap {folder}"
     if not runs:
-        return f"train a model: hitl train {folder} MODEL (one of {', '.join(TRAINERS)})"
+        return (
+            f"train a model: hitl train {folder} MODEL (one of {', '.join(models_with('trainer'))})"
+        )
     if not tested:
         return (
             "add a field with hand-made labels to test on: "

@@ -23,7 +23,7 @@ from labels.hashing import values_sha256
 from labels.progress import Progress, no_progress
 from labels.spacing import Spacing
 from models.base import Segmentation, Segmenter
-from models.registry import segmenter_class
+from models.registry import segmenter_class, spec_of
 
 CLASSICAL = "classical"
 
@@ -217,10 +217,11 @@ class Alternatives:
 
     def _segmenter(self, name: str, class_name: str) -> Way:
         config = self._project.config
+        weights = spec_of(name).outside_weights(config.segmenters.get(name, {}))
         parts = {
             "segmenter": name,
             "options": config.segmenters.get(name, {}),
-            "weights": _weights(name, config.segmenters.get(name, {})),
+            "weights": weights and _state(weights),
             "steps": [step.model_dump(mode="json") for step in config.steps_of(class_name)],
             "bootstrap": config.bootstrap.model_dump(mode="json"),
             "postprocess": config.postprocess.model_dump(mode="json"),
@@ -242,16 +243,6 @@ class Alternatives:
 def _run(folder: Path) -> Way:
     """Return a run as a way: when it is finished, nothing in its folder changes."""
     return Way(folder.name, folder.name, repr([_state(f) for f in sorted(folder.glob("*"))]))
-
-
-def _weights(name: str, options: Mapping[str, Any]) -> tuple[str, int, int] | None:
-    """Tell which weights Cellpose would take, which are no part of the package."""
-    if name != "cellpose":
-        return None
-    from models.cellpose.weights import PRETRAINED, weights_path
-
-    path = weights_path(options.get("model", PRETRAINED[0]))
-    return None if path is None else _state(path)
 
 
 def _state(file: Path) -> tuple[str, int, int]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field as default
+from functools import partial
 from typing import Annotated, Any
 
 from hitl.project.errors import ConfigError
 from hitl.project.options import Classes, Fields, Flag, Settings
+from models.registry import models_with
 
-TrainableModel = Annotated[str, Flag(help="A trainable model; `hitl models` lists the names.")]
+TrainableModel = Annotated[str, Flag(choices=partial(models_with, "trainer"))]
 
 
 def parse_grid(pairs: list[str]) -> dict[str, list[Any]]:

@@ -19,20 +19,11 @@ from hitl.training.samples import TrainingSet, collect_samples
 from labels.hashing import file_sha256
 from labels.numbers import spans
 from models.base import TrainingResult
-from models.registry import trainer_class
+from models.registry import spec_of, trainer_class
 from models.runfolder import STARTER
 
-PACKAGES = (
-    "numpy",
-    "torch",
-    "tensorflow",
-    "cellpose",
-    "stardist",
-    "csbdeep",
-    "scikit-image",
-    "zarr",
-    "icechunk",
-)
+PACKAGES = ("numpy", "scikit-image", "zarr", "icechunk")
+"""What a card names the versions of, besides the packages that models need."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +169,7 @@ def _card(
         "versions": {
             "hitl": __version__,
             "python": platform.python_version(),
-            **{name: _installed(name) for name in PACKAGES},
+            **{name: _installed(name) for name in (*PACKAGES, *spec_of(config["model"]).needs)},
         },
     }
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 import http.client
 import os
 import urllib.request
 import zipfile
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from labels.hashing import file_sha256
+from labels.names import did_you_mean
 from labels.progress import Progress, no_progress
 from models.errors import CheckpointError, WeightsUnavailableError
 
@@ -122,6 +123,11 @@ def weights_path(model: str) -> Path | None:
     return next((path.absolute() for path in candidates if path.is_file()), None)
 
 
+def weights_of(options: Mapping[str, Any]) -> Path | None:
+    """Tell which file a segmenter with these options takes; None when it is not here."""
+    return weights_path(options.get("model", PRETRAINED[0]))
+
+
 def available(model: str = PRETRAINED[0]) -> tuple[bool, str]:
     """Tell, without the network, whether `model` can run here, and what is missing if not."""
     if find_spec("cellpose") is None:
@@ -156,9 +162,8 @@ def ensure_weights(model: str, progress: Progress = no_progress) -> Path:
     if path is not None:
         return path
     if model not in PRETRAINED:
-        near = difflib.get_close_matches(model, PRETRAINED, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"or use {' or '.join(PRETRAINED)}"
-        raise CheckpointError(f"no Cellpose weights {model!r}: {how_to_get(model)}; {hint}")
+        hint = did_you_mean(model, PRETRAINED) or f"; or use {' or '.join(PRETRAINED)}"
+        raise CheckpointError(f"no Cellpose weights {model!r}: {how_to_get(model)}{hint}")
     target = (weights_folder() / model).absolute()
     try:
         download(SOURCE_URL + model, target, progress)

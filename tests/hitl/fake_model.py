@@ -20,11 +20,19 @@ from hitl.project.config import parse_config
 from hitl.project.folder import Project
 from labels.progress import Progress, no_progress
 from models.base import Segmentation
-from models.registry import RUN_LOADERS, SEGMENTERS
+from models.registry import MODELS, ModelSpec
 from tests.annotations.store_sources import ArraySource
 
 SHAPE = (12, 60, 60)
 BRIGHT = 100
+SEGMENTER = ModelSpec(
+    about="connected bright voxels", segmenter="tests.hitl.fake_model:BrightSegmenter"
+)
+TRAINED = ModelSpec(
+    about="bright voxels with faults",
+    trainer="tests.hitl.training.sweep.fake_trainer:FakeTrainer",
+    run="tests.hitl.fake_model:load_run",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +145,7 @@ def scene(seed: int = 0) -> tuple[NDArray[np.uint8], NDArray[np.uint32]]:
 
 def make_bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """An empty project in which models of kind `fake` and the segmenter `bright` can be had."""
-    monkeypatch.setitem(RUN_LOADERS, "fake", "tests.hitl.fake_model:load_run")
-    monkeypatch.setitem(SEGMENTERS, "bright", "tests.hitl.fake_model:BrightSegmenter")
+    monkeypatch.setitem(MODELS, "fake", TRAINED)
+    monkeypatch.setitem(MODELS, "bright", SEGMENTER)
     config = parse_config({"preprocess": [], "bootstrap": {"segmenter": "bright", "clean": False}})
     return Bench(Project.create(tmp_path / "project", config), scene()[1])

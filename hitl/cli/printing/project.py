@@ -81,8 +81,8 @@ def overview(found: Overview) -> tuple[Overview, Any]:
 def catalogue(rows: Sequence[CatalogueRow]) -> tuple[dict[str, Any], Any]:
     """Tell which models and extras can be run here."""
     return {"models": rows}, plain_table(
-        ("name", "use", "ready", "what is missing"),
-        [(r.name, r.use, "yes" if r.ready else "no", r.missing) for r in rows],
+        ("name", "what it is", "use", "channels", "ready", "what is missing"),
+        [(r.name, r.about, r.use, r.channels, "yes" if r.ready else "no", r.missing) for r in rows],
         title="what can be run here",
     )
 

@@ -14,7 +14,7 @@ from hitl.project.errors import ConfigError
 from hitl.project.schema import options_model, validate
 from hitl.training.samples import TrainingSet
 from labels.hashing import values_sha256
-from models.registry import TRAINERS, resolve
+from models.registry import trainer_class
 
 MOST_CELLS = 10_000
 """More cells than this are never trained."""
@@ -82,7 +82,7 @@ def make_cells(model: str, options: Mapping[str, Any], spec: SweepConfig, where:
         Options that do not go together.
     """
     _refuse(model, spec, where)
-    trainer = resolve(TRAINERS, model, "trainable model")
+    trainer = trainer_class(model)
     schema = options_model(trainer)
     names = list(dict.fromkeys(key for grid in spec.grids for key in grid if key != SEED))
     found: dict[str, Cell] = {}

@@ -45,12 +45,12 @@ def project(tmp_path: Path) -> Path:
 def refused(project: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """Run a command that must be refused; gives its one line on standard error."""
 
-    def check(*arguments: object) -> str:
+    def check(*arguments: object, expected: int = 1) -> str:
         before = [entry.snapshot for entry in store_of(project).log()]
         capsys.readouterr()
         code = run([str(a) for a in arguments])
         printed = capsys.readouterr()
-        assert code == 1, printed
+        assert code == expected, printed
         assert printed.out == ""
         errors = [line for line in printed.err.splitlines() if not line.startswith("note: ")]
         assert len(errors) == 1, printed.err
@@ -148,9 +148,9 @@ def test_a_name_that_leaves_the_store(
 
 def test_unknown_segmenter(refused: Callable[..., str], project: Path, tmp_path: Path) -> None:
     assert run(["add", str(project), str(write_field(tmp_path / "a.tif", noise()))]) == 0
-    said = refused("bootstrap", project, "--segmenter", "celpose")
+    said = refused("bootstrap", project, "--segmenter", "celpose", expected=2)
     assert "did you mean 'cellpose'" in said
-    assert "did you mean 'unet3d'" in refused("train", project, "unet")
+    assert "did you mean 'unet3d'" in refused("train", project, "unet", expected=2)
 
 
 def test_unknown_config_key(refused: Callable[..., str], project: Path, tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ import yaml
 from annotations.formats import open_labels, write_image_tiff, write_labels_tiff
 from hitl.cli import run
 from hitl.project.folder import Project
-from models.registry import SEGMENTERS
+from models.registry import MODELS
 from tests.hitl.class_fields import CHANNELS, NAMES, TIMES, class_scenes
-from tests.hitl.fake_model import SHAPE, scene
+from tests.hitl.fake_model import SEGMENTER, SHAPE, scene
 
 SPACING = (2.0, 1.0, 1.0)
 COUNT = len(np.unique(scene()[1])) - 1
@@ -26,7 +26,7 @@ Command = Callable[..., dict[str, Any]]
 @pytest.fixture
 def project(tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project whose segmenter finds all that is bright."""
-    monkeypatch.setitem(SEGMENTERS, "bright", "tests.hitl.fake_model:BrightSegmenter")
+    monkeypatch.setitem(MODELS, "bright", SEGMENTER)
     config = tmp_path / "config.yaml"
     classes = {name: {"channels": [c]} for name, c in zip(NAMES, CHANNELS, strict=True)}
     bootstrap = {"segmenter": "bright", "clean": False}
@@ -92,7 +92,7 @@ def test_a_field_of_three_classes(
 
 
 def test_a_series(tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(SEGMENTERS, "bright", "tests.hitl.fake_model:BrightSegmenter")
+    monkeypatch.setitem(MODELS, "bright", SEGMENTER)
     folder, config = tmp_path / "project", tmp_path / "config.yaml"
     config.write_text("bootstrap: {segmenter: bright, clean: false}\n")
     command("init", folder, "--config", config)

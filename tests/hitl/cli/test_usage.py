@@ -17,7 +17,7 @@ LINES = {
     "queue": "missing argument 'PROJECT'; see `hitl queue --help`",
     "queue P --odd": "no such option: --odd; did you mean --model?",
     "statu P": "no such command 'statu'; did you mean 'status'?",
-    "export P f d --format odd": "--format: 'odd' is not one of tiff, ",
+    "export P f d --format odd": "--format: expected one of tiff, ",
     "measure P a b": "got unexpected extra argument(s) (a b)",
     "gc P --older-than-days nan": "--older-than-days: expected at least 0.0, got 'nan'",
     "gc P --older-than-days x": "--older-than-days: expected a number, got 'x'",

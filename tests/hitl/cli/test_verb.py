@@ -265,7 +265,7 @@ def test_choices_are_those_that_the_table_has_when_the_verb_runs(
     monkeypatch.setitem(TASTES, "sour", "with lemon")
     assert served(Tasted, "soup", "--taste", "sour")[1][0].taste == "sour"
     text = served(Tasted, "--help")[0].output
-    assert "[sweet|sour]" in line_of(text, "--taste")
+    assert "NAME sweet: with sugar" in line_of(text, "--taste")
     assert "sweet: with sugar; sour: with lemon" in line_of(text, "--taste")
 
 

@@ -35,10 +35,11 @@ from hitl.labelling.propose import propose
 from hitl.project.folder import Project
 from hitl.project.reporter import Silent
 from hitl.review.session.project_session import ProjectSession
-from models.registry import RUN_LOADERS
+from models.registry import MODELS
+from tests.hitl.fake_model import TRAINED
 from tests.hitl.labelling.loss_volumes import grown
 
-RUN_LOADERS["fake"] = "tests.hitl.fake_model:load_run"
+MODELS["fake"] = TRAINED
 
 
 def start_import(project: Project, what: dict[str, Any]) -> Callable[[], object]:

@@ -38,10 +38,10 @@ from hitl.project.reporter import Silent
 from hitl.review.errors import DraftConflictError
 from hitl.review.session.draft import read_draft
 from hitl.review.session.project_session import ProjectSession
-from models.registry import RUN_LOADERS
+from models.registry import MODELS
 from tests import ROOT
 from tests.annotations.store_sources import SPACING_UM, new_store
-from tests.hitl.fake_model import Bench
+from tests.hitl.fake_model import TRAINED, Bench
 from tests.hitl.labelling.loss_volumes import HELD, OF_TOOL, OF_WINDOW, PATHS, grown, make_project
 
 KILLS = int(os.environ.get("HITL_TEST_KILLS", "3"))
@@ -112,7 +112,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.labels, self.verified = self.read()
-        RUN_LOADERS["fake"] = "tests.hitl.fake_model:load_run"
+        MODELS["fake"] = TRAINED
         bench = Bench(self.project, self.labels)
         bench.run("run-0000", shrink=1)
         bench.run("run-0001", missing="small", spurious=3)

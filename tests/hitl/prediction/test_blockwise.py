@@ -26,7 +26,7 @@ from hitl.project.folder import Project
 from hitl.project.reporter import Silent
 from labels.progress import Progress, no_progress
 from models.base import BlockSegmentation, BlockSegmenter, Segmentation
-from models.registry import RUN_LOADERS
+from models.registry import MODELS, ModelSpec
 from tests.annotations.store_sources import SPACING_UM, ArraySource
 from tests.hitl.fake_model import BRIGHT, SHAPE, Bench, make_bench
 from tests.models.stardist3d.tiny_stardist import write_tiny_run
@@ -95,8 +95,9 @@ def load_whole(folder: Path) -> LatticeSegmenter:
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     made = make_bench(tmp_path, monkeypatch)
-    monkeypatch.setitem(RUN_LOADERS, "blocks", "tests.hitl.prediction.test_blockwise:load_blocks")
-    monkeypatch.setitem(RUN_LOADERS, "whole", "tests.hitl.prediction.test_blockwise:load_whole")
+    for name in ("blocks", "whole"):
+        spec = ModelSpec(about=name, run=f"tests.hitl.prediction.test_blockwise:load_{name}")
+        monkeypatch.setitem(MODELS, name, spec)
     made.add("learn", "train", labelled=False)
     return made
 

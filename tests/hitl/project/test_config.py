@@ -22,7 +22,7 @@ from hitl.project.options import parse_settings
 from hitl.project.presets import find_preset, preset_names, presets_folder
 from hitl.project.schema import resolve_options
 from models.errors import UnknownModelError
-from models.registry import SEGMENTERS, TRAINERS
+from models.registry import models_with
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,12 +135,12 @@ def test_settings_are_typed_like_yaml() -> None:
         parse_settings(["a=[1"])
 
 
-@pytest.mark.parametrize("name", sorted(SEGMENTERS))
+@pytest.mark.parametrize("name", models_with("segmenter"))
 def test_every_segmenter_has_valid_defaults(name: str) -> None:
     assert segmenter_options(ProjectConfig(), name)
 
 
-@pytest.mark.parametrize("name", sorted(TRAINERS))
+@pytest.mark.parametrize("name", models_with("trainer"))
 def test_every_trainer_has_valid_defaults_and_takes_settings(name: str) -> None:
     assert trainer_options(ProjectConfig(), name, {"seed": 7})["seed"] == 7
 

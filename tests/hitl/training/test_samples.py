@@ -16,7 +16,6 @@ from hitl.project.errors import LeakageError, NothingToDoError
 from hitl.project.reporter import Silent
 from hitl.training.promote import promote
 from hitl.training.samples import HELD_OUT, TrainingSet, collect_samples
-from models.registry import TRAINERS
 from tests.annotations.store_sources import ArraySource, by_person, noise, proposed
 from tests.hitl.class_fields import NAMES, TIMES, add_classes, add_series, class_scenes
 from tests.hitl.fake_model import SHAPE, Bench, make_bench
@@ -24,7 +23,6 @@ from tests.hitl.fake_model import SHAPE, Bench, make_bench
 
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    monkeypatch.setitem(TRAINERS, "fake", "tests.hitl.training.sweep.fake_trainer:FakeTrainer")
     return make_bench(tmp_path, monkeypatch)
 
 

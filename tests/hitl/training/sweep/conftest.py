@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from hitl.cli import run
-from models.registry import TRAINERS
 from tests.hitl.fake_model import Bench, make_bench
 from tests.hitl.training.sweep.fake_trainer import FakeTrainer, Sweeper, add
 
@@ -17,7 +16,6 @@ from tests.hitl.training.sweep.fake_trainer import FakeTrainer, Sweeper, add
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """A project with one field to learn from, and a model that is trained in no time."""
-    monkeypatch.setitem(TRAINERS, "fake", "tests.hitl.training.sweep.fake_trainer:FakeTrainer")
     monkeypatch.setattr(FakeTrainer, "trained", [])
     monkeypatch.setattr(FakeTrainer, "stop_at", None)
     made = make_bench(tmp_path, monkeypatch)

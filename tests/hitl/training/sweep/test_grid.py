@@ -13,8 +13,8 @@ from hitl.project.errors import ConfigError
 from hitl.project.presets import find_preset
 from hitl.training.requests import parse_grid, parse_seeds
 from hitl.training.sweep.grid import make_cells
-from models.registry import TRAINERS
-from tests.hitl.fake_model import Bench
+from models.registry import MODELS
+from tests.hitl.fake_model import TRAINED, Bench
 from tests.hitl.training.sweep.fake_trainer import FakeTrainer, Sweeper
 
 
@@ -58,7 +58,7 @@ def test_every_combination_is_there_once(
     shrinks: list[int], rates: list[float], seeds: list[int]
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(TRAINERS, "fake", "tests.hitl.training.sweep.fake_trainer:FakeTrainer")
+        patch.setitem(MODELS, "fake", TRAINED)
         spec = SweepConfig(seeds=tuple(seeds), grids=({"shrink": shrinks, "rate": rates},))
         cells = make_cells("fake", {}, spec, "here")
     found = [(c.options["shrink"], c.options["rate"], c.options["seed"]) for c in cells]
