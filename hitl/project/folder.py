@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from annotations.errors import StoreError
-from annotations.names import did_you_mean
 from annotations.store import AnnotationStore
 from hitl.project.config import CONFIG_NAME, ProjectConfig, dump_config, load_config
 from hitl.project.errors import ProjectError
 from labels.files import sync_folder, write_atomically
+from labels.names import did_you_mean
 
 CARD = "card.json"
 """In a run's folder, once it is finished."""

@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from annotations.names import did_you_mean
 from hitl.evaluation.metrics.matching import match
 from hitl.evaluation.metrics.overlap_score import overlap_scores
 from hitl.project.errors import ConfigError, NothingToDoError
@@ -17,6 +16,7 @@ from hitl.project.reporter import Reporter, Silent
 from hitl.simulate.curve import Curve, LevelCost, Point, costs_at_levels
 from hitl.simulate.oracle import Bench, Case, Target
 from hitl.simulate.strategies import STRATEGIES
+from labels.names import did_you_mean
 
 Retrain = Callable[[Sequence[Bench], int], None]
 """Called with the fields and a seed after each round: gives the benches new proposals."""
