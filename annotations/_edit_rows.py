@@ -11,14 +11,21 @@ from numpy.typing import NDArray
 
 from annotations.changes import CHANGE_KINDS, ObjectChange
 from annotations.layout import EDITS, child_array, create_table
-from annotations.objects import NO_ROUND, ObjectTable, Status
+from annotations.objects import (
+    NO_ROUND,
+    ObjectTable,
+    Status,
+    origin_differs,
+    rating_differs,
+)
 
 EDIT_COLUMNS = (
     "round", "change", "kind", "id", "before", "after", "gained", "lost",
-    "status_before", "status_after", "confidence", "confidence_changed", "origin_changed",
+    "status_before", "status_after", "confidence", "confidence_changed", "origin_changed", "link",
 )  # fmt: skip
 """One row per object of a change: the change's number in its round, whether the id was there before
-and after, voxels that it gained and lost, and -1 for no status."""
+and after, voxels that it gained and lost, -1 for no status, and as `link` its `ObjectChange.links`,
+0 for none."""
 
 COLUMN = {name: i for i, name in enumerate(EDIT_COLUMNS)}
 """Where each column is."""
@@ -51,10 +58,9 @@ def append_changes(
     old: ObjectTable,
     new: ObjectTable,
 ) -> None:
-    """Write the rows of a round; ids whose rows changed without a change of voxels get one too."""
+    """Write the rows of a round."""
     rows = [row for i, change in enumerate(changes) for row in _rows(number, i, change)]
     table = np.array(rows, np.float64).reshape(-1, len(EDIT_COLUMNS))
-    table = np.concatenate([table, _rated(number, table, old, new)])
     _describe(table, old, new)
     _append(group, table)
 
@@ -64,33 +70,8 @@ def _rows(number: int, change_number: int, change: ObjectChange) -> Iterable[lis
     for one in sorted({*change.before, *change.after}):
         gained, lost = change.voxels.get(one, (0, 0))
         was, is_ = one in change.before, one in change.after
-        row = [number, change_number, kind, one, was, is_, gained, lost, _NONE, _NONE, np.nan, 0, 0]
-        yield row
-
-
-def _rated(
-    number: int, table: NDArray[np.float64], old: ObjectTable, new: ObjectTable
-) -> NDArray[np.float64]:
-    """Rows of objects of which only confidence or origin changed."""
-    ids, i, j = np.intersect1d(old.id, new.id, assume_unique=True, return_indices=True)
-    differs = _rating_differs(old, new, i, j) | _origin_differs(old, new, i, j)
-    left = np.setdiff1d(ids[differs], table[:, COLUMN["id"]])
-    first = table[:, COLUMN["change"]].max(initial=-1) + 1
-    values = {
-        "round": number, "change": first + np.arange(left.size), "id": left, "before": 1,
-        "after": 1, "kind": CHANGE_KINDS.index("verdict"),
-    }  # fmt: skip
-    return _filled(left.size, values)
-
-
-def _rating_differs(old: ObjectTable, new: ObjectTable, i: Any, j: Any) -> NDArray[np.bool_]:
-    a, b = old.confidence[i], new.confidence[j]
-    return np.asarray((a != b) & ~(np.isnan(a) & np.isnan(b)))
-
-
-def _origin_differs(old: ObjectTable, new: ObjectTable, i: Any, j: Any) -> NDArray[np.bool_]:
-    names = [np.asarray(t.origins, object) for t in (old, new)]
-    return np.asarray(names[0][old.origin[i]] != names[1][new.origin[j]], np.bool_)
+        about = [number, change_number, kind, one, was, is_, gained, lost]
+        yield [*about, _NONE, _NONE, np.nan, 0, 0, change.links.get(one, 0)]
 
 
 def _describe(table: NDArray[np.float64], old: ObjectTable, new: ObjectTable) -> None:
@@ -105,9 +86,9 @@ def _describe(table: NDArray[np.float64], old: ObjectTable, new: ObjectTable) ->
     table[:, COLUMN["confidence"]] = np.nan
     table[has_new, COLUMN["confidence"]] = new.confidence[j[has_new]]
     both = np.flatnonzero(has_old & has_new)
-    rated = _rating_differs(old, new, i[both], j[both])
+    rated = rating_differs(old, new, i[both], j[both])
     table[both, COLUMN["confidence_changed"]] = rated
-    table[both, COLUMN["origin_changed"]] = _origin_differs(old, new, i[both], j[both])
+    table[both, COLUMN["origin_changed"]] = origin_differs(old, new, i[both], j[both])
 
 
 def _find(table: ObjectTable, ids: NDArray[np.float64]) -> tuple[NDArray[np.bool_], Any]:
@@ -125,11 +106,17 @@ def _append(group: zarr.Group, rows: NDArray[np.float64]) -> None:
     array = (
         child_array(group, EDITS) if EDITS in group else create_table(group, EDITS, EDIT_COLUMNS)
     )
-    start = array.shape[0]
-    array.resize((start + len(rows), array.shape[1]))
+    start, columns = array.shape
+    array.resize((start + len(rows), len(EDIT_COLUMNS)))
     array[start:] = rows
+    if columns < len(EDIT_COLUMNS):
+        array.attrs["columns"] = list(EDIT_COLUMNS)
 
 
 def read_edits(group: zarr.Group) -> NDArray[np.float64]:
     """Return all rows, shape (N, columns of `EDIT_COLUMNS`), in the order of the rounds."""
-    return np.asarray(child_array(group, EDITS)[...]) if EDITS in group else _filled(0, {})
+    if EDITS not in group:
+        return _filled(0, {})
+    rows = np.asarray(child_array(group, EDITS)[...])
+    # The first stores noted no links.
+    return np.pad(rows, ((0, 0), (0, len(EDIT_COLUMNS) - rows.shape[1])))

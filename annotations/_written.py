@@ -9,7 +9,7 @@ import numpy as np
 from annotations._chunks import Change, Region
 from annotations._edit_rows import append_changes
 from annotations._guards import unknown_ids
-from annotations.changes import moved, object_changes
+from annotations.changes import ObjectChange, moved, object_changes
 from annotations.edits._overlaps import count_pairs
 from annotations.objects import ObjectTable
 from annotations.views import LabelsView
@@ -72,8 +72,10 @@ class WrittenLabels:
         """The chunks that were written."""
         return list(self._places.values())
 
-    def record(self, after: LabelsView, objects: ObjectTable, number: int) -> None:
-        """Write beside the labels what the round did to each object.
+    def record(
+        self, after: LabelsView, objects: ObjectTable, number: int
+    ) -> tuple[ObjectChange, ...]:
+        """Write beside the labels what the round did to each object, and return it.
 
         Parameters
         ----------
@@ -98,3 +100,4 @@ class WrittenLabels:
             raise unknown_ids(missing, after.info.address)
         changes = object_changes(found, self._objects, objects)
         append_changes(after.group, number, changes, self._objects, objects)
+        return changes

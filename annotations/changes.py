@@ -5,6 +5,7 @@ Ids are stable across rounds, so an id is the same object before and after.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from dataclasses import field as default
@@ -13,13 +14,18 @@ from typing import Literal, get_args
 import numpy as np
 
 from annotations._graph import components
-from annotations.edits.compare import MAJORITY
-from annotations.edits.records import kind_of
-from annotations.objects import ObjectTable, Status
+from annotations.objects import ObjectTable, Status, origin_differs, rating_differs
+from annotations.rounds import EditCounts
 from labels.overlaps import Contingency, Ints, Pairs, from_pairs
 
-ChangeKind = Literal["added", "deleted", "split", "merged", "reshaped", "regrouped", "verdict"]
-"""As `annotations.edits.Kind`; a verdict is a change of status alone."""
+MAJORITY = 0.5
+"""Two objects belong together when they share more than this part of either's voxels."""
+
+ChangeKind = Literal[
+    "added", "deleted", "split", "merged", "reshaped", "regrouped", "verdict", "rated"
+]
+"""By how many objects there are before and after, see `kind_of`. A verdict is a change of status
+without one of voxels; rated is what has another confidence or origin, and else is as it was."""
 
 CHANGE_KINDS: tuple[str, ...] = get_args(ChangeKind)
 
@@ -43,6 +49,9 @@ class ObjectChange:
         Status before and after of each id; None where it has no row.
     voxels : mapping of int to (int, int)
         Voxels that each id gained and lost.
+    links : mapping of int to int
+        Of an id that came, the one that had most of its voxels; of one that went, the one that has
+        most of them. An id of which no other had, or has, more than half is not in it.
     """
 
     kind: ChangeKind
@@ -53,6 +62,41 @@ class ObjectChange:
     box: tuple[tuple[int, int], ...] | None = None
     statuses: Mapping[int, tuple[str | None, str | None]]
     voxels: Mapping[int, tuple[int, int]] = default(default_factory=dict)
+    links: Mapping[int, int] = default(default_factory=dict)
+
+
+def kind_of(n_before: int, n_after: int) -> ChangeKind:
+    """Return what became of so many objects that hang together and are so many now."""
+    match n_before, n_after:
+        case 0, _:
+            return "added"
+        case _, 0:
+            return "deleted"
+        case 1, 1:
+            return "reshaped"
+        case 1, _:
+            return "split"
+        case _, 1:
+            return "merged"
+    return "regrouped"
+
+
+def counts_of(changes: Iterable[ObjectChange]) -> EditCounts:
+    """Count changes by kind; one that regroups is a split and a merge."""
+    kinds: Counter[str] = Counter()
+    accepted = 0
+    for change in changes:
+        kinds[change.kind] += 1
+        accepted += list(change.statuses.values()).count(("proposed", "accepted"))
+    both = kinds["regrouped"]
+    return EditCounts(
+        added=kinds["added"],
+        deleted=kinds["deleted"],
+        split=kinds["split"] + both,
+        merged=kinds["merged"] + both,
+        reshaped=kinds["reshaped"],
+        accepted=accepted,
+    )
 
 
 def moved(shape: tuple[int, int, int], pairs: Pairs) -> Contingency:
@@ -76,7 +120,7 @@ def object_changes(
     """
     changes = _changes(found, old, new)
     touched = {i for change in changes for i in (*change.before, *change.after)}
-    changes.extend(_verdicts(old, new, touched))
+    changes.extend(_of_rows(old, new, touched))
     return tuple(sorted(changes, key=lambda change: min(change.before + change.after)))
 
 
@@ -92,12 +136,13 @@ def _changes(found: Contingency, old: ObjectTable, new: ObjectTable) -> list[Obj
     came = np.setdiff1d(changed, old.live_ids)
     went = np.setdiff1d(changed, new.live_ids)
     one, other = found.truth.ids[found.i], found.pred.ids[found.j]
-    joins = (np.isin(other, came) & (found.count > MAJORITY * found.pred.sizes[found.j])) | (
-        np.isin(one, went) & (found.count > MAJORITY * found.truth.sizes[found.i])
-    )
-    ends = (np.searchsorted(changed, side[joins]) for side in (one, other))
+    source = np.isin(other, came) & (found.count > MAJORITY * found.pred.sizes[found.j])
+    heir = np.isin(one, went) & (found.count > MAJORITY * found.truth.sizes[found.i])
+    ends = (np.searchsorted(changed, side[source | heir]) for side in (one, other))
     group = components(changed.size, *ends)
-    tables = _Tables(found, old, new, frozenset(came.tolist()), frozenset(went.tolist()))
+    links = dict(zip(other[source].tolist(), one[source].tolist(), strict=True))
+    links |= dict(zip(one[heir].tolist(), other[heir].tolist(), strict=True))
+    tables = _Tables(found, old, new, frozenset(came.tolist()), frozenset(went.tolist()), links)
     return [
         tables.change(ids.tolist(), *row)
         for ids, row in zip(_members(changed, group), _measured(found, changed, group), strict=True)
@@ -114,8 +159,9 @@ class _Tables:
         new: ObjectTable,
         came: frozenset[int],
         went: frozenset[int],
+        links: Mapping[int, int],
     ) -> None:
-        self._came, self._went = came, went
+        self._came, self._went, self._links = came, went, links
         sides = found.pred, found.truth
         self._gained, self._lost = (
             dict(zip(side.ids.tolist(), side.sizes.tolist(), strict=True)) for side in sides
@@ -134,6 +180,7 @@ class _Tables:
             box=tuple((low, high) for low, high in box.tolist()),
             statuses={i: (self._status[0].get(i), self._status[1].get(i)) for i in ids},
             voxels={i: (self._gained.get(i, 0), self._lost.get(i, 0)) for i in ids},
+            links={i: self._links[i] for i in ids if i in self._links},
         )
 
 
@@ -164,12 +211,19 @@ def _members(ids: Ints, group: Ints) -> list[Ints]:
     return np.split(ids[order], borders)
 
 
-def _verdicts(old: ObjectTable, new: ObjectTable, touched: set[int]) -> Iterable[ObjectChange]:
-    """Objects whose status alone differs."""
+def _of_rows(old: ObjectTable, new: ObjectTable, touched: set[int]) -> Iterable[ObjectChange]:
+    """Objects of which only the row differs: status, or confidence or origin."""
     common, i, j = np.intersect1d(old.id, new.id, assume_unique=True, return_indices=True)
-    ids = [n for n in common[old.status[i] != new.status[j]].tolist() if n not in touched]
+    judged = old.status[i] != new.status[j]
+    differs = judged | rating_differs(old, new, i, j) | origin_differs(old, new, i, j)
     before, after = _statuses_of(old), _statuses_of(new)
     return [
-        ObjectChange(kind="verdict", before=(n,), after=(n,), statuses={n: (before[n], after[n])})
-        for n in ids
+        ObjectChange(
+            kind="verdict" if verdict else "rated",
+            before=(n,),
+            after=(n,),
+            statuses={n: (before[n], after[n])},
+        )
+        for n, verdict in zip(common[differs].tolist(), judged[differs].tolist(), strict=True)
+        if n not in touched
     ]

@@ -5,16 +5,18 @@ All is found from the chunks that Icechunk says were written in between: nothing
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 
-from annotations._chunks import Region, chunk_place
+from annotations._chunks import Region, Voxels, chunk_place
 from annotations._reader import StoreReader
-from annotations.changes import ObjectChange, moved, object_changes
-from annotations.edits._overlaps import count_pairs
-from annotations.edits.records import counts_of
+from annotations.changes import ObjectChange, counts_of, moved, object_changes
+from annotations.edits._overlaps import blocks_of, count_pairs
 from annotations.fields import LabelsInfo
+from annotations.objects import ObjectTable
 from annotations.planes import Planes
 from annotations.rounds import EditCounts
+from annotations.views import LabelsView
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,12 +42,7 @@ class LabelsDiff:
 
     def counts(self) -> EditCounts:
         """Count changes by kind; one that regroups is a split and a merge."""
-        accepted = sum(
-            status == ("proposed", "accepted")
-            for change in self.changes
-            for status in change.statuses.values()
-        )
-        return replace(counts_of(change.kind for change in self.changes), accepted=accepted)
+        return counts_of(self.changes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,15 +111,39 @@ def diff_labels(
     """
     one, other = store.labels_at(key, a), store.labels_at(key, b)
     assert one is not None and other is not None, "both snapshots have the labels"
-    before, after = one.labels, other.labels
-    regions = changed_regions(store, before, older, newer)
-    z, y, x = before.shape
-    found = moved((z, y, x), count_pairs(before, after, regions))
+    regions = changed_regions(store, one.labels, older, newer)
+    verified = other.verified_voxels - one.verified_voxels
+    return _difference(one, other.labels, other.objects, regions, verified)
+
+
+def diff_with(view: LabelsView, labels: Voxels, objects: ObjectTable) -> LabelsDiff:
+    """Compare labels with those that may take their place; what is verified stays.
+
+    Parameters
+    ----------
+    view : LabelsView
+        Of all time points.
+    labels : array or source of slabs, integers, shape (T * Z, Y, X)
+    objects : ObjectTable
+        Their rows.
+    """
+    return _difference(view, labels, objects, blocks_of(view.labels, labels), 0)
+
+
+def _difference(
+    before: LabelsView,
+    after: Voxels,
+    objects: ObjectTable,
+    regions: Iterable[Region],
+    verified_voxels: int,
+) -> LabelsDiff:
+    z, y, x = before.labels.shape
+    found = moved((z, y, x), count_pairs(before.labels, after, regions))
     return LabelsDiff(
-        field=one.info.address,
-        changes=object_changes(found, one.objects, other.objects),
+        field=before.info.address,
+        changes=object_changes(found, before.objects, objects),
         voxels=int(found.truth.sizes.sum() + found.pred.sizes.sum() - found.count.sum()),
-        verified_voxels=other.verified_voxels - one.verified_voxels,
+        verified_voxels=verified_voxels,
     )
 
 

@@ -31,8 +31,8 @@ class BlameEntry:
     entry : LogEntry
         Who, when, what kind, with which model.
     what : tuple of str
-        As `diff` has it: "added", "deleted", "reshaped", "split into 5, 6", "merged with 4",
-        "status: proposed to accepted", "confidence", "origin".
+        As `diff` has it: "added", "deleted", "reshaped", "split into 5, 6", "split from 4",
+        "merged with 4", "merged into 3", "status: proposed to accepted", "confidence", "origin".
     status : str or None
         After it; None where the object has no row.
     confidence : float or None
@@ -135,7 +135,6 @@ def roll_back(
         plan = _way_back(store, number, round_.number, head)
         for change in plan.fields:
             _restore(store, round_, change.field, snapshot, head)
-            round_.count(change.field, change.counts())
     return plan
 
 
@@ -259,7 +258,7 @@ def _blamed(entry: LogEntry, row: NDArray[np.float64], rows: NDArray[np.float64]
     rated = float(row[COLUMN["confidence"]])
     return BlameEntry(
         entry=entry,
-        what=tuple(_what(row, _others(row, rows))),
+        what=tuple(_what(row, _pairs(_same_change(row, rows)))),
         status=_status(row[COLUMN["status_after"]]),
         confidence=None if np.isnan(rated) else rated,
         gained=int(row[COLUMN["gained"]]),
@@ -267,37 +266,58 @@ def _blamed(entry: LogEntry, row: NDArray[np.float64], rows: NDArray[np.float64]
     )
 
 
-def _others(row: NDArray[np.float64], rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the rows of the other objects of the same change."""
+def _same_change(row: NDArray[np.float64], rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the rows of all objects of the same change."""
     same = [COLUMN["round"], COLUMN["change"]]
-    others = (rows[:, same] == row[same]).all(axis=1) & (rows[:, COLUMN["id"]] != row[COLUMN["id"]])
-    return np.asarray(rows[others])
+    return np.asarray(rows[(rows[:, same] == row[same]).all(axis=1)])
+
+
+def _pairs(rows: NDArray[np.float64]) -> list[tuple[int, int]]:
+    """Return which objects before share most of their voxels with which others after."""
+    ids, links = rows[:, COLUMN["id"]].astype(int), rows[:, COLUMN["link"]].astype(int)
+    was, is_ = rows[:, COLUMN["before"]] > 0, rows[:, COLUMN["after"]] > 0
+    noted = [
+        (one, link) if before else (link, one)
+        for one, link, before in zip(ids.tolist(), links.tolist(), was.tolist(), strict=True)
+        if link
+    ]
+    every = ((a, b) for a in ids[was].tolist() for b in ids[is_].tolist() if a != b)
+    return sorted(set(noted or every))
 
 
 def _status(code: float) -> str | None:
     return None if code < 0 else Status(int(code)).name.lower()
 
 
-def _listed(ids: list[int]) -> str:
-    return ", ".join(map(str, ids))
-
-
-def _what(row: NDArray[np.float64], others: NDArray[np.float64]) -> list[str]:
+def _what(row: NDArray[np.float64], pairs: list[tuple[int, int]]) -> list[str]:
     """Say what a round did to an object, in the words of `diff`."""
-    kind = CHANGE_KINDS[int(row[COLUMN["kind"]])]
-    was, is_ = bool(row[COLUMN["before"]]), bool(row[COLUMN["after"]])
-    what = [] if kind == "verdict" else [kind]
-    if kind in ("split", "merged", "regrouped"):
-        before, after = (
-            [int(i) for i in others[others[:, COLUMN[side]] > 0, COLUMN["id"]]]
-            for side in ("before", "after")
-        )
-        gone = [i for i in before if i not in after]
-        told = {"with": gone, "into": after} if was else {"from": before}
-        what = [" ".join([kind, *(f"{word} {_listed(ids)}" for word, ids in told.items() if ids)])]
-        what += ["added"] * (is_ and not was) + ["deleted"] * (was and not is_)
+    one, kind = int(row[COLUMN["id"]]), CHANGE_KINDS[int(row[COLUMN["kind"]])]
+    sources = [a for a, b in pairs if b == one]
+    parts = [b for a, b in pairs if a == one]
+    if not row[COLUMN["before"]]:
+        what = [*_told(kind, "split", "merged", "from", sources), "added"]
+    elif not row[COLUMN["after"]]:
+        what = [*_told(kind, "merged", "split", "into", parts), "deleted"]
+    elif parts or sources:
+        what = [
+            f"{word} {_listed(ids)}"
+            for word, ids in (("split into", parts), ("merged with", sources))
+            if ids
+        ]
+    else:
+        what = [kind] * (kind not in ("verdict", "rated"))
     statuses = [_status(row[COLUMN[name]]) for name in ("status_before", "status_after")]
     if None not in statuses and statuses[0] != statuses[1]:
         what.append(f"status: {statuses[0]} to {statuses[1]}")
     what += ["confidence"] * bool(row[COLUMN["confidence_changed"]])
     return what + ["origin"] * bool(row[COLUMN["origin_changed"]])
+
+
+def _told(kind: str, of_one: str, of_several: str, word: str, others: list[int]) -> list[str]:
+    """Say where an object came from or went, when it is not there on the other side."""
+    verb = kind if kind == "reshaped" else of_one if len(others) == 1 else of_several
+    return [f"{verb} {word} {_listed(others)}"] if others else []
+
+
+def _listed(ids: list[int]) -> str:
+    return ", ".join(map(str, ids))

@@ -244,6 +244,22 @@ class ObjectTable:
         )
 
 
+def rating_differs(
+    old: ObjectTable, new: ObjectTable, i: NDArray[np.intp], j: NDArray[np.intp]
+) -> NDArray[np.bool_]:
+    """Whether row `i` of one table has another confidence than row `j` of the other."""
+    a, b = old.confidence[i], new.confidence[j]
+    return np.asarray((a != b) & ~(np.isnan(a) & np.isnan(b)))
+
+
+def origin_differs(
+    old: ObjectTable, new: ObjectTable, i: NDArray[np.intp], j: NDArray[np.intp]
+) -> NDArray[np.bool_]:
+    """As `rating_differs`, another origin."""
+    names = [np.asarray(table.origins, object) for table in (old, new)]
+    return np.asarray(names[0][old.origin[i]] != names[1][new.origin[j]], np.bool_)
+
+
 def _exact(name: str, values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     """Return a copy as `dtype`; a value that would change (other than by rounding) is refused."""
     if values.size and values.dtype.kind not in "iuf":

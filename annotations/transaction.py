@@ -37,6 +37,7 @@ from annotations._reader import labels_in
 from annotations._storage import Location, translated
 from annotations._verified import either, put_flags
 from annotations._written import WrittenLabels
+from annotations.changes import counts_of
 from annotations.edits._reading import read_region
 from annotations.errors import StoreError
 from annotations.objects import ObjectTable
@@ -94,7 +95,7 @@ class RoundTransaction:
 
     @property
     def counts(self) -> dict[str, EditCounts]:
-        """What was counted so far, by ``FIELD:CLASS``."""
+        """What the round did to objects, by ``FIELD:CLASS``; known when its block is left."""
         return dict(self._counts)
 
     @property
@@ -109,11 +110,6 @@ class RoundTransaction:
         if name not in self._views:
             self._views[name] = labels_in(self._fields, name, self._location)
         return self._views[name]
-
-    def count(self, name: str, counts: EditCounts) -> None:
-        """Add to what the round's commit says was done to the objects of labels."""
-        key = self.labels(name).info.key
-        self._counts[key] = self._counts.get(key, EditCounts()) + counts
 
     def set_labels(self, name: str, labels: Voxels, objects: ObjectTable) -> int:
         """Replace all labels and objects of a field.
@@ -328,8 +324,10 @@ class RoundTransaction:
         for key, written in self._written.items():
             view = self.labels(key)
             with translated("write to", self._location):
-                written.record(view, view.objects, self._number)
+                counts = counts_of(written.record(view, view.objects, self._number))
                 renew_label_levels(view.group, written.places, self._location)
+            if counts != EditCounts():
+                self._counts[key] = counts
         self._open = False
 
     @contextmanager

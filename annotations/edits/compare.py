@@ -1,7 +1,8 @@
 """Finds edits by comparing labels before and after, whichever tool made them.
 
 Two objects belong together where they share more than half of the voxels of either. What hangs
-together so is one change; its kind follows from how many objects it has on each side.
+together so is one edit, and which ids live on follows from it. What a round then did to each object
+is told by these ids: see `annotations.changes`.
 """
 
 from __future__ import annotations
@@ -13,15 +14,13 @@ from numpy.typing import NDArray
 
 from annotations._chunks import Voxels
 from annotations._graph import components
+from annotations.changes import MAJORITY
 from annotations.edits._overlaps import blocks_of, check_pair, count_pairs
 from annotations.edits._reading import Ids
-from annotations.edits.records import Edit, Edits, kind_of
+from annotations.edits.records import Edit, Edits
 from annotations.errors import LabelError
 from annotations.objects import ObjectTable
-from labels.overlaps import Contingency, Ints, box_around, from_pairs
-
-MAJORITY = 0.5
-"""Two objects belong together when they share more than this part of either's voxels."""
+from labels.overlaps import Contingency, Ints, Pairs, box_around, from_pairs, merge_pairs
 
 _LARGEST_GAP = 1 << 20
 """Ids that a person may leave out; with larger gaps a few objects would use up all numbers."""
@@ -39,18 +38,8 @@ def compare_labels(
     """Find what became of each object; ids in `after` may be any.
 
     Two objects belong together when they share more than half of the voxels of one of them. Each
-    object is in one group of those that belong together, directly or through others:
-
-    ========= ========== ===========================================================
-    before    after      kind
-    ========= ========== ===========================================================
-    1         1          unchanged if all voxels are the same, else ``"reshaped"``
-    none      1          ``"added"``
-    1         none       ``"deleted"``
-    1         2 or more  ``"split"``
-    2 or more 1          ``"merged"``
-    2 or more 2 or more  ``"regrouped"``: at least one split and one merge in one
-    ========= ========== ===========================================================
+    object is in one group of those that belong together, directly or through others; a group of one
+    before and one after with just the same voxels is no edit.
 
     So an object that moved by half of itself or more is one deleted and one added, and voxels
     that a group gained or lost beside its split or merge are counted in its `Edit`.
@@ -82,29 +71,39 @@ def compare_labels(
         Shapes that differ, not labels, or no ids left for new objects.
     """
     pairs = count_pairs(before, after, blocks_of(before, after))
-    overlaps = from_pairs(check_pair(before, after), pairs)
-    stayed = _ids_stayed(overlaps) if ids_stayed is None else ids_stayed
-    return classify(overlaps, objects, ids_stayed=stayed)
+    return classify(check_pair(before, after), pairs, objects, ids_stayed=ids_stayed)
 
 
 def classify(
-    overlaps: Contingency,
+    shape: tuple[int, int, int],
+    pairs: Pairs,
     objects: ObjectTable | None,
     *,
-    ids_stayed: bool,
+    ids_stayed: bool | None,
     whole: bool = True,
 ) -> Edits:
-    """Return the edits that overlaps of labels before (`truth`) and after (`pred`) tell of."""
+    """Return the edits that the pairs of ids before and after tell of."""
+    overlaps = from_pairs(shape, pairs)
     groups = _group(overlaps)
-    stable = _stable_ids(overlaps, groups, objects, ids_stayed)
+    stayed = _ids_stayed(overlaps) if ids_stayed is None else ids_stayed
+    stable = _stable_ids(overlaps, groups, objects, stayed)
     return Edits(
-        shape=overlaps.shape,
+        shape=shape,
         changes=_changes(overlaps, groups, stable),
         before=overlaps.truth,
         after=overlaps.pred,
         stable_ids=stable,
+        pairs=_with_ids(pairs, overlaps.pred.ids, stable),
         whole=whole,
     )
+
+
+def _with_ids(pairs: Pairs, ids: Ints, stable: Ids) -> Pairs:
+    """Return pairs with the stable id of each id after."""
+    keys, stats = pairs
+    values = np.append(np.uint64(0), stable.astype(np.uint64))
+    row = np.where(keys[:, 1] > 0, 1 + np.searchsorted(ids, keys[:, 1].astype(np.int64)), 0)
+    return merge_pairs([(np.column_stack([keys[:, 0], values[row]]), stats)])
 
 
 def _same(found: Contingency) -> NDArray[np.bool_]:
@@ -185,7 +184,6 @@ def _changes(found: Contingency, groups: _Groups, stable: Ids) -> tuple[Edit, ..
             found.pred.first[a].min(initial=np.iinfo(np.int64).max),
         )
         edit = Edit(
-            kind=kind_of(b.size, a.size),
             before=tuple(found.truth.ids[b].tolist()),
             after=tuple(found.pred.ids[a].tolist()),
             stable=tuple(stable[a].tolist()),

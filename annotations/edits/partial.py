@@ -15,7 +15,7 @@ from annotations.edits.records import Edits
 from annotations.layout import CHUNKS
 from annotations.objects import ObjectTable
 from annotations.planes import Planes
-from labels.overlaps import Ids, Pairs, from_pairs, merge_pairs
+from labels.overlaps import Ids, Pairs, merge_pairs
 
 Cell = tuple[int, int, int]
 
@@ -70,7 +70,7 @@ def compare_regions(
         edge = reached - found.keys()
         found.update(_count_cells(before, before, sorted(edge), grid))
     pairs = merge_pairs(list(found.values()) or [count_pairs(before, after, ())])
-    return classify(from_pairs(shape, pairs), objects, ids_stayed=ids_stayed, whole=False)
+    return classify(shape, pairs, objects, ids_stayed=ids_stayed, whole=False)
 
 
 def _grid(before: Voxels, shape: tuple[int, int, int]) -> Cell:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,20 +14,15 @@ from annotations._chunks import Region, as_labels
 from annotations.edits._overlaps import rows_of
 from annotations.edits._reading import Ids
 from annotations.errors import LabelError
-from annotations.rounds import EditCounts
-from labels.overlaps import Objects
-
-Kind = Literal["added", "deleted", "split", "merged", "reshaped", "regrouped"]
-"""What an edit did; see `compare_labels`."""
+from labels.overlaps import Objects, Pairs
 
 
 @dataclass(frozen=True, kw_only=True)
 class Edit:
-    """One change: objects before, and what they became.
+    """Objects before, and those after that belong together with them.
 
     Parameters
     ----------
-    kind : {"added", "deleted", "split", "merged", "reshaped", "regrouped"}
     before : tuple of int
         Ids before, ascending; none for an added object.
     after : tuple of int
@@ -42,7 +36,6 @@ class Edit:
         Around the objects before and after; z, y, x.
     """
 
-    kind: Kind
     before: tuple[int, ...]
     after: tuple[int, ...]
     stable: tuple[int, ...]
@@ -65,6 +58,8 @@ class Edits:
         The objects that were looked at.
     stable_ids : ndarray of uint32
         The stable id of each of `after.ids`.
+    pairs : Pairs
+        Ids before and stable ids after, and what is known of the voxels that they share.
     whole : bool
         Whether the whole field was looked at. If not, an id that is not in `after` stands for
         the object that had it before.
@@ -75,6 +70,7 @@ class Edits:
     before: Objects
     after: Objects
     stable_ids: Ids
+    pairs: Pairs
     whole: bool = True
 
     @cached_property
@@ -92,10 +88,6 @@ class Edits:
     def ids_are_stable(self) -> bool:
         """Whether the labels after have stable ids already."""
         return np.array_equal(self.after.ids, self.stable_ids)
-
-    def counts(self) -> EditCounts:
-        """Count changes by kind; one that regroups is a split and a merge."""
-        return counts_of(change.kind for change in self.changes)
 
     def stable_id(self, ids: Iterable[int]) -> list[int]:
         """Return the stable id of each id after.
@@ -172,32 +164,3 @@ def relabelled(block: Ids, ids: NDArray[np.integer], values: Ids, *, keep_unknow
             "compare again, the labels have changed since"
         )
     return out
-
-
-def kind_of(n_before: int, n_after: int) -> Kind:
-    """Return what became of so many objects that are so many now."""
-    match n_before, n_after:
-        case 0, _:
-            return "added"
-        case _, 0:
-            return "deleted"
-        case 1, 1:
-            return "reshaped"
-        case 1, _:
-            return "split"
-        case _, 1:
-            return "merged"
-    return "regrouped"
-
-
-def counts_of(kinds: Iterable[str]) -> EditCounts:
-    """Count changes by kind; one that regroups is a split and a merge."""
-    found = Counter(kinds)
-    both = found["regrouped"]
-    return EditCounts(
-        added=found["added"],
-        deleted=found["deleted"],
-        split=found["split"] + both,
-        merged=found["merged"] + both,
-        reshaped=found["reshaped"],
-    )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import replace
 
 import numpy as np
 
+from annotations.changes import counts_of, moved, object_changes
 from annotations.edits.records import Edits
 from annotations.errors import LabelError
 from annotations.objects import ObjectTable, Status
@@ -48,7 +48,7 @@ def updated_objects(
     -------
     objects : ObjectTable
     counts : EditCounts
-        `accepted` counts the objects that became accepted now.
+        As the round's commit will have them.
 
     Raises
     ------
@@ -86,4 +86,6 @@ def updated_objects(
         confidence={i: kept[i] for i in verdicts if i not in corrected},
         round=round,
     )
-    return objects.updated(rows), replace(edits.counts(), accepted=int(approved.size))
+    updated = objects.updated(rows)
+    changes = object_changes(moved(edits.shape, edits.pairs), objects, updated)
+    return updated, counts_of(changes)

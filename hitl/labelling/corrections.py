@@ -16,6 +16,7 @@ from annotations.merging import MergedLabels
 from annotations.objects import ObjectTable
 from annotations.rounds import EditCounts
 from annotations.transaction import RoundTransaction
+from annotations.views import LabelsView
 
 Region = tuple[slice, slice, slice]
 """Part of a field, (z, y, x)."""
@@ -58,7 +59,7 @@ class Corrections:
         labels_now: Callable[[Region], NDArray[Any]] | None = None,
         verified_now: Callable[[Region], NDArray[Any]] | None = None,
     ) -> tuple[EditCounts, int]:
-        """Write labels, objects, verified voxels and counts, each chunk once.
+        """Write labels, objects and verified voxels, each chunk once.
 
         Parameters
         ----------
@@ -80,26 +81,33 @@ class Corrections:
             annotator=self.annotator,
             round=round_.number,
             accepted=self.accepted,
-            elsewhere=self._elsewhere(round_),
+            elsewhere=elsewhere(round_.labels(self.field), self.edits, self.time),
         )
         gained = round_.verify(self.field, verified, verified_now, time=self.time)
         # Whole objects: a stable id can be another one than the tool's.
         boxes = [change.box for change in self.edits.changes]
         round_.copy_labels(self.field, self.labels, boxes, labels_now, time=self.time)
         round_.set_objects(self.field, rows)
-        round_.count(self.field, counts)
         return counts, gained
 
-    def _elsewhere(self, round_: RoundTransaction) -> set[int]:
-        """Return the ids that are gone from the time point worked on, but not from the others."""
-        changes = self.edits.changes
-        gone = {i for change in changes for i in change.before}
-        gone -= {i for change in changes for i in change.stable}
-        if self.time is None or not gone:
-            return set()
-        views = round_.labels(self.field).time_points()
-        others = [view.labels[...] for view in views if view.time != self.time]
-        return {int(i) for labels in others for i in np.intersect1d(labels, list(gone))}
+
+def elsewhere(labels: LabelsView, edits: Edits, time: int | None) -> set[int]:
+    """Return the ids that are gone from the time point worked on, but not from the others.
+
+    Parameters
+    ----------
+    labels : LabelsView
+        Of all time points.
+    edits : Edits
+    time : int, optional
+        The time point worked on; all of them when not given.
+    """
+    gone = {i for change in edits.changes for i in change.before}
+    gone -= {i for change in edits.changes for i in change.stable}
+    if time is None or not gone:
+        return set()
+    others = [view.labels[...] for view in labels.time_points() if view.time != time]
+    return {int(i) for found in others for i in np.intersect1d(found, list(gone))}
 
 
 def counted(counts: EditCounts) -> str:

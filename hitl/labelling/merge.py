@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotations.objects import ObjectTable, Status
-from annotations.rounds import EditCounts
 from labels.overlaps import Contingency, count_overlaps
 
 MOSTLY = 0.5
@@ -48,7 +47,7 @@ def merge_proposal(
     confidence: Mapping[int, float],
     origin: str,
     round_number: int,
-) -> tuple[Labels, ObjectTable, EditCounts]:
+) -> tuple[Labels, ObjectTable]:
     """Fill what nobody has verified with a model's objects; ids of the same objects live on.
 
     - No verified voxel changes, whether object or background, and no voxel or row of an object
@@ -81,8 +80,6 @@ def merge_proposal(
     -------
     labels : ndarray of uint32, shape (Z, Y, X)
     objects : ObjectTable
-    counts : EditCounts
-        Of added, deleted and reshaped proposals.
     """
     # Numbers 1, 2, … index tables of the new objects, however large their ids.
     numbered, numbers = fastremap.renumber(proposed, in_place=False)
@@ -108,7 +105,7 @@ def merge_proposal(
     }
     differs = merged != labels
     changed = np.union1d(fastremap.unique(labels[differs]), fastremap.unique(merged[differs]))
-    return merged, *_book(objects, rated, changed, anchored, origin, round_number)
+    return merged, _book(objects, rated, changed, anchored, origin, round_number)
 
 
 def _proposals(objects: ObjectTable) -> Labels:
@@ -204,8 +201,8 @@ def _book(
     anchored: Labels,
     origin: str,
     round_number: int,
-) -> tuple[ObjectTable, EditCounts]:
-    """Rows after the proposal, and what it did to the proposals."""
+) -> ObjectTable:
+    """Return the rows after the proposal."""
     old = {int(i): row for row, i in enumerate(objects.id)}
     touched = set(changed.tolist())
     names = objects.origins
@@ -227,10 +224,4 @@ def _book(
         confidence={i: rated[i] for i in written},
         round=round_number,
     )
-    table = objects.select(~np.isin(objects.id, gone)).updated(rows)
-    counts = EditCounts(
-        added=sum(i not in old for i in rated),
-        deleted=int(gone.size),
-        reshaped=sum(i in old and i in touched for i in rated),
-    )
-    return table, counts
+    return objects.select(~np.isin(objects.id, gone)).updated(rows)

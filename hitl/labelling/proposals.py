@@ -10,9 +10,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from annotations.differences import LabelsDiff, diff_with
 from annotations.fields import LabelsInfo
 from annotations.objects import ObjectTable
-from annotations.rounds import EditCounts, RoundInfo
+from annotations.rounds import RoundInfo
 from annotations.store import AnnotationStore
 from annotations.transaction import RoundTransaction
 from annotations.views import LabelsView
@@ -34,10 +35,10 @@ class FieldProposal:
         Their address.
     found : int
         Objects that the model found.
-    added, deleted, reshaped : int
-        Proposals that are new, gone, or of another shape under the same id.
+    added, deleted, split, merged, reshaped : int
+        What becomes of proposals, as `diff` and `log` count it.
     unchanged : int
-        Proposals that are as they were.
+        Proposals of the same voxels as before.
     voxels : int
         Label voxels that changed.
     same : bool
@@ -51,6 +52,8 @@ class FieldProposal:
     found: int
     added: int
     deleted: int
+    split: int
+    merged: int
     reshaped: int
     unchanged: int
     voxels: int
@@ -203,9 +206,7 @@ def plan_proposals(
     results = []
     for address, timed in proposals.items():
         view = store.labels(address)
-        filled = _fill(view, timed, f"model:{predictor.name}", number)
-        voxels = int(np.count_nonzero(filled.planes != view.whole.labels[...]))
-        results.append(filled.told(voxels))
+        results.append(_fill(view, timed, f"model:{predictor.name}", number).told())
     _refuse_same(results, predictor)
     return Proposed(number, predictor.name, tuple(results), dry_run=True)
 
@@ -242,7 +243,8 @@ class _Filled:
     timed : TimedSegmentation
     planes : ndarray of uint32, shape (T·Z, Y, X)
     objects : ObjectTable
-    counts : EditCounts
+    diff : LabelsDiff
+        What is done to the labels by it.
     same_rows : bool
         Whether what is known of the objects is as it was.
     """
@@ -251,22 +253,25 @@ class _Filled:
     timed: TimedSegmentation
     planes: NDArray[np.uint32]
     objects: ObjectTable
-    counts: EditCounts
+    diff: LabelsDiff
     same_rows: bool
 
-    def told(self, voxels: int) -> FieldProposal:
-        """Say what is done to the labels by it; `voxels` are those that change."""
-        statuses, counts = self.objects.counts(), self.counts
+    def told(self) -> FieldProposal:
+        """Say what is done to the labels."""
+        statuses, counts = self.objects.counts(), self.diff.counts()
+        changed = {i for change in self.diff.changes if change.box for i in change.after}
         found = (np.count_nonzero(np.unique(each.labels)) for each in self.timed.found)
         return FieldProposal(
             field=self.address,
             found=sum(map(int, found)),
             added=counts.added,
             deleted=counts.deleted,
+            split=counts.split,
+            merged=counts.merged,
             reshaped=counts.reshaped,
-            unchanged=statuses["proposed"] - counts.added - counts.reshaped,
-            voxels=voxels,
-            same=voxels == 0 and self.same_rows,
+            unchanged=statuses["proposed"] - len(changed),
+            voxels=self.diff.voxels,
+            same=self.diff.voxels == 0 and self.same_rows,
             kept=statuses["accepted"] + statuses["corrected"],
             seconds=self.timed.seconds,
         )
@@ -277,14 +282,14 @@ def _propose(
 ) -> FieldProposal:
     """Write what a model found at each time point."""
     filled = _fill(round_.labels(address), timed, origin, round_.number)
-    voxels = round_.set_labels(address, filled.planes, filled.objects)
-    round_.count(address, filled.counts)
-    return filled.told(voxels)
+    told = filled.told()
+    round_.set_labels(address, filled.planes, filled.objects)
+    return told
 
 
 def _fill(view: LabelsView, timed: TimedSegmentation, origin: str, round_number: int) -> _Filled:
     """Join what a model found at each time point with the labels that there are."""
-    objects, counts = view.objects, EditCounts()
+    objects = view.objects
     ids = [np.unique(each.labels[...]) for each in view.time_points()]
     merged: list[NDArray[np.uint32]] = []
     for number, (each, found) in enumerate(zip(view.time_points(), timed.found, strict=True)):
@@ -292,12 +297,13 @@ def _fill(view: LabelsView, timed: TimedSegmentation, origin: str, round_number:
         elsewhere = np.setdiff1d(
             np.concatenate([np.zeros(0, np.uint32), *ids[:number], *ids[number + 1 :]]), [0]
         )
-        labels, objects, done = _merge(each, objects, found, elsewhere, origin, round_number)
+        labels, objects = _merge(each, objects, found, elsewhere, origin, round_number)
         ids[number] = np.unique(labels)
         merged.append(labels)
-        counts = counts + done
+    planes = np.concatenate(merged)
+    diff = diff_with(view.whole, planes, objects)
     same_rows = objects.equals(view.objects)
-    return _Filled(view.info.address, timed, np.concatenate(merged), objects, counts, same_rows)
+    return _Filled(view.info.address, timed, planes, objects, diff, same_rows)
 
 
 def _merge(
@@ -307,12 +313,12 @@ def _merge(
     elsewhere: NDArray[np.uint32],
     origin: str,
     round_number: int,
-) -> tuple[NDArray[np.uint32], ObjectTable, EditCounts]:
+) -> tuple[NDArray[np.uint32], ObjectTable]:
     """Join a proposal for one time point with its labels, and its rows with those of the others."""
     before = np.asarray(view.labels[...])
     # Proposals without voxels anywhere are this time point's to remove.
     here = np.isin(objects.id, np.unique(before)) | ~np.isin(objects.id, elsewhere)
-    labels, rows, counts = merge_proposal(
+    labels, rows = merge_proposal(
         before,
         np.asarray(view.verified[...]),
         objects.select(here),
@@ -322,4 +328,4 @@ def _merge(
         round_number,
     )
     kept = objects.select(~here | np.isin(objects.id, elsewhere))
-    return labels, kept.updated(rows), counts
+    return labels, kept.updated(rows)

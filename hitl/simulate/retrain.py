@@ -110,7 +110,7 @@ class ModelRetraining:
             + [Status.PROPOSED] * len(bench.open_objects()),
             origin="person:oracle",
         )
-        merged, table, _ = merge_proposal(
+        merged, table = merge_proposal(
             bench.labels,
             bench.checked.astype(np.uint8),
             rows,

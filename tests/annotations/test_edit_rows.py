@@ -7,16 +7,18 @@ from collections import defaultdict
 from itertools import count, pairwise
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from annotations._edit_rows import COLUMN, read_edits
+from annotations import _edit_rows
+from annotations._edit_rows import COLUMN, EDIT_COLUMNS, read_edits
 from annotations.changes import ObjectChange
 from annotations.differences import diff_rounds
 from annotations.history import BlameEntry, blame
 from annotations.objects import ObjectTable, Status
-from annotations.rounds import RoundInfo
+from annotations.rounds import EditCounts, RoundInfo
 from annotations.store import AnnotationStore
 from tests.annotations.store_sources import ArraySource, by_person, noise, proposed
 
@@ -125,8 +127,8 @@ def check_round(changes: tuple[ObjectChange, ...], found: dict[int, BlameEntry])
         said = f"status: {status[0]} to {status[1]}"
         if None not in status and status[0] != status[1]:
             assert said in entry.what
-        first = said if change.kind == "verdict" else change.kind
-        assert entry.what[0].startswith(first)
+        words = {"verdict": (said,), "regrouped": ("split", "merged"), "rated": ("origin",)}
+        assert entry.what[0].startswith(words.get(change.kind, (change.kind,)))
         assert (entry.gained, entry.lost) == change.voxels.get(one, (0, 0))
         assert entry.status == status[1]
         others = {*change.before, *change.after} - {one}
@@ -163,6 +165,44 @@ def test_splits_and_merges_are_told_to_each_object() -> None:
     assert said[3] == ("merged with 4", status, "origin")
     assert said[4] == ("merged into 3", "deleted")
     assert [e.gained - e.lost for e in blame(store, "a", 4)] == [144, -144]
+
+
+def test_of_a_change_of_many_each_object_is_told_its_own_part() -> None:
+    labels = np.zeros(SHAPE, np.uint32)
+    labels[0:3, 0:3, 0:6] = 5  # 1 is split into 1 and 5
+    labels[0:3, 3:8, 0:6] = 1
+    labels[0:3, 10:18, 0:6] = 1  # 2 joins 1
+    labels[0:3, 30:38, 0:6] = 98  # 4 has another id now
+    store = one_round(labels)
+    (change,) = [c for c in changes_of(store, 0, 1) if c.kind == "regrouped"]
+    assert (change.before, change.after, change.links) == ((1, 2), (1, 5), {2: 1, 5: 1})
+    said = {one: blame(store, "a", one)[-1].what for one in (1, 2, 4, 5, 98)}
+    status = "status: accepted to proposed"
+    assert said[1] == ("split into 5", "merged with 2", status, "origin")
+    assert said[2] == ("merged into 1", "deleted")
+    assert said[5] == ("split from 1", "added")
+    assert said[4] == ("reshaped into 98", "deleted")
+    assert said[98] == ("reshaped from 4", "added")
+    assert store.rounds()[-1].counts == {"a:nuclei": EditCounts(split=1, merged=1, reshaped=1)}
+
+
+def test_rows_of_a_store_that_noted_no_links_are_read_and_added_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    labels = np.zeros(SHAPE, np.uint32)
+    labels[0:3, 10:18, 0:6] = 1  # 2 joins 1
+    labels[0:3, 30:38, 0:6] = 99  # 4 is gone
+    with monkeypatch.context() as before:
+        before.setattr(_edit_rows, "EDIT_COLUMNS", EDIT_COLUMNS[:-1])
+        rows = _edit_rows._rows
+        before.setattr(_edit_rows, "_rows", lambda *about: (row[:-1] for row in rows(*about)))
+        store = one_round(labels)
+        assert read_edits(store.labels("a").group).shape[1] == len(EDIT_COLUMNS) - 1
+    assert blame(store, "a", 2)[-1].what == ("merged into 1", "deleted")
+    with store.begin_round(by_person()) as txn:
+        txn.set_labels("a", np.full(SHAPE, 1, np.uint32), proposed([1]))
+    assert [e.what[0] for e in blame(store, "a", 1)] == ["added", "merged with 2", "merged with 3"]
+    assert read_edits(store.labels("a").group).shape[1] == len(EDIT_COLUMNS)
 
 
 def test_a_chunk_that_is_written_twice_is_told_net() -> None:

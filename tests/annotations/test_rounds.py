@@ -42,8 +42,6 @@ def test_rounds_are_commits_with_tags_and_their_story(tmp_path: Path) -> None:
     with store.begin_round(first) as txn:
         assert txn.number == 0
         assert txn.set_labels("a", boxes(), proposed([1, 2, 7])) == np.count_nonzero(boxes())
-        txn.count("a", EditCounts(added=2))
-        txn.count("a", EditCounts(added=1, merged=4))
     with store.begin_round(by_person("second")) as txn:
         assert txn.number == 1
         txn.write_labels("a", (slice(2, 5), slice(5, 12), slice(5, 12)), np.zeros((3, 7, 7), int))
@@ -57,8 +55,9 @@ def test_rounds_are_commits_with_tags_and_their_story(tmp_path: Path) -> None:
     assert (zero.round, one.round) == (0, 1)
     assert zero.model == first.model
     assert zero.config == first.config
-    assert zero.counts == {"a:nuclei": EditCounts(added=3, merged=4)}
-    assert zero.total == EditCounts(added=3, merged=4)
+    assert zero.counts == {"a:nuclei": EditCounts(added=3)}
+    assert zero.total == EditCounts(added=3)
+    assert one.counts == {"a:nuclei": EditCounts(deleted=1)}
     assert zero.labels == ("a:nuclei",)
     assert (one.model, one.minutes, one.author, one.message) == (None, 2.5, "anna", "second")
     assert zero.when < one.when

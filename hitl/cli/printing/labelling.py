@@ -69,7 +69,8 @@ def bootstrapped(done: Proposed) -> tuple[dict[str, Any], Any]:
 
 def proposed(done: Proposed) -> tuple[Proposed, Any]:
     """Tell of a round of proposals."""
-    columns = ("added", "deleted", "reshaped", "unchanged", "kept", "voxels")
+    counted = ("added", "deleted", "split", "merged", "reshaped")
+    columns = (*counted, "unchanged", "kept", "voxels")
     title = f"round {done.round}, proposed by {done.model}"
     if done.dry_run:
         title = f"would be {title}; nothing was written"

@@ -36,9 +36,9 @@ def check_plausible(
     ExchangeError
     """
     before = sum(change for status, change in now.counts.items() if status != "rejected")
-    deleted = sum(len(change.before) for change in edits.changes if change.kind == "deleted")
+    deleted = sum(not change.after for change in edits.changes)
     joined = max((len(change.before) for change in edits.changes), default=0)
-    added = sum(len(change.after) for change in edits.changes if change.kind == "added")
+    added = sum(not change.before for change in edits.changes)
     what = None
     if _is_image(labels, now):
         what = "these are the intensities of the image and no labels"

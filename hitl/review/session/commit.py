@@ -18,7 +18,7 @@ from annotations.errors import ConflictError
 from annotations.rounds import EditCounts, RoundInfo
 from annotations.store import AnnotationStore
 from annotations.views import LabelsView
-from hitl.labelling.corrections import Corrections, counted
+from hitl.labelling.corrections import Corrections, counted, elsewhere
 from hitl.review.errors import ReviewError
 from hitl.review.session.boxes import Box
 from hitl.review.session.review_session import ReviewSession
@@ -80,14 +80,28 @@ class _Before(ByBox):
         return self.session.chunks.base_labels(region)
 
 
-def summarise(session: ReviewSession) -> Summary:
-    """Return what a session has done so far, as its commit would say it."""
-    return _summary(session, find_edits(session))
+def summarise(session: ReviewSession, labels: LabelsView, time: int = 0) -> Summary:
+    """Return what a session has done so far, as its commit would say it.
+
+    Parameters
+    ----------
+    session : ReviewSession
+    labels : LabelsView
+        Of all time points, as the store has them.
+    time : int
+        The time point that the session is at.
+    """
+    return _summary(session, find_edits(session), labels, time)
 
 
-def _summary(session: ReviewSession, edits: Edits) -> Summary:
+def _summary(session: ReviewSession, edits: Edits, labels: LabelsView, time: int) -> Summary:
     _, counts = updated_objects(
-        session.objects, edits, annotator="nobody", round=0, accepted=session.accepted
+        session.objects,
+        edits,
+        annotator="nobody",
+        round=0,
+        accepted=session.accepted,
+        elsewhere=elsewhere(labels, edits, time),
     )
     chunks = session.chunks
     boxes = map(chunks.box, chunks.changed())
@@ -159,10 +173,11 @@ def commit_session(
         The store cannot be written.
     """
     edits = find_edits(session)
-    summary = _summary(session, edits)
+    labels = store.labels(field)
+    summary = _summary(session, edits, labels, time)
     if summary.is_empty:
         raise ReviewError("there is nothing to commit: no object was changed or accepted")
-    name = store.labels(field).at(time).name
+    name = labels.at(time).name
     info = RoundInfo(
         kind="correct",
         message=message.strip() or f"corrected {name}: {summary.sentence()}",

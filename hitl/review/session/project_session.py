@@ -18,7 +18,7 @@ from hitl.preprocess.grey import one_channel
 from hitl.project.folder import Project
 from hitl.review.errors import DraftConflictError, DraftError, ReviewError
 from hitl.review.session.channels import SeenChannel, seen_channels
-from hitl.review.session.commit import Committed, commit_session
+from hitl.review.session.commit import Committed, Summary, commit_session, summarise
 from hitl.review.session.draft import (
     Draft,
     draft_of,
@@ -146,6 +146,11 @@ class ProjectSession(AbstractContextManager["ProjectSession"]):
         """Remove the draft, drop what was not committed, and begin again from the store."""
         self.draft_file.unlink(missing_ok=True)
         self._begin()
+
+    def summarise(self) -> Summary:
+        """Return what was done so far, as its commit would say it."""
+        labels = self.project.store().labels(self.info.key)
+        return summarise(self.session, labels, self.time)
 
     def commit(self, message: str = "") -> Committed:
         """Make a round of the session, remove its draft, and begin a new one.

@@ -12,7 +12,7 @@ from qtpy.QtCore import QTimer
 
 from annotations.errors import AnnotationError
 from hitl.project.errors import HitlError
-from hitl.review.session.commit import Summary, summarise
+from hitl.review.session.commit import Summary
 from hitl.review.session.field_errors import FieldErrors
 from hitl.review.session.project_session import ProjectSession
 from hitl.review.window.controls import ReviewControls
@@ -82,7 +82,7 @@ class ReviewWindow(ReviewControls):
         if self._refuses():
             return
         try:
-            summary = summarise(self.session)
+            summary = self.project_session.summarise()
             if summary.is_empty:
                 self.dock.say("There is nothing to commit yet.", alert=True)
                 return

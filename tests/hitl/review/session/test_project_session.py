@@ -15,7 +15,6 @@ from annotations.objects import Status
 from annotations.rounds import EditCounts
 from hitl.project.folder import Project
 from hitl.review.errors import DraftConflictError, DraftError, ReviewError
-from hitl.review.session.commit import summarise
 from hitl.review.session.draft import read_draft
 from hitl.review.session.project_session import ProjectSession
 from tests import ROOT
@@ -50,7 +49,7 @@ def test_a_commit_is_a_round_that_says_what_was_done(project):
             opened.session.timer.touch()
         edit(opened)
         labels = opened.session.labels.copy()
-        summary = summarise(opened.session)
+        summary = opened.summarise()
         done = opened.commit()
         assert done.round == 1
         assert done.summary == summary
