@@ -18,3 +18,20 @@ def spans(numbers: Iterable[int]) -> str:
         else:
             runs.append([number, number])
     return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
+
+
+def number_of(count: int, what: str, more: str = "") -> str:
+    """Return how many of something there are, for people.
+
+    Parameters
+    ----------
+    count : int
+    what : str
+        One of it.
+    more : str
+        Several of it; with an s where not given.
+
+    >>> number_of(1, "nucleus", "nuclei"), number_of(2, "field")
+    ('1 nucleus', '2 fields')
+    """
+    return f"{count} {what if count == 1 else more or what + 's'}"

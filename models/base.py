@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from labels.numbers import number_of
 from labels.progress import Progress, no_progress
 from labels.spacing import Spacing
 from models.errors import ImageError, TrainingDataError
@@ -104,7 +105,12 @@ class CheckedSegmenter(ABC):
 
     def _check_channels(self, count: int) -> None:
         if count > self.most_channels:
-            raise channels_error(self.image_name, self.name, f"at most {self.most_channels}", count)
+            raise channels_error(
+                self.image_name,
+                self.name,
+                f"at most {number_of(self.most_channels, 'channel')}",
+                count,
+            )
 
     @abstractmethod
     def _segment(
@@ -131,9 +137,8 @@ class OneChannelSegmenter(CheckedSegmenter):
 def channels_error(what: str, model: str, expected: str, got: int) -> ImageError:
     """Return the error for an image of other channels than a model takes."""
     return ImageError(
-        f"{what}: {model} takes {expected} channel{'s' if expected != 'at most 1' else ''}, got "
-        f"{got}; name those that show the objects (channels of the class in hitl.yaml, or "
-        "--channel), or take another model"
+        f"{what}: {model} takes {expected}, got {got}; name those that show the objects with "
+        "--channel (of a field: where it is added, with `hitl add`), or take another model"
     )
 
 
@@ -323,7 +328,7 @@ def one_channel_of(samples: Sequence[TrainingSample], model: str) -> None:
         if sample.image.shape[0] != 1:
             raise TrainingDataError(
                 f"stack {sample.name!r}: {model} takes one channel, got {sample.image.shape[0]}; "
-                "name the one that shows the objects (channels of the class in hitl.yaml)"
+                "add the field again with the one that shows the objects (`hitl add --channel`)"
             )
 
 

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotations.formats import (
+    label_axes,
     open_image,
-    read_labels,
     refuse_series,
     write_image_tiff,
     write_labels_tiff,
@@ -23,6 +23,7 @@ from hitl.evaluation.evaluate import Evaluated, evaluate
 from hitl.evaluation.requests import EvaluateRequest
 from hitl.labelling.add import add_field, default_name
 from hitl.labelling.bootstrap import bootstrap
+from hitl.labelling.given_labels import open_label_file
 from hitl.labelling.requests import AddRequest, BootstrapRequest
 from hitl.prediction.predict import predict
 from hitl.prediction.predictor import BOOTSTRAP
@@ -65,6 +66,7 @@ def run_demo(
     folder: Path,
     stacks: Path | None,
     spacing_um: Spacing | None,
+    axes: str | None,
     minutes: float,
     reporter: Reporter,
 ) -> Demonstrated:
@@ -82,6 +84,8 @@ def run_demo(
         the stack inside the `stardist` package when not given.
     spacing_um : (float, float, float), optional
         Voxel size (z, y, x) in µm where the files have none.
+    axes : str, optional
+        Axes of the files where they do not say.
     minutes : float
         Training time of each model.
     reporter : Reporter
@@ -94,7 +98,7 @@ def run_demo(
         The folder is not empty.
     """
     project = Project.create(folder, demo_config(minutes))
-    found = embedded_stack() if stacks is None else own_stacks(stacks, spacing_um)
+    found = embedded_stack() if stacks is None else own_stacks(stacks, spacing_um, axes)
     tests = tuple(test for stack in found if (test := _add_halves(project, stack, reporter)))
     if not tests:
         raise NothingToDoError(
@@ -133,7 +137,9 @@ def embedded_stack() -> Iterator[DemoStack]:
     yield DemoStack("stardist_nuclei", image, labels.astype(np.uint32), EMBEDDED_SPACING_UM)
 
 
-def own_stacks(folder: Path, spacing_um: Spacing | None) -> Iterator[DemoStack]:
+def own_stacks(
+    folder: Path, spacing_um: Spacing | None, axes: str | None = None
+) -> Iterator[DemoStack]:
     """Give the stacks below `folder`.
 
     Raises
@@ -148,7 +154,7 @@ def own_stacks(folder: Path, spacing_um: Spacing | None) -> Iterator[DemoStack]:
             continue
         found += 1
         labels = next((inner / name for name in LABEL_NAMES if (inner / name).exists()), None)
-        with open_image(image, spacing_um=spacing_um) as source:
+        with open_image(image, axes=axes, spacing_um=spacing_um) as source:
             if len(source.info.channels) != 1:
                 raise NothingToDoError(
                     f"{image}: expected one channel, got {len(source.info.channels)}; "
@@ -158,9 +164,11 @@ def own_stacks(folder: Path, spacing_um: Spacing | None) -> Iterator[DemoStack]:
             refuse_series(image, times, flat=depth == 1)
             voxels = source.read(0, 0, depth)[0]
             spacing = source.info.spacing_um
-        yield DemoStack(
-            default_name(inner), voxels, read_labels(labels) if labels else None, spacing
-        )
+        truth = None
+        if labels is not None:
+            with open_label_file(labels, label_axes(axes)) as file:
+                truth = file.read(0, file.shape[0])
+        yield DemoStack(default_name(inner), voxels, truth, spacing)
     if not found:
         raise NothingToDoError(
             f"{folder}: expected folders that hold image.tif and labels.tif, found none"

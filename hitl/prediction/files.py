@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 from annotations.formats import open_image, refuse_series, write_labels_tiff
 from hitl.postprocess.pipeline import postprocess
 from hitl.prediction.requests import SegmentRequest
-from hitl.prediction.segmenters import RunSegmenter, make_segmenter, run_segmenter, with_settings
+from hitl.prediction.segmenters import (
+    RunSegmenter,
+    make_segmenter,
+    run_segmenter,
+    spelled,
+    with_settings,
+)
 from hitl.project.classes import chosen_channels
 from hitl.project.config import ProjectConfig
 from hitl.project.errors import ConfigError, ProjectError
@@ -53,7 +59,7 @@ def segment_file(request: SegmentRequest, reporter: Reporter) -> Segmented:
         image, spacing_um = _read(request)
         found = segmenter.segment(image, spacing_um, progress=reporter.progress)
         for note in found.notes:
-            reporter.note(note)
+            reporter.note(spelled(note, "--set {}=…"))
         labels = postprocess(found.labels, spacing_um, config.postprocess)
     write_labels_tiff(request.output, labels, spacing_um, overwrite=request.overwrite)
     return Segmented(request.output, name, int(np.count_nonzero(np.unique(labels))))

@@ -29,11 +29,11 @@ from hitl.prediction.segmenters import (
 from hitl.preprocess.pipeline import steps_for
 from hitl.project.config import CONFIG_NAME
 from hitl.project.folder import Project
-from hitl.project.plain import number_of
 from hitl.project.processing import PreprocessStep
 from hitl.project.reporter import Reporter
 from hitl.project.runs import read_card
 from labels.hashing import values_sha256
+from labels.numbers import number_of
 from models.base import Segmentation, Segmenter, channels_error
 from models.registry import models_with
 
@@ -137,7 +137,7 @@ class Predictor:
             steps_for(self._steps(info.class_name), info, whose)
             seen, least, most = len(info.seen), *self._channels()
             if not least <= seen <= most:
-                expected = str(most) if least == most else f"at most {most}"
+                expected = f"{'' if least == most else 'at most '}{number_of(int(most), 'channel')}"
                 raise channels_error(info.address, self.name, expected, seen)
 
     def _channels(self) -> tuple[int, float]:

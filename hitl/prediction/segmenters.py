@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -33,6 +34,9 @@ from labels.spacing import Spacing
 from models.base import BlockSegmenter, Segmentation, Segmenter
 from models.errors import CheckpointError
 from models.registry import load_run, segmenter_class, spec_of
+
+_ASKED = re.compile(r"(?<=\bgive )[a-z]+(?:_[a-z]+)+\b")
+"""An option in a note; models do not know how it is given."""
 
 
 def segmenter_name(name: str, reporter: Reporter) -> str:
@@ -72,6 +76,15 @@ def with_settings(
     return config.model_copy(update={"segmenters": {**config.segmenters, name: options}}), name
 
 
+def spelled(note: str, spelling: str) -> str:
+    """Spell the option that a segmenter's note asks for as who runs this verb can give it.
+
+    >>> spelled("too few found; give diameter_um", "--set {}=…")
+    'too few found; give --set diameter_um=…'
+    """
+    return _ASKED.sub(lambda option: spelling.format(option[0]), note)
+
+
 def segment_configured(
     view: LabelsView, config: ProjectConfig, segmenter: Segmenter, reporter: Reporter
 ) -> Segmentation:
@@ -85,7 +98,8 @@ def segment_configured(
     image = preprocess(steps, view.read_image())
     found = segmenter.segment(image, info.spacing_um, progress=told(reporter, view.name))
     for note in found.notes:
-        reporter.note(f"{view.name}: {note}")
+        told_how = spelled(note, f"segmenters.{segmenter.name}.{{}} in {CONFIG_NAME}")
+        reporter.note(f"{view.name}: {told_how}")
     labels = found.labels
     if config.bootstrap.clean:
         labels = postprocess(labels, info.spacing_um, config.postprocess)

@@ -57,7 +57,7 @@ def steps_for(
     if wanted not in (None, has) and info.field.zyx[0] > 1:
         raise PreprocessError(
             f"{info.address}: {whose} makes one slice of all ({wanted}), but these labels were "
-            f"added {f'by {has}' if has else 'with all slices'}; add the image again with --field "
-            "under another name, or change the step project"
+            f"added {f'by {has}' if has else 'with all slices'}; add the image again under another "
+            "name with `hitl add --field`, or change the step project"
         )
     return tuple(step for step in steps if not isinstance(step, Projection))

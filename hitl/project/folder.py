@@ -105,12 +105,13 @@ class Project:
             A name that is none of a person.
         """
         found = name or self.config.annotator or getpass.getuser()
+        where = "with --annotator" if name else f"under annotator in {CONFIG_NAME}"
         printable = found.isprintable() and found == found.strip()
         if not printable or len(found) > LONGEST_NAME or found.startswith(OF_MODELS):
             raise ProjectError(
                 f"annotator: expected the name of a person, at most {LONGEST_NAME} letters and not "
                 f"beginning with {OF_MODELS!r}, got {found[: 2 * LONGEST_NAME]!r}; name yourself "
-                f"with --annotator or in {CONFIG_NAME}"
+                f"{where}"
             )
         return found
 
@@ -184,8 +185,8 @@ def check_folder(folder: Path) -> None:
         # A path has lost one of the URL's slashes.
         url = f"{found[1]}://{str(folder)[found.end() :]}"
         raise ProjectError(
-            f"{url}: expected a local folder, got a URL; make the project in a folder, with a "
-            f"--config FILE that says `store: {url}`"
+            f"{url}: expected a local folder, got a URL; make the project in a folder with "
+            f"`hitl init PROJECT --config FILE`, where FILE says `store: {url}`"
         )
 
 

@@ -73,7 +73,8 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
     for pair in pairs:
         key, sign, value = pair.partition("=")
         if not sign or not key:
-            raise ConfigError(f"--set {pair}: expected key=value, for example --set epochs=50")
+            missing = "key" if sign else "="
+            raise ConfigError(f"--set {pair}: expected key=value, got no {missing}")
         try:
             settings[key.strip()] = parse_yaml(value)
         except YamlTextError as exc:

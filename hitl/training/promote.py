@@ -19,11 +19,11 @@ from hitl.prediction.predict import cached_prediction
 from hitl.prediction.predictor import BOOTSTRAP, Predictor
 from hitl.project.errors import HitlError, NothingToDoError, ProjectError, UsageError
 from hitl.project.folder import Project, now
-from hitl.project.plain import number_of
 from hitl.project.records import write_record
 from hitl.project.reporter import Reporter
 from hitl.project.runs import IN_USE, read_card, read_in_use
 from hitl.training.samples import held_out_rows, refuse_leakage
+from labels.numbers import number_of
 
 LOCK_TIMEOUT_S = 10.0
 

@@ -15,8 +15,8 @@ from hitl.preprocess.pipeline import preprocess, steps_for
 from hitl.project.addresses import chosen_labels
 from hitl.project.config import CONFIG_NAME, ProjectConfig
 from hitl.project.errors import LeakageError, NothingToDoError
-from hitl.project.plain import number_of
 from hitl.project.reporter import Reporter
+from labels.numbers import number_of
 from models.base import TrainingSample
 
 MIN_VALIDATION_VOXELS = 4
@@ -143,7 +143,7 @@ def _check_channels(train: list[LabelsInfo], most: int | None, reporter: Reporte
             raise NothingToDoError(
                 f"class {name} is seen in {count} channels, and the model takes at most "
                 f"{number_of(most, 'channel')}; add the fields again with the one that shows the "
-                "objects (--channel), or train another model"
+                "objects (`hitl add --channel`), or train another model"
             )
     if len(set(seen.values())) > 1:
         listed = ", ".join(f"{name} ({count})" for name, count in seen.items())

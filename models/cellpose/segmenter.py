@@ -310,6 +310,6 @@ def _memory_errors(batch_size: int) -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         raise ModelError(
-            f"the GPU's memory does not hold Cellpose with batch_size={batch_size}; "
-            "set a smaller batch_size, or device to cpu"
+            f"the GPU's memory does not hold Cellpose with batch_size={batch_size}; set a smaller "
+            "batch_size, or do without the GPU: put CUDA_VISIBLE_DEVICES= before the command"
         ) from error

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from labels.numbers import number_of
 from labels.progress import Progress, no_progress
 from labels.spacing import Spacing
 from models.base import CheckedSegmenter, Segmentation, channels_error
@@ -232,7 +233,9 @@ class UNet3DSegmenter(CheckedSegmenter):
     def _check_channels(self, count: int) -> None:
         expected = self.run.architecture.channels
         if count != expected:
-            raise channels_error(self.image_name, self.run.folder.name, str(expected), count)
+            raise channels_error(
+                self.image_name, self.run.folder.name, number_of(expected, "channel"), count
+            )
 
     def describe(self) -> dict[str, Any]:
         """Return settings and the weights' sha256."""

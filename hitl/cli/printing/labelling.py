@@ -18,7 +18,7 @@ from hitl.labelling.corrections import counted
 from hitl.labelling.exchange.export import Exported
 from hitl.labelling.exchange.importing import Imported
 from hitl.labelling.proposals import Proposed
-from hitl.project.plain import number_of
+from labels.numbers import number_of
 
 MOST_ROWS = 200
 """Changes that a table lists; `--json` has all of them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hitl.prediction.files import Segmented
 from hitl.prediction.predict import Predicted
-from hitl.project.plain import number_of
+from labels.numbers import number_of
 
 
 def predicted(done: Predicted) -> tuple[Predicted, str]:

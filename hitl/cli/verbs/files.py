@@ -10,7 +10,7 @@ from hitl.cli.verb import Result, verb
 from hitl.cli.verbs.models import All
 from hitl.evaluation.requests import ScoreRequest
 from hitl.prediction.requests import SegmentRequest
-from hitl.project.options import Flag, VoxelSize
+from hitl.project.options import Axes, Flag, VoxelSize
 from hitl.simulate.requests import SynthRequest
 
 PANEL = "Without a project"
@@ -48,13 +48,14 @@ def demo(
         ),
     ] = None,
     spacing_um: VoxelSize = None,
+    axes: Axes = None,
     minutes: Annotated[float, Flag(min=0.1, help="Training time of each model.")] = 1.25,
 ) -> Result:
     """Run the whole line once, on a stack that is installed already."""
     from hitl.cli.demo import free_folder, run_demo
     from hitl.cli.printing.evaluation import demonstrated
 
-    return demonstrated(run_demo(folder or free_folder(), stacks, spacing_um, minutes, out))
+    return demonstrated(run_demo(folder or free_folder(), stacks, spacing_um, axes, minutes, out))
 
 
 @verb(PANEL)
