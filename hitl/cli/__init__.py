@@ -2,21 +2,55 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
+import os
 import sys
 import warnings
+from typing import NoReturn
 
 EXIT_INPUT = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Run `hitl` and leave with its exit code."""
-    from hitl.cli.streams import prepare
+    code = EXIT_INPUT
+    try:
+        from hitl.cli.streams import prepare
 
-    prepare()
-    sys.exit(run(sys.argv[1:]))
+        prepare()
+        code = run(sys.argv[1:])
+    except KeyboardInterrupt:
+        # Before the command has begun, or after it has ended.
+        from hitl.cli.console import print_error
+
+        print_error("interrupted")
+        code = EXIT_INTERRUPTED
+    except Exception:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        leave(code)
+
+
+def leave(code: int) -> NoReturn:
+    """End the process when all is written, without taking the interpreter down.
+
+    An error leaves reads of the store to native threads, which nobody waits for any more. A thread
+    that comes back to an interpreter that is being taken down aborts the process (exit code 134),
+    and one that comes back to a closed event loop prints what only its author can read.
+    """
+    try:
+        if "zarr.core.sync" in sys.modules:
+            atexit.unregister(sys.modules["zarr.core.sync"].cleanup_resources)
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+    except OSError:
+        code = code or EXIT_INPUT
+    finally:
+        os._exit(code)
 
 
 def run(arguments: list[str]) -> int:
