@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from labels.files import read_plain
 
@@ -27,11 +27,16 @@ MOST_DIGITS = 20
 """Of a whole number: all that 64 bits hold."""
 
 
+Kind = TypeVar("Kind")
+
+
 class JsonError(ValueError):
     """Text that is not JSON, or JSON of a kind that nothing here writes."""
 
 
-def read_json(path: Path, most_bytes: int = MOST_BYTES, *, linked: bool = False) -> Any:
+def read_json(
+    path: Path, most_bytes: int = MOST_BYTES, *, linked: bool = False, nan: bool = False
+) -> Any:
     """Return what a JSON file says.
 
     Parameters
@@ -41,17 +46,25 @@ def read_json(path: Path, most_bytes: int = MOST_BYTES, *, linked: bool = False)
         A larger file is not read.
     linked : bool
         Whether it may be a link that leads out of its folder.
+    nan : bool
+        See `parse_json`.
 
     Raises
     ------
     JsonError, UnfitFileError
     OSError
     """
-    return parse_json(read_plain(path, most_bytes, linked=linked))
+    return parse_json(read_plain(path, most_bytes, linked=linked), nan=nan)
 
 
-def parse_json(data: bytes) -> Any:
+def parse_json(data: bytes, *, nan: bool = False) -> Any:
     """Return what JSON text says.
+
+    Parameters
+    ----------
+    data : bytes
+    nan : bool
+        Whether NaN and infinity are taken, as Python writes them: a loss may be one.
 
     Raises
     ------
@@ -65,7 +78,7 @@ def parse_json(data: bytes) -> Any:
             object_pairs_hook=_mapping,
             parse_int=_whole,
             parse_float=_number,
-            parse_constant=_constant,
+            parse_constant=float if nan else _constant,
         )
     except UnicodeDecodeError as error:
         raise JsonError("not UTF-8 text") from error
@@ -76,6 +89,25 @@ def parse_json(data: bytes) -> Any:
     _check_depth(found)
     _check_text(data, found)
     return found
+
+
+def shaped(kind: type[Kind], data: Any) -> Kind:
+    """Return JSON data as a dataclass or model; a text is no number, and a number no text.
+
+    Raises
+    ------
+    JsonError
+        The first thing that is wrong: a key that lacks, another kind of value, out of bounds.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        # As JSON, in which a list stands for a tuple even where types are strict.
+        return TypeAdapter(kind).validate_json(json.dumps(data), strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise JsonError(f"{where}: {first['msg']}" if where else first["msg"]) from error
 
 
 def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -10,8 +10,10 @@ from typing import Any, TypeVar
 
 from labels.files import write_atomically
 from labels.hashing import values_sha256
+from labels.json_files import JsonError, shaped
+from labels.json_files import read_json as read_whole_json
 from models.base import TrainingSample
-from models.errors import CheckpointError
+from models.errors import CheckpointError, ModelError
 
 MODEL_FILE = "model.json"
 FORMAT = 1
@@ -66,7 +68,8 @@ def read_json(path: Path, model: str) -> dict[str, Any]:
         The file is missing or not a JSON object.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        # An installer may have put links in the place of the files that ship.
+        data = read_whole_json(path, linked=path.is_relative_to(SHIPPED), nan=True)
         if not isinstance(data, dict):
             raise ValueError(f"a {type(data).__name__} in place of an object")
     except OSError as error:
@@ -74,7 +77,7 @@ def read_json(path: Path, model: str) -> dict[str, Any]:
             f"{path}: expected the description of a {model} run, got none ({error.strerror}); "
             "give the folder that training filled"
         ) from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise CheckpointError(
             f"{path}: expected JSON, got a damaged file ({error}); copy the run folder again, or "
             "train again"
@@ -106,6 +109,23 @@ def read_model_file(
             f"{data.get('format')} without {', '.join(missing) or 'a known meaning'}; train again"
         )
     return data
+
+
+def described(kind: type[Settings], data: object, path: Path) -> Settings:
+    """Return what a file of a run says, as a dataclass.
+
+    Raises
+    ------
+    CheckpointError
+        A key that lacks, another kind of value, or one out of its bounds.
+    """
+    try:
+        return shaped(kind, data)
+    except (JsonError, ModelError) as error:
+        raise CheckpointError(
+            f"{path}: expected what training writes, got something else ({error}); copy the run "
+            "folder again, or train again"
+        ) from error
 
 
 def check_weights(path: Path, found: str, recorded: str) -> None:

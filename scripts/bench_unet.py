@@ -185,7 +185,7 @@ def starter_labels(shape: Size = (21, 256, 256)) -> tuple[list[NDArray[np.float3
     from models.runfolder import starter_folder
     from models.synthetic import NucleiGenerator
     from models.unet3d.checkpoint import load_network, read_run
-    from models.unet3d.instances import InstanceSettings, label_objects
+    from models.unet3d.instances import label_objects
     from models.unet3d.volumes import intensity_range, normalise, resize, resized_shape
 
     count = int(np.prod(shape) / 4000)
@@ -194,14 +194,16 @@ def starter_labels(shape: Size = (21, 256, 256)) -> tuple[list[NDArray[np.float3
     ).make(3)
     run = read_run(starter_folder("unet3d"))
     spacing = relative_spacing(stack.spacing_um, 12.0)
-    image = normalise(stack.image, *intensity_range(stack.image, run.data["percentiles"]))
-    image = resize(image, resized_shape(shape, spacing, run.data["spacing_um"]), linear=True)
+    image = normalise(stack.image, *intensity_range(stack.image, run.settings.percentiles))
+    image = resize(image, resized_shape(shape, spacing, run.settings.spacing_um), linear=True)
     maps = [
-        NetworkPredictor(load_network(run), run.architecture, compute, run.patch).maps(image[None])
+        NetworkPredictor(
+            load_network(run), run.architecture, compute, run.settings.patch_size
+        ).maps(image[None])
         for compute in (Compute("cpu", False), Compute("cpu", True))
     ]
-    settings = InstanceSettings(**run.data["instances"])
-    return maps, [label_objects(m, run.data["spacing_um"], settings) for m in maps]
+    settings = run.settings.instances
+    return maps, [label_objects(m, run.settings.spacing_um, settings) for m in maps]
 
 
 def different_voxels(one: Labels, other: Labels) -> float:

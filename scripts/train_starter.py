@@ -14,7 +14,7 @@ import argparse
 import math
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from models.objects import (
     NOMINAL_SPACING,
     SMALLEST_SHARE,
 )
-from models.runfolder import MODEL_FILE, SHIPPED, write_json
+from models.runfolder import MODEL_FILE, SHIPPED, read_json, write_json
 from models.synthetic import NucleiGenerator, Ranges, SyntheticError, random_generator
 from models.unet3d.volumes import resize
 
@@ -244,10 +244,11 @@ def ship_unet(run_folder: Path, folder: Path, about: dict[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     half = {k: t.half() if t.is_floating_point() else t for k, t in tensors.items()}
     sha = checkpoint.write_tensors(folder / checkpoint.WEIGHTS_FILE, half)
-    kept = {k: v for k, v in run.data.items() if k != "fingerprint"}
+    said = read_json(run_folder / MODEL_FILE, "unet3d")
+    kept = {k: v for k, v in said.items() if k != "fingerprint"}
     smallest = SMALLEST_SHARE * math.pi / 6 * NOMINAL_DIAMETER**3
     kept["instances"] = {
-        **run.data["instances"],
+        **asdict(run.settings.instances),
         "min_volume_um3": smallest,
         "foreground": FOREGROUND,
     }

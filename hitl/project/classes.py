@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from pydantic import BeforeValidator, model_validator
 
 from annotations.names import is_name
@@ -46,7 +46,7 @@ class ClassConfig(Frozen):
     channels: tuple[Annotated[str, BeforeValidator(_as_text)], ...] = ()
     preprocess: PreprocessSteps | None = None
     kind: Literal["instances", "area"] = "instances"
-    mask_values: tuple[Annotated[int, Ge(1)], ...] = ()
+    mask_values: tuple[Annotated[int, Ge(1), Le(2**32 - 1)], ...] = ()
     neither: tuple[str, ...] = ()
 
     @model_validator(mode="after")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, Field
 
 from annotations.names import DEFAULT_CLASS
@@ -17,6 +17,7 @@ from hitl.project.schema import Frozen, options_model, resolve_options, validate
 from hitl.project.yaml_text import YamlTextError, dump_yaml, parse_yaml
 from labels.files import UnfitFileError, read_plain
 from models.errors import UnknownModelError
+from models.options import Seed
 from models.registry import Part, check_model, segmenter_class, trainer_class
 
 CONFIG_NAME = "hitl.yaml"
@@ -70,7 +71,7 @@ class SweepConfig(Frozen):
         hold is trained once.
     """
 
-    seeds: tuple[Annotated[int, Ge(0)], ...] = ()
+    seeds: tuple[Seed, ...] = ()
     set: dict[str, Any] = Field(default_factory=dict)
     grids: tuple[dict[str, list[Any]], ...] = ()
 
@@ -85,7 +86,7 @@ class PredictionConfig(Frozen):
         can (StarDist); the default of 2²⁷ is 512 × 512 × 512.
     """
 
-    whole_up_to_voxels: Annotated[int, Ge(0)] = 2**27
+    whole_up_to_voxels: Annotated[int, Ge(0), Le(2**62)] = 2**27
 
 
 class EvaluationConfig(Frozen):
@@ -99,7 +100,7 @@ class EvaluationConfig(Frozen):
         Draw each prediction beside the truth.
     """
 
-    edge_width_px: Annotated[int, Ge(1)] = 1
+    edge_width_px: Annotated[int, Ge(1), Le(1000)] = 1
     picture: bool = True
 
 

@@ -11,6 +11,9 @@ from hitl.project.schema import Frozen
 
 Percentile = Annotated[float, Ge(0), Le(100)]
 
+Radius = Annotated[int, Ge(1), Le(1000)]
+"""Of a disk, in pixels."""
+
 
 class _Percentiles(Frozen):
     step: str
@@ -43,22 +46,22 @@ class Gamma(Frozen):
     """Config entry of `hitl.preprocess.steps.gamma`."""
 
     step: Literal["gamma"] = "gamma"
-    gamma: Annotated[float, Gt(0)]
+    gamma: Annotated[float, Ge(0.01), Le(100)]
 
 
 class Clahe(Frozen):
     """Config entry of `hitl.preprocess.steps.clahe`."""
 
     step: Literal["clahe"] = "clahe"
-    grid: Annotated[int, Ge(1)] = 8
-    clip_limit: Annotated[float, Gt(0)] = 2.0
+    grid: Annotated[int, Ge(1), Le(1024)] = 8
+    clip_limit: Annotated[float, Gt(0), Le(1e6)] = 2.0
 
 
 class Median(Frozen):
     """Config entry of `hitl.preprocess.steps.median`."""
 
     step: Literal["median"] = "median"
-    size: Annotated[int, Ge(3)] = 3
+    size: Annotated[int, Ge(3), Le(255)] = 3
 
     @field_validator("size")
     @classmethod
@@ -72,7 +75,7 @@ class SubtractTophat(Frozen):
     """Config entry of `hitl.preprocess.steps.subtract_tophat`."""
 
     step: Literal["subtract_tophat"] = "subtract_tophat"
-    radius: Annotated[int, Ge(1)] = 2
+    radius: Radius = 2
 
 
 class PercentileStretch(_Percentiles):
@@ -87,7 +90,7 @@ class HistogramStretch(Frozen):
     """Config entry of `hitl.preprocess.steps.histogram_stretch`."""
 
     step: Literal["histogram_stretch"] = "histogram_stretch"
-    min_count: Annotated[int, Ge(0)] = 0
+    min_count: Annotated[int, Ge(0), Le(2**62)] = 0
 
 
 class Projection(Frozen):
@@ -147,15 +150,15 @@ class PostprocessConfig(Frozen):
         Width of the edge class around each object.
     """
 
-    min_area_px: Annotated[int, Ge(0)] = 20
-    smooth_kernel_px: Annotated[int, Ge(1)] = 3
-    close_radius_px: Annotated[int, Ge(0)] = 1
+    min_area_px: Annotated[int, Ge(0), Le(2**31 - 1)] = 20
+    smooth_kernel_px: Annotated[int, Ge(1), Le(2001)] = 3
+    close_radius_px: Annotated[int, Ge(0), Le(1000)] = 1
     fill_holes: bool = True
-    open_radius_px: Annotated[int, Ge(0)] = 1
+    open_radius_px: Annotated[int, Ge(0), Le(1000)] = 1
     pieces: Literal["keep", "largest", "split"] = "keep"
     fill_voids: bool = False
-    min_volume_um3: Annotated[float, Ge(0)] = 0.0
-    edge_width_px: Annotated[int, Ge(1)] = 1
+    min_volume_um3: Annotated[float, Ge(0), Le(1e15)] = 0.0
+    edge_width_px: Annotated[int, Ge(1), Le(1000)] = 1
 
     @field_validator("smooth_kernel_px")
     @classmethod

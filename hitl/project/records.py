@@ -6,13 +6,13 @@ import json
 from collections.abc import Mapping
 from hashlib import blake2b
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from annotated_types import Ge, Le
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from labels.files import write_atomically
-from labels.json_files import read_json
+from labels.json_files import read_json, shaped
 
 CHECKSUM = "checksum"
 """The key that holds the digest of all the others."""
@@ -28,9 +28,6 @@ class Shape(BaseModel):
     """Base of what is demanded of a record: these keys, of these kinds; others may be there."""
 
     model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
-
-
-Kind = TypeVar("Kind")
 
 
 def write_record(path: Path, data: Mapping[str, Any]) -> None:
@@ -62,23 +59,6 @@ def read_record(path: Path, shape: type[BaseModel] = Shape) -> dict[str, Any]:
         raise ValueError("its checksum is wrong")
     shaped(shape, found)
     return found
-
-
-def shaped(kind: type[Kind], data: Any) -> Kind:
-    """Return JSON data as a `Shape` or dataclass; a text is no number, and a number no text.
-
-    Raises
-    ------
-    ValueError
-        One line: the first thing that is wrong.
-    """
-    try:
-        # As JSON, in which a list stands for a tuple even where types are strict.
-        return TypeAdapter(kind).validate_json(json.dumps(data), strict=True)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise ValueError(f"{where}: {first['msg']}" if where else first["msg"]) from error
 
 
 def _digest(data: Mapping[str, Any]) -> str:

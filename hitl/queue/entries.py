@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Interval
+from annotated_types import Interval
+
+from models.options import Seed
 
 Kind = Literal["object", "missed"]
 Chosen = Literal["expected error", "random"]
@@ -25,7 +27,7 @@ class QueueOptions:
     """
 
     random_share: Annotated[float, Interval(ge=0, le=1)] = 0.1
-    seed: Annotated[int, Ge(0)] = 0
+    seed: Seed = 0
 
 
 @dataclass(frozen=True, kw_only=True)

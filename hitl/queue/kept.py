@@ -10,10 +10,11 @@ from annotations.fields import LabelsInfo
 from annotations.store import AnnotationStore
 from hitl import __version__
 from hitl.project.folder import Project
-from hitl.project.records import Shape, read_record, shaped, write_record
+from hitl.project.records import Shape, read_record, write_record
 from hitl.project.reporter import Reporter
 from hitl.queue.entries import Entry
 from labels.hashing import values_sha256
+from labels.json_files import shaped
 
 FORMAT = 1
 """Goes up when entries are ranked in another way; what was kept is then made again."""

@@ -19,7 +19,7 @@ from models.cellpose import engine, weights
 from models.devices import Compute, Precision, choose_compute
 from models.errors import ImageError, ModelError
 from models.objects import mean_inside
-from models.options import BatchSize, DiameterUm
+from models.options import BatchSize, DiameterUm, Percentiles, check_percentiles
 
 MIN_DIAMETER_PX = 2.0
 """Below it Cellpose would enlarge the image more than fifteenfold."""
@@ -84,12 +84,12 @@ class CellposeSegmenter(CheckedSegmenter):
     mode: Literal["stitch", "do_3D"] = "stitch"
     diameter_um: DiameterUm | None = None
     stitch_threshold: Annotated[float, Gt(0), Le(1)] = 0.25
-    flow_threshold: Annotated[float, Ge(0)] = 0.4
-    cellprob_threshold: float = 0.0
-    min_size: Annotated[int, Ge(0)] = 15
+    flow_threshold: Annotated[float, Ge(0), Le(1000)] = 0.4
+    cellprob_threshold: Annotated[float, Ge(-1000), Le(1000)] = 0.0
+    min_size: Annotated[int, Ge(0), Le(2**31 - 1)] = 15
     max_size_fraction: Annotated[float, Gt(0), Le(1)] = 0.4
-    flow3d_smooth: Annotated[float, Ge(0)] = 0.0
-    percentiles: tuple[float, float] = (1.0, 99.0)
+    flow3d_smooth: Annotated[float, Ge(0), Le(1000)] = 0.0
+    percentiles: Percentiles = (1.0, 99.0)
     batch_size: BatchSize = 8
     tile_overlap: Annotated[float, Ge(0.05), Le(0.5)] = 0.1
     augment: bool = False
@@ -259,16 +259,6 @@ class CellposeSegmenter(CheckedSegmenter):
             masks, _, logits = engine.volume(model, image, options)
         progress(total + 1, total + 1, "masks")
         return masks, logits
-
-
-def check_percentiles(percentiles: tuple[float, float]) -> None:
-    """Refuse percentiles that are none, or in the wrong order."""
-    low, high = percentiles
-    if not 0 <= low < high <= 100:
-        raise ModelError(
-            f"percentiles: expected 0 <= low < high <= 100, got {percentiles}; "
-            "Cellpose's own are (1, 99)"
-        )
 
 
 def _xy_um(spacing_um: Spacing) -> float:

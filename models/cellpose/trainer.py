@@ -8,18 +8,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from annotated_types import Ge, MinLen
+from annotated_types import Ge, Le, MinLen
 
 from labels.progress import Progress, no_progress
 from models.base import TrainingResult, TrainingSample, check_image, common_channels
 from models.cellpose import runfolder as files
 from models.cellpose import weights
-from models.cellpose.segmenter import NATIVE_DIAMETER_PX, check_percentiles
+from models.cellpose.segmenter import NATIVE_DIAMETER_PX
 from models.cellpose.slices import View
 from models.curves import LoggerName
 from models.devices import Compute, Precision, choose_compute, set_threads
 from models.errors import TrainingDataError
-from models.options import BatchSize, Count, DiameterUm, Minutes, Rate, Seed, Threads
+from models.options import (
+    BatchSize,
+    Count,
+    DiameterUm,
+    Minutes,
+    Percentiles,
+    Rate,
+    Seed,
+    Threads,
+    check_percentiles,
+)
 from models.runfolder import FORMAT, fingerprint, options_but, read_model_file, settings_from
 
 if TYPE_CHECKING:
@@ -89,9 +99,9 @@ class CellposeTrainer:
     batch_size: BatchSize = 2
     max_minutes: Minutes | None = None
     learning_rate: Rate = 5e-5
-    weight_decay: Annotated[float, Ge(0)] = 0.1
+    weight_decay: Annotated[float, Ge(0), Le(100)] = 0.1
     validation_tiles: Count = 16
-    percentiles: tuple[float, float] = (1.0, 99.0)
+    percentiles: Percentiles = (1.0, 99.0)
     precision: Precision = "auto"
     threads: Threads | None = None
     logger: LoggerName = "tensorboard"

@@ -105,13 +105,13 @@ class ClassicalSegmenter(OneChannelSegmenter):
     smooth: Annotated[float, Gt(0), Le(1)] = 0.1
     seed_scale: Annotated[float, Gt(0), Le(2)] = 0.8
     seed_distance: Annotated[float, Gt(0), Le(2)] = 0.4
-    min_significance: Annotated[float, Ge(0)] = 5.0
-    background_scale: Annotated[float, Gt(0)] = 0.4
+    min_significance: Annotated[float, Ge(0), Le(1e6)] = 5.0
+    background_scale: Annotated[float, Gt(0), Le(100)] = 0.4
     merge_depth: Annotated[float, Ge(0), Lt(1)] = 0.25
-    merge_volume: Annotated[float, Gt(0)] = 3.0
+    merge_volume: Annotated[float, Gt(0), Le(1e6)] = 3.0
     level: Annotated[float, Gt(0), Lt(1)] = 0.43
     min_contrast: Annotated[float, Ge(0), Lt(1)] = 0.2
-    min_volume: Annotated[float, Ge(0)] = 0.05
+    min_volume: Annotated[float, Ge(0), Le(1e6)] = 0.05
 
     name: ClassVar[str] = "classical"
 

@@ -9,19 +9,23 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
+from annotated_types import Ge, Le
 from numpy.typing import NDArray
 
 from labels.files import write_atomically
+from labels.json_files import parse_json
 from labels.progress import Progress
 from models.curves import CurveLog, LoggerName
 from models.errors import CheckpointError, TrainingDivergedError
-from models.runfolder import FORMAT, check_continues
+from models.options import Done, Seconds
+from models.runfolder import FORMAT, check_continues, described
 from models.schedules import cosine
 from models.stardist3d.losses import Stepper
-from models.stardist3d.runfolder import BEST_WEIGHTS, save_weights
+from models.stardist3d.runfolder import BEST_WEIGHTS
+from models.stardist3d.weights import save_weights
 
 if TYPE_CHECKING:
     from models.stardist3d.batches import Batch, PatchSampler
@@ -51,15 +55,15 @@ class History:
         The curves.
     """
 
-    steps: int = 0
-    epoch: int = 0
-    best_epoch: int = 0
+    steps: Done = 0
+    epoch: Done = 0
+    best_epoch: Done = 0
     best: float | None = None
-    seconds: float = 0.0
-    rate: float = 0.0
-    rate_epoch: int = 0
+    seconds: Seconds = 0.0
+    rate: Annotated[float, Ge(0), Le(100)] = 0.0
+    rate_epoch: Done = 0
     validation: dict[str, float] = field(default_factory=dict)
-    rows: list[dict[str, float]] = field(default_factory=list)
+    rows: list[dict[str, int | float]] = field(default_factory=list)
 
 
 def save_state(folder: Path, fingerprint: str, stepper: Stepper, history: History) -> None:
@@ -101,7 +105,7 @@ def load_state(folder: Path, fingerprint: str, stepper: Stepper) -> History:
                     f"{None if stored is None else stored.shape}; train into a new folder"
                 )
             variable.assign(stored)
-    return History(**about["history"])
+    return described(History, about.get("history"), path)
 
 
 def _parts(stepper: Stepper) -> dict[str, list[Any]]:
@@ -117,7 +121,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
 
     try:
         with safe_open(path, framework="numpy") as file:
-            about = json.loads((file.metadata() or {}).get("state", "{}"))
+            about = parse_json((file.metadata() or {}).get("state", "{}").encode(), nan=True)
             return about, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (OSError, ValueError, SafetensorError) as exc:
         raise CheckpointError(

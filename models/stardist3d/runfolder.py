@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from labels.files import write_atomically
 from labels.hashing import file_sha256
-from labels.spacing import Spacing
 from models.errors import CheckpointError
-from models.runfolder import FORMAT, MODEL_FILE, read_json, read_model_file, write_json
+from models.options import DiameterUm, SpacingUm
+from models.runfolder import FORMAT, MODEL_FILE, described, read_json, read_model_file, write_json
+from models.stardist3d.architecture import NetworkConfig
 from models.stardist3d.runtime import import_stardist, quiet
 from models.stardist3d.samples import SAME_SPACING, Normalisation
+from models.stardist3d.weights import SLIM_WEIGHTS, load_into, numbers_in
 
 CONFIG = "config.json"
 THRESHOLDS = "thresholds.json"
 BEST_WEIGHTS = "weights_best.h5"
-SLIM_WEIGHTS = "weights.safetensors"
 
-_SAFE_RAYS = frozenset(
-    {"Rays_GoldenSpiral", "Rays_Cartesian", "Rays_SubDivide", "Rays_Tetra", "Rays_Octo"}
-    | {"Rays_Explicit"}
-)
+_CONFIGURED = {part.name for part in fields(NetworkConfig)}
+
+MOST_BUILT = 2**27
+"""Parameters, at most, of a network that is built without asking first how large it is."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,10 @@ class RunSettings:
     """
 
     normalisation: Normalisation = field(default_factory=Normalisation)
-    spacing_um: Spacing | None = None
+    spacing_um: SpacingUm | None = None
     base: str = "random"
-    stack_spacing_um: Spacing | None = None
-    diameter_um: float | None = None
+    stack_spacing_um: SpacingUm | None = None
+    diameter_um: DiameterUm | None = None
 
     def for_diameter(self, diameter_um: float) -> RunSettings:
         """Return the settings with which nuclei of another diameter look like the trained ones.
@@ -83,26 +83,7 @@ def read_settings(folder: Path) -> RunSettings:
     path = folder / MODEL_FILE
     if not path.exists():
         return RunSettings()
-    content = read_model_file(folder, "stardist3d")
-    try:
-        return RunSettings(
-            Normalisation(**content["normalisation"]),
-            _spacing(content["spacing_um"]),
-            str(content["base"]),
-            _spacing(content.get("stack_spacing_um")),
-            None if content.get("diameter_um") is None else float(content["diameter_um"]),
-        )
-    except (KeyError, TypeError, ValueError) as exc:
-        raise CheckpointError(
-            f"{path}: expected normalisation, spacing_um and base, got {exc!r}; train again"
-        ) from exc
-
-
-def _spacing(found: Any) -> Spacing | None:
-    if found is None:
-        return None
-    z, y, x = found
-    return float(z), float(y), float(x)
+    return described(RunSettings, read_model_file(folder, "stardist3d"), path)
 
 
 def load_network(folder: Path) -> Any:
@@ -118,32 +99,55 @@ def load_network(folder: Path) -> Any:
     """
     folder = folder.resolve()
     weights = weights_file(folder)
-    config = read_json(folder / CONFIG, "stardist3d")
-    rays = config.get("rays_json")
-    # StarDist evaluates this name as Python.
-    if not isinstance(rays, dict) or rays.get("name") not in _SAFE_RAYS:
-        raise CheckpointError(
-            f"{folder / CONFIG}: expected rays of StarDist, got {rays!r}; the file is damaged or "
-            "not to be trusted, train again"
-        )
-    if (folder / THRESHOLDS).exists():
-        read_json(folder / THRESHOLDS, "stardist3d")
+    described, config = _described(folder / CONFIG)
+    thresholds = _read_thresholds(folder)
+    held = numbers_in(weights)
     stardist = import_stardist()
     try:
         with quiet():
-            config = stardist.models.Config3D.update_loaded_config(config)
-            network = stardist.models.StarDist3D(stardist.models.Config3D(**config), basedir=None)
-            _read_thresholds(network, folder)
-            if weights.name == SLIM_WEIGHTS:
-                network.keras_model.set_weights(read_slim_weights(weights))
-            else:
-                network.keras_model.load_weights(str(weights))
+            if described.most_parameters > MOST_BUILT:
+                # A graph is planned and takes no memory: it tells how large the network would be.
+                with stardist.tf.Graph().as_default():
+                    _check_size(_built(stardist, config), held, weights)
+            network = _built(stardist, config)
+            _check_size(network, held, weights)
+            load_into(network.keras_model, weights)
+    except CheckpointError:
+        raise
     except Exception as exc:
         raise CheckpointError(
             f"{folder}: expected a configuration and weights that fit each other, got: {exc}; "
             "the folder is damaged, train again or copy it anew"
         ) from exc
+    if not all(np.isfinite(array).all() for array in network.keras_model.get_weights()):
+        raise CheckpointError(
+            f"{weights}: expected finite weights, got NaN or infinity; copy the run folder again, "
+            "or train again"
+        )
+    if thresholds is not None:
+        network.thresholds = thresholds
     return network
+
+
+def _described(path: Path) -> tuple[NetworkConfig, dict[str, Any]]:
+    """Return what a `config.json` says of the network."""
+    data = read_json(path, "stardist3d")
+    found = described(NetworkConfig, data, path)
+    return found, {key: value for key, value in data.items() if key in _CONFIGURED}
+
+
+def _built(stardist: Any, config: dict[str, Any]) -> Any:
+    return stardist.models.StarDist3D(stardist.models.Config3D(**config), basedir=None)
+
+
+def _check_size(network: Any, held: int, weights: Path) -> None:
+    wanted = network.keras_model.count_params()
+    if wanted != held:
+        raise CheckpointError(
+            f"{weights}: expected the {wanted:,} numbers of the network that {CONFIG} describes, "
+            f"got {held:,}: they do not fit each other; copy the whole run folder again, or train "
+            "again"
+        )
 
 
 def weights_file(folder: Path) -> Path:
@@ -206,14 +210,6 @@ def export_run(run_folder: Path, dest: Path, half: bool = True) -> None:
     write_atomically(dest / SLIM_WEIGHTS, save(tensors))
 
 
-def read_slim_weights(path: Path) -> list[NDArray[np.float32]]:
-    """Return the weights that `export_run` wrote, in the network's order."""
-    from safetensors.numpy import load
-
-    tensors = load(path.read_bytes())
-    return [tensors[key].astype(np.float32) for key in sorted(tensors)]
-
-
 def new_network(folder: Path, config: Any) -> Any:
     """Return an untrained network and write its `config.json`."""
     stardist = import_stardist()
@@ -230,22 +226,17 @@ def write_thresholds(folder: Path, network: Any, prob: float, nms: float) -> Non
     write_json(folder / THRESHOLDS, network.thresholds._asdict())
 
 
-def save_weights(keras_model: Any, path: Path) -> None:
-    """Write weights as HDF5; a run killed while writing keeps the file it had."""
-    draft = path.with_name(f".{path.name}")
-    keras_model.save_weights(str(draft), save_format="h5")
-    draft.replace(path)
-
-
-def _read_thresholds(network: Any, folder: Path) -> None:
+def _read_thresholds(folder: Path) -> dict[str, float] | None:
+    """Return a run's thresholds, None where the folder has none."""
     path = folder / THRESHOLDS
-    if path.exists():
-        stored = read_json(path, "stardist3d")
-        found: dict[str, Any] = {name: stored.get(name) for name in ("prob", "nms")}
-        # With NaN nothing would be found, and nobody told why.
-        if not all(type(x) in (int, float) and 0 <= x <= 1 for x in found.values()):
-            raise CheckpointError(
-                f"{path}: expected prob and nms from 0 to 1, got {found['prob']!r} and "
-                f"{found['nms']!r}; copy the run folder again, or train again"
-            )
-        network.thresholds = {name: float(x) for name, x in found.items()}
+    if not path.exists():
+        return None
+    stored = read_json(path, "stardist3d")
+    found: dict[str, Any] = {name: stored.get(name) for name in ("prob", "nms")}
+    # With NaN nothing would be found, and nobody told why.
+    if not all(type(x) in (int, float) and 0 <= x <= 1 for x in found.values()):
+        raise CheckpointError(
+            f"{path}: expected prob and nms from 0 to 1, got {found['prob']!r} and "
+            f"{found['nms']!r}; copy the run folder again, or train again"
+        )
+    return {name: float(x) for name, x in found.items()}

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from labels.spacing import Spacing
 from models.base import TrainingSample, check_image
 from models.errors import TrainingDataError
+from models.options import Percentile, check_percentiles
 
 UNKNOWN = -1
 """StarDist's label for voxels whose loss is switched off."""
@@ -29,8 +30,11 @@ _PERCENTILE_VOXELS = 2**24
 class Normalisation:
     """Percentiles of a whole stack that become 0 and 1."""
 
-    low: float = 1.0
-    high: float = 99.8
+    low: Percentile = 1.0
+    high: Percentile = 99.8
+
+    def __post_init__(self) -> None:
+        check_percentiles((self.low, self.high))
 
     def limits(self, image: Any) -> tuple[float, float]:
         """Return the intensities that become 0 and 1, from at most 16 million voxels."""

@@ -17,9 +17,10 @@ from models.base import TrainingResult, TrainingSample, one_channel_of
 from models.curves import LoggerName
 from models.devices import Precision
 from models.errors import TrainingDataError
-from models.options import BatchSize, Count, DiameterUm, Minutes, Rate, Seed
+from models.options import BatchSize, Count, DiameterUm, Minutes, Rate, Seed, Side
 from models.runfolder import base_folder, fingerprint, options_but, settings_from
 from models.stardist3d import build, plan
+from models.stardist3d.architecture import Grid, Ratio
 from models.stardist3d.build import initialise
 from models.stardist3d.fitting import Fit, FitResult, FitSettings, Schedule
 from models.stardist3d.plan import Triple
@@ -109,15 +110,15 @@ class StarDist3DTrainer:
     """How many channels it takes."""
 
     n_rays: Annotated[int, Ge(4), Le(512)] = 96
-    grid: tuple[int, int, int] | None = None
-    anisotropy: tuple[float, float, float] | None = None
+    grid: tuple[Grid, Grid, Grid] | None = None
+    anisotropy: tuple[Ratio, Ratio, Ratio] | None = None
     backbone: Literal["unet", "resnet"] = "unet"
     unet_n_depth: Annotated[int, Ge(1), Le(5)] = 2
     unet_n_filter_base: Annotated[int, Ge(1), Le(1024)] = 16
     net_conv_after: Annotated[int, Ge(0), Le(4096)] = 64
     resnet_n_blocks: Annotated[int, Ge(1), Le(64)] = 4
-    object_voxels: Annotated[float, Ge(6)] | None = 14.0
-    patch_size: tuple[int, int, int] | None = None
+    object_voxels: Annotated[float, Ge(6), Le(10_000)] | None = 14.0
+    patch_size: tuple[Side, Side, Side] | None = None
     batch_size: BatchSize = 2
     epochs: Count = 400
     steps_per_epoch: Count | None = None

@@ -11,6 +11,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from labels.memory import too_large
 from labels.spacing import Spacing
 from models.bounds import check_bounds
+from models.options import DiameterUm, Side, SpacingUm
 from models.synthetic.placing import Arrangement
 from models.synthetic.stack import SyntheticError
 
@@ -61,8 +62,8 @@ def check_lattice(shape: tuple[int, int, int], spacing_um: Spacing) -> None:
 
 
 Share = Annotated[float, Ge(0), Le(1)]
-Positive = Annotated[float, Gt(0)]
-NotNegative = Annotated[float, Ge(0)]
+Positive = Annotated[float, Gt(0), Le(1e6)]
+NotNegative = Annotated[float, Ge(0), Le(1e6)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,10 +148,10 @@ class NucleiOptions:
         Of the image; brighter voxels saturate.
     """
 
-    shape: tuple[int, int, int] = (32, 128, 128)
-    spacing_um: Spacing = (2.0, 1.0, 1.0)
+    shape: tuple[Side, Side, Side] = (32, 128, 128)
+    spacing_um: SpacingUm = (2.0, 1.0, 1.0)
     nuclei: Annotated[int, Ge(1), Le(100_000)] = 100
-    diameter_um: Positive = 12.0
+    diameter_um: DiameterUm = 12.0
     size_spread: Annotated[float, Ge(0), Le(1)] = 0.15
     elongation: Annotated[float, Ge(0), Le(0.6)] = 0.15
     irregularity: Annotated[float, Ge(0), Le(0.6)] = 0.15
@@ -182,7 +183,7 @@ class NucleiOptions:
     read_noise: NotNegative = 1.5
     smoothing_px: Annotated[float, Ge(0), Le(3)] = 0.0
     gain: Positive = 20.0
-    offset: float = 100.0
+    offset: Annotated[float, Ge(-1e6), Le(1e6)] = 100.0
     bits: Literal[8, 16] = 16
 
     def __post_init__(self) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Le, MaxLen, MinLen
 
 from labels.spacing import Spacing
-from models.errors import CheckpointError
+from models.options import Features
 
-Pooling = tuple[int, int, int]
+Factor = Annotated[int, Ge(1), Le(8)]
+Pooling = tuple[Factor, Factor, Factor]
 Norm = Literal["frozen", "instance", "batch", "group"]
 
 CLASS_NAMES = ("background", "edge", "nucleus")
@@ -18,6 +21,9 @@ HEAD_NAMES = ("object", "distance")
 
 SMALLEST_LEVEL = 2
 """An axis is pooled only while at least so many voxels of a patch are left."""
+
+
+MOST_LEVELS = 10
 
 
 @dataclass(frozen=True)
@@ -36,10 +42,17 @@ class Architecture:
         Of the image.
     """
 
-    features: tuple[int, ...]
-    pooling: tuple[Pooling, ...]
+    features: Annotated[tuple[Features, ...], MinLen(1), MaxLen(MOST_LEVELS)]
+    pooling: Annotated[tuple[Pooling, ...], MinLen(1), MaxLen(MOST_LEVELS)]
     norm: Norm = "frozen"
-    channels: int = 1
+    channels: Annotated[int, Ge(1), Le(1024)] = 1
+
+    def __post_init__(self) -> None:
+        if len(self.features) != len(self.pooling):
+            raise ValueError(
+                f"expected a pooling for each of {len(self.features)} levels, got "
+                f"{len(self.pooling)}"
+            )
 
     @property
     def multiple(self) -> Pooling:
@@ -51,25 +64,6 @@ class Architecture:
     def outputs(self) -> int:
         """Channels of the output: classes, then head."""
         return len(CLASS_NAMES) + len(HEAD_NAMES)
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Architecture:
-        """Read what `dataclasses.asdict` gave.
-
-        Raises
-        ------
-        CheckpointError
-            When a key is missing, unknown, or has a value of another kind.
-        """
-        try:
-            pooling = tuple((int(z), int(y), int(x)) for z, y, x in data["pooling"])
-            features = tuple(int(f) for f in data["features"])
-            return cls(features, pooling, data["norm"], int(data.get("channels", 1)))
-        except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(
-                f"expected an architecture with features, pooling and norm, got {data!r}; "
-                "the run was written by another version: train it again"
-            ) from error
 
 
 def pooling_for(spacing_um: Spacing, patch: Sequence[int], levels: int) -> tuple[Pooling, ...]:

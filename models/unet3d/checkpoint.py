@@ -7,10 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from labels.files import write_atomically
+from labels.files import UnfitFileError, read_plain, write_atomically
+from labels.memory import memory_bytes
+from models.devices import Precision
 from models.errors import CheckpointError
-from models.runfolder import check_weights, read_model_file
+from models.options import DiameterUm, Percentiles, Side, SpacingUm, check_percentiles
+from models.runfolder import MODEL_FILE, check_weights, described, read_model_file
 from models.unet3d.architecture import Architecture
+from models.unet3d.instances import InstanceSettings
 
 if TYPE_CHECKING:
     import torch
@@ -45,7 +49,12 @@ def read_tensors(path: Path, sha256: str | None = None) -> Tensors:
     from safetensors.torch import load
 
     try:
-        data = path.read_bytes()
+        data = read_plain(path, memory_bytes() // 4, linked=True)
+    except UnfitFileError as error:
+        raise CheckpointError(
+            f"{path}: expected weights, got {error}; copy the whole run folder again, or train "
+            "again"
+        ) from error
     except OSError as error:
         raise CheckpointError(
             f"{path}: expected weights, got none ({error.strerror}); "
@@ -63,32 +72,55 @@ def read_tensors(path: Path, sha256: str | None = None) -> Tensors:
     return tensors
 
 
-@dataclass(frozen=True)
-class RunFile:
-    """What `model.json` says.
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """What prediction and fine-tuning need of a `model.json`.
 
     Parameters
     ----------
-    folder : Path
     architecture : Architecture
-    data : dict
-        Settings: spacing, percentiles, patch size, instances, weights' sha256, validation.
+    patch_size : (int, int, int)
+        Patch size (z, y, x) of the training.
+    spacing_um : (float, float, float)
+        Voxel size (z, y, x) in µm that the network works at.
+    percentiles : (float, float)
+        Intensity percentiles that become 0 and 1.
+    instances : InstanceSettings
+    weights_sha256 : str
+    precision : {"auto", "bf16", "fp32"}
+    nominal_diameter : float, optional
+        Of all nuclei that the network knows, in units of its voxel size.
     """
 
-    folder: Path
     architecture: Architecture
-    data: dict[str, Any]
+    patch_size: tuple[Side, Side, Side]
+    spacing_um: SpacingUm
+    percentiles: Percentiles
+    instances: InstanceSettings
+    weights_sha256: str
+    precision: Precision = "auto"
+    nominal_diameter: DiameterUm | None = None
+
+    def __post_init__(self) -> None:
+        check_percentiles(self.percentiles)
+
+
+@dataclass(frozen=True)
+class RunFile:
+    """A run's folder, and what its `model.json` says."""
+
+    folder: Path
+    settings: RunSettings
 
     @property
-    def patch(self) -> tuple[int, int, int]:
-        """Patch size (z, y, x) of the training."""
-        z, y, x = (int(n) for n in self.data["patch_size"])
-        return z, y, x
+    def architecture(self) -> Architecture:
+        """Of the network."""
+        return self.settings.architecture
 
     @property
     def sha256(self) -> str:
         """The weights' sha256."""
-        return str(self.data["weights_sha256"])
+        return self.settings.weights_sha256
 
 
 REQUIRED = (
@@ -110,7 +142,29 @@ def read_run(folder: Path) -> RunFile:
         The file is missing, damaged or incomplete.
     """
     data = read_model_file(Path(folder), "unet3d", REQUIRED)
-    return RunFile(Path(folder), Architecture.from_json(data["architecture"]), data)
+    return RunFile(Path(folder), described(RunSettings, data, Path(folder) / MODEL_FILE))
+
+
+def check_size(architecture: Architecture, tensors: Tensors, where: Path) -> None:
+    """Refuse weights that are not as many as an architecture has, before a network is built.
+
+    Raises
+    ------
+    CheckpointError
+    """
+    import torch
+
+    from models.unet3d.network import UNet3D
+
+    with torch.device("meta"):
+        own = UNet3D(architecture).state_dict()
+    wanted, held = (sum(t.numel() for t in each.values()) for each in (own, tensors))
+    if wanted != held:
+        raise CheckpointError(
+            f"{where}: expected the {wanted:,} weights of the architecture "
+            f"{architecture.features}, got {held:,}: they do not fit each other; copy the whole "
+            "run folder again, or train again"
+        )
 
 
 def load_network(run: RunFile, channels: int | None = None) -> Any:
@@ -130,9 +184,12 @@ def load_network(run: RunFile, channels: int | None = None) -> Any:
     from models.unet3d.network import UNet3D
 
     wanted = run.architecture.channels if channels is None else channels
-    network = UNet3D(replace(run.architecture, channels=wanted))
+    architecture = replace(run.architecture, channels=wanted)
     tensors = read_tensors(run.folder / WEIGHTS_FILE, run.sha256)
-    fill(network, for_channels(tensors, wanted, run.folder), run.folder)
+    tensors = for_channels(tensors, wanted, run.folder)
+    check_size(architecture, tensors, run.folder)
+    network = UNet3D(architecture)
+    fill(network, tensors, run.folder)
     return network.eval()
 
 
@@ -166,6 +223,11 @@ def fill(network: Any, tensors: Tensors, where: Path) -> None:
     CheckpointError
         The weights are of another architecture.
     """
+    if any(bool(_wrong(name, tensor).any()) for name, tensor in tensors.items()):
+        raise CheckpointError(
+            f"{where}: expected finite weights, got NaN or infinity; copy the run folder again, "
+            "or train again"
+        )
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
@@ -174,3 +236,8 @@ def fill(network: Any, tensors: Tensors, where: Path) -> None:
             f"{where}: expected weights of the architecture {network.architecture.features}, got "
             f"others ({reason}); give a run with the same features, pooling and norm"
         ) from error
+
+
+def _wrong(name: str, tensor: torch.Tensor) -> torch.Tensor:
+    # A variance without end shuts a channel off and spoils nothing else.
+    return tensor.isnan() if name.endswith(".var") else ~tensor.isfinite()

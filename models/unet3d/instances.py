@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from annotated_types import Ge, Gt, Le, Lt
 from numpy.typing import NDArray
 
 from labels.spacing import Spacing
@@ -40,9 +41,9 @@ class InstanceSettings:
     """
 
     method: Method = "watershed"
-    foreground: float = 0.5
-    depth: float = 0.25
-    min_volume_um3: float = 0.0
+    foreground: Annotated[float, Gt(0), Lt(1)] = 0.5
+    depth: Annotated[float, Ge(0), Lt(1)] = 0.25
+    min_volume_um3: Annotated[float, Ge(0), Le(1e15)] = 0.0
 
 
 def label_objects(

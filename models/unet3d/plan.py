@@ -10,7 +10,7 @@ import numpy as np
 from labels.spacing import Spacing
 from models.base import TrainingSample
 from models.errors import TrainingDataError
-from models.objects import NOMINAL_KEY, median_diameter, spacing_for
+from models.objects import median_diameter, spacing_for
 from models.runfolder import base_folder
 from models.unet3d.architecture import Architecture, Norm, pooling_for, round_to
 from models.unet3d.checkpoint import RunFile, read_run
@@ -83,7 +83,7 @@ def common_spacing(
         raise TrainingDataError(
             "expected at least one training stack, got none; add a stack of split train"
         )
-    if base is not None and NOMINAL_KEY in base.data:
+    if base is not None and base.settings.nominal_diameter is not None:
         sizes = [median_diameter(s.labels, s.spacing_um, s.mask) for s in samples]
         known = [d for d in sizes if d is not None]
         if not known:
@@ -95,7 +95,7 @@ def common_spacing(
         notes.append(f"nuclei of {diameter:.3g} µm are brought to the size that the base knows")
         return spacing_for(diameter)
     if base is not None:
-        z, y, x = (float(v) for v in base.data["spacing_um"])
+        z, y, x = base.settings.spacing_um
     else:
         z, y, x = (float(v) for v in np.median([s.spacing_um for s in samples], axis=0))
     others = [s.name for s in samples if not same_spacing(s.spacing_um, (z, y, x))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, cast, get_args
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,8 @@ from labels.numbers import number_of
 from labels.progress import Progress, no_progress
 from labels.spacing import Spacing
 from models.base import CheckedSegmenter, Segmentation, channels_error
-from models.devices import Compute, Precision, choose_compute, reused_memory
-from models.errors import CheckpointError
-from models.objects import NOMINAL_KEY, mean_inside
+from models.devices import Compute, choose_compute, reused_memory
+from models.objects import mean_inside
 from models.scarce_memory import predict_within_memory
 from models.tiling import Size, Tiling, fitted_tile, thrifty_tile
 from models.unet3d.architecture import CLASS_NAMES, Architecture
@@ -252,8 +251,11 @@ class UNet3DSegmenter(CheckedSegmenter):
 
     @property
     def _spacing(self) -> Spacing:
-        z, y, x = (float(v) for v in self.run.data["spacing_um"])
-        return z, y, x
+        return self.run.settings.spacing_um
+
+    @property
+    def _knows_all_sizes(self) -> bool:
+        return self.run.settings.nominal_diameter is None
 
     def maps(
         self,
@@ -267,8 +269,7 @@ class UNet3DSegmenter(CheckedSegmenter):
 
         `notes` is told when tiles had to shrink to fit in memory.
         """
-        low, high = self.run.data["percentiles"]
-        scaled = normalise_channels(image, (low, high))
+        scaled = normalise_channels(image, self.run.settings.percentiles)
         if same_spacing(spacing_um, self._spacing):
             return self.predictor.maps(scaled, notes=notes, progress=progress)
         shape = resized_shape(image.shape[1:], spacing_um, self._spacing)
@@ -291,7 +292,7 @@ class UNet3DSegmenter(CheckedSegmenter):
         maps = self.maps(image, spacing_um, notes=notes, progress=progress)
         labels = label_objects(maps, spacing_um, self.instances)
         probability = foreground_probability(maps)
-        if not same_spacing(spacing_um, self._spacing) and NOMINAL_KEY not in self.run.data:
+        if not same_spacing(spacing_um, self._spacing) and self._knows_all_sizes:
             notes.append(
                 f"resampled from {spacing_um} to the training's {self._spacing} µm per voxel"
             )
@@ -316,22 +317,11 @@ def load_run(run_folder: Path) -> UNet3DSegmenter:
         The run is missing, damaged or of another architecture.
     """
     run = read_run(run_folder)
-    compute = choose_compute(_precision(run))
+    compute = choose_compute(run.settings.precision)
     network = load_network(run)
     return UNet3DSegmenter(
         run,
-        NetworkPredictor(network, run.architecture, compute, run.patch),
-        InstanceSettings(**run.data["instances"]),
+        NetworkPredictor(network, run.architecture, compute, run.settings.patch_size),
+        run.settings.instances,
         compute,
-    )
-
-
-def _precision(run: RunFile) -> Precision:
-    given = run.data.get("precision", "auto")
-    for known in get_args(Precision):
-        if given == known:
-            return cast(Precision, given)
-    raise CheckpointError(
-        f"{run.folder}: expected a precision of {', '.join(get_args(Precision))}, got {given!r}; "
-        "correct it in model.json"
     )

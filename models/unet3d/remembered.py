@@ -58,7 +58,8 @@ def remember_background(
 
 def _predictor(base: RunFile, channels: int, compute: Compute) -> NetworkPredictor:
     architecture = replace(base.architecture, channels=channels)
-    return NetworkPredictor(load_network(base, channels), architecture, compute, base.patch)
+    network = load_network(base, channels)
+    return NetworkPredictor(network, architecture, compute, base.settings.patch_size)
 
 
 def _with_background(stack: PreparedStack, predictor: NetworkPredictor) -> PreparedStack:

@@ -16,8 +16,16 @@ import torch
 from labels.progress import Progress
 from models.curves import CurveLog, LoggerName
 from models.devices import Compute, is_out_of_memory, reused_memory
-from models.errors import TrainingDivergedError, TrainingMemoryError
-from models.runfolder import FORMAT, MODEL_FILE, check_continues, read_model_file, write_json
+from models.errors import CheckpointError, TrainingDivergedError, TrainingMemoryError
+from models.options import Done, Seconds
+from models.runfolder import (
+    FORMAT,
+    MODEL_FILE,
+    check_continues,
+    described,
+    read_model_file,
+    write_json,
+)
 from models.schedules import cosine
 from models.unet3d import checkpoint as files
 from models.unet3d.architecture import Architecture
@@ -86,12 +94,21 @@ class Schedule:
 class History:
     """What has happened so far; written to `last.json`."""
 
-    epoch: int = 0
-    best_epoch: int = 0
+    epoch: Done = 0
+    best_epoch: Done = 0
     best_score: float = -1e9
     best: dict[str, float] = field(default_factory=dict)
-    seconds: float = 0.0
-    rows: list[dict[str, float]] = field(default_factory=list)
+    seconds: Seconds = 0.0
+    rows: list[dict[str, int | float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _LastState:
+    """What is read of `last.json`."""
+
+    tensors_sha256: str
+    history: History
+    model_file: dict[str, Any]
 
 
 class Training:
@@ -344,21 +361,27 @@ class Training:
         if not (self._folder / files.LAST_STATE_FILE).exists():
             return False
         data = read_model_file(self._folder, "unet3d", name=files.LAST_STATE_FILE)
-        found = data["model_file"]["fingerprint"]
+        last = described(_LastState, data, self._folder / files.LAST_STATE_FILE)
+        found = last.model_file.get("fingerprint")
         check_continues(self._folder, found, self.model_file["fingerprint"])
         path = self._folder / files.LAST_WEIGHTS_FILE
-        tensors = files.read_tensors(path, data["tensors_sha256"])
+        tensors = files.read_tensors(path, last.tensors_sha256)
         parts: dict[str, Any] = {"network": {}, "averaged": {}, "adam": {}}
         for key, value in tensors.items():
             part, _, name = key.partition(".")
-            parts[part][name] = value
+            parts.setdefault(part, {})[name] = value
         files.fill(self.network, parts["network"], path)
         files.fill(self.averaged, parts["averaged"], path)
         adam = self._optimiser.state_dict()
+        sizes = {str(i): p.shape for i, p in enumerate(self._optimiser.param_groups[0]["params"])}
         for key, value in parts["adam"].items():
             index, _, name = key.partition(".")
+            if value.shape not in (sizes.get(index), ()):
+                raise CheckpointError(
+                    f"{path}: expected Adam's state of the network, got {key} of shape "
+                    f"{tuple(value.shape)}; train into a new folder"
+                )
             adam["state"].setdefault(int(index), {})[name] = value
         self._optimiser.load_state_dict(adam)
-        self.history = History(**data["history"])
-        self.model_file = data["model_file"]
+        self.history, self.model_file = last.history, last.model_file
         return True

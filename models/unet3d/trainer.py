@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from annotated_types import Ge, Gt, Interval, Le, MinLen
+from annotated_types import Ge, Gt, Interval, Le, MaxLen, MinLen
 
 from labels.progress import Progress, no_progress
 from labels.spacing import Spacing
@@ -16,10 +16,23 @@ from models.base import TrainingResult, TrainingSample, check_image, common_chan
 from models.curves import LoggerName
 from models.devices import Compute, Precision, choose_compute, set_threads
 from models.objects import whole_sizes
-from models.options import BatchSize, Count, Minutes, Rate, Seed, Threads
+from models.options import (
+    BatchSize,
+    Count,
+    Features,
+    Minutes,
+    Percentiles,
+    Positive,
+    Rate,
+    Seed,
+    Side,
+    Threads,
+    Weight,
+    check_percentiles,
+)
 from models.runfolder import FORMAT, fingerprint, options_but, settings_from
 from models.unet3d import checkpoint as files
-from models.unet3d.architecture import Architecture, Norm
+from models.unet3d.architecture import MOST_LEVELS, Architecture, Norm
 from models.unet3d.augment import Augmentation
 from models.unet3d.instances import InstanceSettings, Labelled, Method, tune
 from models.unet3d.patches import (
@@ -124,21 +137,21 @@ class UNet3DTrainer:
         Of weights, patches and augmentation; the same seed gives the same weights on a CPU.
     """
 
-    features: Annotated[tuple[Count, ...], MinLen(1)] = (64, 128, 256)
+    features: Annotated[tuple[Features, ...], MinLen(1), MaxLen(MOST_LEVELS)] = (64, 128, 256)
     norm: Norm = "frozen"
     freeze_at: Share = 1.0
     loss: LossName = "wce"
-    class_weights: tuple[float, float, float] | None = None
-    focal_gamma: Annotated[float, Ge(0)] = 7.0
-    focal_alpha: Annotated[float, Gt(0)] = 1.0
-    tversky_alpha: Annotated[float, Ge(0)] = 0.3
-    tversky_beta: Annotated[float, Ge(0)] = 0.7
+    class_weights: tuple[Weight, Weight, Weight] | None = None
+    focal_gamma: Annotated[float, Ge(0), Le(100)] = 7.0
+    focal_alpha: Positive = 1.0
+    tversky_alpha: Weight = 0.3
+    tversky_beta: Weight = 0.7
     gap_weighting: bool = False
-    gap_amplitude: Annotated[float, Ge(0)] = 100.0
-    gap_sigma_px: Annotated[float, Gt(0)] = 5.0
-    head_weight: Annotated[float, Ge(0)] = 1.0
-    edge_width_px: Count = 1
-    patch_size: tuple[Count, Count, Count] | None = None
+    gap_amplitude: Weight = 100.0
+    gap_sigma_px: Annotated[float, Gt(0), Le(1000)] = 5.0
+    head_weight: Weight = 1.0
+    edge_width_px: Annotated[int, Ge(1), Le(1000)] = 1
+    patch_size: tuple[Side, Side, Side] | None = None
     batch_size: BatchSize = 2
     object_share: Share = 0.7
     steps_per_epoch: Count = 32
@@ -146,22 +159,25 @@ class UNet3DTrainer:
     max_minutes: Minutes | None = None
     patience: Count = 30
     learning_rate: Rate = 1e-3
-    weight_decay: Annotated[float, Ge(0)] = 1e-4
-    clip_norm: Annotated[float, Gt(0)] = 1.0
+    weight_decay: Annotated[float, Ge(0), Le(100)] = 1e-4
+    clip_norm: Positive = 1.0
     ema_decay: Annotated[float, Ge(0), Le(0.99999)] = 0.99
-    percentiles: tuple[float, float] = (1.0, 99.8)
+    percentiles: Percentiles = (1.0, 99.8)
     flip: bool = True
     rotate: Literal["none", "quarter", "any"] = "any"
-    elastic_px: Annotated[float, Ge(0)] = 1.0
+    elastic_px: Annotated[float, Ge(0), Le(1000)] = 1.0
     intensity: bool = True
     instances: Method = "watershed"
     min_volume_share: Share = 0.3
-    validation_voxels: Annotated[int, Gt(0)] = 600_000
+    validation_voxels: Annotated[int, Ge(1), Le(2**40)] = 600_000
     precision: Precision = "auto"
     threads: Threads | None = None
     base_run: str | None = None
     logger: LoggerName = "tensorboard"
     seed: Seed = 0
+
+    def __post_init__(self) -> None:
+        check_percentiles(self.percentiles)
 
     def train(
         self,
@@ -303,7 +319,7 @@ class UNet3DTrainer:
 
     def _usual_instances(self, base: files.RunFile | None, smallest: float) -> InstanceSettings:
         """Return the thresholds of the run that training starts from, else the default ones."""
-        usual = InstanceSettings() if base is None else InstanceSettings(**base.data["instances"])
+        usual = InstanceSettings() if base is None else base.settings.instances
         return replace(usual, method=self.instances, min_volume_um3=smallest)
 
     def _loss_settings(self) -> LossSettings:

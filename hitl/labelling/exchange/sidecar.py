@@ -12,8 +12,8 @@ from annotations.names import key_of
 from annotations.views import LabelsView
 from hitl.labelling.exchange.errors import ExchangeError
 from hitl.project.folder import write_json
-from hitl.project.records import Whole, shaped
-from labels.json_files import read_json
+from hitl.project.records import Whole
+from labels.json_files import read_json, shaped
 
 SUFFIX = ".hitl.json"
 _VERSION = 2

@@ -21,14 +21,14 @@ from annotations.fields import LabelsInfo
 from annotations.names import key_of
 from annotations.objects import Status
 from hitl.project.folder import now
-from hitl.project.records import Number, Whole, shaped
+from hitl.project.records import Number, Whole
 from hitl.review.errors import DraftError
 from hitl.review.session.boxes import box_shape
 from hitl.review.session.changed_chunks import ChunkData, ChunkIndex, Planes
 from hitl.review.session.draft_merge import check_rows, merge_chunks, renumbered
 from hitl.review.session.review_session import ReviewSession
 from labels.files import open_zip, replacing
-from labels.json_files import parse_json
+from labels.json_files import parse_json, shaped
 
 DRAFT_FORMAT = 1
 """Version of the file."""

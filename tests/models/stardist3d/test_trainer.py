@@ -361,12 +361,12 @@ def edit(name, **values):
     ("change", "message"),
     [
         (lambda f: (f / "weights_best.h5").unlink(), "weights_best.h5 is missing"),
-        (lambda f: (f / "weights_best.h5").write_bytes(b"\x89HDF"), "fit each other"),
+        (lambda f: (f / "weights_best.h5").write_bytes(b"\x89HDF"), "a damaged file"),
         (lambda f: (f / "config.json").write_text("{"), "expected JSON"),
         (lambda f: (f / "model.json").write_text("[]"), "a list in place of an object"),
         (edit("model.json", model="unet3d"), r"another kind of run \('unet3d'\)"),
         (edit("config.json", unet_n_filter_base=8), "fit each other"),
-        (edit("config.json", rays_json={"name": "print", "kwargs": {}}), "expected rays"),
+        (edit("config.json", rays_json={"name": "print", "kwargs": {}}), r"rays_json\.name"),
     ],
 )
 def test_damaged_run_folders_are_refused(run, tmp_path, change, message):

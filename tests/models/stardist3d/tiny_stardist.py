@@ -10,7 +10,7 @@ import numpy as np
 
 def write_tiny_run(folder: Path) -> None:
     """Write the run's files; the network is not trained and finds objects in any noise."""
-    from models.stardist3d import runfolder
+    from models.stardist3d import runfolder, weights
     from models.stardist3d.runtime import import_stardist
 
     stardist = import_stardist()
@@ -23,7 +23,7 @@ def write_tiny_run(folder: Path) -> None:
     seed_weights(network)
     runfolder.write_thresholds(folder, network, 0.5, 0.1)
     runfolder.write_settings(folder, runfolder.RunSettings())
-    runfolder.save_weights(network.keras_model, folder / runfolder.BEST_WEIGHTS)
+    weights.save_weights(network.keras_model, folder / runfolder.BEST_WEIGHTS)
 
 
 def seed_weights(network: Any) -> None:

@@ -108,6 +108,6 @@ def test_training_starts_from_it_at_its_own_size(tmp_path: Path) -> None:
     assert run.run.architecture == shipped.run.architecture
     diameter = median_diameter(one.labels, one.spacing_um)
     assert diameter is not None
-    assert run.run.data["spacing_um"] == pytest.approx(list(spacing_for(diameter)))
+    assert run.run.settings.spacing_um == pytest.approx(spacing_for(diameter))
     # One step at a tiny rate: what was learned before is still there.
     assert f1(one.labels, run.segment(one.image, one.spacing_um).labels) > 0.6

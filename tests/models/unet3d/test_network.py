@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
 from models.errors import CheckpointError  # noqa: E402
+from models.runfolder import described  # noqa: E402
 from models.unet3d.architecture import Architecture, pooling_for, round_to  # noqa: E402
 from models.unet3d.network import InstanceNorm, UNet3D  # noqa: E402
 
@@ -84,9 +86,12 @@ def test_an_untrained_network_answers_with_the_frequencies():
 
 def test_architecture_survives_json_and_refuses_what_is_not_one():
     architecture = Architecture((4, 8), ((1, 2, 2), (2, 2, 2)), "batch")
-    assert Architecture.from_json(asdict(architecture)) == architecture
-    with pytest.raises(CheckpointError, match="expected an architecture"):
-        Architecture.from_json({"features": [4]})
+    where = Path("run/model.json")
+    assert described(Architecture, asdict(architecture), where) == architecture
+    odd = [[4]], [[4], [[1, 2, 2]] * 2], [[1e6], [[2, 2, 2]]], [["4"], [[2, 2, 2]]]
+    for values in odd:
+        with pytest.raises(CheckpointError, match=r"run/model.json: expected what training"):
+            described(Architecture, dict(zip(("features", "pooling"), values, strict=False)), where)
 
 
 def test_rounding_never_gives_nothing():
