@@ -321,4 +321,6 @@ def translated(path: Path, advice: str) -> Iterator[None]:
         raise FormatError(f"{path}: is nested without end; {advice}") from exc
     except Exception as exc:
         reason = " ".join(str(exc).split())[:200] or type(exc).__name__
+        if isinstance(exc, KeyError):
+            reason = f"it lacks {reason}"
         raise FormatError(f"{path}: cannot be read ({reason}); {advice}") from exc

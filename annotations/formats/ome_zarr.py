@@ -15,10 +15,12 @@ def _open(path: Path) -> RawVoxels:
 
 def _read(path: Path, expected: Expected) -> LabelsRead:
     """Read labels, or those inside an image that holds labels of one kind."""
+    from annotations.formats import zarr_folder
     from annotations.formats.field_labels import read_voxels
 
-    inside = [child for child in (path / "labels").glob("*") if child.is_dir()]
-    return read_voxels(_open, inside[0] if len(inside) == 1 else path, expected)
+    groups = [child for child in (path / "labels").glob("*") if child.is_dir()]
+    file = zarr_folder.inside(path, groups[0]) if len(groups) == 1 else path
+    return read_voxels(_open, file, expected)
 
 
 def _write(path: Path, content: Content) -> None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
 from annotations.errors import FormatError
+from annotations.formats import zarr_folder
 from annotations.formats.format import Header, RawVoxels, translated
 from annotations.formats.units import micrometres, seconds
 
@@ -20,6 +19,7 @@ _VERSIONS = ("0.4", "0.5")
 _ADVICE = "export it again as OME-Zarr 0.4 or 0.5"
 _AXIS_TYPES = {"time": "T", "channel": "C"}
 _UNKNOWN_AXIS = "?"
+T = TypeVar("T")
 
 
 class OmeZarrVoxels(RawVoxels):
@@ -33,33 +33,36 @@ class OmeZarrVoxels(RawVoxels):
     Raises
     ------
     FormatError
-        Not such a group, another version, corrupt metadata, or a path that leaves the folder.
+        Not such a group, another version, corrupt metadata, or a path or link that leaves the
+        folder.
     """
 
     def __init__(self, path: Path) -> None:
+        attributes = _attributes(path)
+        multiscale = _multiscale(path, attributes)
+        dataset = _first(path, multiscale, "datasets")
+        inner = _checked(path, dataset.get("path"), str, "a path in each of its 'datasets'")
+        _check_inside(path, inner)
         with translated(path, _ADVICE):
-            attributes = _attributes(path)
-            multiscale = _multiscale(path, attributes)
-            dataset = multiscale["datasets"][0]
-            _check_inside(path, str(dataset["path"]))
-            self._array = _open_array(path, str(dataset["path"]))
-            axes = _axes(multiscale["axes"], self._array.ndim)
-            steps = _steps(multiscale, dataset, axes)
-            header = Header(
-                shape=tuple(self._array.shape),
-                dtype=np.dtype(self._array.dtype),
-                axes=axes,
-                spacing_um={axis: size for axis, size in steps.items() if axis in "ZYX"},
-                time_step_s=steps.get("T"),
-                channels=_channels(attributes),
-                spacing_hint="its axes have no unit of length, or no scale",
-            )
+            self._array = zarr_folder.open_array(path, inner)
+        stated = _mappings(path, multiscale, "axes")
+        axes = _axes(stated, self._array.ndim)
+        steps = _steps(path, multiscale, dataset, stated, axes)
+        header = Header(
+            shape=tuple(self._array.shape),
+            dtype=np.dtype(self._array.dtype),
+            axes=axes,
+            spacing_um={axis: size for axis, size in steps.items() if axis in "ZYX"},
+            time_step_s=steps.get("T"),
+            channels=_channels(attributes),
+            spacing_hint="its axes have no unit of length, or no scale",
+        )
         super().__init__(path, header)
 
     def cut(self, index: tuple[slice, ...]) -> NDArray[Any]:
         """Decode the chunks of `index`."""
         with translated(self.path, _ADVICE):
-            return np.asarray(self._array[index])
+            return np.asarray(zarr_folder.read(self._array, index))
 
     def close(self) -> None:
         """Do nothing: chunk files are open only while they are read."""
@@ -67,15 +70,39 @@ class OmeZarrVoxels(RawVoxels):
 
 def _attributes(path: Path) -> Mapping[str, Any]:
     """OME metadata of a group, whichever zarr version holds it."""
-    v3, v2 = path / "zarr.json", path / ".zattrs"
-    if v3.exists():
-        document = json.loads(v3.read_text())
+    document = zarr_folder.metadata(path, "zarr.json")
+    if document is not None:
         if document.get("node_type") == "array":
             raise FormatError(_bare_array(path))
-        return dict(document.get("attributes", {}).get("ome", {}))
+        attributes = document.get("attributes")
+        found = attributes.get("ome") if isinstance(attributes, dict) else None
+        return found if isinstance(found, dict) else {}
     if (path / ".zarray").exists():
         raise FormatError(_bare_array(path))
-    return dict(json.loads(v2.read_text())) if v2.exists() else {}
+    return zarr_folder.metadata(path, ".zattrs") or {}
+
+
+def _checked(path: Path, value: object, kind: type[T], what: str) -> T:
+    """Return a value of the metadata, or refuse one of another kind."""
+    if not isinstance(value, kind):
+        got = "none" if value is None else "another value"
+        raise FormatError(f"{path}: expected {what} in its metadata, got {got}; {_ADVICE}")
+    return value
+
+
+def _mappings(path: Path, holder: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
+    """Return a list of mappings of the metadata, which is not empty."""
+    found = _checked(path, holder.get(key), list, f"a list {key!r}")
+    if not found or not all(isinstance(one, dict) for one in found):
+        raise FormatError(
+            f"{path}: expected mappings in {key!r} of its metadata, got "
+            f"{'none' if not found else 'other values'}; {_ADVICE}"
+        )
+    return found
+
+
+def _first(path: Path, holder: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    return _mappings(path, holder, key)[0]
 
 
 def _bare_array(path: Path) -> str:
@@ -98,11 +125,12 @@ def _multiscale(path: Path, attributes: Mapping[str, Any]) -> Mapping[str, Any]:
             f"{path}: expected an OME-Zarr image (a group with 'multiscales'), got a group without"
             f"{inside or '; ' + _ADVICE}"
         )
-    multiscale: Mapping[str, Any] = found[0]
+    multiscale = _first(path, attributes, "multiscales")
     version = str(attributes.get("version") or multiscale.get("version") or "0.4")
     if version not in _VERSIONS:
         raise FormatError(
-            f"{path}: expected OME-Zarr {' or '.join(_VERSIONS)}, got version {version}; {_ADVICE}"
+            f"{path}: expected OME-Zarr {' or '.join(_VERSIONS)}, got version {version[:20]}; "
+            f"{_ADVICE}"
         )
     return multiscale
 
@@ -124,26 +152,6 @@ def _check_inside(path: Path, inner: str) -> None:
         )
 
 
-def _open_array(path: Path, inner: str) -> Any:
-    folder = path / inner
-    for name in ("zarr.json", ".zarray"):
-        if (folder / name).exists() and _names_pickle(json.loads((folder / name).read_text())):
-            raise FormatError(
-                f"{path}: its voxels are stored as Python pickles, which may run code; {_ADVICE}"
-            )
-    return zarr.open_array(store=folder, mode="r")
-
-
-def _names_pickle(node: object) -> bool:
-    """Whether a codec anywhere in the metadata (shards nest them) is a pickle."""
-    if isinstance(node, Mapping):
-        named = str(node.get("id", "")) + str(node.get("name", ""))
-        return "pickle" in named.lower() or any(_names_pickle(value) for value in node.values())
-    if isinstance(node, list):
-        return any(_names_pickle(value) for value in node)
-    return False
-
-
 def _axes(axes: Sequence[Mapping[str, Any]], ndim: int) -> str | None:
     """One letter per dimension; None when the metadata do not fit the array."""
     if len(axes) != ndim:
@@ -156,34 +164,46 @@ def _axes(axes: Sequence[Mapping[str, Any]], ndim: int) -> str | None:
 
 
 def _steps(
-    multiscale: Mapping[str, Any], dataset: Mapping[str, Any], axes: str | None
+    path: Path,
+    multiscale: Mapping[str, Any],
+    dataset: Mapping[str, Any],
+    stated: Sequence[Mapping[str, Any]],
+    axes: str | None,
 ) -> dict[str, float]:
     """µm, or s along T, by axis letter: the array's scale times that of the whole pyramid."""
     if axes is None:
         return {}
     scale = [math.nan] * len(axes)
-    own = _scale(dataset.get("coordinateTransformations"), len(axes))
+    own = _scale(path, dataset, len(axes))
     if own is not None:
-        shared = _scale(multiscale.get("coordinateTransformations"), len(axes))
+        shared = _scale(path, multiscale, len(axes))
         scale = [a * b for a, b in zip(own, shared or [1.0] * len(axes), strict=True)]
     steps: dict[str, float] = {}
-    for letter, axis, value in zip(axes, multiscale["axes"], scale, strict=True):
-        converted = (seconds if letter == "T" else micrometres)(value, axis.get("unit"))
+    for letter, axis, value in zip(axes, stated, scale, strict=True):
+        unit = axis.get("unit")
+        convert = seconds if letter == "T" else micrometres
+        converted = convert(value, unit if isinstance(unit, str) else None)
         if converted is not None and not math.isnan(converted):
             steps[letter] = converted
     return steps
 
 
-def _scale(transforms: object, ndim: int) -> list[float] | None:
+def _scale(path: Path, holder: Mapping[str, Any], ndim: int) -> list[float] | None:
     """Product of the scales stated in the metadata themselves; None without one."""
+    if not holder.get("coordinateTransformations"):
+        return None
     found: list[float] | None = None
-    for transform in transforms if isinstance(transforms, list) else []:
+    for transform in _mappings(path, holder, "coordinateTransformations"):
         values = transform.get("scale") if transform.get("type") == "scale" else None
         if isinstance(values, list) and len(values) == ndim:
+            if not all(isinstance(value, int | float) for value in values):
+                raise FormatError(f"{path}: expected numbers as its 'scale', got others; {_ADVICE}")
             found = [a * float(b) for a, b in zip(found or [1.0] * ndim, values, strict=True)]
     return found
 
 
 def _channels(attributes: Mapping[str, Any]) -> tuple[str, ...]:
-    stated = attributes.get("omero", {}).get("channels", [])
-    return tuple(str(channel.get("label", "")) for channel in stated)
+    omero = attributes.get("omero")
+    stated = omero.get("channels") if isinstance(omero, dict) else None
+    channels = stated if isinstance(stated, list) else []
+    return tuple(str(c.get("label", "")) for c in channels if isinstance(c, dict))
