@@ -158,6 +158,11 @@ def spec_of(name: str) -> ModelSpec:
     return MODELS[name]
 
 
+def one_channel(name: str) -> bool:
+    """Whether the model takes one channel only."""
+    return spec_of(name).channels == "one"
+
+
 def segmenter_class(name: str) -> type[Segmenter]:
     """Return the segmenter class that `name` stands for."""
     found: type[Segmenter] = part_of(name, "segmenter")

@@ -16,7 +16,6 @@ from hitl.project.addresses import chosen_labels
 from hitl.project.config import CONFIG_NAME, ProjectConfig
 from hitl.project.errors import LeakageError, NothingToDoError
 from hitl.project.reporter import Reporter
-from labels.numbers import number_of
 from models.base import TrainingSample
 
 MIN_VALIDATION_VOXELS = 4
@@ -62,7 +61,8 @@ def collect_samples(
     names: tuple[str, ...],
     reporter: Reporter,
     classes: tuple[str, ...] = (),
-    most_channels: int | None = None,
+    *,
+    one_channel: bool = False,
 ) -> TrainingSet:
     """Gather training and validation samples from the last round.
 
@@ -79,8 +79,8 @@ def collect_samples(
     reporter : Reporter
     classes : tuple of str
         Only these; all of kind instances when empty.
-    most_channels : int, optional
-        How many channels the model takes.
+    one_channel : bool
+        Whether the model takes one channel only.
 
     Raises
     ------
@@ -96,7 +96,7 @@ def collect_samples(
             "there are no labels to train on; make some with `hitl bootstrap PROJECT`, "
             "or add a field with `hitl add PROJECT IMAGE --labels FILE`"
         )
-    _check_channels(train, most_channels, reporter)
+    _check_channels(train, one_channel, reporter)
     taught = tuple(dict.fromkeys(info.class_name for info in train))
     learned = {info.field.name for info in train}
     # A field of split val that was named is learned from, in whatever class.
@@ -135,15 +135,15 @@ def collect_samples(
     )
 
 
-def _check_channels(train: list[LabelsInfo], most: int | None, reporter: Reporter) -> None:
+def _check_channels(train: list[LabelsInfo], one_channel: bool, reporter: Reporter) -> None:
     """Refuse to teach one model from different numbers of channels; tell of several classes."""
     seen = {info.class_name: len(info.seen) for info in train}
     for name, count in seen.items():
-        if most is not None and count > most:
+        if one_channel and count > 1:
             raise NothingToDoError(
-                f"class {name} is seen in {count} channels, and the model takes at most "
-                f"{number_of(most, 'channel')}; add the fields again with the one that shows the "
-                "objects (`hitl add --channel`), or train another model"
+                f"class {name} is seen in {count} channels, and the model takes one; add its "
+                "fields again with the one that shows the objects (`hitl add --channel`), or train "
+                "another model"
             )
     if len(set(seen.values())) > 1:
         listed = ", ".join(f"{name} ({count})" for name, count in seen.items())

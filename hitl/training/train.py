@@ -19,7 +19,7 @@ from hitl.training.samples import TrainingSet, collect_samples
 from labels.hashing import file_sha256
 from labels.numbers import spans
 from models.base import TrainingResult
-from models.registry import spec_of, trainer_class
+from models.registry import one_channel, spec_of, trainer_class
 from models.runfolder import STARTER
 
 PACKAGES = ("numpy", "scikit-image", "zarr", "icechunk")
@@ -69,10 +69,10 @@ def train(
     """
     options = trainer_options(project.config, model, resolve_base(project, settings))
     # Options that do not go together are refused before a folder is made.
-    trainer = trainer_class(model)
-    trainer(**options)
-    most = getattr(trainer, "most_channels", None)
-    data = collect_samples(project.store(), project.config, fields, reporter, classes, most)
+    trainer_class(model)(**options)
+    data = collect_samples(
+        project.store(), project.config, fields, reporter, classes, one_channel=one_channel(model)
+    )
     return train_into(project.new_run(model), project, model, options, data, reporter)
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from annotated_types import Ge, Interval, Le
@@ -105,9 +105,6 @@ class StarDist3DTrainer:
         Where the curves go besides ``curves.csv``.
     seed : int
     """
-
-    most_channels: ClassVar[int] = 1
-    """How many channels it takes."""
 
     n_rays: Annotated[int, Ge(4), Le(512)] = 96
     grid: tuple[Grid, Grid, Grid] | None = None

@@ -47,7 +47,7 @@ from hitl.training.train import resolve_base, train_into
 from labels.hashing import values_sha256
 from models.base import TrainingSample
 from models.errors import ModelError
-from models.registry import load_run
+from models.registry import load_run, one_channel
 
 ASK_ABOVE = 100
 """More cells than this are trained only when the user has said so."""
@@ -98,7 +98,14 @@ def sweep(project: Project, request: SweepRequest, reporter: Reporter) -> Sweep:
     lock = FileLock(project.folder / "sweeps" / ".lock")
     try:
         with lock.acquire(timeout=0):
-            data = collect_samples(store, project.config, request.fields, reporter, request.classes)
+            data = collect_samples(
+                store,
+                project.config,
+                request.fields,
+                reporter,
+                request.classes,
+                one_channel=one_channel(request.model),
+            )
             return _Work(project, request, cells, data, reporter).run()
     except Timeout as exc:
         raise SweepError(

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from filelock import FileLock
 
+from annotations.fields import ClassInfo
 from annotations.formats import write_image_tiff
 from hitl.cli import run
 from hitl.labelling.propose import propose
 from hitl.project.reporter import Silent
 from hitl.training.promote import promote
+from tests.annotations.store_sources import ArraySource
 from tests.hitl.fake_model import Bench, BrightSegmenter, make_bench, scene
 
 Refused = Callable[..., str]
@@ -140,7 +144,7 @@ def test_bootstrap(bench: Bench, refused: Refused, monkeypatch: pytest.MonkeyPat
     folder = bench.project.folder
     assert "has labels already" in refused("bootstrap", folder)
     again = ("bootstrap", folder, "--replace")
-    assert "did you mean 'starter'" in refused(*again, "--segmenter", "startr")
+    assert "did you mean 'starter'" in refused(*again, "--segmenter", "startr", code=2)
     assert "did you mean 'shrink'" in refused(*again, "--set", "shrnk=1")
     assert "expected key=value" in refused(*again, "--set", "shrink")
     config = folder / "hitl.yaml"
@@ -165,11 +169,9 @@ def test_a_segmenter_that_takes_fewer_channels(
 
 def test_train(bench: Bench, refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = bench.project.folder
-    assert "did you mean 'unet3d'" in refused("train", folder, "unet3")
+    assert "did you mean 'unet3d'" in refused("train", folder, "unet3", code=2)
     assert "did you mean 'epochs'" in refused("train", folder, "unet3d", "--set", "epoch=1")
     assert "unknown run 'x'" in refused("train", folder, "unet3d", "--set", "base_run=x")
-    monkeypatch.setattr("models.stardist3d.StarDist3DTrainer.most_channels", 0)
-    assert "takes at most 0 channels" in refused("train", folder, "stardist3d")
     monkeypatch.setattr("hitl.training.samples.MIN_VALIDATION_VOXELS", 40)
     assert "too few to hold some out" in refused("train", folder, "unet3d")
     assert [path.name for path in bench.project.run_folders()][-1] == "fake-0003"
@@ -192,12 +194,22 @@ def test_segment(refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(LONG, "hitl.prediction.files.open_image", "the image was read")
     files = (tmp_path / "image.tif", tmp_path / "out.tif")
     folder = tmp_path / "project" / "runs" / "fake-0001"
-    assert "did you mean 'bright'" in refused("segment", *files, "--segmenter", "brigt")
+    assert "did you mean 'bright'" in refused("segment", *files, "--segmenter", "brigt", code=2)
     options = ("--segmenter", "bright", "--set", "shrnk=1")
     assert "did you mean 'shrink'" in refused("segment", *files, *options)
     run_of = ("segment", *files, "--model", folder)
     assert "has no options" in refused(*run_of, "--set", "shrink=1")
     assert "folder of a finished run" in refused(*run_of[:-1], folder.parent)
+
+
+def test_train_of_a_model_of_one_channel(bench: Bench, refused: Refused) -> None:
+    both = ClassInfo(name="nuclei", seen=(0, 1))
+    source = ArraySource(np.stack([scene()[0]] * 2))
+    source.info = replace(source.info, channels=("a", "b"))
+    labels = {"nuclei": bench.labels}
+    bench.store.add_field("two", source, classes=(both,), split="train", labels=labels)
+    error = refused("train", bench.project.folder, "stardist3d", "--field", "two")
+    assert "class nuclei is seen in 2 channels, and the model takes one" in error
 
 
 @pytest.mark.parametrize(
