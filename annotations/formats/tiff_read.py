@@ -16,8 +16,9 @@ from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC
 
 from annotations.errors import FormatError
 from annotations.formats.format import Header, RawVoxels, translated
-from annotations.formats.tiff_metadata import OmeXml, calibration, frame_interval
-from annotations.formats.tiff_structure import check_data_extent, open_whole
+from annotations.formats.ome_xml import OmeXml
+from annotations.formats.tiff_metadata import calibration, frame_interval
+from annotations.formats.tiff_structure import check_data_extent, check_shared, open_whole
 
 _ADVICE = "open it in Fiji and save it again as TIFF"
 _UNSTATED = {"uniform", "generic"}
@@ -43,7 +44,10 @@ class TiffVoxels(RawVoxels):
             self._tif = open_whole(path)
             try:
                 xml = self._tif.ome_metadata
-                ome = OmeXml(path, xml) if xml is not None else None
+                ome = OmeXml(path, xml, len(self._tif.pages)) if xml is not None else None
+                for part in ome.parts if ome is not None else ():
+                    with translated(part, _ADVICE):
+                        open_whole(part).close()
                 self._series = _only_series(path, self._tif)
                 self._pages = list(self._series.pages)
                 self._check_pages(path)
@@ -60,8 +64,6 @@ class TiffVoxels(RawVoxels):
                 f"{path}: planes named in its OME-XML are missing; put all files of the data set "
                 "in one folder, or export it again"
             )
-        for name in {str(page.parent.filehandle.path) for page in self._pages} - {str(path)}:
-            open_whole(Path(name)).close()
         # A page holds one plane, or its colour samples too.
         plane = tuple(self._pages[0].shape)
         self._leading = shape[: len(shape) - len(plane)]
@@ -86,6 +88,12 @@ class TiffVoxels(RawVoxels):
                 page.parent.filehandle.size,
                 raw if raw is not None and bits % 8 == 0 else None,
             )
+        files = {str(page.parent.filehandle.path): page.parent.filehandle for page in self._pages}
+        check_shared(
+            path,
+            sum(file.size for file in files.values()),
+            sum(sum(page.databytecounts) for page in self._pages),
+        )
 
     def _check_contiguous(self, path: Path) -> None:
         """All planes behind the first page's offset, as ImageJ writes beyond 4 GB."""

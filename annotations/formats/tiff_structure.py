@@ -5,12 +5,20 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from tifffile import TIFF, TiffFile, TiffFileError, TiffFormat
+from tifffile import TIFF, FileHandle, TiffFile, TiffFileError
 
 from annotations.errors import FormatError
 
 _PRIVATE = 32768
+_SUB_PAGES = 330
+_OFFSET_KINDS = {4: "I", 13: "I", 16: "Q", 18: "Q"}
+_FEWEST_TAGS = 4
+"""Width, length, and where the voxels are and how many."""
+_MOST_MIXED = 5000
+_MOST_SHARED = 16
+"""How many times over pages may name the bytes of their file; those of an image share none."""
 _TRUNCATED = "copy or export it again from the original"
 
 
@@ -27,7 +35,9 @@ def open_whole(path: Path) -> TiffFile:
         Not a TIFF, a page beyond the end of the file, or pages in a circle.
     """
     try:
-        tif = TiffFile(path)
+        # Both would make a list of all planes that are claimed, and follow names out of the folder;
+        # what Micro-Manager writes is OME-TIFF or ImageJ's too.
+        tif = _Tiff(path, is_mmstack=False, is_ndtiff=False)
     except TiffFileError as exc:
         raise FormatError(
             f"{path}: is not a TIFF image, or truncated ({exc}); open it with the program that "
@@ -41,44 +51,105 @@ def open_whole(path: Path) -> TiffFile:
     return tif
 
 
+class _Tiff(TiffFile):  # type: ignore[misc]
+    """A TIFF whose pages of several kinds are few: each is compared with all before it."""
+
+    def _series_generic(self) -> Any:
+        if len(self.pages) > _MOST_MIXED:
+            raise FormatError(
+                f"{self.filehandle.path}: expected one image, got {len(self.pages)} pages of "
+                "different kinds; save the one to use in a file of its own"
+            )
+        return super()._series_generic()
+
+
 def _check_chain(path: Path, tif: TiffFile) -> None:
-    """Follow the offsets from page to page to the end of the file."""
-    handle, tiff, seen = tif.filehandle, tif.tiff, set[int]()
+    """Follow the offsets from page to page, and to the pages below each, to the end of the file."""
     try:
-        offset = tif.pages.first.offset
+        ahead = [tif.pages.first.offset]
     except IndexError as exc:
         raise FormatError(f"{path}: is truncated: it holds no page; {_TRUNCATED}") from exc
-    while offset:
+    seen, claimed = set[int](), 0
+    while ahead:
+        offset = ahead.pop()
         if offset in seen:
             raise FormatError(f"{path}: is corrupt (its pages form a circle); {_TRUNCATED}")
         seen.add(offset)
-        values_end = 0
         try:
-            handle.seek(min(offset, handle.size))
-            (count,) = struct.unpack(tiff.tagnoformat, handle.read(tiff.tagnosize))
-            tags = handle.read(count * tiff.tagsize)
-            (offset,) = struct.unpack(tiff.offsetformat, handle.read(tiff.offsetsize))
-            values_end = _values_end(tags, tiff)
-        except struct.error:
-            values_end = handle.size + 1
-        if values_end > handle.size:
+            page = _read_page(tif, offset)
+        except struct.error as exc:
             raise FormatError(
                 f"{path}: is truncated: page {len(seen) - 1} lies beyond the end of the file "
-                f"({handle.size} bytes); {_TRUNCATED}"
+                f"({tif.filehandle.size} bytes); {_TRUNCATED}"
+            ) from exc
+        claimed += page.value_bytes
+        if page.tags < _FEWEST_TAGS or claimed > _MOST_SHARED * tif.filehandle.size:
+            raise FormatError(
+                f"{path}: is corrupt: page {len(seen) - 1} has {page.tags} tags of "
+                f"{page.value_bytes:,} bytes, as no page of an image does; {_TRUNCATED}"
             )
+        ahead += page.following
 
 
-def _values_end(tags: bytes, tiff: TiffFormat) -> int:
-    """Where the values of a page's tags end, of those that TIFF itself defines."""
-    size_format = tiff.offsetformat
-    layout = struct.Struct(f"{size_format[0]}HH{2 * size_format[1]}")
-    ends = [0]
-    for tag, kind, count, value in layout.iter_unpack(tags):
-        size = count * struct.calcsize(TIFF.DATA_FORMATS.get(kind, "1s"))
-        # Private tags are often damaged in files that are otherwise whole.
-        if tag < _PRIVATE and size > tiff.offsetsize:
-            ends.append(value + size)
-    return max(ends)
+class _Page(NamedTuple):
+    tags: int
+    value_bytes: int
+    following: list[int]
+
+
+def _read_page(tif: TiffFile, offset: int) -> _Page:
+    """Read which pages a page names, and how much its tags hold; struct.error beyond the end."""
+    handle, tiff = tif.filehandle, tif.tiff
+    (count,) = struct.unpack(tiff.tagnoformat, _read_at(handle, offset, tiff.tagnosize))
+    tags = _read_at(handle, offset + tiff.tagnosize, count * tiff.tagsize)
+    after = offset + tiff.tagnosize + count * tiff.tagsize
+    (following,) = struct.unpack(tiff.offsetformat, _read_at(handle, after, tiff.offsetsize))
+    order, wide = tiff.offsetformat[0], tiff.offsetsize
+    layout = struct.Struct(f"{order}HH{tiff.offsetformat[1]}{wide}s")
+    held, pages = 0, [following]
+    for tag, kind, number, value in layout.iter_unpack(tags):
+        size = number * struct.calcsize(TIFF.DATA_FORMATS.get(kind, "1s"))
+        if size > wide:
+            (at,) = struct.unpack(tiff.offsetformat, value)
+            if at + size <= handle.size:
+                held += size
+            elif tag < _PRIVATE:
+                # Private tags are often damaged in files that are otherwise whole.
+                raise struct.error("values beyond the end")
+        if tag == _SUB_PAGES and kind in _OFFSET_KINDS:
+            packed = value[:size] if size <= wide else _read_at(handle, at, size)
+            pages += [page for (page,) in struct.iter_unpack(order + _OFFSET_KINDS[kind], packed)]
+    return _Page(count, held, [page for page in pages if page])
+
+
+def _read_at(handle: FileHandle, offset: int, size: int) -> bytes:
+    """Read bytes; struct.error where the file has fewer."""
+    if offset + size > handle.size:
+        raise struct.error("beyond the end")
+    handle.seek(offset)
+    return bytes(handle.read(size))
+
+
+def check_shared(path: Path, file_bytes: int, voxel_bytes: int) -> None:
+    """Refuse pages whose voxels are the same few bytes again and again.
+
+    Parameters
+    ----------
+    path : Path
+    file_bytes : int
+        What all files of the image hold.
+    voxel_bytes : int
+        What all pages name, packed as it is.
+
+    Raises
+    ------
+    FormatError
+    """
+    if voxel_bytes > _MOST_SHARED * file_bytes:
+        raise FormatError(
+            f"{path}: is corrupt: its pages name {voxel_bytes:,} bytes of voxels, where the file "
+            f"has {file_bytes:,}; {_TRUNCATED}"
+        )
 
 
 def check_data_extent(
