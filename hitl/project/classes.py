@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from annotated_types import Ge, Le
-from pydantic import BeforeValidator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from annotations.names import is_name
 from hitl.project.errors import ConfigError, HitlError
-from hitl.project.processing import PreprocessStep, PreprocessSteps, Projection
+from hitl.project.processing import PercentileStretch, PreprocessStep, PreprocessSteps, Projection
 from hitl.project.schema import Frozen
 from labels.names import did_you_mean
 
@@ -34,7 +34,7 @@ class ClassConfig(Frozen):
         Names, or numbers from 0, of the channels that a model sees. When empty: the channel that
         is named like the class, else the image's only one.
     preprocess : tuple of steps, optional
-        Applied in order to every channel before a segmenter sees it; the project's when None.
+        Applied in order to every channel before a segmenter sees it; the project's when not given.
     kind : {"instances", "area"}
         Objects, one id each; or an area, which is one id.
     mask_values : tuple of int
@@ -43,11 +43,15 @@ class ClassConfig(Frozen):
         Classes of which none is where this area is: it is derived from them, not drawn.
     """
 
-    channels: tuple[Annotated[str, BeforeValidator(_as_text)], ...] = ()
-    preprocess: PreprocessSteps | None = None
+    channels: tuple[Annotated[str, BeforeValidator(_as_text)], ...] = Field(
+        default=(), examples=[("GFP", "1")]
+    )
+    preprocess: PreprocessSteps | None = Field(default=None, examples=[(PercentileStretch(),)])
     kind: Literal["instances", "area"] = "instances"
-    mask_values: tuple[Annotated[int, Ge(1), Le(2**32 - 1)], ...] = ()
-    neither: tuple[str, ...] = ()
+    mask_values: tuple[Annotated[int, Ge(1), Le(2**32 - 1)], ...] = Field(
+        default=(), examples=[(128, 255)]
+    )
+    neither: tuple[str, ...] = Field(default=(), examples=[("nuclei",)])
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from annotations.names import DEFAULT_CLASS
 from hitl.project.classes import ClassConfig, check_classes
 from hitl.project.errors import ConfigError
-from hitl.project.processing import PostprocessConfig, PreprocessStep, PreprocessSteps
+from hitl.project.processing import EVERY_STEP, PostprocessConfig, PreprocessStep, PreprocessSteps
 from hitl.project.schema import Frozen, options_model, resolve_options, validate
 from hitl.project.yaml_text import YamlTextError, dump_yaml, parse_yaml
 from labels.files import UnfitFileError, read_plain
@@ -54,7 +54,9 @@ class TrainingConfig(Frozen):
     """
 
     validation_share: Annotated[float, Gt(0), Lt(0.6)] = 0.2
-    models: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    models: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, examples=[{"unet3d": {"epochs": 100, "learning_rate": 0.001}}]
+    )
 
 
 class SweepConfig(Frozen):
@@ -71,8 +73,8 @@ class SweepConfig(Frozen):
         hold is trained once.
     """
 
-    seeds: tuple[Seed, ...] = ()
-    set: dict[str, Any] = Field(default_factory=dict)
+    seeds: tuple[Seed, ...] = Field(default=(), examples=[(0, 1, 2)])
+    set: dict[str, Any] = Field(default_factory=dict, examples=[{"epochs": 50}])
     grids: tuple[dict[str, list[Any]], ...] = ()
 
 
@@ -122,18 +124,27 @@ class ProjectConfig(Frozen):
     sweep : mapping of str to SweepConfig
         What `hitl sweep` trains, by model.
     segmenters : mapping of str to mapping
-        Options of each segmenter by name.
+        Options of each segmenter by name; `hitl models --options NAME` lists them.
     """
 
     store: str = "store"
     annotator: str = ""
-    classes: dict[str, ClassConfig] = Field(default_factory=dict)
-    preprocess: PreprocessSteps = ()
+    classes: dict[str, ClassConfig] = Field(
+        default_factory=dict, examples=[{"golgi": {"channels": ["GFP"]}}]
+    )
+    preprocess: PreprocessSteps = Field(default=(), examples=[EVERY_STEP])
     bootstrap: BootstrapConfig = BootstrapConfig()
-    segmenters: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    segmenters: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, examples=[{"starter": {"diameter_um": 12.0}}]
+    )
     postprocess: PostprocessConfig = PostprocessConfig()
     training: TrainingConfig = TrainingConfig()
-    sweep: dict[str, SweepConfig] = Field(default_factory=dict)
+    sweep: dict[str, SweepConfig] = Field(
+        default_factory=dict,
+        examples=[
+            {"unet3d": {"grids": [{"loss": ["wce", "iou"], "learning_rate": [0.003, 0.001]}]}}
+        ],
+    )
     prediction: PredictionConfig = PredictionConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
 

@@ -17,3 +17,8 @@ def parameter_descriptions(docstring: str) -> dict[str, str]:
         else:
             found |= {name: f"{found[name]} {line.strip()}".strip() for name in names}
     return found
+
+
+def summary(docstring: str) -> str:
+    """Return the first paragraph of a docstring, as one line."""
+    return " ".join(inspect.cleandoc(docstring).partition("\n\n")[0].split())

@@ -13,7 +13,8 @@ from typing import Any
 
 from annotations.errors import StoreError
 from annotations.store import AnnotationStore
-from hitl.project.config import CONFIG_NAME, ProjectConfig, dump_config, load_config
+from hitl.project.config import CONFIG_NAME, ProjectConfig, load_config
+from hitl.project.config_text import commented
 from hitl.project.errors import ProjectError
 from labels.files import sync_folder, write_atomically
 from labels.names import did_you_mean
@@ -70,7 +71,7 @@ class Project:
             if not _is_unfinished(location):
                 AnnotationStore.create(location)
             # The config comes last: a folder without it is not a project yet.
-            write_text(folder / CONFIG_NAME, dump_config(config))
+            write_text(folder / CONFIG_NAME, commented(config))
         except OSError as exc:
             raise ProjectError(f"{folder}: cannot be written ({exc.strerror})") from exc
         return cls(folder, config)

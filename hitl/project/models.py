@@ -84,6 +84,8 @@ def list_options(name: str) -> Options:
 def type_name(hint: Any) -> str:
     """Return a type as people write it: ``number or none``, ``3 whole numbers``, ``a | b``."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Annotated:
+        return type_name(arguments[0])
     if origin is typing.Literal:
         return " | ".join(map(str, arguments))
     if origin in (typing.Union, types.UnionType):

@@ -28,7 +28,15 @@ class _Percentiles(Frozen):
 
 
 class ToUint8(_Percentiles):
-    """Config entry of `hitl.preprocess.steps.to_uint8`."""
+    """Scale each stack to 0–255, as `hitl.preprocess.steps.to_uint8`.
+
+    Parameters
+    ----------
+    low : float
+        Percentile of the intensities that becomes 0.
+    high : float
+        Percentile of the intensities that becomes 255.
+    """
 
     step: Literal["to_uint8"] = "to_uint8"
     low: Percentile = 0.0
@@ -36,21 +44,41 @@ class ToUint8(_Percentiles):
 
 
 class SuppressBackground(Frozen):
-    """Config entry of `hitl.preprocess.steps.suppress_background`."""
+    """Set dim voxels to 0, as `hitl.preprocess.steps.suppress_background`; after to_uint8.
+
+    Parameters
+    ----------
+    below : int
+        The first intensity (of 255) that is kept.
+    """
 
     step: Literal["suppress_background"] = "suppress_background"
     below: Annotated[int, Ge(1), Le(255)] = 7
 
 
 class Gamma(Frozen):
-    """Config entry of `hitl.preprocess.steps.gamma`."""
+    """Darken or brighten, as `hitl.preprocess.steps.gamma`.
+
+    Parameters
+    ----------
+    gamma : float
+        Power to which intensities are raised: over 1 darkens, under 1 brightens.
+    """
 
     step: Literal["gamma"] = "gamma"
     gamma: Annotated[float, Ge(0.01), Le(100)]
 
 
 class Clahe(Frozen):
-    """Config entry of `hitl.preprocess.steps.clahe`."""
+    """Equalise contrast locally in each slice, as `hitl.preprocess.steps.clahe`.
+
+    Parameters
+    ----------
+    grid : int
+        Tiles along y and along x.
+    clip_limit : float
+        Limit on amplification, relative to a flat histogram.
+    """
 
     step: Literal["clahe"] = "clahe"
     grid: Annotated[int, Ge(1), Le(1024)] = 8
@@ -58,7 +86,13 @@ class Clahe(Frozen):
 
 
 class Median(Frozen):
-    """Config entry of `hitl.preprocess.steps.median`."""
+    """Smooth each slice by a median, as `hitl.preprocess.steps.median`.
+
+    Parameters
+    ----------
+    size : int
+        Odd width of the window in pixels; over 5 for 8 bits only.
+    """
 
     step: Literal["median"] = "median"
     size: Annotated[int, Ge(3), Le(255)] = 3
@@ -72,14 +106,28 @@ class Median(Frozen):
 
 
 class SubtractTophat(Frozen):
-    """Config entry of `hitl.preprocess.steps.subtract_tophat`."""
+    """Subtract small bright artefacts, as `hitl.preprocess.steps.subtract_tophat`.
+
+    Parameters
+    ----------
+    radius : int
+        Of the disk, in pixels, that does not fit into what is subtracted.
+    """
 
     step: Literal["subtract_tophat"] = "subtract_tophat"
     radius: Radius = 2
 
 
 class PercentileStretch(_Percentiles):
-    """Config entry of `hitl.preprocess.steps.percentile_stretch`."""
+    """Span the intensity range, as `hitl.preprocess.steps.percentile_stretch`.
+
+    Parameters
+    ----------
+    low : float
+        Percentile of the intensities that becomes the least value.
+    high : float
+        Percentile of the intensities that becomes the greatest value.
+    """
 
     step: Literal["percentile_stretch"] = "percentile_stretch"
     low: Percentile = 5.0
@@ -87,14 +135,26 @@ class PercentileStretch(_Percentiles):
 
 
 class HistogramStretch(Frozen):
-    """Config entry of `hitl.preprocess.steps.histogram_stretch`."""
+    """Span the intensity range, as `hitl.preprocess.steps.histogram_stretch`.
+
+    Parameters
+    ----------
+    min_count : int
+        Levels with at most this many voxels of the stack are not looked at.
+    """
 
     step: Literal["histogram_stretch"] = "histogram_stretch"
     min_count: Annotated[int, Ge(0), Le(2**62)] = 0
 
 
 class Projection(Frozen):
-    """Config entry of `hitl.preprocess.steps.project`; the first step where there is one."""
+    """Make one slice of all, as `hitl.preprocess.steps.project`; where there is one, the first.
+
+    Parameters
+    ----------
+    method : {"max", "mean"}
+        What each pixel becomes of those above each other.
+    """
 
     step: Literal["project"] = "project"
     method: Literal["max", "mean"] = "max"
@@ -113,6 +173,19 @@ PreprocessStep = Annotated[
     Field(discriminator="step"),
 ]
 """One entry of the config's `preprocess` list."""
+
+EVERY_STEP: tuple[PreprocessStep, ...] = (
+    Projection(),
+    ToUint8(),
+    SuppressBackground(),
+    Gamma(gamma=0.8),
+    Clahe(),
+    Median(),
+    SubtractTophat(),
+    PercentileStretch(),
+    HistogramStretch(),
+)
+"""One of each kind, as an example."""
 
 
 def _project_first(steps: tuple[PreprocessStep, ...]) -> tuple[PreprocessStep, ...]:
@@ -136,10 +209,12 @@ class PostprocessConfig(Frozen):
         In each slice, an object of fewer pixels is dropped, and so are pieces of one.
     smooth_kernel_px : int
         Odd width of the window that smooths outlines; 1: none.
-    close_radius_px, open_radius_px : int
-        Radius of the disks that join fragments and remove thin artefacts; 0: none.
+    close_radius_px : int
+        Radius of the disk that joins fragments; 0: none.
     fill_holes : bool
         Fill holes within a slice.
+    open_radius_px : int
+        Radius of the disk that removes thin artefacts; 0: none.
     pieces : {"keep", "largest", "split"}
         What becomes of an object that is in several pieces in 3D.
     fill_voids : bool
