@@ -237,12 +237,18 @@ def train_stardist(folder: Path) -> Any:
 
 def ship_unet(run_folder: Path, folder: Path, about: dict[str, Any]) -> None:
     """Write the slim run folder that ships: weights in half precision, no training state."""
+    import torch
+
     from models.unet3d import checkpoint
 
     run = checkpoint.read_run(run_folder)
     tensors = checkpoint.read_tensors(run.folder / checkpoint.WEIGHTS_FILE, run.sha256)
     folder.mkdir(parents=True, exist_ok=True)
-    half = {k: t.half() if t.is_floating_point() else t for k, t in tensors.items()}
+    # What half precision cannot hold would become infinite.
+    most = torch.finfo(torch.float16).max
+    half = {
+        k: t.clamp(-most, most).half() if t.is_floating_point() else t for k, t in tensors.items()
+    }
     sha = checkpoint.write_tensors(folder / checkpoint.WEIGHTS_FILE, half)
     said = read_json(run_folder / MODEL_FILE, "unet3d")
     kept = {k: v for k, v in said.items() if k != "fingerprint"}

@@ -221,9 +221,10 @@ def fill(network: Any, tensors: Tensors, where: Path) -> None:
     Raises
     ------
     CheckpointError
-        The weights are of another architecture.
+        The weights are of another architecture, or not finite.
     """
-    if any(bool(_wrong(name, tensor).any()) for name, tensor in tensors.items()):
+    tensors = _with_usable_variances(tensors)
+    if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
         raise CheckpointError(
             f"{where}: expected finite weights, got NaN or infinity; copy the run folder again, "
             "or train again"
@@ -238,6 +239,19 @@ def fill(network: Any, tensors: Tensors, where: Path) -> None:
         ) from error
 
 
-def _wrong(name: str, tensor: torch.Tensor) -> torch.Tensor:
-    # A variance without end shuts a channel off and spoils nothing else.
-    return tensor.isnan() if name.endswith(".var") else ~tensor.isfinite()
+def _with_usable_variances(tensors: Tensors) -> Tensors:
+    """Return the same weights with finite variances where none is used yet.
+
+    Half precision ends at 65,504: a larger variance became infinite in weights that were kept in
+    it, and a running mean that starts there is never a number again.
+    """
+    import torch
+
+    largest = torch.finfo(torch.float16).max
+    found = dict(tensors)
+    for name, tensor in tensors.items():
+        layer, _, kind = name.rpartition(".")
+        frozen = tensors.get(f"{layer}.frozen")
+        if kind == "var" and frozen is not None and not bool(frozen):
+            found[name] = tensor.nan_to_num(nan=largest, posinf=largest)
+    return found

@@ -8,9 +8,12 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from models.devices import Compute  # noqa: E402
+from models.errors import CheckpointError  # noqa: E402
+from models.runfolder import starter_folder  # noqa: E402
 from models.tiling import Tiling  # noqa: E402
 from models.unet3d.architecture import Architecture  # noqa: E402
 from models.unet3d.calibrate import PATCHES, calibrated, worth_calibrating  # noqa: E402
+from models.unet3d.checkpoint import fill, load_network, read_run  # noqa: E402
 from models.unet3d.network import FreezingNorm, UNet3D, freeze_norms  # noqa: E402
 from models.unet3d.predict import NetworkPredictor  # noqa: E402
 
@@ -67,3 +70,24 @@ def test_a_calibrated_stack_has_no_seams_and_the_user_is_told():
 def test_a_stack_of_few_patches_is_taken_whole():
     own = calibrated(network(), image(4, 20, 20), PATCH, FP32)
     assert all(m.frozen for m in own.modules() if isinstance(m, FreezingNorm))
+
+
+@pytest.mark.parametrize("kept", [torch.inf, torch.nan])
+def test_a_variance_that_was_too_large_to_be_kept_is_counted_anew(tmp_path, kept):
+    plain = network()
+    tensors = plain.state_dict() | {"merge.0.1.var": torch.full((4,), kept)}
+    fill(plain, tensors, tmp_path)
+    stack = image(8, 64, 64)
+    own = calibrated(plain, stack, PATCH, FP32)
+    with torch.no_grad():
+        assert own(torch.from_numpy(stack)[None]).isfinite().all()
+    frozen = tensors | {"merge.0.1.frozen": torch.tensor(True)}
+    with pytest.raises(CheckpointError, match="finite weights"):
+        fill(network(), frozen, tmp_path)
+
+
+def test_the_shipped_network_can_be_calibrated():
+    shipped = load_network(read_run(starter_folder("unet3d")))
+    own = calibrated(shipped, image(8, 32, 32), (8, 32, 32), FP32)
+    variances = [m.var for m in own.modules() if isinstance(m, FreezingNorm)]
+    assert all(v.isfinite().all() for v in variances)
