@@ -119,7 +119,7 @@ def _check_image(path: Path, shape: Sequence[int], axes: str) -> None:
             f"{sizes['S']} samples{channels}; save the channels apart (Fiji: Image > Color > Split "
             "Channels), or, where the samples are channels, say C for S with --axes"
         )
-    if 0 in shape:
+    if min(shape) < 1:
         raise AxesError(f"{path}: expected voxels, got the empty shape {tuple(shape)}")
 
 

@@ -8,20 +8,20 @@ labels named by their ids, so ids survive as names; indices do not
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from annotations.errors import FormatError, LabelError
 from annotations.formats import tiff
-from annotations.formats.format import MAX_LABEL, Expected, Format, LabelsRead, translated
+from annotations.formats.format import MAX_LABEL, Expected, Format, LabelsRead
+from labels.files import UnfitFileError
+from labels.json_files import JsonError, read_json
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 COMPANION = ".labels"
-LARGEST_LIST_BYTES = 64 * 2**20
 _ADVICE = "save the labeling again from Labkit as TIFF"
 
 
@@ -81,10 +81,10 @@ def resolve_names(path: Path, indices: NDArray[np.uint32]) -> LabelsRead:
 
 
 def _read_sets(path: Path) -> list[list[str]]:
-    if path.stat().st_size > LARGEST_LIST_BYTES:
-        raise FormatError(f"{path}: is larger than any list of labels; {_ADVICE}")
-    with translated(path, _ADVICE):
-        document: Any = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        document = read_json(path, linked=True)
+    except (JsonError, UnfitFileError) as exc:
+        raise FormatError(f"{path}: cannot be read ({exc}); {_ADVICE}") from exc
     sets = document.get("labelSets") if isinstance(document, dict) else None
     good = isinstance(sets, list) and all(
         isinstance(names, list) and all(isinstance(name, str) for name in names) for names in sets

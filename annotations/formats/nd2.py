@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from annotations.errors import AxesError, FormatError
 from annotations.formats.format import Format, Header, RawVoxels, translated
+from annotations.formats.nd2_structure import Chunk, check_frames, read_frames
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _ADVICE = "open it in NIS-Elements or Fiji and save the image as OME-TIFF"
 _FRAME = "CYXS"
+_JPEG_2000 = b"\0\0\0\x0cjP  "
+_BEFORE_VOXELS = 8
+"""Bytes of a frame's time, which stand before its voxels."""
 
 
 class Nd2Voxels(RawVoxels):
@@ -40,9 +44,13 @@ class Nd2Voxels(RawVoxels):
                 f"{path}: reading ND2 needs an optional package; pip install hitl-nuclei[nd2]"
             ) from exc
         with translated(path, _ADVICE):
+            _refuse_legacy(path)
+            frames = read_frames(path)
             self._file = nd2.ND2File(path)
             try:
-                super().__init__(path, _header(path, self._file))
+                header = _header(path, self._file)
+                _check_whole(path, self._file, header, frames)
+                super().__init__(path, header)
             except BaseException:
                 self._file.close()
                 raise
@@ -69,11 +77,36 @@ class Nd2Voxels(RawVoxels):
         self._file.close()
 
 
+def _refuse_legacy(path: Path) -> None:
+    with path.open("rb") as file:
+        if file.read(len(_JPEG_2000)) == _JPEG_2000:
+            raise FormatError(f"{path}: is an ND2 file of before 2010 (JPEG 2000); {_ADVICE}")
+
+
+def _check_whole(path: Path, file: Any, header: Header, frames: Mapping[int, Chunk]) -> None:
+    """Compare what is stated of the frames with each other and with what is there."""
+    stated = file.attributes
+    sizes = dict(zip(header.axes or "", header.shape, strict=True))
+    wanted = sizes.get("T", 1) * sizes.get("Z", 1)
+    if wanted != stated.sequenceCount:
+        raise FormatError(
+            f"{path}: states {stated.sequenceCount:,} frames, and {wanted:,} in time points and "
+            f"slices; {_ADVICE}"
+        )
+    row = sizes["X"] * stated.componentCount * header.dtype.itemsize
+    if not 0 < row <= (stated.widthBytes or 0):
+        raise FormatError(
+            f"{path}: states rows of {stated.widthBytes or 0:,} bytes, which need {row:,}; "
+            f"{_ADVICE}"
+        )
+    packed = stated.compressionType == "lossless"
+    most = _BEFORE_VOXELS + (sizes["Y"] - 1) * stated.widthBytes + row
+    check_frames(path, frames, wanted, 0 if packed else most)
+
+
 def _header(path: Path, file: Any) -> Header:
     import numpy as np
 
-    if file.is_legacy:
-        raise FormatError(f"{path}: is an ND2 file of before 2010 (JPEG 2000); {_ADVICE}")
     sizes: Mapping[str, int] = file.sizes
     if sizes.get("P", 1) > 1:
         raise AxesError(
