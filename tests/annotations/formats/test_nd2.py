@@ -63,7 +63,7 @@ def test_nd2_uncalibrated_and_damaged(tmp_path: Path) -> None:
     with pytest.raises(SpacingError, match=r"along Y, X.*not calibrated.*--spacing-um"):
         open_image(path)
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(FormatError, match="is truncated.*as OME-TIFF"):
+    with pytest.raises(FormatError, match=r"is truncated.*as OME-TIFF"):
         open_image(path)
     assert not mapped(path.name)
 
