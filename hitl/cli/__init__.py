@@ -76,8 +76,9 @@ def run(arguments: list[str]) -> int:
     from models.devices import is_out_of_memory
     from models.errors import ModelError
 
-    # tifffile logs what its caller learns from an exception anyway.
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+    # They log what their caller learns from an exception anyway.
+    for library in ("tifffile", "roifile"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", message="CUDA initialization")
     try:
         return app(arguments, prog_name="hitl", standalone_mode=False) or 0

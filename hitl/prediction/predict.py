@@ -163,6 +163,8 @@ def predict(
     NothingToDoError
         No fields, or none of the classes that the model was trained on.
     """
+    if output is not None:
+        project.check_output(output)
     store = project.store()
     predictor = Predictor(project, model, reporter)
     chosen = chosen_labels(store, fields, classes)

@@ -97,6 +97,21 @@ class Project:
         """Open the project's annotation store."""
         return AnnotationStore.open(store_location(self.folder, self.config), read_only=read_only)
 
+    def check_output(self, path: Path) -> None:
+        """Refuse to write files for people into the store or among the runs.
+
+        Raises
+        ------
+        ProjectError
+        """
+        store = store_location(self.folder, self.config)
+        kept = (self.runs_folder.resolve(), *([store] if isinstance(store, Path) else ()))
+        if any(path.resolve().is_relative_to(folder) for folder in kept):
+            raise ProjectError(
+                f"{path}: expected a folder for files of your own, got one in which the project "
+                "keeps its own; name another one"
+            )
+
     def annotator(self, name: str | None) -> str:
         """Return the name that was given, else the config's, else the account's.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,9 @@ from labels.numbers import spans
 from models.base import TrainingResult
 from models.registry import one_channel, spec_of, trainer_class
 from models.runfolder import STARTER
+
+CONFIG_FILE = "config.yaml"
+"""All that a run was asked for."""
 
 PACKAGES = ("numpy", "scikit-image", "zarr", "icechunk")
 """What a card names the versions of, besides the packages that models need."""
@@ -73,7 +77,14 @@ def train(
     data = collect_samples(
         project.store(), project.config, fields, reporter, classes, one_channel=one_channel(model)
     )
-    return train_into(project.new_run(model), project, model, options, data, reporter)
+    folder = project.new_run(model)
+    try:
+        return train_into(folder, project, model, options, data, reporter)
+    except BaseException:
+        # Refused or stopped before anything was learned: no run that people would read of.
+        if {path.name for path in folder.iterdir()} <= {CONFIG_FILE}:
+            shutil.rmtree(folder)
+        raise
 
 
 def train_into(
@@ -111,7 +122,7 @@ def train_into(
         "validation_share": project.config.training.validation_share,
     }
     trainer = trainer_class(model)(**options)
-    write_text(folder / "config.yaml", dump_yaml(config))
+    write_text(folder / CONFIG_FILE, dump_yaml(config))
     started = time.monotonic()
     result = trainer.train(data.train, data.val, folder, progress=reporter.progress)
     seconds = time.monotonic() - started

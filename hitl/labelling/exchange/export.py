@@ -80,6 +80,7 @@ def export(
     if format_name not in formats:
         raise ExchangeError(f"--format: expected one of {', '.join(formats)}, got {format_name!r}")
     fmt = formats[format_name]
+    project.check_output(destination)
     store = project.store()
     view, round, snapshot = _state(store, field, round)
     if not len(view.objects.live_ids):
