@@ -18,7 +18,7 @@ from hitl.cli.app import app
 from hitl.cli.console import console
 from hitl.project.docstrings import parameter_descriptions
 from hitl.project.errors import UsageError
-from hitl.project.options import Flag
+from hitl.project.options import Flag, check_number
 from labels.names import did_you_mean
 
 Result = tuple[Any, Any]
@@ -207,8 +207,9 @@ def _option(
         # A flag takes no value.
         "metavar": "" if bare is bool else flag.metavar,
         "rich_help_panel": flag.panel or panel,
-        "min": flag.min,
-        "max": flag.max,
+        # What else bounds a number would only fill the help; `check_number` holds all of it.
+        "min": flag.min if not _are_several(bare) and _is_shown(flag.min) else None,
+        "max": flag.max if not _are_several(bare) and _is_shown(flag.max) else None,
     }
     if flag.choices is not None:
         shared |= _chosen_from(flag.choices)
@@ -250,6 +251,15 @@ def _chosen_from(choices: Callable[[], Mapping[str, str]]) -> dict[str, Any]:
     }
 
 
+def _is_shown(bound: float | None) -> bool:
+    return bound is not None and float(bound).is_integer() and bound <= 1000
+
+
+def _are_several(bare: Any) -> bool:
+    """Tell whether an option takes several values at once."""
+    return any(typing.get_origin(one) is tuple for one in (bare, *typing.get_args(bare)))
+
+
 def _is_many(bare: Any) -> bool:
     return typing.get_origin(bare) is tuple and Ellipsis in typing.get_args(bare)
 
@@ -275,6 +285,8 @@ def _call(hints: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
             call[key] = tuple(getattr(one, "value", one) for one in given[key] or ())
         else:
             call[key] = given[key]
+            name = flag.metavar or key.upper() if flag.argument else _flag_name(key, flag)
+            check_number(name, given[key], flag)
     return call
 
 

@@ -43,13 +43,14 @@ class ScoreOptions:
     """
 
     border: Annotated[str, Flag(metavar="keep|drop")] = "keep"
-    min_voxels: Annotated[int, Flag(metavar="N")] = 0
+    min_voxels: Annotated[int, Flag(metavar="N", min=0, max=2**53)] = 0
     min_volume_um3: Annotated[
-        float, Flag(metavar="V", help="Smaller objects do not count, in µm³.")
+        float,
+        Flag(metavar="V", help="Smaller objects do not count, in µm³.", min=0, max=1e15),
     ] = 0.0
-    tolerance_um: Annotated[float | None, Flag(metavar="D")] = None
-    centroid_px: Annotated[float, Flag(metavar="D")] = CENTROID_PX
-    centroid_um: Annotated[float | None, Flag(metavar="D")] = None
+    tolerance_um: Annotated[float | None, Flag(metavar="D", min=0, max=1e6)] = None
+    centroid_px: Annotated[float, Flag(metavar="D", min=1e-6, max=1e6)] = CENTROID_PX
+    centroid_um: Annotated[float | None, Flag(metavar="D", min=1e-6, max=1e6)] = None
 
     def __post_init__(self) -> None:
         if self.border not in ("keep", "drop"):

@@ -10,7 +10,7 @@ from typing import Annotated, get_args
 from annotations.splits import Split
 from hitl.evaluation.options import ScoreOptions
 from hitl.project.errors import ProjectError, UsageError
-from hitl.project.options import Axes, Classes, Flag, VoxelSize
+from hitl.project.options import Axes, Classes, Flag, RoundNumber, VoxelSize
 
 COUNTS = "What counts"
 
@@ -42,7 +42,7 @@ class EvaluateRequest:
         tuple[str, ...],
         Flag("--model", metavar="RUN", help="A run's id or a segmenter's name (repeatable)."),
     ] = ()
-    round: Annotated[int | None, Flag(metavar="R")] = None
+    round: RoundNumber = None
     split: str = "test"
     classes: Classes = ()
     options: Annotated[ScoreOptions, Flag(panel=COUNTS)] = default(default_factory=ScoreOptions)

@@ -82,7 +82,7 @@ class AddRequest:
         Flag("--class", metavar="NAME[=CHANNEL,…]", parse=parse_classes),
     ] = ()
     spacing_um: VoxelSize = None
-    time_step_s: Annotated[float | None, Flag(metavar="S")] = None
+    time_step_s: Annotated[float | None, Flag(metavar="S", min=1e-9, max=1e12)] = None
     axes: Axes = None
     channel: Annotated[str | None, Flag(metavar="C")] = None
     channel_names: Annotated[tuple[str, ...], Flag("--channel-name", metavar="NAME")] = ()

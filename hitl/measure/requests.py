@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from hitl.project.errors import MeasureError, UsageError
-from hitl.project.options import Axes, Classes, Fields, Flag, VoxelSize
+from hitl.project.options import Axes, Classes, Fields, Flag, RoundNumber, VoxelSize
+from labels.spacing import LEAST_UM
 
 FORMATS = ("parquet", "csv", "xlsx")
 FILES = "Plain files, without a project"
@@ -33,7 +34,7 @@ class MeasureOptions:
         A distance that is not above 0.
     """
 
-    neighbour_um: float = 20.0
+    neighbour_um: Annotated[float, Flag(min=LEAST_UM, max=1e6)] = 20.0
     solidity: bool = False
 
     def __post_init__(self) -> None:
@@ -117,13 +118,15 @@ class MeasureRequest:
     project: Annotated[Path | None, Flag(argument=True, metavar="[PROJECT]")] = None
     fields: Fields = ()
     classes: Classes = ()
-    round: Annotated[int | None, Flag(metavar="R")] = None
+    round: RoundNumber = None
     model: Annotated[str | None, Flag(metavar="RUN")] = None
     output: Annotated[Path | None, Flag(metavar="DIR")] = None
     formats: Annotated[str, Flag("--format", metavar="LIST")] = ",".join(FORMATS)
     fucci: Annotated[tuple[str, str] | None, Flag(metavar="G1 SG2M")] = None
     gate: Gating = "mixture"
-    thresholds: Annotated[tuple[float, float] | None, Flag(metavar="G1 SG2M")] = None
+    thresholds: Annotated[
+        tuple[float, float] | None, Flag(metavar="G1 SG2M", min=1e-9, max=1e15)
+    ] = None
     options: MeasureOptions = field(default_factory=MeasureOptions)
     overwrite: bool = False
     labels: Annotated[Path | None, Flag(help="Label image.", panel=FILES)] = None

@@ -7,12 +7,14 @@ nothing heavy, since the command line reads them before it knows which verb is m
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from hitl.project.errors import ConfigError
+from hitl.project.errors import ConfigError, UsageError
+from labels.spacing import LEAST_UM, MOST_UM
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,8 @@ class Flag:
     only : tuple of str
         The fields of a nested dataclass that the verb takes; all of them when empty.
     min, max : number, optional
-        The least and the greatest value, themselves allowed.
+        The least and the greatest value, themselves allowed, of each number where there are
+        several. Every number has both.
     choices : callable, optional
         Returns the values that there are, each with what it means, where a table has them.
     many : bool
@@ -59,27 +62,74 @@ class Flag:
     parse: Callable[[Any], Any] | None = None
 
 
+MOST = 1_000_000_000
+"""Of what is counted: rounds, time points, rows that are listed."""
+
+RoundNumber = Annotated[int | None, Flag("--round", metavar="R", min=0, max=MOST)]
+
+
+def check_number(name: str, value: object, flag: Flag) -> None:
+    """Refuse a number out of its bounds, and NaN, which is in none.
+
+    Parameters
+    ----------
+    name : str
+        As it is typed.
+    value : object
+        A number, several of them, or anything else, which is not looked at.
+    flag : Flag
+
+    Raises
+    ------
+    UsageError
+    """
+    for each in value if isinstance(value, tuple | list) else (value,):
+        if isinstance(each, bool) or not isinstance(each, int | float):
+            continue
+        least = -math.inf if flag.min is None else flag.min
+        most = math.inf if flag.max is None else flag.max
+        if not least <= each <= most:
+            wanted = f"{_told(least)} to {_told(most)}"
+            raise UsageError(f"{name}: expected a number from {wanted}, got {_told(each)}")
+
+
+def _told(number: float) -> str:
+    whole = isinstance(number, int) or (number.is_integer() and abs(number) < 1e9)
+    return f"{int(number):,}" if whole else f"{number:g}"
+
+
 def parse_settings(pairs: list[str]) -> dict[str, Any]:
     """Turn ``key=value`` arguments into a mapping; values are read as YAML scalars and lists.
 
     Raises
     ------
     ConfigError
-        An argument without ``=``, or a value that is not YAML.
+        An argument without ``=``, a key given twice, or a value that is not YAML.
     """
     from hitl.project.yaml_text import YamlTextError, parse_yaml
 
     settings: dict[str, Any] = {}
     for pair in pairs:
         key, sign, value = pair.partition("=")
+        key = key.strip()
         if not sign or not key:
             missing = "key" if sign else "="
-            raise ConfigError(f"--set {pair}: expected key=value, got no {missing}")
+            raise ConfigError(f"--set {_short(pair)}: expected key=value, got no {missing}")
+        if key in settings:
+            raise ConfigError(
+                f"--set {_short(pair)}: {_short(key)} is given twice; keep one of them"
+            )
         try:
-            settings[key.strip()] = parse_yaml(value)
+            settings[key] = parse_yaml(value)
         except YamlTextError as exc:
-            raise ConfigError(f"--set {pair}: the value cannot be read ({exc}); quote it") from exc
+            raise ConfigError(
+                f"--set {_short(pair)}: the value cannot be read ({exc}); quote it"
+            ) from exc
     return settings
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 80 else f"{text[:80]}…"
 
 
 def parse_words(pairs: list[str]) -> dict[str, str]:
@@ -164,7 +214,13 @@ Settings = Annotated[Mapping[str, Any], Flag("--set", metavar="KEY=VALUE", parse
 
 VoxelSize = Annotated[
     tuple[float, float, float] | None,
-    Flag("--spacing-um", metavar="Z Y X", help="Voxel size in µm, where the file has none."),
+    Flag(
+        "--spacing-um",
+        metavar="Z Y X",
+        help="Voxel size in µm, where the file has none.",
+        min=LEAST_UM,
+        max=MOST_UM,
+    ),
 ]
 Axes = Annotated[
     str | None,

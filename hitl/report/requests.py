@@ -25,4 +25,4 @@ class ReportRequest:
 
     output: Annotated[Path | None, Flag(metavar="FILE")] = None
     overwrite: bool = False
-    places: Annotated[int, Flag(metavar="N")] = 24
+    places: Annotated[int, Flag(metavar="N", min=0, max=10_000)] = 24

@@ -62,13 +62,13 @@ class SynthRequest:
     labels: Annotated[Path | None, Flag(metavar="FILE")] = None
     project: Annotated[Path | None, Flag("--like-project", metavar="PROJECT")] = None
     field: Annotated[str | None, Flag("--field", also=("--stack",), metavar="FIELD")] = None
-    shape: Annotated[tuple[int, int, int] | None, Flag(metavar="Z Y X")] = None
+    shape: Annotated[tuple[int, int, int] | None, Flag(metavar="Z Y X", min=1, max=65_536)] = None
     spacing_um: Annotated[
         VoxelSize,
         Flag("--spacing-um", metavar="Z Y X", help="Voxel size in µm; drawn if not given."),
     ] = None
-    diameter_um: float | None = None
-    seed: Annotated[int, Flag(min=0)] = 0
+    diameter_um: Annotated[float | None, Flag(min=0.01, max=100_000)] = None
+    seed: Annotated[int, Flag(min=0, max=2**32 - 1)] = 0
     settings: Annotated[
         Settings,
         Flag(help="Hold one of the options (repeatable)."),

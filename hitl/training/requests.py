@@ -12,6 +12,8 @@ from hitl.project.errors import ConfigError
 from hitl.project.options import Classes, Fields, Flag, Settings
 from models.registry import models_with
 
+MOST_SEED, MOST_DIGITS = 2**32 - 1, 10
+
 TrainableModel = Annotated[str, Flag(choices=partial(models_with, "trainer"))]
 
 
@@ -54,11 +56,13 @@ def parse_seeds(text: str) -> tuple[int, ...]:
         Not whole numbers from 0, or one given twice.
     """
     parts = [part.strip() for part in text.split(",")] if text.strip() else []
-    if not all(part.isdecimal() for part in parts) or len(set(parts)) != len(parts):
+    seeds = tuple(int(part) for part in parts if part.isdecimal() and len(part) <= MOST_DIGITS)
+    if len(set(seeds)) != len(parts) or max(seeds, default=0) > MOST_SEED:
         raise ConfigError(
-            f"--seeds {text}: expected different whole numbers from 0, for example --seeds 0,1,2"
+            f"--seeds {text}: expected different whole numbers from 0 to {MOST_SEED}, for example "
+            "--seeds 0,1,2"
         )
-    return tuple(map(int, parts))
+    return seeds
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -49,7 +49,9 @@ def demo(
     ] = None,
     spacing_um: VoxelSize = None,
     axes: Axes = None,
-    minutes: Annotated[float, Flag(min=0.1, help="Training time of each model.")] = 1.25,
+    minutes: Annotated[
+        float, Flag(min=0.1, max=100_000, help="Training time of each model.")
+    ] = 1.25,
 ) -> Result:
     """Run the whole line once, on a stack that is installed already."""
     from hitl.cli.demo import free_folder, run_demo

@@ -11,7 +11,7 @@ import typer
 from hitl.cli.console import Console
 from hitl.cli.verb import Result, verb
 from hitl.labelling.requests import AddRequest, BootstrapRequest
-from hitl.project.options import Flag
+from hitl.project.options import MOST, Flag
 from hitl.report.requests import ReportRequest
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def remove(
 def log(
     project: Project,
     out: Console,
-    limit: Annotated[int | None, Flag(min=1, help="Only the last so many.")] = None,
+    limit: Annotated[int | None, Flag(min=1, max=MOST, help="Only the last so many.")] = None,
 ) -> Result | None:
     """List every change of the store: what, by whom, with what, when."""
     from hitl.cli.printing.project import history

@@ -11,13 +11,17 @@ from hitl.cli.console import Console
 from hitl.cli.verb import Result, verb
 from hitl.labelling.requests import ImportRequest
 from hitl.project.errors import NothingToDoError, ProjectError, UsageError
-from hitl.project.options import Annotator, Classes, Field, Fields, Flag
+from hitl.project.options import MOST, Annotator, Classes, Field, Fields, Flag, RoundNumber
 from hitl.queue.kinds import ErrorKind
 
 if TYPE_CHECKING:
     from hitl.project.folder import Project
 
 PANEL = "Correction rounds"
+
+MOST_DAYS = 1_000_000
+
+Compared = Annotated[int | None, Flag(argument=True, min=0, max=MOST)]
 
 DryRun = Annotated[bool, Flag(help="Only tell what would be done; nothing is written.")]
 
@@ -37,11 +41,11 @@ def queue(
     out: Console,
     fields: Fields = (),
     classes: Classes = (),
-    limit: Annotated[int, Flag(min=1)] = 20,
+    limit: Annotated[int, Flag(min=1, max=MOST)] = 20,
     errors: bool = False,
     model: ErrorsModel = None,
     kinds: Annotated[tuple[ErrorKind, ...], Flag("--kind")] = (),
-    evaluation: Annotated[int | None, Flag(metavar="N")] = None,
+    evaluation: Annotated[int | None, Flag(metavar="N", min=1, max=MOST)] = None,
 ) -> Result:
     """List what to correct next, and why: the largest expected error first.
 
@@ -77,9 +81,9 @@ def correct(
     project: Project,
     out: Console,
     field: Field,
-    time: Annotated[int | None, Flag(metavar="T", min=0)] = None,
+    time: Annotated[int | None, Flag(metavar="T", min=0, max=MOST)] = None,
     annotator: Annotator = None,
-    limit: Annotated[int, Flag(min=0)] = 50,
+    limit: Annotated[int, Flag(min=0, max=MOST)] = 50,
     errors: bool = False,
     model: ErrorsModel = None,
 ) -> None:
@@ -132,7 +136,7 @@ def export(
     field: Field,
     destination: Annotated[Path, Flag(metavar="DEST", help="Folder to write to.")],
     file_format: Annotated[str, Flag("--format", choices=format_tools)] = TIFF.name,
-    round_number: Annotated[int | None, Flag("--round", metavar="R")] = None,
+    round_number: RoundNumber = None,
 ) -> Result:
     """Write a field and its labels for another tool to correct.
 
@@ -191,8 +195,8 @@ def promote(
 @verb(PANEL)
 def diff(
     project: Project,
-    a: Annotated[int | None, Flag(argument=True, help="A round; the one before B.")] = None,
-    b: Annotated[int | None, Flag(argument=True, help="Another round; the last one.")] = None,
+    a: Annotated[Compared, Flag(help="A round; the one before B.")] = None,
+    b: Annotated[Compared, Flag(help="Another round; the last one.")] = None,
 ) -> Result:
     """Tell what changed between two rounds, object by object."""
     from annotations.differences import diff_rounds
@@ -212,7 +216,10 @@ def diff(
 def blame(
     project: Project,
     field: Field,
-    object_id: Annotated[int, Flag(metavar="OBJECT", help="Id of the object.")],
+    object_id: Annotated[
+        int,
+        Flag(argument=True, metavar="OBJECT", help="Id of the object.", min=1, max=2**32 - 1),
+    ],
 ) -> Result:
     """One object's history: each round that changed it, by whom, with which model."""
     from annotations.history import blame
@@ -224,7 +231,10 @@ def blame(
 @verb(PANEL)
 def rollback(
     project: Project,
-    number: Annotated[int, Flag(metavar="ROUND", help="The round to go back to.")],
+    number: Annotated[
+        int,
+        Flag(argument=True, metavar="ROUND", help="The round to go back to.", min=0, max=MOST),
+    ],
     dry_run: DryRun = False,
 ) -> Result:
     """Commit a round that equals an earlier one; the history is kept."""
@@ -237,7 +247,9 @@ def rollback(
 @verb(PANEL)
 def gc(
     project: Project,
-    older_than_days: Annotated[float | None, Flag(min=0, help="Leave younger files alone.")] = None,
+    older_than_days: Annotated[
+        float | None, Flag(min=0, max=MOST_DAYS, help="Leave younger files alone.")
+    ] = None,
     dry_run: Annotated[bool, Flag(help="Only count.")] = False,
 ) -> Result:
     """Free what killed writers left behind; no round is touched."""
@@ -254,12 +266,12 @@ def gc(
 def simulate(
     project: Project,
     out: Console,
-    rounds: Annotated[int | None, Flag(min=1)] = None,
-    objects_per_round: Annotated[int, Flag(min=1)] = 10,
+    rounds: Annotated[int | None, Flag(min=1, max=MOST)] = None,
+    objects_per_round: Annotated[int, Flag(min=1, max=MOST)] = 10,
     strategies: Annotated[tuple[str, ...], Flag("--strategy", metavar="S")] = (),
     fields: Fields = (),
-    repeats: Annotated[int, Flag(min=1)] = 5,
-    seed: int = 0,
+    repeats: Annotated[int, Flag(min=1, max=10_000)] = 5,
+    seed: Annotated[int, Flag(min=0, max=2**32 - 1)] = 0,
     retrain: Annotated[str | None, Flag(metavar="MODEL")] = None,
 ) -> Result:
     """Plan an annotation budget: an oracle corrects from known labels.

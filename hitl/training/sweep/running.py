@@ -19,7 +19,7 @@ from hitl.evaluation.metrics.averages import average
 from hitl.evaluation.metrics.scores import Scores
 from hitl.evaluation.requests import EvaluateRequest
 from hitl.evaluation.scoring import score_labels
-from hitl.project.config import SweepConfig, load_config, parse_config
+from hitl.project.config import SweepConfig, load_config, parse_config, trainer_options
 from hitl.project.errors import ConfigError, HitlError, NothingToDoError
 from hitl.project.folder import Project
 from hitl.project.presets import find_preset
@@ -129,6 +129,8 @@ def _specification(
                 f"takes the sections sweep and training.models of {path.name}; preprocessing and "
                 "all else is the project's own"
             )
+    if request.settings:
+        trainer_options(project.config, model, request.settings)
     spec = source.sweep.get(model, SweepConfig())
     changes: dict[str, Any] = {"set": {**spec.set, **request.settings}}
     if request.grid:

@@ -95,7 +95,8 @@ def test_ambiguous_axes(refused: Callable[..., str], project: Path, tmp_path: Pa
 def test_no_voxel_size(refused: Callable[..., str], project: Path, tmp_path: Path) -> None:
     file = write_field(tmp_path / "a.tif", noise(), spacing=None)
     assert "--spacing-um Z Y X" in refused("add", project, file)
-    assert "positive" in refused("add", project, file, "--spacing-um", 0, 1, 1)
+    said = refused("add", project, file, "--spacing-um", 0, 1, 1, expected=2)
+    assert "--spacing-um: expected a number from 0.0001 to 100,000, got 0" in said
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
