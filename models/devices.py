@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 import threading
 import warnings
@@ -89,10 +90,14 @@ def choose_compute(
 
 
 def set_threads(threads: int | None) -> None:
-    """Let torch use `threads` CPU threads; None leaves its own choice."""
+    """Let torch use `threads` CPU threads, at most the machine's; None leaves its own choice."""
     import torch
 
-    if threads is not None and torch.get_num_threads() != threads:
+    if threads is None:
+        return
+    # Torch aborts where the system has no more to give, and more than there are cores only wait.
+    threads = min(threads, os.cpu_count() or threads)
+    if torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
 
 

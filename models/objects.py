@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from labels.spacing import Spacing
+from models.errors import ImageError
 
 NOMINAL_DIAMETER = 14.0
 """Diameter of a typical nucleus, in units of `NOMINAL_SPACING`."""
@@ -22,6 +24,31 @@ FEWEST_WHOLE = 3
 
 NOMINAL_SPACING: Spacing = (2.0, 1.0, 1.0)
 """Voxel size (z, y, x) that the starter models were trained at; 1 is a fourteenth of a nucleus."""
+
+
+def check_diameter(diameter_um: float, shape: Sequence[int], spacing_um: Spacing) -> None:
+    """Refuse a diameter that no object in an image has.
+
+    Parameters
+    ----------
+    diameter_um : float
+    shape : (int, int, int)
+        Of the image (Z, Y, X) in voxels.
+    spacing_um : (float, float, float)
+        Voxel size (z, y, x) in µm.
+
+    Raises
+    ------
+    ImageError
+        Less than a tenth of a voxel, or more than ten times as much as the image is wide.
+    """
+    voxel = max(spacing_um[1:])
+    width = max(n * step for n, step in zip(shape[1:], spacing_um[1:], strict=True))
+    if not voxel / 10 <= diameter_um <= 10 * width:
+        raise ImageError(
+            f"diameter_um={diameter_um:g}: expected about {voxel:g} to {width:g} µm, a voxel to "
+            "the width of this image; check the diameter and the voxel size"
+        )
 
 
 def spacing_for(diameter_um: float) -> Spacing:

@@ -1,17 +1,73 @@
-"""Tiled prediction that goes on with smaller tiles where the memory does not suffice."""
+"""What the memory does not hold: refused before it begins, or done with smaller tiles."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from labels.memory import too_large
 from labels.progress import Progress, no_progress
 from models.base import BlockSource
 from models.devices import is_out_of_memory
-from models.errors import TileMemoryError
+from models.errors import ImageError, ModelError, TileMemoryError
 from models.tiling import PredictTiles, Sink, Size, Tiling, predict_tiled
+
+MOST_ENLARGED = 1000
+"""Voxels that one voxel may become: ten on each axis."""
+
+_CHECK = "check the voxel size of the image, and that of the run or the diameter that was given"
+
+
+def check_fits(
+    need: float, what: str, advice: str, error: type[ModelError] = TileMemoryError
+) -> None:
+    """Refuse work that the machine cannot hold, before it begins.
+
+    Parameters
+    ----------
+    need : float
+        Bytes, at least.
+    what : str
+        The work; begins the message.
+    advice : str
+        What to do; ends it.
+    error : subclass of ModelError
+
+    Raises
+    ------
+    ModelError
+    """
+    if told := too_large(need):
+        raise error(f"{what} {told}; {advice}")
+
+
+def check_resampled(
+    shape: Sequence[int], resampled: Sequence[int], bytes_per_voxel: float = 24
+) -> None:
+    """Refuse to bring a stack to another voxel size where that can only be a slip.
+
+    Parameters
+    ----------
+    shape, resampled : (int, int, int)
+        In voxels (z, y, x), before and after.
+    bytes_per_voxel : float
+        What is held of the result, at least.
+
+    Raises
+    ------
+    ImageError
+        Nothing is left of it, or each voxel becomes many more, or the memory cannot hold it.
+    """
+    into = f"a stack of {_text(shape)} voxels would become one of {_text(resampled)}"
+    if min(resampled[1:]) < 2 <= min(shape[1:]):
+        raise ImageError(f"{into}, of which nothing can be seen; {_CHECK}")
+    grown = math.prod(resampled) / math.prod(shape)
+    if grown > MOST_ENLARGED:
+        raise ImageError(f"{into}, {grown:,.0f} times as large; {_CHECK}")
+    check_fits(math.prod(resampled) * bytes_per_voxel, f"{into}, which", _CHECK, ImageError)
 
 
 def predict_within_memory(

@@ -20,6 +20,7 @@ from models.devices import Compute, Precision, choose_compute
 from models.errors import ImageError, ModelError
 from models.objects import mean_inside
 from models.options import BatchSize, DiameterUm, Percentiles, check_percentiles
+from models.scarce_memory import check_resampled
 
 MIN_DIAMETER_PX = 2.0
 """Below it Cellpose would enlarge the image more than fifteenfold."""
@@ -246,6 +247,7 @@ class CellposeSegmenter(CheckedSegmenter):
     ) -> tuple[NDArray[np.uint32], NDArray[np.float32]]:
         anisotropy = spacing_um[0] / _xy_um(spacing_um)
         z, y, x = _scaled(image.shape[:3], (anisotropy, 1.0, 1.0), diameter_px)
+        check_resampled(image.shape[:3], (z, y, x))
         total = 0
         for planes, height, width in ((z, y, x), (y, z, x), (x, z, y)):
             tiles = engine.tiles_per_plane(height, width, self.tile_overlap, self.augment)

@@ -36,6 +36,7 @@ from models.classical.scale import (
     normalise,
 )
 from models.errors import ImageError, ModelError
+from models.objects import check_diameter
 from models.options import DiameterUm
 
 _STAGES = (
@@ -183,6 +184,7 @@ class ClassicalSegmenter(OneChannelSegmenter):
         self, image: NDArray[Any], spacing_um: Spacing
     ) -> tuple[float | None, tuple[str, ...]]:
         if self.diameter_um is not None:
+            check_diameter(self.diameter_um, image.shape, spacing_um)
             return self.diameter_um, ()
         found = estimate_diameter_um(normalise(image, 0.5), spacing_um)
         if found is None:

@@ -22,7 +22,7 @@ from models.stardist3d.objects import (
 )
 from models.stardist3d.plan import Factors, Triple
 from models.stardist3d.runtime import import_stardist, quiet_native
-from models.stardist3d.samples import Normalisation
+from models.stardist3d.samples import Normalisation, zoomed_shape
 
 CHECKED_BOX = (16, 512, 512)
 """Box that is looked at at once: whole chunks of a store, which else were unpacked repeatedly."""
@@ -63,8 +63,7 @@ class NetworkView:
         self._limits = normalisation.limits(source)
         self._check(progress)
         factors = scale or (1.0, 1.0, 1.0)
-        z, y, x = (round(n * f) for n, f in zip(self.image_shape, factors, strict=True))
-        self.shape: Triple = (z, y, x)
+        self.shape: Triple = zoomed_shape(self.image_shape, factors)
         self._step = np.array(
             [(n - 1) / (m - 1) if m > 1 else 1.0
              for n, m in zip(self.image_shape, self.shape, strict=True)]

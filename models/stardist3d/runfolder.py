@@ -10,9 +10,11 @@ import numpy as np
 
 from labels.files import write_atomically
 from labels.hashing import file_sha256
-from models.errors import CheckpointError
+from labels.json_files import shaped
+from models.errors import CheckpointError, TrainingMemoryError
 from models.options import DiameterUm, SpacingUm
 from models.runfolder import FORMAT, MODEL_FILE, described, read_json, read_model_file, write_json
+from models.scarce_memory import check_fits
 from models.stardist3d.architecture import NetworkConfig
 from models.stardist3d.runtime import import_stardist, quiet
 from models.stardist3d.samples import SAME_SPACING, Normalisation
@@ -211,8 +213,25 @@ def export_run(run_folder: Path, dest: Path, half: bool = True) -> None:
 
 
 def new_network(folder: Path, config: Any) -> Any:
-    """Return an untrained network and write its `config.json`."""
+    """Return an untrained network and write its `config.json`.
+
+    Raises
+    ------
+    TrainingMemoryError
+        The machine cannot hold it.
+    """
     stardist = import_stardist()
+    described = shaped(NetworkConfig, vars(config))
+    if described.most_parameters > MOST_BUILT:
+        with quiet(), stardist.tf.Graph().as_default():
+            planned = stardist.models.StarDist3D(config, basedir=None).keras_model.count_params()
+        # Weights, their average, their gradient and Adam's two moments.
+        check_fits(
+            20 * planned,
+            f"a network of {planned:,} weights",
+            "take fewer levels or features (unet_n_depth, unet_n_filter_base, net_conv_after)",
+            TrainingMemoryError,
+        )
     folder.mkdir(parents=True, exist_ok=True)
     with quiet():
         network = stardist.models.StarDist3D(config, basedir=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from labels.spacing import Spacing
 from models.base import TrainingSample, check_image
 from models.errors import TrainingDataError
 from models.options import Percentile, check_percentiles
+from models.scarce_memory import check_resampled
 
 UNKNOWN = -1
 """StarDist's label for voxels whose loss is switched off."""
@@ -102,6 +104,19 @@ def prepare(
     return PreparedStack(sample.name, image, resampled_labels(labels, scale))
 
 
+def zoomed_shape(shape: Sequence[int], scale: tuple[float, float, float]) -> tuple[int, int, int]:
+    """Return the shape (Z, Y, X) of a stack that is zoomed.
+
+    Raises
+    ------
+    ImageError
+        One that can only be a slip; see `check_resampled`.
+    """
+    z, y, x = (max(1, round(n * factor)) for n, factor in zip(shape, scale, strict=True))
+    check_resampled(shape, (z, y, x), bytes_per_voxel=0)
+    return z, y, x
+
+
 def rescaling(spacing_um: Spacing, reference_um: Spacing) -> tuple[float, float, float] | None:
     """Return the zoom (z, y, x) to the reference voxel size; None where it is near enough."""
     z, y, x = (
@@ -112,8 +127,16 @@ def rescaling(spacing_um: Spacing, reference_um: Spacing) -> tuple[float, float,
 
 
 def resampled(image: NDArray[np.float32], scale: tuple[float, float, float]) -> NDArray[np.float32]:
-    """Zoom linearly; what shrinks is blurred first, so that noise averages out."""
+    """Zoom linearly; what shrinks is blurred first, so that noise averages out.
+
+    Raises
+    ------
+    ImageError
+        What can only be a slip, or fits into no memory.
+    """
     from scipy import ndimage
+
+    check_resampled(image.shape, zoomed_shape(image.shape, scale))
 
     sigma = [max(0.0, (1 / factor - 1) / 2) for factor in scale]
     zoomed: NDArray[np.float32] = ndimage.zoom(

@@ -16,9 +16,10 @@ from labels.spacing import Spacing
 from models.base import TrainingResult, TrainingSample, one_channel_of
 from models.curves import LoggerName
 from models.devices import Precision
-from models.errors import TrainingDataError
+from models.errors import TrainingDataError, TrainingMemoryError
 from models.options import BatchSize, Count, DiameterUm, Minutes, Rate, Seed, Side
 from models.runfolder import base_folder, fingerprint, options_but, settings_from
+from models.scarce_memory import check_fits
 from models.stardist3d import build, plan
 from models.stardist3d.architecture import Grid, Ratio
 from models.stardist3d.build import initialise
@@ -300,6 +301,7 @@ class StarDist3DTrainer:
             tuple(config.grid),
             None if config.anisotropy is None else tuple(config.anisotropy),
         )
+        self._check_batch(patch, config)
         cutter = PatchCutter(stacks, patch, targets)
         checked = PatchCutter(checks, patch, targets)
         if not any((stack.labels > 0).any() for stack in checks):
@@ -320,6 +322,18 @@ class StarDist3DTrainer:
         elif self.base_run is None:
             initialise(network, sampler)
         return fit.run(sampler, batches)
+
+    def _check_batch(self, patch: Triple, config: Any) -> None:
+        """Refuse a batch that the machine cannot hold."""
+        cells = math.prod(math.ceil(n / step) for n, step in zip(patch, config.grid, strict=True))
+        # A patch and its first features, and a distance for each ray of each cell with its mask.
+        need = 4 * (math.prod(patch) * (1 + self.unet_n_filter_base) + cells * (config.n_rays + 2))
+        check_fits(
+            need * self.batch_size,
+            f"a batch of {self.batch_size} patches of {'×'.join(map(str, patch))} voxels",
+            "take smaller patches (patch_size) or fewer at once (batch_size)",
+            TrainingMemoryError,
+        )
 
     def _fit_settings(self, steps: int) -> FitSettings:
         return settings_from(FitSettings, self, steps_per_epoch=steps, learning_rate=self._rate)

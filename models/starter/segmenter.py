@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from labels.progress import Progress
 from labels.spacing import Spacing
 from models.base import OneChannelSegmenter, Segmentation
-from models.objects import relative_spacing
+from models.objects import check_diameter, relative_spacing
 from models.options import DiameterUm
 from models.runfolder import starter_folder
 
@@ -71,6 +71,8 @@ class StarterSegmenter(OneChannelSegmenter):
         if diameter is None:
             diameter, note = find_diameter(image, spacing_um)
             notes.append(note)
+        else:
+            check_diameter(diameter, image.shape, spacing_um)
         found = self._network.segment(
             image[None], relative_spacing(spacing_um, diameter), progress=progress
         )

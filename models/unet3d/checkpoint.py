@@ -145,6 +145,16 @@ def read_run(folder: Path) -> RunFile:
     return RunFile(Path(folder), described(RunSettings, data, Path(folder) / MODEL_FILE))
 
 
+def numbers_of(architecture: Architecture) -> int:
+    """Return how many weights an architecture has, without building it."""
+    import torch
+
+    from models.unet3d.network import UNet3D
+
+    with torch.device("meta"):
+        return sum(tensor.numel() for tensor in UNet3D(architecture).state_dict().values())
+
+
 def check_size(architecture: Architecture, tensors: Tensors, where: Path) -> None:
     """Refuse weights that are not as many as an architecture has, before a network is built.
 
@@ -152,13 +162,7 @@ def check_size(architecture: Architecture, tensors: Tensors, where: Path) -> Non
     ------
     CheckpointError
     """
-    import torch
-
-    from models.unet3d.network import UNet3D
-
-    with torch.device("meta"):
-        own = UNet3D(architecture).state_dict()
-    wanted, held = (sum(t.numel() for t in each.values()) for each in (own, tensors))
+    wanted, held = numbers_of(architecture), sum(t.numel() for t in tensors.values())
     if wanted != held:
         raise CheckpointError(
             f"{where}: expected the {wanted:,} weights of the architecture "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -9,11 +10,12 @@ import numpy as np
 
 from labels.spacing import Spacing
 from models.base import TrainingSample
-from models.errors import TrainingDataError
+from models.errors import TrainingDataError, TrainingMemoryError
 from models.objects import median_diameter, spacing_for
 from models.runfolder import base_folder
+from models.scarce_memory import check_fits
 from models.unet3d.architecture import Architecture, Norm, pooling_for, round_to
-from models.unet3d.checkpoint import RunFile, read_run
+from models.unet3d.checkpoint import RunFile, numbers_of, read_run
 from models.unet3d.patches import PreparedStack, automatic_patch_size
 from models.unet3d.volumes import same_spacing
 
@@ -102,3 +104,30 @@ def common_spacing(
     if others:
         notes.append(f"resampled to {(z, y, x)} µm per voxel for training: {', '.join(others)}")
     return z, y, x
+
+
+def check_training_fits(
+    architecture: Architecture, patch: tuple[int, int, int], batch_size: int
+) -> None:
+    """Refuse a network, or a batch, that the machine cannot hold.
+
+    Raises
+    ------
+    TrainingMemoryError
+    """
+    # Weights, their average, their gradient and Adam's two moments.
+    need = 20 * numbers_of(architecture)
+    check_fits(
+        need,
+        f"a network of features {architecture.features}",
+        "take fewer or smaller features",
+        TrainingMemoryError,
+    )
+    # The first level's features are kept for the gradient of a patch; image and targets of all.
+    need += 4 * math.prod(patch) * (4 * architecture.features[0] + 4 * batch_size)
+    check_fits(
+        need,
+        f"a batch of {batch_size} patches of {'×'.join(map(str, patch))} voxels",
+        "take smaller patches (patch_size) or fewer at once (batch_size)",
+        TrainingMemoryError,
+    )

@@ -16,7 +16,7 @@ from labels.spacing import Spacing
 from models.base import CheckedSegmenter, Segmentation, channels_error
 from models.devices import Compute, choose_compute, reused_memory
 from models.objects import mean_inside
-from models.scarce_memory import predict_within_memory
+from models.scarce_memory import check_resampled, predict_within_memory
 from models.tiling import Size, Tiling, fitted_tile, thrifty_tile
 from models.unet3d.architecture import CLASS_NAMES, Architecture
 from models.unet3d.checkpoint import RunFile, load_network, read_run
@@ -271,6 +271,7 @@ class UNet3DSegmenter(CheckedSegmenter):
         """
         scaled = normalise_channels(image, self.run.settings.percentiles)
         if same_spacing(spacing_um, self._spacing):
+            check_resampled(image.shape[1:], image.shape[1:])
             return self.predictor.maps(scaled, notes=notes, progress=progress)
         shape = resized_shape(image.shape[1:], spacing_um, self._spacing)
         resampled = np.stack([resize(channel, shape, linear=True) for channel in scaled])

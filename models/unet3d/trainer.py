@@ -41,7 +41,7 @@ from models.unet3d.patches import (
     check_learnable,
     prepare,
 )
-from models.unet3d.plan import common_spacing, plan_network, read_base
+from models.unet3d.plan import check_training_fits, common_spacing, plan_network, read_base
 from models.unet3d.predict import NetworkPredictor
 from models.unet3d.remembered import remember_background
 from models.unet3d.settings import DEFAULT_CLASS_WEIGHTS, LossName, LossSettings
@@ -226,6 +226,7 @@ class UNet3DTrainer:
             stacks = remember_background(stacks, base, compute, notes)
         judged, tuned = self._judged(self._prepared(val, spacing), stacks, notes)
         architecture, patch = plan_network(stacks, spacing, base, mine, self.patch_size, notes)
+        check_training_fits(architecture, patch, self.batch_size)
         method = self._usual_instances(base, self._min_volume(stacks, spacing))
         model_file = {
             "model": "unet3d",

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labels.spacing import Spacing
+from models.scarce_memory import check_resampled
 
 SAME_SPACING = 0.05
 """Voxel sizes that differ by less than this fraction are taken as the same."""
@@ -60,11 +61,18 @@ def same_spacing(a: Spacing, b: Spacing) -> bool:
 def resized_shape(
     shape: tuple[int, ...], spacing_um: Spacing, wanted_um: Spacing
 ) -> tuple[int, int, int]:
-    """Return the shape (Z, Y, X) of the same field of view at another voxel size."""
+    """Return the shape (Z, Y, X) of the same field of view at another voxel size.
+
+    Raises
+    ------
+    ImageError
+        One that can only be a slip; see `check_resampled`.
+    """
     z, y, x = (
         max(1, round(n * have / want))
         for n, have, want in zip(shape, spacing_um, wanted_um, strict=True)
     )
+    check_resampled(shape, (z, y, x))
     return z, y, x
 
 

@@ -20,7 +20,7 @@ from hitl.cli.verbs import files, models, project, rounds
 from hitl.project.config import ProjectConfig
 from hitl.project.errors import ConfigError
 from hitl.project.options import Flag
-from hitl.project.schema import Frozen, resolve_options
+from hitl.project.schema import Frozen, options_model, validate
 from hitl.queue.entries import QueueOptions
 from models.registry import MODELS, part_of
 from models.synthetic import NucleiOptions
@@ -97,11 +97,12 @@ def numeric(kind: type[Any]) -> list[tuple[str, int]]:
 
 @pytest.mark.parametrize("kind", OPTIONS.values(), ids=OPTIONS)
 def test_no_number_out_of_bounds_is_taken(kind: type[Any]) -> None:
+    model = options_model(kind)
     for name, count in numeric(kind):
         for value in NO_NUMBERS:
             given = value if count == 1 else [value] * count
             with pytest.raises(ConfigError, match=f"^here: {name}") as refused:
-                resolve_options(kind, {name: given}, "here")
+                validate(model, {name: given}, "here")
             assert "\n" not in str(refused.value)
 
 
