@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, cast
@@ -25,6 +26,7 @@ from annotations.layout import (
 )
 from annotations.objects import COLUMNS, ObjectTable
 from annotations.planes import ImageOfTime, Planes
+from labels.memory import too_large
 
 
 class LabelsView:
@@ -114,8 +116,21 @@ class LabelsView:
         return ImageOfTime(array, self._location, self.time, projection, channels)
 
     def read_image(self) -> NDArray[Any]:
-        """Return what a model sees of one time point, in memory, shape (C, Z, Y, X)."""
-        return self.seen_image[...]
+        """Return what a model sees of one time point, in memory, shape (C, Z, Y, X).
+
+        Raises
+        ------
+        StoreError
+            The view covers several time points, or the machine cannot hold it with labels.
+        """
+        image = self.seen_image
+        labels = 4 * math.prod(image.shape[1:])
+        if told := too_large(math.prod(image.shape) * image.dtype.itemsize + labels):
+            raise StoreError(
+                f"{self.name}: to hold its {math.prod(image.shape):,} voxels and their labels "
+                f"{told}; take a trained StarDist, which goes box by box, or a larger machine"
+            )
+        return image[...]
 
     @cached_property
     def labels(self) -> Planes:
