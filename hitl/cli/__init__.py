@@ -9,6 +9,9 @@ import sys
 import warnings
 from typing import NoReturn
 
+READING = ("tifffile", "roifile", "nd2", "zarr", "numcodecs", "PIL", "numpy")
+"""Libraries that read files; what is wrong with a file is said by one line of ours."""
+
 EXIT_INPUT = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
@@ -76,9 +79,10 @@ def run(arguments: list[str]) -> int:
     from models.devices import is_out_of_memory
     from models.errors import ModelError
 
-    # They log what their caller learns from an exception anyway.
-    for library in ("tifffile", "roifile"):
+    # They tell what their caller learns from an exception, or looks for itself, anyway.
+    for library in READING:
         logging.getLogger(library).setLevel(logging.CRITICAL)
+        warnings.filterwarnings("ignore", module=rf"{library}(\.|$)")
     warnings.filterwarnings("ignore", message="CUDA initialization")
     try:
         return app(arguments, prog_name="hitl", standalone_mode=False) or 0

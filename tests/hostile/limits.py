@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import faulthandler
 import hashlib
+import logging
 import resource
 import signal
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,6 +63,23 @@ def contents(folder: Path) -> str:
     return seen.hexdigest()
 
 
+@contextmanager
+def _nothing_else_told() -> Iterator[None]:
+    """Demand that no library warns or logs: pytest catches what a person would see beside it."""
+    logged: list[logging.LogRecord] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = logged.append  # type: ignore[method-assign]
+    logging.getLogger().addHandler(handler)
+    try:
+        with warnings.catch_warnings(record=True) as told:
+            for unseen in (DeprecationWarning, PendingDeprecationWarning, ResourceWarning):
+                warnings.simplefilter("ignore", unseen)
+            yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+    assert [str(one.message) for one in told] + [one.getMessage() for one in logged] == []
+
+
 def refusal(capsys: pytest.CaptureFixture[str], project: Path, arguments: Sequence[object]) -> str:
     """Run a command that must be refused; gives its one line on standard error.
 
@@ -69,7 +88,7 @@ def refusal(capsys: pytest.CaptureFixture[str], project: Path, arguments: Sequen
     """
     before = contents(project)
     capsys.readouterr()
-    with limits():
+    with limits(), _nothing_else_told():
         code = run([str(a) for a in arguments])
     printed = capsys.readouterr()
     assert code in (1, 2), (code, printed)
