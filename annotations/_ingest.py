@@ -44,11 +44,8 @@ from annotations.objects import ObjectTable, Status
 from annotations.planes import PROJECTIONS, Planes
 from annotations.views import write_objects
 from annotations.volume import ImageSource
+from labels.numbers import unfit_for_float32
 from labels.progress import Progress
-
-_HIGHEST = float(np.finfo(np.float32).max)
-_FINEST = float(np.finfo(np.float32).tiny)
-"""Models, and all that is computed from intensities, see them as 32-bit floats."""
 
 
 @dataclass
@@ -213,22 +210,15 @@ def _check_block(
             )
         seen.low[channel] = min(seen.low[channel], low)
         seen.high[channel] = max(seen.high[channel], high)
-        if seen.high[channel] - seen.low[channel] > _HIGHEST or max(-low, high) > _HIGHEST:
-            raise VoxelValueError(
-                f"{info.source}: expected intensities within {_HIGHEST:.2g}, which 32-bit floats "
-                f"can hold, got {low:g} to {high:g} in channel {channel}; scale the image (for "
-                "example to 0 to 65535) and save it again"
-            )
 
 
 def _check_contrast(info: FieldInfo, seen: _Seen) -> None:
     for channel in sorted({number for each in info.classes for number in each.seen}):
         low, high = seen.low[channel], seen.high[channel]
-        if low < high and (np.float32(low) == np.float32(high) or high - low < _FINEST):
+        if (unfit := unfit_for_float32(low, high)) is not None:
             raise VoxelValueError(
-                f"{info.source}: expected intensities that 32-bit floats tell apart, got {low!r} "
-                f"to {high!r} in channel {channel}; scale the image (for example to 0 to 65535) "
-                "and save it again"
+                f"{info.source}: expected intensities, got {unfit}, in channel {channel}; scale "
+                "the image (for example to 0 to 65535) and save it again"
             )
         if low == high:
             raise VoxelValueError(

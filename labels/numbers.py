@@ -5,6 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 
+def unfit_for_float32(low: float, high: float) -> str | None:
+    """Return in words why 32-bit floats cannot hold a range, None where they can.
+
+    Models, and what is computed from intensities, see them so.
+
+    >>> unfit_for_float32(0, 1e302)
+    'values from 0 to 1e+302, which 32-bit floats cannot hold'
+    >>> unfit_for_float32(0, 65535) is None
+    True
+    """
+    import numpy as np
+
+    limits = np.finfo(np.float32)
+    if max(-low, high, high - low) > float(limits.max):
+        return f"values from {low:g} to {high:g}, which 32-bit floats cannot hold"
+    if low < high and (np.float32(low) == np.float32(high) or high - low < float(limits.tiny)):
+        return f"values from {low!r} to {high!r}, which 32-bit floats cannot tell apart"
+    return None
+
+
 def spans(numbers: Iterable[int]) -> str:
     """Return whole numbers in short.
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from labels.numbers import number_of
+from labels.numbers import number_of, unfit_for_float32
 from labels.progress import Progress, no_progress
 from labels.spacing import Spacing
 from models.errors import ImageError, TrainingDataError
@@ -360,11 +360,16 @@ def check_shape(shape: tuple[int, ...], what: str = "image") -> None:
 
 
 def check_range(low: float, high: float, what: str = "image") -> None:
-    """Refuse an image by its lowest and highest intensity: not finite, or all the same."""
+    """Refuse an image by its lowest and highest intensity: not finite, or the same to a model."""
     if not (math.isfinite(low) and math.isfinite(high)):
         raise ImageError(
             f"{what}: expected finite intensities, got NaN or infinite voxels; "
             "replace them (for example with 0) and save the image again"
+        )
+    if (unfit := unfit_for_float32(low, high)) is not None:
+        raise ImageError(
+            f"{what}: expected intensities, got {unfit}; scale the image (for example to 0 to "
+            "65535) and save it again"
         )
     if low == high:
         raise ImageError(

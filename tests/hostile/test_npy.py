@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.annotations.store_sources import boxes, noise
+from tests.hostile.projects import good_labels
 
 SHAPE = (20, 40, 30)
 STATED = ["--axes=ZYX", "--spacing-um", 2, 0.5, 0.4]
@@ -107,6 +108,8 @@ def test_intensities_that_nothing_can_see(
     file = tmp_path / "new.npy"
     np.save(file, make())
     assert file.name in refused("add", project, file, *STATED)
+    refused("segment", file, tmp_path / "out.tif", "--segmenter=classical", *STATED)
+    assert not (tmp_path / "out.tif").exists()
 
 
 LABELS: dict[str, Callable[[], np.ndarray]] = {
@@ -130,7 +133,7 @@ LABELS: dict[str, Callable[[], np.ndarray]] = {
 
 
 @pytest.mark.parametrize("make", LABELS.values(), ids=LABELS)
-@pytest.mark.parametrize("verb", ["import", "add", "measure"])
+@pytest.mark.parametrize("verb", ["import", "add", "measure", "score"])
 def test_labels_that_are_none(
     refused: Callable[..., str],
     project: Path,
@@ -146,5 +149,6 @@ def test_labels_that_are_none(
         "import": ["import", project, "s", file, "--annotator=anna"],
         "add": ["add", project, image, f"--labels={file}", *STATED],
         "measure": [*measured, *STATED],
+        "score": ["score", good_labels(tmp_path / "good.tif"), file, "--axes=ZYX"],
     }[verb]
-    assert "labels" in refused(*command)
+    assert "label" in refused(*command)
