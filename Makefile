@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report=
 
-.PHONY: setup demo test slow coverage check bench starter lock format clean
+.PHONY: setup demo test slow coverage check bench fuzz starter lock format clean
 
 setup: $(STAMP)
 
@@ -39,6 +39,11 @@ check: setup
 
 bench: setup
 	$(BIN)/python -m scripts.bench
+
+# Damaged files for every reader, for some minutes: make fuzz MINUTES=10
+MINUTES ?= 1
+fuzz: setup
+	$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
 
 # The shipped starter models again: an hour or two on two cores.
 starter: setup

@@ -80,6 +80,12 @@ class TiffVoxels(RawVoxels):
         for i, page in enumerate(self._pages):
             raw = page.keyframe.nbytes if page.keyframe.compression == 1 else None
             bits = page.keyframe.bitspersample
+            if raw is None and len(page.dataoffsets) < math.prod(page.keyframe.chunked):
+                raise FormatError(
+                    f"{path}: is truncated: page {i} has {len(page.dataoffsets)} of its "
+                    f"{math.prod(page.keyframe.chunked):,} strips or tiles; copy or export it "
+                    "again from the original"
+                )
             check_data_extent(
                 path,
                 i,

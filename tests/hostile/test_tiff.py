@@ -197,6 +197,11 @@ PLANES: dict[str, Callable[[], bytes]] = {
     "a deflated page of 200 MB, too large for a slab": lambda: bomb(
         8, deflated(10_000, 500), 10_000, 500
     ),
+    "a deflated page of a million strips, and one of them": lambda: tiff(
+        {t.LENGTH: (LONG, 2**24), t.COMPRESSION: (SHORT, 8), t.ROWS: (LONG, 12)},
+        pages=1,
+        data=zlib.compress(bytes(720)),
+    ),
     "a packed page of 2**62 bytes": lambda: bomb(8, zlib.compress(bytes(1000)), 2**31 - 1, 2**30),
 }
 
