@@ -179,7 +179,7 @@ def test_what_no_correction_looks_like_is_asked_about(project: Project, tmp_path
         "all 8 objects would be deleted": np.zeros_like(labels),
         "one object where there are 8, as a mask": (labels > 0).astype(np.uint32),
         "delete 7 of 8 objects and add 0": kept,
-        "delete 8 of 8 objects": np.roll(labels, 9, axis=2),
+        r"moved by 0, 0, \+9 voxels in z, y, x": np.roll(labels, 9, axis=2),
     }
     before = project.store().head()
     for number, (said, junk) in enumerate(strange.items()):
