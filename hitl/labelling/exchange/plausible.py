@@ -298,8 +298,8 @@ def _grown(found: _Comparison) -> str:
     pairs = pairs[np.isin(table.truth.ids[table.i[pairs]], alone)]
     one = table.truth.sizes[table.i[pairs]]
     other = table.pred.sizes[table.j[pairs]]
-    thin = table.shape[0] == 1
-    surface = 3.54 * np.sqrt(one) if thin else 4.84 * np.cbrt(one.astype(np.float64)) ** 2
+    # Of a disc and of a ball of these sizes.
+    surface = 3.54 * one**0.5 if found.zyx[0] == 1 else 4.84 * one ** (2 / 3)
     for word, more in (("grown", other - one), ("shrunk", one - other)):
         alike = int(np.count_nonzero(2 * more > surface))
         if alike >= MOST_GROWN * found.before:

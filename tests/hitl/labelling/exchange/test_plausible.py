@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import zipfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -100,6 +101,16 @@ def test_an_accident_is_told_of_in_one_line(
     assert project.store().last_round() == 1
 
 
+def test_an_empty_roi_set_is_told_of(
+    template: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project, file = Project.open(template), tmp_path / "RoiSet.zip"
+    zipfile.ZipFile(file, "w").close()
+    assert run(["import", str(project.folder), "s", str(file)]) == 1
+    assert SAID["zeros"] in capsys.readouterr().err
+    assert project.store().last_round() == 0
+
+
 @settings(max_examples=25, deadline=None, phases=[Phase.explicit, Phase.generate])
 @given(kind=st.sampled_from(sorted(SESSIONS)), seed=st.integers(0, 2**16))
 def test_no_drawn_session_is_asked_about(
@@ -123,10 +134,11 @@ def test_no_drawn_session_is_asked_about(
     np.testing.assert_array_equal(stored > 0, after > 0)
 
 
-def asked_about(field: Field, before: Labels, after: Labels) -> bool:
+def asked_about(field: Field, before: Labels, after: Labels, times: int = 1) -> bool:
     """Whether an import would be refused without ``--yes``."""
     table = ObjectTable.make(ids_in(before), status=0, origin="model:m")
-    info = SimpleNamespace(zyx=before.shape, address="s")
+    depth, *plane = before.shape
+    info = SimpleNamespace(zyx=(depth // times, *plane), address="s")
     view = SimpleNamespace(info=info, image=field.image[None])
     now: Any = SimpleNamespace(counts=table.counts(), info=info, time_points=lambda: iter([view]))
     edits = merge_edits(before, after, before, objects=table).edits
@@ -135,6 +147,27 @@ def asked_about(field: Field, before: Labels, after: Labels) -> bool:
     except ExchangeError:
         return True
     return False
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_of_a_series_each_time_point_is_looked_at(flat: bool) -> None:
+    shape = (1, 60, 60) if flat else (12, 40, 40)
+    first, second = (drawn_field(seed, shape, 12) for seed in (1, 2))
+    later = np.where(second.labels > 0, second.labels + 100, 0)
+    labels = np.concatenate([first.labels, later]).astype(np.uint32)
+    field = Field(labels, np.concatenate([first.image, second.image]))
+    random = np.random.default_rng(0)
+
+    def at_each(done: Callable[[Field], Labels]) -> Labels:
+        return np.concatenate([done(Field(one, field.image)) for one in np.split(labels, 2)])
+
+    axis = 2 if flat else 0
+    turned = at_each(lambda one: np.flip(one.labels, axis))
+    for junk in (turned, at_each(lambda one: ACCIDENTS["grown"](one, random))):
+        assert asked_about(field, labels, renumbered(junk, random), times=2)
+    assert not asked_about(field, labels, labels, times=2)
+    retouched = SESSIONS["all by a few voxels"](Field(labels, field.image), random)[1]
+    assert not asked_about(field, labels, retouched, times=2)
 
 
 @pytest.mark.real
