@@ -13,6 +13,7 @@ from annotations.errors import LabelError, StoreError
 from annotations.objects import ObjectTable, Status
 from annotations.planes import Planes
 from annotations.rounds import RoundInfo
+from labels.numbers import number_of
 
 _LARGEST_LOOKUP = 1 << 26
 
@@ -76,7 +77,7 @@ def unknown_ids(missing: NDArray[Any], name: str) -> LabelError:
     some = ", ".join(str(int(i)) for i in missing[:5]) + (", …" if missing.size > 5 else "")
     return LabelError(
         f"field {name!r}: expected an object row that is not rejected for every label, got none "
-        f"for {missing.size} ids ({some}); give the objects of these labels"
+        f"for {number_of(missing.size, 'id')} ({some}); give the objects of these labels"
     )
 
 
@@ -105,7 +106,7 @@ def check_verdicts(old: ObjectTable, new: ObjectTable, name: str) -> None:
     kept = new.select(np.isin(new.id, judged["id"])).to_arrays()
     if not all(np.array_equal(judged[key], kept[key]) for key in ("id", "status", "origin")):
         raise VerifiedError(
-            f"field {name!r}: expected a model to keep the rows of all {judged['id'].size} objects "
-            "that a person accepted, corrected or rejected, got other ones; start from the "
-            "field's objects and change only proposed rows"
+            f"field {name!r}: expected a model to keep the rows of objects that a person accepted, "
+            f"corrected or rejected ({judged['id'].size}), got other ones; start from the field's "
+            "objects and change only proposed rows"
         )

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from annotations._chunks import together
 from annotations._storage import Location, translated
 from annotations.layout import FULL, create_image
+from labels.numbers import number_of
 from labels.progress import Progress
 from labels.spacing import Spacing
 
@@ -94,7 +95,9 @@ def _shrink(
             coarse[place] = block_means(block[0, 0], by).astype(coarse.dtype)[None, None]
 
     for start in range(0, len(places), 64):
-        progress(start, len(places), f"coarser image of {coarse.shape[-1]} pixels in x")
+        progress(
+            start, len(places), f"coarser image of {number_of(coarse.shape[-1], 'pixel')} in x"
+        )
         together(work, places[start : start + 64])
 
 

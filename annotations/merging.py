@@ -60,7 +60,7 @@ class MergeConflictError(ConflictError):
         low = min(conflict.box[0].start for conflict in conflicts)
         high = max(conflict.box[0].stop for conflict in conflicts) - 1
         super().__init__(
-            f"{name}: expected edits where nobody else made any, got {len(conflicts)} that meet "
+            f"{name}: expected edits where nobody else made any, got {len(conflicts)} on top of "
             f"changes committed since (objects {shown}; z {low} to {high}); nothing was written: "
             "export the labels as they are now, redo these edits in them, and import again"
         )

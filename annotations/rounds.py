@@ -104,7 +104,7 @@ class RoundInfo:
             )
         for name in ("message", "author"):
             if not getattr(self, name).strip():
-                raise StoreError(f"round: expected a {name}, got an empty one; say one")
+                raise StoreError(f"round: expected its {name}, got none; say it")
         if self.minutes is not None and not (math.isfinite(self.minutes) and self.minutes >= 0):
             raise StoreError(f"round: expected minutes of 0 or more, got {self.minutes}")
         try:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from labels.arrays import ArrayLike
 from labels.errors import LabelImageError
+from labels.numbers import number_of
 
 MEMORY_BLOCK_BYTES = 8 << 20
 STORE_BLOCK_BYTES = 32 << 20
@@ -46,7 +47,7 @@ def check_pair(truth: LabelImage, pred: LabelImage) -> None:
         )
     if len(truth.shape) not in (2, 3):
         raise LabelImageError(
-            f"expected labels with axes ZYX or YX, got {len(truth.shape)} dimensions: "
+            f"expected labels with axes ZYX or YX, got {number_of(len(truth.shape), 'dimension')}: "
             "compare one channel of one stack at a time"
         )
     if 0 in truth.shape:

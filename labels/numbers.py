@@ -40,18 +40,19 @@ def spans(numbers: Iterable[int]) -> str:
     return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
 
 
-def number_of(count: int, what: str, more: str = "") -> str:
+def number_of(count: float, what: str, more: str = "") -> str:
     """Return how many of something there are, for people.
 
     Parameters
     ----------
-    count : int
+    count : int or float
     what : str
         One of it.
     more : str
         Several of it; with an s where not given.
 
-    >>> number_of(1, "nucleus", "nuclei"), number_of(2, "field")
-    ('1 nucleus', '2 fields')
+    >>> number_of(1, "nucleus", "nuclei"), number_of(2, "field"), number_of(1.5, "hour")
+    ('1 nucleus', '2 fields', '1.5 hours')
     """
-    return f"{count} {what if count == 1 else more or what + 's'}"
+    said = f"{count:g}" if isinstance(count, float) else str(count)
+    return f"{said} {what if count == 1 else more or what + 's'}"

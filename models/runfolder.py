@@ -71,7 +71,7 @@ def read_json(path: Path, model: str) -> dict[str, Any]:
         # An installer may have put links in the place of the files that ship.
         data = read_whole_json(path, linked=path.is_relative_to(SHIPPED), nan=True)
         if not isinstance(data, dict):
-            raise ValueError(f"a {type(data).__name__} in place of an object")
+            raise ValueError(f"{type(data).__name__} in place of an object")
     except OSError as error:
         raise CheckpointError(
             f"{path}: expected the description of a {model} run, got none ({error.strerror}); "

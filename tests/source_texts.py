@@ -22,15 +22,15 @@ class Text:
         Path from the root.
     line : int
     text : str
-    parts : tuple of str
-        Source of what an f-string puts in.
+    parts : tuple of (str, str)
+        Source of what an f-string puts in, and its format.
     docstring : bool
     """
 
     module: str
     line: int
     text: str
-    parts: tuple[str, ...] = ()
+    parts: tuple[tuple[str, str], ...] = ()
     docstring: bool = False
 
     def __str__(self) -> str:
@@ -71,5 +71,6 @@ def _joined(module: str, node: ast.JoinedStr) -> Text:
         else:
             assert isinstance(value, ast.FormattedValue)
             text += "{}"
-            parts.append(ast.unparse(value.value))
+            spec = ast.unparse(value.format_spec)[2:-1] if value.format_spec else ""
+            parts.append((ast.unparse(value.value), spec))
     return Text(module, node.lineno, text, tuple(parts))

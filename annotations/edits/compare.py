@@ -20,6 +20,7 @@ from annotations.edits._reading import Ids
 from annotations.edits.records import Edit, Edits
 from annotations.errors import LabelError
 from annotations.objects import ObjectTable
+from labels.numbers import number_of
 from labels.overlaps import Contingency, Ints, Pairs, box_around, from_pairs, merge_pairs
 
 _LARGEST_GAP = 1 << 20
@@ -163,7 +164,8 @@ def _stable_ids(
         new = new[~kept]
     if highest + new.size > _LARGEST_ID:
         raise LabelError(
-            f"labels: expected room for {new.size} new ids below {_LARGEST_ID + 1}, got {highest} "
+            f"labels: expected room for {number_of(new.size, 'new id')} below {_LARGEST_ID + 1}, "
+            f"got {highest} "
             "as the highest id; number the labels of the field from 1 on and add it again"
         )
     stable[new] = highest + 1 + np.arange(new.size)

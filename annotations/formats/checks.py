@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from annotations.errors import AxesError, FormatError, LabelError, SpacingError
 from annotations.formats.format import MAX_LABEL
+from labels.numbers import number_of
 from labels.spacing import Spacing
 
 LETTERS = "TCZYXS"
@@ -93,8 +94,8 @@ def _asked_axes(path: Path, shape: Sequence[int], asked: str) -> str:
         given = iter(letters)
         return "".join(next(given) if size > 1 else DROPPED for size in shape)
     raise AxesError(
-        f"{path}: expected --axes with {len(shape)} letters, one for each dimension of its shape "
-        f"{tuple(shape)}, got {asked!r}; give, for example, --axes {_example(shape)}"
+        f"{path}: expected --axes with {number_of(len(shape), 'letter')}, one for each dimension "
+        f"of its shape {tuple(shape)}, got {asked!r}; give, for example, --axes {_example(shape)}"
     )
 
 
@@ -113,11 +114,11 @@ def _check_image(path: Path, shape: Sequence[int], axes: str) -> None:
         )
     sizes = dict(zip(axes, shape, strict=True))
     if "S" in sizes and ("C" in sizes or sizes["S"] not in _SAMPLES):
-        channels = f" in each of {sizes['C']} channels" if "C" in sizes else ""
+        channels = f" in each of {number_of(sizes['C'], 'channel')}" if "C" in sizes else ""
         raise AxesError(
             f"{path}: expected colours of 3 samples (R, G, B), or one more for transparency, got "
-            f"{sizes['S']} samples{channels}; save the channels apart (Fiji: Image > Color > Split "
-            "Channels), or, where the samples are channels, say C for S with --axes"
+            f"{number_of(sizes['S'], 'sample')}{channels}; save the channels apart (Fiji: Image > "
+            "Color > Split Channels), or, where the samples are channels, say C for S with --axes"
         )
     if min(shape) < 1:
         raise AxesError(f"{path}: expected voxels, got the empty shape {tuple(shape)}")
@@ -364,7 +365,7 @@ def check_labels_match(
     if times[0] != times[1]:
         frames = "; where its frames are really z slices, say so with --axes ZYX"
         raise LabelError(
-            f"{what}: expected labels of {times[0]} time point{'s' * (times[0] > 1)}, as the image "
+            f"{what}: expected labels of {number_of(times[0], 'time point')}, as the image "
             f"has, got {times[1]}; give the labels of this very image, all time points in one file"
             f"{frames if times[0] == 1 else ''}"
         )

@@ -9,6 +9,7 @@ from annotations.errors import AxesError
 from annotations.formats import checks
 from annotations.formats.format import Expected, Format, LabelsRead, RawVoxels
 from annotations.formats.sources import LabelSource
+from labels.numbers import number_of
 
 
 def read_field_labels(fmt: Format, path: Path, expected: Expected) -> LabelsRead:
@@ -75,7 +76,7 @@ def _is_flattened(raw: RawVoxels, expected: Expected) -> bool:
 
 def _read_flattened(raw: RawVoxels, expected: Expected) -> LabelsRead:
     """Read planes whose order only an export can tell."""
-    planes = f"{expected.planes[0]} planes"
+    planes = number_of(expected.planes[0], "plane")
     with LabelSource(raw, "ZYX") as source:
         if not expected.exported:
             raise AxesError(

@@ -16,6 +16,7 @@ from annotations.formats import tiff
 from annotations.formats.format import MAX_LABEL, Expected, Format, LabelsRead
 from labels.files import UnfitFileError
 from labels.json_files import JsonError, read_json
+from labels.numbers import number_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,8 +73,8 @@ def resolve_names(path: Path, indices: NDArray[np.uint32]) -> LabelsRead:
     notes = []
     if contested := int(np.count_nonzero(several[indices])):
         notes.append(
-            f"{path}: {contested} voxels carry several labels; a label drawn in Labkit wins, "
-            "then the higher id"
+            f"{path}: {number_of(contested, 'voxel carries', 'voxels carry')} several labels; a "
+            "label drawn in Labkit wins, then the higher id"
         )
     if new := [name for name in unnamed if name in used]:
         notes.append(f"{path}: new objects from the labels {', '.join(new)}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from annotations.errors import AxesError, FormatError
 from annotations.formats.format import Format, Header, RawVoxels, translated
 from annotations.formats.nd2_structure import Chunk, check_frames, read_frames
+from labels.numbers import number_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -90,8 +91,8 @@ def _check_whole(path: Path, file: Any, header: Header, frames: Mapping[int, Chu
     wanted = sizes.get("T", 1) * sizes.get("Z", 1)
     if wanted != stated.sequenceCount:
         raise FormatError(
-            f"{path}: states {stated.sequenceCount:,} frames, and {wanted:,} in time points and "
-            f"slices; {_ADVICE}"
+            f"{path}: states {number_of(stated.sequenceCount, 'frame')}, and {wanted} in time "
+            f"points and slices; {_ADVICE}"
         )
     row = sizes["X"] * stated.componentCount * header.dtype.itemsize
     if not 0 < row <= (stated.widthBytes or 0):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from annotations.errors import FormatError
+from labels.numbers import number_of
 
 _HEADER = struct.Struct("<IIQ")
 _SIGN = 0x0ABECEDA
@@ -131,7 +132,8 @@ def check_frames(path: Path, frames: Mapping[int, Chunk], wanted: int, frame_byt
     there = sum(number in frames for number in range(min(wanted, len(frames) + 1)))
     if there < wanted:
         raise FormatError(
-            f"{path}: is incomplete: it states {wanted:,} frames and holds {there:,}; {_ADVICE}"
+            f"{path}: is incomplete: it states {number_of(wanted, 'frame')} and holds {there}; "
+            f"{_ADVICE}"
         )
     shortest = min((frames[number].size for number in range(wanted)), default=0)
     if shortest < frame_bytes:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from annotations.errors import LabelError
 from annotations.formats.format import MAX_LABEL, translated
+from labels.numbers import number_of
 
 ADVICE = "save the set again from Fiji's ROI Manager (More > Save)"
 
@@ -83,8 +84,8 @@ def _slice(path: Path, name: str, roi: Any, depth: int) -> int:
         )
     if not 1 <= z <= depth:
         raise LabelError(
-            f"{path}: ROI {name!r} lies in slice {z}, outside the stack of {depth} slices; give "
-            "the ROIs of this very stack"
+            f"{path}: ROI {name!r} lies in slice {z}, outside the stack of "
+            f"{number_of(depth, 'slice')}; give the ROIs of this very stack"
         )
     return int(z) - 1
 

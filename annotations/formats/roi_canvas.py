@@ -12,6 +12,7 @@ from annotations.errors import LabelError
 from annotations.formats.format import MAX_LABEL, LabelsRead
 from annotations.formats.outlines import WindingError, fill
 from annotations.formats.roi import Outline
+from labels.numbers import number_of
 
 MOST_LAYERS = 16
 """How many times over ROIs, each with the box around it, may cover the stack."""
@@ -106,13 +107,13 @@ class Canvas:
         notes = []
         if self._contested:
             notes.append(
-                f"{self._path}: {self._contested} voxels lie in ROIs of several objects; each went "
-                "to the one that comes last in the set"
+                f"{self._path}: {number_of(self._contested, 'voxel lies', 'voxels lie')} in ROIs "
+                "of several objects; each went to the one that comes last in the set"
             )
         if new:
             notes.append(
-                f"{self._path}: ROIs without an object's name make {new} new objects, joined where "
-                "they overlap in neighbouring slices"
+                f"{self._path}: ROIs without an object's name make {number_of(new, 'new object')}, "
+                "joined where they overlap in neighbouring slices"
             )
         return LabelsRead(self._labels, tuple(notes))
 
@@ -130,7 +131,8 @@ class Canvas:
         count, top = int(groups.max()) + 1, int(self._labels.max(initial=0))
         if top + count > MAX_LABEL:
             raise LabelError(
-                f"{self._path}: expected ids up to {MAX_LABEL}, got {top} and {count} new objects"
+                f"{self._path}: expected ids up to {MAX_LABEL}, got {top} and "
+                f"{number_of(count, 'new object')}"
             )
         ids = np.concatenate([[0], top + 1 + groups]).astype(np.uint32)
         for plane, unnamed in zip(self._labels, self._unnamed, strict=True):

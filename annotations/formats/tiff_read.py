@@ -19,6 +19,7 @@ from annotations.formats.format import Header, RawVoxels, translated
 from annotations.formats.ome_xml import OmeXml
 from annotations.formats.tiff_metadata import calibration, frame_interval
 from annotations.formats.tiff_structure import check_data_extent, check_shared, open_whole
+from labels.numbers import number_of
 
 _ADVICE = "open it in Fiji and save it again as TIFF"
 _UNSTATED = {"uniform", "generic"}
@@ -74,16 +75,17 @@ class TiffVoxels(RawVoxels):
             return
         if len(self._pages) != expected or plane != shape[len(self._leading) :]:
             raise FormatError(
-                f"{path}: expected {expected} planes for its shape {shape}, got "
+                f"{path}: expected {number_of(expected, 'plane')} for its shape {shape}, got "
                 f"{len(self._pages)} of {plane}; {_ADVICE}"
             )
         for i, page in enumerate(self._pages):
             raw = page.keyframe.nbytes if page.keyframe.compression == 1 else None
             bits = page.keyframe.bitspersample
             if raw is None and len(page.dataoffsets) < math.prod(page.keyframe.chunked):
+                parts = math.prod(page.keyframe.chunked)
                 raise FormatError(
                     f"{path}: is truncated: page {i} has {len(page.dataoffsets)} of its "
-                    f"{math.prod(page.keyframe.chunked):,} strips or tiles; copy or export it "
+                    f"{number_of(parts, 'strip or tile', 'strips or tiles')}; copy or export it "
                     "again from the original"
                 )
             check_data_extent(

@@ -25,6 +25,7 @@ from annotations.formats.planes import as_array
 from annotations.formats.sources import COLOURS
 from annotations.volume import SlabSource
 from labels.arrays import ArrayLike
+from labels.numbers import number_of
 from labels.spacing import Spacing
 
 CLASSIC_LIMIT = 2**32 - 2**25
@@ -78,8 +79,8 @@ def write_labels_tiff(
     count, height, width = labels.shape
     if times < 1 or count % times:
         raise AxesError(
-            f"{path}: expected {times} time points of as many slices each, got {count} slices; "
-            "give all slices, time after time"
+            f"{path}: expected {number_of(times, 'time point')} of as many slices each, got "
+            f"{number_of(count, 'slice')}; give all slices, time after time"
         )
     depth = count // times
     top = max(int(_ids(path, labels, plane, depth, times).max()) for plane in range(count))

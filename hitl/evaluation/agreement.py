@@ -26,6 +26,7 @@ from hitl.project.folder import Project, next_numbered, now
 from hitl.project.plain import plain
 from hitl.project.records import write_record
 from hitl.project.reporter import Reporter
+from labels.numbers import number_of
 from labels.spacing import Spacing
 
 Kind = Literal["annotators", "self"]
@@ -294,7 +295,8 @@ def agree_rounds(
     equal = int(np.count_nonzero(forward.at_half.iou == 1))
     if equal:
         reporter.note(
-            f"{equal} of {forward.n_truth} objects are the same to the voxel: where the later "
+            f"{equal} of {number_of(forward.n_truth, 'object')} {'is' if equal == 1 else 'are'} "
+            "the same to the voxel: where the later "
             "round was drawn upon the earlier one, this is no second opinion"
         )
     return found

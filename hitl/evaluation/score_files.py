@@ -16,6 +16,7 @@ from hitl.evaluation.requests import ScoreRequest
 from hitl.evaluation.scoring import score_labels
 from hitl.project.errors import MetricError
 from hitl.project.reporter import Reporter
+from labels.numbers import number_of
 from labels.spacing import Spacing
 
 SAME_SPACING = 0.01
@@ -135,8 +136,7 @@ def note_what_is_missing(scores: Scores, reporter: Reporter) -> None:
     for line in summarise(scores.reasons):
         reporter.note(line)
     if 0 < scores.n_truth < FEW_OBJECTS:
-        plural = "" if scores.n_truth == 1 else "s"
         reporter.note(
-            f"only {scores.n_truth} object{plural} in the truth: intervals from so few are too "
-            "narrow to go by"
+            f"only {number_of(scores.n_truth, 'object')} in the truth: intervals from so few are "
+            "too narrow to go by"
         )

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from hitl.evaluation.metrics.overlap_score import overlap_scores
 from hitl.evaluation.paired import ItemPairs, compare_items
 from hitl.project.errors import MetricError
+from labels.numbers import number_of
 from labels.overlaps import Contingency, Floats, count_overlaps
 from labels.spacing import Spacing
 
@@ -102,7 +103,8 @@ class Stratum:
             scores = f"{self.candidate:.0f} against {self.in_use:.0f}"
         return (
             f"{self.name}: {scores}, difference {self.difference:+.3f} "
-            f"[{self.low:+.3f}, {self.high:+.3f}] over {self.objects} items, p = {self.p:.4f}"
+            f"[{self.low:+.3f}, {self.high:+.3f}] over {number_of(self.objects, 'item')}, "
+            f"p = {self.p:.4f}"
         )
 
 

@@ -23,6 +23,7 @@ from hitl.project.errors import UsageError
 from hitl.project.folder import Project
 from hitl.project.reporter import Reporter
 from labels.names import did_you_mean
+from labels.numbers import number_of
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def _open(request: AddRequest) -> ImageSource:
 def _described(info: ImageInfo, request: AddRequest) -> ImageInfo:
     if request.channel_names and len(request.channel_names) != len(info.channels):
         raise UsageError(
-            f"--channel-name: expected {len(info.channels)} names, one for each of "
+            f"--channel-name: expected {number_of(len(info.channels), 'name')}, one for each of "
             f"{', '.join(info.channels)}, got {len(request.channel_names)}"
         )
     return replace(

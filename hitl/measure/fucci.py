@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from hitl.measure.mixture import Gate, find_gate, given_gate
 from hitl.measure.requests import FucciOptions
+from labels.numbers import number_of
 
 PHASES = ("G1", "G1/S", "S/G2/M", "M→G1")
 PHASE_OF = {(True, False): 0, (True, True): 1, (False, True): 2, (False, False): 3}
@@ -162,7 +163,8 @@ def _refusal(signals: NDArray[np.float64], options: FucciOptions, where: str) ->
     n = signals.shape[1]
     advice = "so its phases are left empty; give --thresholds to have them"
     if n < LEAST_NUCLEI:
-        return f"{where}: {n} nuclei are too few to find thresholds (at least 10), {advice}"
+        few = number_of(n, "nucleus is", "nuclei are")
+        return f"{where}: {few} too few to find thresholds (at least {LEAST_NUCLEI}), {advice}"
     for name, signal in zip(options.channels, signals, strict=True):
         if np.ptp(signal) == 0:
             return f"{where}: all nuclei are equally bright in channel {name}, {advice}"

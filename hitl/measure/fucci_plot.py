@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from hitl.measure.fucci import PHASES, Phases
+from labels.numbers import number_of
 
 # Okabe and Ito's palette (2008), with a marker of its own for each phase.
 STYLES = {"G1": ("#D55E00", "o"), "G1/S": ("#E69F00", "s"), "S/G2/M": ("#009E73", "^"),
@@ -61,7 +62,9 @@ def _panel(axes: Any, name: str, phases: Phases) -> None:
     if (phases.signals > 0).any():
         _log_scale(axes)
     share = f"{np.mean(phases.uncertain):.0%} uncertain" if len(x) else "no nuclei"
-    axes.set_title(f"{name}: {len(x)} nuclei, {share}", fontsize=9, parse_math=False)
+    axes.set_title(
+        f"{name}: {number_of(len(x), 'nucleus', 'nuclei')}, {share}", fontsize=9, parse_math=False
+    )
     axes.set_xlabel(f"{phases.channels[0]}, mean intensity", fontsize=8, parse_math=False)
     axes.set_ylabel(f"{phases.channels[1]}, mean intensity", fontsize=8, parse_math=False)
 

@@ -11,6 +11,7 @@ from hitl.measure.neighbours import depth_columns, neighbour_columns
 from hitl.measure.requests import MeasureOptions
 from hitl.measure.shapes import Column, Shapes, measure_shapes, shape_columns, solidity_column
 from hitl.measure.sources import VoxelSource
+from labels.numbers import number_of
 from labels.progress import Progress, no_progress
 
 
@@ -88,8 +89,8 @@ def _channel_notes(name: str, found: Intensities) -> list[str]:
     notes = []
     if found.constant:
         notes.append(
-            f"channel {name}: {found.constant} objects have the same value everywhere; their "
-            "entropy, skewness and kurtosis are set to 0"
+            f"channel {name}: the same value everywhere in {number_of(found.constant, 'object')}; "
+            "entropy, skewness and kurtosis are set to 0 there"
         )
     if found.background is None:
         notes.append(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from hitl.postprocess.labels import MAX_ID, check_labels
 from labels.errors import LabelImageError
+from labels.numbers import number_of
 from labels.spacing import Spacing, is_spacing
 
 Pieces = Literal["keep", "largest", "split"]
@@ -86,7 +87,8 @@ def _settle_pieces(labels: NDArray[np.uint32], *, split: bool) -> NDArray[np.uin
         top = int(labels.max())
         if top + rest.size > MAX_ID:
             raise LabelImageError(
-                f"labels: expected room for {rest.size} new ids after {top}; renumber them"
+                f"labels: expected room for {number_of(rest.size, 'new id')} after {top}; "
+                "renumber them"
             )
         owners[rest] = np.arange(top + 1, top + 1 + rest.size, dtype=np.uint32)
     else:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from annotations.planes import PROJECTIONS
 from hitl.project.errors import HitlError
+from labels.numbers import number_of
 
 Image = NDArray[Any]
 
@@ -129,8 +130,8 @@ def clahe(image: Image, *, grid: int = 8, clip_limit: float = 2.0) -> Image:
     require(image, "clahe", np.uint8, np.uint16)
     if not 1 <= grid <= min(image.shape[1:]):
         raise PreprocessError(
-            f"clahe: expected a grid of 1 up to {min(image.shape[1:])} tiles (the slice's shorter "
-            f"side), got {grid}"
+            f"clahe: expected a grid of 1 up to {number_of(min(image.shape[1:]), 'tile')} (the "
+            f"slice's shorter side), got {grid}"
         )
     import cv2
 
@@ -256,8 +257,8 @@ def occupied_ends(counts: NDArray[Any], min_count: int) -> tuple[float, float]:
     levels = np.flatnonzero(counts > min_count)
     if levels.size < 2:
         raise PreprocessError(
-            f"histogram_stretch: expected two or more intensities with over {min_count} voxels, "
-            f"got {levels.size}; lower min_count"
+            "histogram_stretch: expected two or more intensities with over "
+            f"{number_of(min_count, 'voxel')}, got {levels.size}; lower min_count"
         )
     return float(levels[0]), float(levels[-1])
 

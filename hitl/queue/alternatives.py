@@ -20,6 +20,7 @@ from hitl.project.folder import Project
 from hitl.project.reporter import Reporter, Silent
 from hitl.project.runs import read_card
 from labels.hashing import values_sha256
+from labels.numbers import number_of
 from labels.progress import Progress, no_progress
 from labels.spacing import Spacing
 from models.base import Segmentation, Segmenter
@@ -193,7 +194,8 @@ class Alternatives:
                 found[way.name] = cached_prediction(self._project, predictor, view)
         if not found:
             self._reporter.note(
-                f"{view.info.address}: nothing else segments its {len(view.info.seen)} channels, "
+                f"{view.info.address}: nothing else segments its "
+                f"{number_of(len(view.info.seen), 'channel')}, "
                 "so what is listed goes by shape and light alone"
             )
         return found

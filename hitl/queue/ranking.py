@@ -26,6 +26,7 @@ from hitl.queue.features import (
     measure,
     robust_z,
 )
+from labels.numbers import number_of
 from labels.spacing import Spacing
 
 WEIGHTS: Mapping[str, float] = {
@@ -210,7 +211,7 @@ def _reasons(found: Signals, row: int) -> tuple[str, ...]:
 
 def _words(found: Signals, name: str, row: int) -> str:
     shape, seen = found.features, found.others
-    of = f"of {seen.iou.shape[1]} other segmentations"
+    of = f"of {number_of(seen.iou.shape[1], 'other segmentation')}"
     usual = float(np.median(shape.volume_um3))
     sentences: dict[str, Callable[[], str]] = {
         "outline": lambda: f"the others outline it differently (IoU {seen.iou[row].mean():.2f})",
@@ -273,7 +274,7 @@ def _missed_entry(
         score=chance,
         confidence=None,
         reasons=(
-            f"missed? {found_by} of {count} other segmentations find an object here "
+            f"missed? found here by {found_by} of {number_of(count, 'other segmentation')} "
             f"({', '.join(candidate.names[:3])}{more})",
         ),
         voxels=len(candidate.places),

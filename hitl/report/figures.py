@@ -12,6 +12,7 @@ from hitl.report.charts import Mark, Reference, Series
 from hitl.report.hand_work import Point
 from hitl.report.inputs import Curves, Inputs, Scored
 from hitl.report.nuclei import Sizes
+from labels.numbers import number_of
 
 ERROR_KINDS = ("matched", "shifted", "split", "merged", "missed", "spurious")
 STATUSES = ("proposed", "accepted", "corrected")
@@ -26,7 +27,9 @@ def ceiling_lines(inputs: Inputs, metric: str) -> list[Reference]:
         value = found["mean"].get(metric)
         if value is not None:
             name = f"{_CEILINGS.get(kind, kind)}: {value:.3f}"
-            tip = f"{name}; {found['pairs']} comparisons on {', '.join(found['fields'])}"
+            tip = (
+                f"{name}; {number_of(found['pairs'], 'comparison')} on {', '.join(found['fields'])}"
+            )
             lines.append(Reference(name, value, tip))
     return lines
 
@@ -63,7 +66,8 @@ def progress_chart(points: Sequence[Point], inputs: Inputs, against: str) -> Mar
         x = float(getattr(point.work, against))
         tip = (
             f"{point.run}: evaluation score {point.score:.3f}, labels of round {point.work.round}, "
-            f"{point.work.objects} objects, {point.work.minutes:.0f} minutes"
+            f"{number_of(point.work.objects, 'object')}, "
+            f"{number_of(round(point.work.minutes), 'minute')}"
         )
         mark = Mark(x, point.score, point.score_low, point.score_high, tip)
         found.setdefault(point.model, []).append(mark)

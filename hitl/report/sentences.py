@@ -7,6 +7,7 @@ from typing import Any
 
 from hitl.report.hand_work import Gain, Point, Work
 from hitl.report.inputs import Inputs
+from labels.numbers import number_of
 
 
 def scores(inputs: Inputs) -> str:
@@ -53,11 +54,11 @@ def _against_people(inputs: Inputs, mean: Mapping[str, Any]) -> str:
 
 def progress(points: Sequence[Point], gains: Sequence[Gain], work: Work) -> str:
     """Say what hand work brought, and whether more of it is likely to pay."""
-    spent = f"{work.objects} objects were settled by hand so far"
+    spent = f"{number_of(work.objects, 'object was', 'objects were')} settled by hand so far"
     if work.minutes:
         spent += f", in {_minutes(work.minutes)}"
     if work.untimed:
-        spent += f" (and {work.untimed} rounds whose time was not noted)"
+        spent += f" (and {number_of(work.untimed, 'round')} whose time was not noted)"
     if not gains:
         known = "one round" if points else "no round"
         return (
@@ -73,7 +74,8 @@ def progress(points: Sequence[Point], gains: Sequence[Gain], work: Work) -> str:
     )
     return (
         f"{spent}. Between rounds {last.rounds[0]} and {last.rounds[1]} the score of {last.model} "
-        f"changed by {last.difference:+.3f} for {last.objects} more objects{rate}.{noise}"
+        f"changed by {last.difference:+.3f} for "
+        f"{number_of(last.objects, 'more object')}{rate}.{noise}"
     )
 
 
@@ -105,7 +107,8 @@ def errors(counts: Mapping[str, Mapping[str, float]], model: str, things: str) -
         "split": f"Correct large or textured {things} that were cut into pieces.",
         "shifted": f"Redraw outlines: these {things} are found, but not well enough.",
     }[worst]
-    return f"{model}'s most frequent error is {worst} ({wrong[worst]:g} objects). {advice}"
+    objects = number_of(wrong[worst], "object")
+    return f"{model}'s most frequent error is {worst} ({objects}). {advice}"
 
 
 def volumes(medians: Mapping[str, float], things: str) -> str:
@@ -149,13 +152,13 @@ def agreement(inputs: Inputs) -> str:
         value, f1 = found["mean"].get("evaluation_score"), found["mean"].get("f1")
         parts.append(
             f"{words.get(kind, kind)} at an evaluation score of {_value(value)} and an F1 of "
-            f"{_value(f1)} ({found['pairs']} comparisons)."
+            f"{_value(f1)} ({number_of(found['pairs'], 'comparison')})."
         )
     return " ".join(parts)
 
 
 def _minutes(minutes: float) -> str:
-    return f"{minutes / 60:.1f} hours" if minutes >= 90 else f"{minutes:.0f} minutes"
+    return f"{minutes / 60:.1f} hours" if minutes >= 90 else number_of(round(minutes), "minute")
 
 
 def _volume(value: float) -> str:

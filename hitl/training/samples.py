@@ -16,6 +16,7 @@ from hitl.project.addresses import chosen_labels
 from hitl.project.config import CONFIG_NAME, ProjectConfig
 from hitl.project.errors import LeakageError, NothingToDoError
 from hitl.project.reporter import Reporter
+from labels.numbers import number_of
 from models.base import TrainingSample
 
 MIN_VALIDATION_VOXELS = 4
@@ -215,8 +216,8 @@ def _held_out(name: str, height: int, share: float) -> slice:
     found = held_out_rows(height, share)
     if found is None:
         raise NothingToDoError(
-            f"field {name} has {height} voxels in y, too few to hold some out for validation; add "
-            "a labelled field of split val"
+            f"field {name} has {number_of(height, 'voxel')} in y, too few to hold some out for "
+            "validation; add a labelled field of split val"
         )
     return found
 

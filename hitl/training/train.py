@@ -18,7 +18,7 @@ from hitl.project.reporter import Reporter
 from hitl.project.yaml_text import dump_yaml
 from hitl.training.samples import TrainingSet, collect_samples
 from labels.hashing import file_sha256
-from labels.numbers import spans
+from labels.numbers import number_of, spans
 from models.base import TrainingResult
 from models.registry import one_channel, spec_of, trainer_class
 from models.runfolder import STARTER
@@ -208,11 +208,12 @@ def _card_text(card: dict[str, Any]) -> str:
     versions = ", ".join(
         f"{name} {version}" for name, version in card["versions"].items() if version
     )
+    epochs = number_of(card["epochs"], "epoch")
     return f"""# {card["run"]}
 
 A {card["model"]} model that segments {", ".join(card["classes"])}.
 
-- Made: {card["made"]}, {card["epochs"]} epochs (best: {card["best_epoch"]}) in {card["seconds"]} s
+- Made: {card["made"]}, {epochs} (best: {card["best_epoch"]}) in {card["seconds"]} s
 - Weights: `{card["weights"]}`, sha256 `{card["weights_sha256"]}`
 - Started from: {card["base"]}
 - Licence: {card["licence"]}

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from labels.numbers import number_of
 from labels.progress import Progress
 from models.cellpose import runfolder as files
 from models.cellpose.batches import Tiles, TileSampler, counted, masked_loss
@@ -251,12 +252,12 @@ class FineTuning:
                 if self._together == 1 or not divide:
                     raise ModelError(
                         "memory does not hold the fine-tuning of Cellpose with "
-                        f"{self._together} tiles at a time; set a smaller batch_size or "
-                        "trainable=neck, or use a machine with more memory"
+                        f"{number_of(self._together, 'tile')} at a time; set a smaller batch_size "
+                        "or trainable=neck, or use a machine with more memory"
                     ) from error
                 self._together = -(-self._together // 2)
                 self._notes.append(
-                    f"memory was full: {self._together} tiles at a time, "
+                    f"memory was full: {number_of(self._together, 'tile')} at a time, "
                     f"{self._schedule.batch_size} per step as before"
                 )
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from annotated_types import Ge, Le, MinLen
 
+from labels.numbers import number_of
 from labels.progress import Progress, no_progress
 from models.base import TrainingResult, TrainingSample, check_image, common_channels
 from models.cellpose import runfolder as files
@@ -181,9 +182,9 @@ class CellposeTrainer:
         sampler, judge = self._sampler(train), self._sampler(val)
         if not sampler.slices:
             raise TrainingDataError(
-                f"expected slices with at least {self.min_objects} labelled objects in "
-                f"{', '.join(self.views)}, got none in {len(train)} training stacks; correct or "
-                "accept some objects first, or lower min_objects"
+                f"expected slices with at least {number_of(self.min_objects, 'labelled object')} "
+                f"in {', '.join(self.views)}, got none in {number_of(len(train), 'training stack')}"
+                "; correct or accept some objects first, or lower min_objects"
             )
         if not judge.slices:
             notes.append(

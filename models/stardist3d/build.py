@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from labels.numbers import number_of
 from models.errors import CheckpointError, TrainingDataError
 from models.stardist3d.plan import Factors, Triple
 from models.stardist3d.runfolder import load_network, new_network
@@ -62,7 +63,7 @@ def continued_network(folder: Path, base: Path, seed: int) -> Any:
     if channels != 1 or classes is not None:
         raise CheckpointError(
             f"{base}: expected a StarDist 3D model of one channel without classes, got "
-            f"{channels} channels and classes {classes}; start from another model"
+            f"{number_of(channels, 'channel')} and classes {classes}; start from another model"
         )
     network = fresh_network(folder, earlier.config, seed)
     network.keras_model.set_weights(earlier.keras_model.get_weights())

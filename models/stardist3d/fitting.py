@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from labels.files import write_atomically
 from labels.json_files import parse_json
+from labels.numbers import number_of
 from labels.progress import Progress
 from models.curves import CurveLog, LoggerName
 from models.errors import CheckpointError, TrainingDivergedError
@@ -292,7 +293,8 @@ class Fit:
             return f"stopped by max_minutes={self._settings.max_minutes:g} in epoch {h.epoch}"
         patience = self._settings.patience
         if patience is not None and h.epoch - h.best_epoch >= patience:
-            return f"stopped in epoch {h.epoch}: no better validation loss for {patience} epochs"
+            waited = number_of(patience, "epoch")
+            return f"stopped in epoch {h.epoch}: no better validation loss for {waited}"
         return None
 
     def _diverged(self, what: str) -> TrainingDivergedError:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from labels.numbers import number_of
 from labels.progress import Progress, no_progress
 from models.stardist3d.objects import Candidates, draw_objects, find_candidates, suppress
 from models.stardist3d.runfolder import write_thresholds
@@ -72,8 +73,8 @@ def choose_thresholds(
     notes: list[str] = []
     if count < FEWEST_OBJECTS:
         notes.append(
-            f"{count} verified objects in the validation stacks are fewer than {FEWEST_OBJECTS}: "
-            "thresholds were chosen on the training stacks too"
+            f"the validation stacks have {number_of(count, 'verified object')}, fewer than "
+            f"{FEWEST_OBJECTS}: thresholds were chosen on the training stacks too"
         )
         tried = [*seen, *learned]
     else:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from annotated_types import Ge, Interval, Le
 
+from labels.numbers import number_of
 from labels.progress import Progress, no_progress
 from labels.spacing import Spacing
 from models.base import TrainingResult, TrainingSample, one_channel_of
@@ -330,7 +331,8 @@ class StarDist3DTrainer:
         need = 4 * (math.prod(patch) * (1 + self.unet_n_filter_base) + cells * (config.n_rays + 2))
         check_fits(
             need * self.batch_size,
-            f"a batch of {self.batch_size} patches of {'×'.join(map(str, patch))} voxels",
+            f"a batch of {number_of(self.batch_size, 'patch', 'patches')} of "
+            f"{'×'.join(map(str, patch))} voxels",
             "take smaller patches (patch_size) or fewer at once (batch_size)",
             TrainingMemoryError,
         )

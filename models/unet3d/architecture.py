@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Le, MaxLen, MinLen
 
+from labels.numbers import number_of
 from labels.spacing import Spacing
 from models.options import Features
 
@@ -50,7 +51,7 @@ class Architecture:
     def __post_init__(self) -> None:
         if len(self.features) != len(self.pooling):
             raise ValueError(
-                f"expected a pooling for each of {len(self.features)} levels, got "
+                f"expected a pooling for each of {number_of(len(self.features), 'level')}, got "
                 f"{len(self.pooling)}"
             )
 

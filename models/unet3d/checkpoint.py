@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from labels.files import UnfitFileError, read_plain, write_atomically
 from labels.memory import memory_bytes
+from labels.numbers import number_of
 from models.devices import Precision
 from models.errors import CheckpointError
 from models.options import DiameterUm, Percentiles, Side, SpacingUm, check_percentiles
@@ -212,8 +213,8 @@ def for_channels(tensors: Tensors, channels: int, where: Path) -> Tensors:
         return tensors
     if first.shape[1] != 1:
         raise CheckpointError(
-            f"{where}: expected weights for images of {channels} channels, got those for "
-            f"{first.shape[1]}; start from another run"
+            f"{where}: expected weights for images of {number_of(channels, 'channel')}, got those "
+            f"for {first.shape[1]}; start from another run"
         )
     shape = (first.shape[0], channels, *first.shape[2:])
     return {**tensors, FIRST: first.expand(shape) / channels}

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from labels.numbers import number_of
 from labels.spacing import Spacing
 from models.base import TrainingSample
 from models.errors import TrainingDataError, TrainingMemoryError
@@ -127,7 +128,8 @@ def check_training_fits(
     need += 4 * math.prod(patch) * (4 * architecture.features[0] + 4 * batch_size)
     check_fits(
         need,
-        f"a batch of {batch_size} patches of {'×'.join(map(str, patch))} voxels",
+        f"a batch of {number_of(batch_size, 'patch', 'patches')} of "
+        f"{'×'.join(map(str, patch))} voxels",
         "take smaller patches (patch_size) or fewer at once (batch_size)",
         TrainingMemoryError,
     )

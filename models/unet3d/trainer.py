@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from annotated_types import Ge, Gt, Interval, Le, MaxLen, MinLen
 
+from labels.numbers import number_of
 from labels.progress import Progress, no_progress
 from labels.spacing import Spacing
 from models.base import TrainingResult, TrainingSample, check_image, common_channels
@@ -308,8 +309,8 @@ class UNet3DTrainer:
         if found >= FEW_OBJECTS:
             return judged, judged
         notes.append(
-            f"validation holds {found} objects, so the instance thresholds were chosen on them and "
-            "on the training stacks"
+            f"validation holds {number_of(found, 'object')}, so the instance thresholds were "
+            "chosen on the training stacks too"
         )
         return judged, [*judged, *own]
 

@@ -11,6 +11,7 @@ from hitl.evaluation.agreement import KEYS, Agreement
 from hitl.evaluation.evaluate import Evaluated
 from hitl.evaluation.score_files import Scored
 from hitl.project.plain import plain
+from labels.numbers import number_of
 
 _UNITS = {"px": "voxels along x", "um": "µm"}
 
@@ -104,7 +105,7 @@ def agreed(found: Agreement) -> tuple[Agreement, Any]:
         ("agreement", "value", "95 %"), rows, title=f"{found.field}: {raters}", right=("value",)
     )
     kept = [] if found.file is None else [f"kept in {found.file}"]
-    return found, Group(table, f"{first.objects} and {second.objects} objects", *kept)
+    return found, Group(table, f"{first.objects} and {number_of(second.objects, 'object')}", *kept)
 
 
 def _in_words(found: dict[str, Any]) -> str:
@@ -122,8 +123,8 @@ def _footnote(done: Scored) -> str:
     left = done.scores.left_out
     if left.truth_ids or left.pred_ids:
         parts.append(
-            f"left out: {len(left.truth_ids)} objects of the truth, {len(left.pred_ids)} of "
-            "the prediction"
+            f"left out: {number_of(len(left.truth_ids), 'object')} of the truth, "
+            f"{len(left.pred_ids)} of the prediction"
         )
     return "; ".join(parts)
 

@@ -48,7 +48,7 @@ def added(done: Added) -> tuple[dict[str, Any], str]:
     text += f", {times} time points" if times > 1 else ""
     several = len(info.classes) > 1
     for name, count in done.objects.items():
-        text += f", {count} labelled objects" + (f" of {name}" if several else "")
+        text += f", {number_of(count, 'labelled object')}" + (f" of {name}" if several else "")
     if several:
         text += "; classes: " + ", ".join(
             f"{each.name} ({', '.join(info.channels[n] for n in each.seen)})"
@@ -100,10 +100,8 @@ def imported(done: Imported) -> tuple[Imported, str]:
     what = counted(done.counts) or "no object changed"
     if done.dry_run:
         return done, f"would be round {done.round} of {done.field}: {what}; nothing was written"
-    return done, (
-        f"round {done.round} of {done.field}: {what}; "
-        f"{done.verified_voxels} more voxels are verified"
-    )
+    more = number_of(done.verified_voxels or 0, "more voxel is", "more voxels are")
+    return done, f"round {done.round} of {done.field}: {what}; {more} verified"
 
 
 def difference(found: RoundDiff) -> tuple[dict[str, Any], Any]:
@@ -128,7 +126,7 @@ def difference(found: RoundDiff) -> tuple[dict[str, Any], Any]:
         right=("gained", "lost"),
     )
     rest = len(changes) - MOST_ROWS
-    more = [f"and {rest} more changes: --json has all of them"] if rest > 0 else []
+    more = [f"and {number_of(rest, 'more change')}: --json has all of them"] if rest > 0 else []
     return data, Group(_count_table(found.fields, title), listed, *more)
 
 
@@ -197,8 +195,9 @@ def collected(found: Garbage) -> tuple[Garbage, str]:
     """Tell what no round refers to."""
     done = "freed" if found.removed else "would free"
     return found, (
-        f"{done} {found.bytes / 1e6:.1f} MB ({found.chunks} chunks, {found.manifests} manifests, "
-        f"{found.snapshots} snapshots); every round is kept"
+        f"{done} {found.bytes / 1e6:.1f} MB ({number_of(found.chunks, 'chunk')}, "
+        f"{number_of(found.manifests, 'manifest')}, {number_of(found.snapshots, 'snapshot')}); "
+        "every round is kept"
     )
 
 

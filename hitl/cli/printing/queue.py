@@ -9,6 +9,7 @@ from hitl.cli.tables import plain_table
 from hitl.queue.build import Queue
 from hitl.queue.kinds import KINDS
 from hitl.queue.model_errors import ModelErrors, listed_ids
+from labels.numbers import number_of
 
 
 def queued(found: Queue) -> tuple[dict[str, Any], Any]:
@@ -124,7 +125,7 @@ def _places(done: ModelErrors) -> Any:
     return plain_table(
         columns,
         rows,
-        title=f"{len(done.listed)} of {done.total} places, the worst first",
+        title=f"{len(done.listed)} of {number_of(done.total, 'place')}, the worst first",
         right=("", "wrong by", "IoU"),
     )
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from hitl.simulate.rounds import SimulationResult
 from hitl.simulate.stacks import Synthesised
+from labels.numbers import number_of
 
 
 def simulated(done: SimulationResult) -> tuple[dict[str, Any], Any]:
@@ -31,6 +32,8 @@ def simulated(done: SimulationResult) -> tuple[dict[str, Any], Any]:
 def synthesised(done: Synthesised) -> tuple[Synthesised, str]:
     """Tell of stacks that were drawn."""
     nuclei = sum(pair.nuclei for pair in done.stacks)
-    stacks = "stack" if len(done.stacks) == 1 else "stacks"
     added = f", added to {done.into}" if done.into is not None else ""
-    return done, f"{len(done.stacks)} {stacks} with {nuclei} nuclei in {done.folder}{added}"
+    return done, (
+        f"{number_of(len(done.stacks), 'stack')} with {number_of(nuclei, 'nucleus', 'nuclei')} in "
+        f"{done.folder}{added}"
+    )

@@ -19,6 +19,7 @@ from hitl.training.sweep.result import (
     varied_names,
 )
 from hitl.training.train import Trained
+from labels.numbers import number_of
 
 DIGITS = {"minutes": 1}
 
@@ -27,8 +28,8 @@ def trained(done: Trained) -> tuple[Trained, str]:
     """Tell of a finished run."""
     values = ", ".join(f"{key} {value:.3f}" for key, value in done.validation.items())
     return done, (
-        f"{done.run}: {done.epochs} epochs in {done.seconds:.0f} s, best {done.best_epoch} "
-        f"(validation: {values})"
+        f"{done.run}: {number_of(done.epochs, 'epoch')} in {done.seconds:.0f} s, best "
+        f"{done.best_epoch} (validation: {values})"
     )
 
 
@@ -78,7 +79,7 @@ def swept(done: Sweep) -> tuple[dict[str, Any], Any]:
 
     lines = [f"failed, {cell.label}: {cell.reason}" for cell in done.failed]
     waiting = sum(cell.state == "waiting" for cell in done.cells)
-    lines += [f"{waiting} cells are not trained yet"] if waiting else []
+    lines += [f"{number_of(waiting, 'cell is', 'cells are')} not trained yet"] if waiting else []
     lines.append(f"table: {done.table_file}")
     lines += [f"plot: {done.plot_file}"] if done.plot_file.is_file() else []
     return sweep_record(done), Group(_sweep_table(done), "\n".join(lines))
@@ -92,7 +93,7 @@ def _sweep_table(sweep: Sweep) -> Any:
         keys += [(key, True) for key in TEST_COLUMNS]
     titles = [TEST_COLUMNS[key] if test else COLUMNS[key] for key, test in keys]
     title = (
-        f"{sweep.name}: {len(sweep.cells)} cells on the validation part, sorted by "
+        f"{sweep.name}: {number_of(len(sweep.cells), 'cell')} on the validation part, sorted by "
         f"{COLUMNS[sweep.sort]}; F1 of voxels, @0.5 of objects; * the best"
     )
     best = {(key, test): _best(trained, key, test) for key, test in keys if key in QUALITY}

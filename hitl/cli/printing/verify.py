@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hitl.project.verify import ProjectVerification
+from labels.numbers import number_of
 
 
 def verified(found: ProjectVerification) -> tuple[ProjectVerification, str]:
@@ -12,7 +13,8 @@ def verified(found: ProjectVerification) -> tuple[ProjectVerification, str]:
     lines += [f"damaged: {line}" for line in found.damaged]
     state = "whole" if found.whole else f"{len(found.damaged)} damaged"
     lines.append(
-        f"{found.project}: {state}; compared {found.commits} commits and {found.chunks} {read}"
+        f"{found.project}: {state}; compared {number_of(found.commits, 'commit')} and "
+        f"{found.chunks} {read}"
     )
     if not found.whole:
         lines.append(f"whole rounds: {found.whole_rounds or 'none'}")

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from annotations.edits.records import Edits
 from annotations.views import LabelsView
 from hitl.labelling.exchange.errors import ExchangeError
+from labels.numbers import number_of
 from labels.overlaps import Contingency, Floats, Ints, Objects, first_of_each, from_pairs
 
 FEW = 4
@@ -317,8 +318,8 @@ def _foreign(found: _Comparison) -> str:
         return ""
     others = found.after - after
     return (
-        f"only {before} of {found.before} objects of the field are in it, and {others} others are, "
-        "as in labels of another image"
+        f"only {before} of {found.before} objects of the field are in it, and "
+        f"{number_of(others, 'other is', 'others are')}, as in labels of another image"
     )
 
 

@@ -22,6 +22,7 @@ from hitl.labelling.corrections import Corrections, counted, elsewhere
 from hitl.review.errors import ReviewError
 from hitl.review.session.boxes import Box
 from hitl.review.session.review_session import ReviewSession
+from labels.numbers import number_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +49,9 @@ class Summary:
 
     def sentence(self) -> str:
         """Return one line for people."""
-        checked = f"{self.checked_voxels} voxels checked" if self.checked_voxels else ""
+        checked = (
+            f"{number_of(self.checked_voxels, 'voxel')} checked" if self.checked_voxels else ""
+        )
         return ", ".join(filter(None, (counted(self.counts), checked))) or "nothing changed"
 
 

@@ -289,8 +289,8 @@ class ProjectSession(AbstractContextManager["ProjectSession"]):
             self.time,
         ):
             raise DraftError(
-                f"{self.draft_file}: expected a draft of {self.name}, got a {draft.name}; move it "
-                "away to start afresh"
+                f"{self.draft_file}: expected a draft of {self.name}, got that of {draft.name}; "
+                "move it away to start afresh"
             )
         if _was_committed(self.project.store(), draft):
             self.draft_file.unlink()

@@ -17,6 +17,7 @@ from hitl.review.session.changed_chunks import ChangedChunks, ChunkIndex
 from hitl.review.session.undo import Kind, Operation, Patch, Plane, UndoHistory
 from hitl.review.session.work_timer import WorkTimer
 from hitl.review.session.worklist import Worklist, WorklistEntry, proposed_objects
+from labels.numbers import number_of
 from labels.spacing import Spacing
 
 Change = tuple[Plane, Box, NDArray[Any]]
@@ -154,7 +155,8 @@ class ReviewState:
             status = self.verdicts[object_id].name.lower()
         elif self.is_handled(object_id):
             status = "edited"
-        return f"Object {object_id}: {status}, {volume:,.0f} µm³ in {box_shape(box)[0]} slices"
+        slices = number_of(box_shape(box)[0], "slice")
+        return f"Object {object_id}: {status}, {volume:,.0f} µm³ in {slices}"
 
     def restore(
         self,

@@ -14,6 +14,7 @@ from hitl.review.session.project_session import ProjectSession
 from hitl.review.session.review_session import ReviewSession
 from hitl.review.session.undo import Operation
 from hitl.review.session.worklist import Worklist, WorklistEntry
+from labels.numbers import number_of
 
 if TYPE_CHECKING:
     from hitl.review.window.dock import ReviewDock
@@ -189,8 +190,8 @@ class ReviewControls:
             return
         self.picked.append(voxel)
         self.layers.mark(self.picked)
-        count = len(self.picked)
-        self.dock.say(f"Split {found}: {count} point{'s' * (count > 1)}; S or Enter splits.")
+        points = number_of(len(self.picked), "point")
+        self.dock.say(f"Split {found}: {points}; S or Enter splits.")
 
     def _pick_corner(self, voxel: tuple[int, int, int]) -> None:
         self.picked.append(voxel)

@@ -45,6 +45,7 @@ from hitl.training.sweep.result import (
 )
 from hitl.training.train import resolve_base, train_into
 from labels.hashing import values_sha256
+from labels.numbers import number_of
 from models.base import TrainingSample
 from models.errors import ModelError
 from models.registry import load_run, one_channel
@@ -162,7 +163,7 @@ def _with_base_runs(project: Project, spec: SweepConfig) -> SweepConfig:
 def _too_many(project: Project, model: str, options: Mapping[str, Any], spec: SweepConfig) -> str:
     count = count_cells(spec)
     minutes = _minutes_per_cell(project, model, options)
-    time = "" if minutes is None else f", about {count * minutes / 60:.0f} hours"
+    time = "" if minutes is None else f", about {number_of(round(count * minutes / 60), 'hour')}"
     if minutes is None:
         time = " of unknown length (train one with `hitl train` to know)"
     return f"the grid has {count} cells{time}; take fewer values, or say --yes to train them all"
@@ -229,8 +230,8 @@ class _Work:
         write_plot(done)
         if not any(cell.state == "done" for cell in done.cells):
             raise SweepError(
-                f"none of {len(done.cells)} cells could be trained; {done.cells[0].label}: "
-                f"{done.cells[0].reason}"
+                f"none of {number_of(len(done.cells), 'cell')} could be trained; "
+                f"{done.cells[0].label}: {done.cells[0].reason}"
             )
         if self._request.evaluate:
             self._evaluate()
@@ -300,7 +301,7 @@ class _Work:
         parts += [f"{states.count('interrupted')} to continue"] * ("interrupted" in states)
         parts += [f"{failed} failed (again with --retry-failed)"] * bool(failed)
         if states:
-            self._reporter.note(f"{len(self._cells)} cells: {', '.join(parts)}")
+            self._reporter.note(f"{number_of(len(self._cells), 'cell')}: {', '.join(parts)}")
 
     def _tell_interrupted(self) -> None:
         done = self._result()
@@ -308,8 +309,8 @@ class _Work:
         write_plot(done)
         trained = sum(cell.state == "done" for cell in done.cells)
         self._reporter.note(
-            f"{trained} of {len(done.cells)} cells are trained, see {done.table_file}; give the "
-            "same command again to go on"
+            f"trained so far: {trained} of {number_of(len(done.cells), 'cell')}, see "
+            f"{done.table_file}; give the same command again to go on"
         )
 
 

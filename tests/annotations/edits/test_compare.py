@@ -191,7 +191,7 @@ def test_what_is_cut_off_and_joined_to_a_neighbour_is_regrouped() -> None:
 
 
 def test_no_more_ids_are_refused() -> None:
-    with pytest.raises(LabelError, match="room for 1 new ids"):
+    with pytest.raises(LabelError, match="room for 1 new id"):
         compare_labels(line(2**32 - 1, 0), line(2**32 - 1, 4))
 
 

@@ -33,7 +33,7 @@ def test_the_wrong_come_first_and_say_why() -> None:
     missed, first = entries[0], next(e for e in entries if e.id == 1)
     assert missed.kind == "missed" and missed.source == "good" and missed.source_label == 5
     assert truth[missed.position_zyx] == 5
-    assert "2 of 2 other segmentations find an object here" in missed.why
+    assert "found here by 2 of 2 other segmentations" in missed.why
     assert "2 of 2 other segmentations join it with a neighbour" in first.why
     assert first.confidence == 0.2
     assert next(e for e in entries if e.id == 8).confidence is None

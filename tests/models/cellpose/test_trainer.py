@@ -164,7 +164,7 @@ def test_full_memory_means_fewer_tiles_at_a_time(
 
     monkeypatch.setattr(finetune.Tunable, "logits", small)
     result = CellposeTrainer(model=str(base), **QUICK).train([sample], [sample], tmp_path)
-    assert any("1 tiles at a time, 2 per step" in note for note in result.notes)
+    assert any("1 tile at a time, 2 per step" in note for note in result.notes)
     found, wanted = (np.array(curve(f))[1:].astype(float) for f in (tmp_path, folder))
     np.testing.assert_allclose(found, wanted, rtol=2e-2)
     monkeypatch.setattr(
@@ -191,7 +191,7 @@ def test_all_weights_can_be_tuned_from_an_earlier_run(
 
 def test_no_object_that_counts(base: Path, sample: TrainingSample, tmp_path: Path) -> None:
     nothing = replace(sample, mask=np.zeros_like(sample.mask))
-    with pytest.raises(TrainingDataError, match="got none in 1 training stacks"):
+    with pytest.raises(TrainingDataError, match="got none in 1 training stack"):
         CellposeTrainer(model=str(base), **QUICK).train([nothing], [sample], tmp_path)
     with pytest.raises(TrainingDataError, match="lower min_objects"):
         CellposeTrainer(model=str(base), min_objects=9, **QUICK).train([sample], [], tmp_path)

@@ -184,7 +184,7 @@ def test_tiles_change_nothing(tmp_path, monkeypatch, options):
 
 def test_few_validation_objects_call_for_the_training_stacks(run):
     _, result, _ = run
-    note = "4 verified objects in the validation stacks are fewer than 20"
+    note = "the validation stacks have 4 verified objects, fewer than 20"
     assert [one.startswith(note) for one in result.notes].count(True) == 1
     assert 0 <= result.validation["val_f1"] <= 1
 
@@ -363,7 +363,7 @@ def edit(name, **values):
         (lambda f: (f / "weights_best.h5").unlink(), "weights_best.h5 is missing"),
         (lambda f: (f / "weights_best.h5").write_bytes(b"\x89HDF"), "a damaged file"),
         (lambda f: (f / "config.json").write_text("{"), "expected JSON"),
-        (lambda f: (f / "model.json").write_text("[]"), "a list in place of an object"),
+        (lambda f: (f / "model.json").write_text("[]"), "list in place of an object"),
         (edit("model.json", model="unet3d"), r"another kind of run \('unet3d'\)"),
         (edit("config.json", unet_n_filter_base=8), "fit each other"),
         (edit("config.json", rays_json={"name": "print", "kwargs": {}}), r"rays_json\.name"),

@@ -75,7 +75,7 @@ def test_an_interrupted_sweep_says_how_to_go_on_and_does(
 ) -> None:
     monkeypatch.setattr(FakeTrainer, "stop_at", 2)
     said = sweep(*GRID, code=130)["said"]
-    assert "2 of 4 cells are trained" in said
+    assert "trained so far: 2 of 4 cells" in said
     assert "same command again" in said
     (table,) = bench.project.folder.glob("sweeps/*/table.csv")
     assert [row["state"] for row in table_rows(table)] == [
