@@ -5,6 +5,7 @@ Nothing heavy is imported here or by the files of the formats: the command line 
 
 from __future__ import annotations
 
+import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -305,7 +306,8 @@ def _why_unknown(path: Path, formats: list[Format]) -> str:
 def translated(path: Path, advice: str) -> Iterator[None]:
     """Turn whatever a third-party parser raises on a bad file into a FormatError.
 
-    The block holds a parser's calls and what is asked of its answer; the error names the cause.
+    The block holds a parser's calls and what is asked of its answer; the error names the cause. A
+    slip of our own code in it stays what it is.
     """
     try:
         yield
@@ -320,7 +322,19 @@ def translated(path: Path, advice: str) -> Iterator[None]:
     except RecursionError as exc:
         raise FormatError(f"{path}: is nested without end; {advice}") from exc
     except Exception as exc:
+        if isinstance(exc, _SLIPS) and _is_ours(exc):
+            raise
         reason = " ".join(str(exc).split())[:200] or type(exc).__name__
         if isinstance(exc, KeyError):
             reason = f"it lacks {reason}"
         raise FormatError(f"{path}: cannot be read ({reason}); {advice}") from exc
+
+
+_SLIPS = (AssertionError, AttributeError, NameError, TypeError)
+"""What mistakes in a program raise, though parsers let damage end in them, too."""
+
+
+def _is_ours(exc: BaseException) -> bool:
+    """Whether the code that raised an error belongs to this package."""
+    *_, (frame, _) = traceback.walk_tb(exc.__traceback__)
+    return str(frame.f_globals.get("__name__")).startswith(f"{__name__.partition('.')[0]}.")

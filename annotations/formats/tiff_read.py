@@ -79,8 +79,13 @@ class TiffVoxels(RawVoxels):
                 f"{len(self._pages)} of {plane}; {_ADVICE}"
             )
         for i, page in enumerate(self._pages):
-            raw = page.keyframe.nbytes if page.keyframe.compression == 1 else None
             bits = page.keyframe.bitspersample
+            if page.keyframe.dtype is None or not isinstance(bits, int):
+                raise FormatError(
+                    f"{path}: expected whole numbers or floats of one size, got {bits} bits in "
+                    f"page {i}; {_ADVICE}"
+                )
+            raw = page.keyframe.nbytes if page.keyframe.compression == 1 else None
             if raw is None and len(page.dataoffsets) < math.prod(page.keyframe.chunked):
                 parts = math.prod(page.keyframe.chunked)
                 raise FormatError(
@@ -215,8 +220,9 @@ def _axes(path: Path, series: Any) -> str | None:
         if page.photometric == PHOTOMETRIC.YCBCR and page.compression not in _JPEG:
             raise FormatError(f"{path}: its colours are coded as YCbCr; {_ADVICE}")
         if not colours and page.photometric != PHOTOMETRIC.MINISBLACK:
+            kind = getattr(page.photometric, "name", page.photometric)
             raise FormatError(
-                f"{path}: expected colours in RGB, got {page.photometric.name}; save it again in "
+                f"{path}: expected colours in RGB, got {kind}; save it again in "
                 "RGB (Fiji: Image > Type > RGB Color)"
             )
         if not colours and not _ALPHA & set(page.extrasamples):

@@ -179,7 +179,8 @@ def check_data_extent(
     FormatError
         Voxels missing.
     """
-    if not offsets or len(offsets) != len(byte_counts):
+    whole = all(isinstance(number, int) for number in (*offsets, *byte_counts))
+    if not offsets or len(offsets) != len(byte_counts) or not whole:
         raise FormatError(f"{path}: is corrupt: page {page} does not say where its voxels are")
     end = max(start + count for start, count in zip(offsets, byte_counts, strict=True))
     if end > file_size:
