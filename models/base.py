@@ -255,13 +255,15 @@ class TrainingResult:
     best_epoch, epochs : int
         Epoch of the best validation value, and epochs trained.
     validation : mapping of str to float
-        Validation values of the best checkpoint.
+        Validation values of the best checkpoint; empty where there was no time for any.
     base : str
         What the training started from: ``"random"`` or a run folder's name and weights' sha256.
     licence : str
         Licence that the weights are under because of what they started from.
     notes : tuple of str
         What the user must be told.
+    steps : int
+        Steps trained; 0 where there is no such thing.
     """
 
     weights: Path
@@ -271,6 +273,7 @@ class TrainingResult:
     base: str = "random"
     licence: str = "as the training data"
     notes: tuple[str, ...] = ()
+    steps: int = 0
 
 
 @runtime_checkable

@@ -39,7 +39,7 @@ class Trained:
     run : str
         The run's id.
     folder : Path
-    epochs, best_epoch : int
+    epochs, best_epoch, steps : int
     validation : mapping of str to float
     seconds : float
     """
@@ -48,6 +48,7 @@ class Trained:
     folder: Path
     epochs: int
     best_epoch: int
+    steps: int
     validation: dict[str, float]
     seconds: float
 
@@ -137,6 +138,7 @@ def train_into(
         folder,
         result.epochs,
         result.best_epoch,
+        result.steps,
         dict(result.validation),
         round(seconds, 1),
     )
@@ -172,6 +174,7 @@ def _card(
         "verified_voxels_only": data.verified_only,
         "seed": config["options"].get("seed"),
         "epochs": result.epochs,
+        "steps": result.steps,
         "best_epoch": result.best_epoch,
         "validation": dict(result.validation),
         "seconds": round(seconds, 1),
@@ -200,6 +203,7 @@ def _card_text(card: dict[str, Any]) -> str:
         for s in card["trained_on"]
     )
     values = "\n".join(f"- {key}: {value:.4f}" for key, value in card["validation"].items())
+    epochs, steps = number_of(card["epochs"], "epoch"), number_of(card["steps"], "step")
     counted = (
         "verified voxels only"
         if card["verified_voxels_only"]
@@ -213,7 +217,7 @@ def _card_text(card: dict[str, Any]) -> str:
 
 A {card["model"]} model that segments {", ".join(card["classes"])}.
 
-- Made: {card["made"]}, {epochs} (best: {card["best_epoch"]}) in {card["seconds"]} s
+- Made: {card["made"]}, {epochs} (best: {card["best_epoch"]}) of {steps} in {card["seconds"]} s
 - Weights: `{card["weights"]}`, sha256 `{card["weights_sha256"]}`
 - Started from: {card["base"]}
 - Licence: {card["licence"]}
@@ -228,7 +232,7 @@ A {card["model"]} model that segments {", ".join(card["classes"])}.
 
 ## Validation
 
-{values}
+{values or "None: there was no time to judge an epoch."}
 
 ## Made with
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import pickle
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +21,7 @@ from torch.nn import functional
 
 from labels.numbers import number_of
 from labels.progress import Progress
+from models.budget import JUDGE, Budget
 from models.cellpose import runfolder as files
 from models.cellpose.batches import Tiles, TileSampler, counted, masked_loss
 from models.cellpose.fast import FastTransformer
@@ -33,6 +33,8 @@ from models.schedules import cosine
 
 WARM_UP = 0.05
 LOWEST_RATE = 0.05
+OF_THE_BASE = 1 / 3
+"""Share of the time left that judging the base may take: an epoch has to be judged too."""
 COLUMNS = ("epoch", "train_loss", "val_loss", "lr", "seconds")
 
 
@@ -45,7 +47,6 @@ class Schedule:
     batch_size: int
     learning_rate: float
     weight_decay: float
-    max_seconds: float | None
     seed: int
 
     def rate(self, done: float) -> float:
@@ -58,10 +59,17 @@ class History:
     """What has happened so far; written beside the last weights."""
 
     epoch: int = 0
+    steps: int = 0
     best_epoch: int = 0
     best_loss: float = math.inf
     seconds: float = 0.0
     rows: list[dict[str, float]] = field(default_factory=list)
+
+    @property
+    def validation(self) -> dict[str, float]:
+        """Losses of the best epoch and of the base, as far as they were judged."""
+        found = {"loss": self.best_loss, "loss_before": self.rows[0].get("val_loss", math.inf)}
+        return {key: value for key, value in found.items() if value < math.inf}
 
 
 class Tunable:
@@ -145,7 +153,7 @@ class FineTuning:
             weight_decay=schedule.weight_decay,
         )
 
-    def run(self, log: CurveLog, progress: Progress) -> History:
+    def run(self, log: CurveLog, budget: Budget, progress: Progress) -> History:
         """Train until the epochs or the time are used up.
 
         Raises
@@ -153,54 +161,59 @@ class FineTuning:
         TrainingDivergedError
             The loss or the gradient is no longer finite. Checkpoints written so far stay.
         """
-        h, s = self.history, self._schedule
-        started = time.monotonic() - h.seconds
+        h = self.history
+        budget.begin(h.seconds)
         if not h.rows:
             # The base is the first candidate: tuning that only makes it worse changes nothing.
-            self._close_epoch({"epoch": 0.0}, log, progress, started)
-        while h.epoch < s.epochs and not (s.max_seconds and h.seconds >= s.max_seconds):
-            before = time.monotonic()
-            loss = self._epoch(started, progress)
+            budget.close_epoch()
+            self._close_epoch({"epoch": 0.0}, log, budget, progress, OF_THE_BASE)
+        # Asked before the first epoch too: it learns how long judging takes.
+        while h.epoch < self._schedule.epochs and (budget.has_room() or h.epoch == 0):
+            before = budget.elapsed
+            loss = self._epoch(budget, progress)
             h.epoch += 1
             row = {
                 "epoch": float(h.epoch),
                 "train_loss": loss,
                 "lr": float(self._optimiser.param_groups[0]["lr"]),
-                "seconds": time.monotonic() - before,
+                "seconds": budget.elapsed - before,
             }
-            self._close_epoch(row, log, progress, started)
+            self._close_epoch(row, log, budget, progress)
         return h
 
     def _close_epoch(
-        self, row: dict[str, float], log: CurveLog, progress: Progress, started: float
+        self,
+        row: dict[str, float],
+        log: CurveLog,
+        budget: Budget,
+        progress: Progress,
+        share: float = 1.0,
     ) -> None:
         h = self.history
-        steps = self._schedule.epochs * self._schedule.steps_per_epoch
-        progress(h.epoch * self._schedule.steps_per_epoch, steps, "validating")
-        row["val_loss"] = self._validate()
-        h.seconds = time.monotonic() - started
+        loss = budget.attempt(JUDGE, self._validate, progress, share)
+        if loss is not None:
+            row["val_loss"] = loss
+        h.seconds = budget.elapsed
         h.rows.append(row)
-        if row["val_loss"] < h.best_loss or not h.rows[:-1]:
-            h.best_loss, h.best_epoch = row["val_loss"], h.epoch
+        judged = h.best_loss < math.inf
+        if loss is not None and not (judged and loss >= h.best_loss):
+            h.best_loss, h.best_epoch = loss, h.epoch
             self._save_best()
-        self._save_last()
+        elif h.epoch and not judged:
+            h.best_epoch = h.epoch
+            self._save_best()
+        if h.epoch or loss is not None:
+            self._save_last()
         log.write(h.rows)
 
-    def _epoch(self, started: float, progress: Progress) -> float:
-        s, h = self._schedule, self.history
-        steps, total, count = s.epochs * s.steps_per_epoch, 0.0, 0
-        for i in range(s.steps_per_epoch):
-            step = h.epoch * s.steps_per_epoch + i
+    def _epoch(self, budget: Budget, progress: Progress) -> float:
+        s, h, losses = self._schedule, self.history, []
+        steps, first = s.epochs * s.steps_per_epoch, h.epoch * s.steps_per_epoch
+        for step in budget.epoch(range(first, first + s.steps_per_epoch)):
             progress(step, steps, f"fine-tuning, epoch {h.epoch + 1}")
-            done = step / steps
-            if s.max_seconds is not None:
-                elapsed = time.monotonic() - started
-                if count and elapsed > s.max_seconds:
-                    break
-                done = max(done, elapsed / s.max_seconds)
-            total += self._step(step, s.rate(done))
-            count += 1
-        return total / count
+            losses.append(self._step(step, s.rate(max(step / steps, budget.done))))
+        h.steps += len(losses)
+        return sum(losses) / len(losses)
 
     def _step(self, step: int, rate: float) -> float:
         for group in self._optimiser.param_groups:
@@ -229,10 +242,11 @@ class FineTuning:
             total += float(loss.detach())
         return total
 
-    def _validate(self) -> float:
+    def _validate(self, progress: Progress) -> float:
         number, total = counted(self._val), torch.zeros(2)
         with torch.no_grad():
             for start in range(0, len(self._val), self._together):
+                progress(start, len(self._val), "validating")
                 part = _on(self._val.part(start, self._together), self._tunable.compute.device)
 
                 def loss(part: Tiles = part) -> Tensor:
@@ -276,7 +290,7 @@ class FineTuning:
         self._model_file |= {
             "weights_sha256": sha,
             "epoch": self.history.best_epoch,
-            "validation": {"loss": self.history.best_loss},
+            "validation": self.history.validation,
         }
         write_json(self._folder / MODEL_FILE, self._model_file)
 

@@ -13,6 +13,7 @@ from annotated_types import Ge, Le, MinLen
 from labels.numbers import number_of
 from labels.progress import Progress, no_progress
 from models.base import TrainingResult, TrainingSample, check_image, common_channels
+from models.budget import Budget
 from models.cellpose import runfolder as files
 from models.cellpose import weights
 from models.cellpose.segmenter import NATIVE_DIAMETER_PX
@@ -71,7 +72,8 @@ class CellposeTrainer:
     batch_size : int
         Tiles per step. Where memory is short, fewer are computed at a time.
     max_minutes : float, optional
-        Time budget of the training; the learning rate then falls with the time.
+        Time limit of the training, from preparing the stacks to the last file; the learning rate
+        then falls with the time.
     learning_rate, weight_decay : float
         Of AdamW; Cellpose's own are 1e-5 and 0.1 for all weights.
     validation_tiles : int
@@ -150,6 +152,7 @@ class CellposeTrainer:
         from models.cellpose.finetune import COLUMNS
         from models.curves import CurveLog
 
+        budget = Budget(self.max_minutes)
         notes: list[str] = []
         set_threads(self.threads)
         sampler, judge = self._samplers(train, val, notes)
@@ -163,17 +166,18 @@ class CellposeTrainer:
         if tuning.resume():
             notes.append(f"continued after epoch {tuning.history.epoch}")
         with CurveLog(folder, COLUMNS, self.logger) as log:
-            history = tuning.run(log, progress)
+            history = tuning.run(log, budget, progress)
         if history.best_epoch == 0:
             notes.append("no epoch was better than the weights it started from: those were kept")
         return TrainingResult(
             weights=folder / files.WEIGHTS_FILE,
             best_epoch=history.best_epoch,
             epochs=history.epoch,
-            validation={"loss": history.best_loss, "loss_before": history.rows[0]["val_loss"]},
+            validation=history.validation,
             base=base_name,
             licence=licence,
-            notes=tuple(notes),
+            notes=(*notes, *budget.notes(history.epoch)),
+            steps=history.steps,
         )
 
     def _samplers(
@@ -275,7 +279,6 @@ class CellposeTrainer:
             Schedule,
             self,
             steps_per_epoch=-(-self.tiles_per_epoch // self.batch_size),
-            max_seconds=None if self.max_minutes is None else 60 * self.max_minutes,
         )
         tunable = Tunable(files.read_state(base), compute, neck_only)
         tiles = judge.fixed(self.validation_tiles)

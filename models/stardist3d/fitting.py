@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -19,6 +20,7 @@ from labels.files import write_atomically
 from labels.json_files import parse_json
 from labels.numbers import number_of
 from labels.progress import Progress
+from models.budget import JUDGE, Budget
 from models.curves import CurveLog, LoggerName
 from models.errors import CheckpointError, TrainingDivergedError
 from models.options import Done, Seconds
@@ -137,7 +139,8 @@ PLATEAU_EPOCHS = 40
 LOWEST_RATE = 0.01
 WARM_UP_STEPS = 10
 LOSSES = ("loss", "prob_loss", "dist_loss")
-COLUMNS = ("epoch", *LOSSES, *(f"val_{loss}" for loss in LOSSES), "learning_rate", "seconds")
+VAL_LOSSES = tuple(f"val_{loss}" for loss in LOSSES)
+COLUMNS = ("epoch", *LOSSES, *VAL_LOSSES, "learning_rate", "seconds")
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,6 @@ class FitSettings:
     schedule: Schedule
     ema_decay: float
     patience: int | None
-    max_minutes: float | None
     logger: LoggerName
 
 
@@ -160,6 +162,7 @@ class FitResult:
 
     best_epoch: int
     epochs: int
+    steps: int
     validation: dict[str, float]
     notes: tuple[str, ...]
 
@@ -175,6 +178,7 @@ class Fit:
     settings : FitSettings
     fingerprint : str
         Hash of the data and options, so that no other training is continued.
+    budget : Budget
     progress : callable
     """
 
@@ -184,13 +188,14 @@ class Fit:
         folder: Path,
         settings: FitSettings,
         fingerprint: str,
+        budget: Budget,
         progress: Progress,
     ) -> None:
         self._folder, self._settings, self._progress = folder, settings, progress
-        self._fingerprint = fingerprint
+        self._fingerprint, self._budget = fingerprint, budget
+        self._notes: list[str] = []
         self._stepper = Stepper(network, settings.learning_rate)
         self._history = History(rate=settings.learning_rate)
-        self._start = time.monotonic()
 
     def resume(self) -> bool:
         """Go on with the training that the folder holds; return False when it holds none.
@@ -216,37 +221,42 @@ class Fit:
         h = self._history
         if h.steps == 0:
             self._stepper.restart_average()
-        self._start = time.monotonic() - h.seconds
-        ended = self._ended() if h.epoch else None
         with (
             CurveLog(self._folder, COLUMNS, self._settings.logger) as curves,
             closing(_ahead(sampler, h.steps)) as batches,
         ):
             curves.write(h.rows)
-            while ended is None and h.epoch < self._settings.epochs:
+            self._budget.begin(h.seconds)
+            while not self._finished():
                 self._epoch(batches, checks)
-                ended = self._ended()
                 save_state(self._folder, self._fingerprint, self._stepper, h)
                 curves.write(h.rows)
-        notes = (ended,) if ended and h.epoch < self._settings.epochs else ()
-        return FitResult(h.best_epoch, h.epoch, h.validation, notes)
+        return FitResult(h.best_epoch, h.epoch, h.steps, h.validation, tuple(self._notes))
 
     def _epoch(self, batches: Iterator[Batch], checks: Sequence[Batch]) -> None:
-        h, losses = self._history, []
-        for _ in range(self._settings.steps_per_epoch):
-            losses.append(self._step(next(batches)))
-            if self._spent() >= 1:
-                break
+        h, budget = self._history, self._budget
+        planned = itertools.islice(batches, self._settings.steps_per_epoch)
+        losses = [self._step(batch) for batch in budget.epoch(planned)]
+        row = dict(zip(LOSSES, np.mean(losses, axis=0), strict=True))
         self._stepper.swap()
-        checked = np.mean([self._stepper.test(check) for check in checks], axis=0)
+        checked = budget.attempt(JUDGE, partial(self._check, checks), self._progress)
         h.epoch += 1
-        if not np.isfinite(checked).all():
-            raise self._diverged(f"the validation loss became {checked[0]}")
-        self._keep([float(value) for value in checked])
+        if checked is not None:
+            if not np.isfinite(checked).all():
+                raise self._diverged(f"the validation loss became {checked[0]}")
+            row |= zip(VAL_LOSSES, checked, strict=True)
+        self._keep(checked)
         self._stepper.swap()
-        h.seconds = round(time.monotonic() - self._start, 3)
-        values = (h.epoch, *np.mean(losses, axis=0), *checked, self._last_rate, h.seconds)
-        h.rows.append(dict(zip(COLUMNS, map(float, values), strict=True)))
+        h.seconds = round(budget.elapsed, 3)
+        row |= {"epoch": h.epoch, "learning_rate": self._last_rate, "seconds": h.seconds}
+        h.rows.append({key: float(value) for key, value in row.items()})
+
+    def _check(self, checks: Sequence[Batch], progress: Progress) -> list[float]:
+        losses = []
+        for number, check in enumerate(checks):
+            progress(number, len(checks), "validating")
+            losses.append(self._stepper.test(check))
+        return [float(value) for value in np.mean(losses, axis=0)]
 
     def _step(self, batch: Batch) -> tuple[float, float, float]:
         h = self._history
@@ -262,40 +272,38 @@ class Fit:
         self._progress(h.steps, total, f"epoch {h.epoch + 1}, loss {loss[0]:.3f}")
         return loss
 
-    def _keep(self, checked: list[float]) -> None:
+    def _keep(self, checked: list[float] | None) -> None:
+        """Keep the weights of a better epoch; those of one that was not judged, if none was."""
         h = self._history
-        if h.best is None or checked[0] < h.best:
+        if h.best is None or (checked is not None and checked[0] < h.best):
             save_weights(self._stepper.model, self._folder / BEST_WEIGHTS)
-            h.best, h.best_epoch, h.rate_epoch = checked[0], h.epoch, h.epoch
-            h.validation = dict(zip(COLUMNS[4:7], checked, strict=True))
-
-    def _spent(self) -> float:
-        """Return the share of the time limit that is used up."""
-        if self._settings.max_minutes is None:
-            return 0.0
-        return (time.monotonic() - self._start) / (60 * self._settings.max_minutes)
+            h.best_epoch, h.rate_epoch = h.epoch, h.epoch
+            if checked is not None:
+                h.best, h.validation = checked[0], dict(zip(VAL_LOSSES, checked, strict=True))
 
     def next_rate(self) -> float:
         """Return the learning rate of the step that comes next."""
         h, rate = self._history, self._history.rate
         if self._settings.schedule == "cosine":
             done = h.steps / (self._settings.epochs * self._settings.steps_per_epoch)
-            done = min(1.0, max(done, self._spent()))
+            done = min(1.0, max(done, self._budget.done))
             rate *= cosine(done, lowest=LOWEST_RATE)
         return rate * min(1.0, (h.steps + 1) / WARM_UP_STEPS)
 
-    def _ended(self) -> str | None:
-        """Say why to stop after this epoch, or None; on a plateau, halve the rate."""
-        h = self._history
+    def _finished(self) -> bool:
+        """Tell whether no epoch follows; on a plateau, halve the rate."""
+        h, patience = self._history, self._settings.patience
+        if h.epoch == 0:
+            return False
         if self._settings.schedule == "plateau" and h.epoch - h.rate_epoch >= PLATEAU_EPOCHS:
             h.rate, h.rate_epoch = h.rate / 2, h.epoch
-        if self._spent() >= 1:
-            return f"stopped by max_minutes={self._settings.max_minutes:g} in epoch {h.epoch}"
-        patience = self._settings.patience
+        if h.epoch >= self._settings.epochs:
+            return True
         if patience is not None and h.epoch - h.best_epoch >= patience:
             waited = number_of(patience, "epoch")
-            return f"stopped in epoch {h.epoch}: no better validation loss for {waited}"
-        return None
+            self._notes.append(f"stopped in epoch {h.epoch}: no better validation loss for {waited}")
+            return True
+        return not self._budget.has_room()
 
     def _diverged(self, what: str) -> TrainingDivergedError:
         h = self._history

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from labels.numbers import number_of
 from labels.progress import Progress, no_progress
+from models.budget import CHOOSE, Budget, OutOfTimeError
 from models.stardist3d.objects import Candidates, draw_objects, find_candidates, suppress
 from models.stardist3d.runfolder import write_thresholds
 from models.stardist3d.samples import UNKNOWN, PreparedStack
@@ -30,6 +32,9 @@ FEWEST_OBJECTS = 20
 MAX_CANDIDATES = 50_000
 """Per stack: a network that has learned little finds an object everywhere."""
 
+FEW_CANDIDATES = 200
+"""Enough to see how long one takes; with fewer there is nothing to choose from."""
+
 
 @dataclass(frozen=True)
 class Thresholds:
@@ -42,12 +47,15 @@ class Thresholds:
         On all stacks.
     held_out_f1 : float
         On the first ones, which were not trained on.
+    lowest : float
+        The lowest probability that was tried.
     """
 
     prob: float
     nms: float
     f1: float
     held_out_f1: float
+    lowest: float = LOWEST_PROBABILITY
 
 
 def choose_thresholds(
@@ -55,9 +63,12 @@ def choose_thresholds(
     checks: Sequence[PreparedStack],
     stacks: Sequence[PreparedStack],
     folder: Path,
+    budget: Budget,
     progress: Progress = no_progress,
 ) -> tuple[dict[str, float], list[str]]:
     """Write the thresholds best on the validation stacks, and on the training's where few.
+
+    Where there is no time to choose, they are the network's own: those of the base, or the usual.
 
     Returns
     -------
@@ -79,7 +90,15 @@ def choose_thresholds(
         tried = [*seen, *learned]
     else:
         tried = seen
-    best = optimise(network, tried, progress, held_out=len(seen))
+    budget.keep(0)
+    best = budget.attempt(
+        CHOOSE, lambda told: optimise(network, tried, told, len(seen), budget), progress
+    )
+    if best is None:
+        write_thresholds(folder, network, *map(float, network.thresholds))
+        return {}, []
+    if best.lowest > LOWEST_PROBABILITY:
+        notes.append(f"there was no time to try probability thresholds under {best.lowest:.2f}")
     if best.f1 == 0:
         notes.append(
             f"nothing was found: thresholds are the defaults, prob {best.prob:g} and "
@@ -94,6 +113,7 @@ def optimise(
     stacks: Sequence[PreparedStack],
     progress: Progress = no_progress,
     held_out: int | None = None,
+    budget: Budget | None = None,
 ) -> Thresholds:
     """Search both thresholds for the best mean F1 over `IOU_THRESHOLDS`.
 
@@ -109,24 +129,57 @@ def optimise(
     progress : callable, optional
     held_out : int, optional
         How many of the first stacks were not trained on; by default all.
+    budget : Budget, optional
+        Where it leaves little time, only the most probable candidates are looked at.
+
+    Raises
+    ------
+    OutOfTimeError
+        There is no time to look at as many as would tell anything.
     """
     found = [
         find_candidates(network, stack.image, progress, LOWEST_PROBABILITY).best(MAX_CANDIDATES)
         for stack in stacks
     ]
-    best = Thresholds(float(network.thresholds.prob), float(network.thresholds.nms), 0.0, 0.0)
     total = len(NMS_THRESHOLDS) * len(stacks)
+    most = _affordable(network, stacks[0], found[0], total, budget or Budget(None))
+    lowest = max((_prob_of(each, most) for each in found), default=LOWEST_PROBABILITY)
+    found = [each.best(most) for each in found]
+    usual = network.thresholds
+    best = Thresholds(float(usual.prob), float(usual.nms), 0.0, 0.0, lowest)
     for step, nms in enumerate(NMS_THRESHOLDS):
         overlaps = []
         for number, (stack, candidates) in enumerate(zip(stacks, found, strict=True)):
-            # Suppression takes a millisecond per candidate, which are tens of thousands.
             progress(step * len(stacks) + number, total, "choosing thresholds")
             overlaps.append(_overlaps(network, stack, candidates, nms))
-        prob, f1 = best_probability(overlaps)
+        prob, f1 = best_probability(overlaps, lowest)
         if f1 > best.f1:
-            best = Thresholds(prob, nms, f1, _mean_f1(overlaps[:held_out], prob))
+            best = Thresholds(prob, nms, f1, _mean_f1(overlaps[:held_out], prob), lowest)
     progress(total, total, "choosing thresholds")
     return best
+
+
+def _affordable(
+    network: Any, stack: PreparedStack, candidates: Candidates, times: int, budget: Budget
+) -> int:
+    """Return how many candidates of each stack can be suppressed so many times."""
+    if math.isinf(budget.left) or len(candidates.prob) == 0:
+        return MAX_CANDIDATES
+    # Suppression takes a millisecond or more per candidate.
+    few = candidates.best(FEW_CANDIDATES)
+    before = budget.elapsed
+    _overlaps(network, stack, few, NMS_THRESHOLDS[0])
+    each = (budget.elapsed - before) / len(few.prob)
+    most = int(min(budget.left / (times * each), MAX_CANDIDATES)) if each else MAX_CANDIDATES
+    if most < FEW_CANDIDATES:
+        raise OutOfTimeError
+    return most
+
+
+def _prob_of(candidates: Candidates, most: int) -> float:
+    """Return the least probability of those that are kept, where not all are."""
+    prob = candidates.prob
+    return float(np.partition(prob, -most)[-most]) if len(prob) > most else LOWEST_PROBABILITY
 
 
 @dataclass(frozen=True)
@@ -173,7 +226,9 @@ def _overlaps(network: Any, stack: PreparedStack, candidates: Candidates, nms: f
     )
 
 
-def best_probability(stacks: Sequence[Overlaps]) -> tuple[float, float]:
+def best_probability(
+    stacks: Sequence[Overlaps], lowest: float = LOWEST_PROBABILITY
+) -> tuple[float, float]:
     """Return the threshold, of those about as good as the best, that finds the true number.
 
     "About" is one standard error of an F1 over so many objects (the one-standard-error rule of
@@ -182,7 +237,7 @@ def best_probability(stacks: Sequence[Overlaps]) -> tuple[float, float]:
     them up; equal counts are decided by how near the threshold is to StarDist's usual one.
     """
     highest = max((float(stack.prob.max()) for stack in stacks if stack.prob.size), default=0.0)
-    tried = np.linspace(LOWEST_PROBABILITY, max(highest, LOWEST_PROBABILITY), STEPS)
+    tried = np.linspace(lowest, max(highest, lowest), STEPS)
     scores = np.array([_mean_f1(stacks, prob) for prob in tried])
     best = float(scores.max())
     objects = sum(stack.true_count for stack in stacks)

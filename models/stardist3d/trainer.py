@@ -15,6 +15,7 @@ from labels.numbers import number_of
 from labels.progress import Progress, no_progress
 from labels.spacing import Spacing
 from models.base import TrainingResult, TrainingSample, one_channel_of
+from models.budget import Budget
 from models.curves import LoggerName
 from models.devices import Precision
 from models.errors import TrainingDataError, TrainingMemoryError
@@ -90,7 +91,7 @@ class StarDist3DTrainer:
     ema_decay : float
         Decay of the moving average of the weights, which is what is judged and kept.
     max_minutes : float, optional
-        Time limit of the optimisation.
+        Time limit of the training, from preparing the stacks to the last file.
     patience : int, optional
         Stop after so many epochs without a better validation loss.
     validation_patches : int
@@ -165,6 +166,9 @@ class StarDist3DTrainer:
         TrainingDivergedError
             When the loss is no longer finite; the best weights so far are kept.
         """
+        budget = Budget(self.max_minutes)
+        # For the thresholds, which are chosen among as many objects as there is time for.
+        budget.keep(min(max(60.0, budget.limit / 20), budget.limit / 5))
         notes: list[str] = []
         one_channel_of([*train, *val], "StarDist")
         _require_objects(train)
@@ -178,16 +182,19 @@ class StarDist3DTrainer:
         notes.append(f"computed in {'bfloat16' if bf16 else 'float32'}")
         write_settings(folder, settings)
         fingerprint = self._fingerprint([*train, *val], settings)
-        fitted = self._fit(network, stacks, checks, patch, folder, fingerprint, notes, progress)
+        fitted = self._fit(
+            network, stacks, checks, patch, folder, fingerprint, notes, budget, progress
+        )
         network.keras_model.load_weights(str(folder / BEST_WEIGHTS))
-        f1, told = choose_thresholds(network, checks, stacks, folder, progress)
+        f1, told = choose_thresholds(network, checks, stacks, folder, budget, progress)
         return TrainingResult(
             weights=folder / BEST_WEIGHTS,
             best_epoch=fitted.best_epoch,
             epochs=fitted.epochs,
             validation={**fitted.validation, **f1},
             base=settings.base,
-            notes=(*notes, *fitted.notes, *told),
+            notes=(*notes, *fitted.notes, *told, *budget.notes(fitted.epochs)),
+            steps=fitted.steps,
         )
 
     @property
@@ -291,6 +298,7 @@ class StarDist3DTrainer:
         folder: Path,
         fingerprint: str,
         notes: list[str],
+        budget: Budget,
         progress: Progress,
     ) -> FitResult:
         # Numba and SciPy, which nobody needs who only reads the options.
@@ -317,7 +325,7 @@ class StarDist3DTrainer:
         batches = [checked.batch(patches[i : i + size]) for i in range(0, len(patches), size)]
         steps = self.steps_per_epoch or _steps(stacks, patch, size)
         sampler = PatchSampler(cutter, size, self.augment, self.object_share, self.seed)
-        fit = Fit(network, folder, self._fit_settings(steps), fingerprint, progress)
+        fit = Fit(network, folder, self._fit_settings(steps), fingerprint, budget, progress)
         if fit.resume():
             notes.append("an interrupted training was continued")
         elif self.base_run is None:

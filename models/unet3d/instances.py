@@ -11,6 +11,7 @@ import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
 from numpy.typing import NDArray
 
+from labels.progress import Progress, no_progress
 from labels.spacing import Spacing
 from models.objects import cut_by_border, saddles
 
@@ -267,7 +268,10 @@ TUNING_IOU = (0.5, 0.6, 0.7)
 
 
 def tune(
-    volumes: Sequence[Labelled], spacing_um: Spacing, usual: InstanceSettings
+    volumes: Sequence[Labelled],
+    spacing_um: Spacing,
+    usual: InstanceSettings,
+    progress: Progress = no_progress,
 ) -> tuple[InstanceSettings, float]:
     """Return settings whose mean F1 over `TUNING_IOU` on labelled volumes is as good as the best.
 
@@ -278,6 +282,7 @@ def tune(
         Voxel size (z, y, x) in µm.
     usual : InstanceSettings
         Method and least volume are kept; its thresholds are preferred where objects do not decide.
+    progress : callable, optional
 
     Returns
     -------
@@ -289,7 +294,9 @@ def tune(
     depths = DEPTHS if method == "watershed" else (usual.depth,)
     scores = dict.fromkeys(product(FOREGROUNDS, depths), 0.0)
     smallest = usual.min_volume_um3 / float(np.prod(spacing_um))
-    for volume, foreground in product(volumes, FOREGROUNDS):
+    total = len(volumes) * len(FOREGROUNDS)
+    for number, (volume, foreground) in enumerate(product(volumes, FOREGROUNDS)):
+        progress(number, total, "choosing thresholds")
         basins = Basins(volume.maps, spacing_um, foreground) if method == "watershed" else None
         for depth in depths:
             labels = (

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import math
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, astuple, dataclass, field
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from labels.progress import Progress
+from models.budget import CHOOSE, JUDGE, Budget
 from models.curves import CurveLog, LoggerName
 from models.devices import Compute, is_out_of_memory, reused_memory
 from models.errors import CheckpointError, TrainingDivergedError, TrainingMemoryError
@@ -29,18 +30,21 @@ from models.runfolder import (
 from models.schedules import cosine
 from models.unet3d import checkpoint as files
 from models.unet3d.architecture import Architecture
+from models.unet3d.instances import InstanceSettings
 from models.unet3d.losses import class_loss, head_loss
 from models.unet3d.network import UNet3D, freeze_norms
 from models.unet3d.patches import Batch, PatchSampler, batches
 from models.unet3d.settings import LossSettings
 from models.unet3d.validation import Validation
 
-Judge = Callable[[Any], Validation]
+Judging = Callable[[Any, Progress], Validation]
 """From a network to how good it is."""
+
+Choosing = Callable[[Any, Progress], tuple[InstanceSettings, float]]
+"""From a network to the thresholds that suit it, and their F1."""
 
 WARM_UP = 0.03
 LOWEST_RATE = 0.01
-FEWEST_EPOCHS = 8
 COLUMNS = (
     "epoch", "train_loss", "val_loss", "val_f1_edge", "val_f1_nucleus", "val_f1_instances",
     "lr", "seconds",
@@ -67,8 +71,6 @@ class Schedule:
         Share of the training after which normalisation that can be frozen is; 1 is never.
     patience : int
         Epochs without a better validation before training stops.
-    max_seconds : float, optional
-        Time budget; the learning rate falls with the time then.
     seed : int
         Of the first weights.
     """
@@ -82,7 +84,6 @@ class Schedule:
     head_weight: float
     freeze_at: float
     patience: int
-    max_seconds: float | None
     seed: int
 
     def rate(self, done: float) -> float:
@@ -95,6 +96,7 @@ class History:
     """What has happened so far; written to `last.json`."""
 
     epoch: Done = 0
+    steps: Done = 0
     best_epoch: Done = 0
     best_score: float = -1e9
     best: dict[str, float] = field(default_factory=dict)
@@ -172,52 +174,48 @@ class Training:
         for network in (self.network, self.averaged):
             files.fill(network, tensors, where)
 
-    def run(self, judge: Judge, progress: Progress) -> History:
+    def run(self, judge: Judging, budget: Budget, progress: Progress) -> History:
         """Train until the epochs, the time or the patience are used up.
+
+        An epoch that there is no time to judge is kept if none was judged before.
 
         Raises
         ------
         TrainingDivergedError
             The loss is no longer finite. Checkpoints written so far stay.
         """
-        started = time.monotonic() - self.history.seconds
+        h = self.history
         with reused_memory(), CurveLog(self._folder, COLUMNS, self._logger) as log:
-            while not self._finished():
-                before = time.monotonic()
-                train_loss = self._epoch(started, progress)
-                values = judge(self.averaged.eval())
-                self.history.epoch += 1
-                self.history.seconds = time.monotonic() - started
-                self._record(log, train_loss, values, time.monotonic() - before)
+            budget.begin(h.seconds)
+            while not self._finished(budget):
+                before = budget.elapsed
+                train_loss = self._epoch(budget, progress)
+                values = budget.attempt(JUDGE, partial(judge, self.averaged.eval()), progress)
+                h.epoch += 1
+                h.seconds = budget.elapsed
+                self._record(log, train_loss, values, h.seconds - before)
                 self._save(values)
-        return self.history
+        return h
 
-    def _finished(self) -> bool:
+    def _finished(self, budget: Budget) -> bool:
         h, s = self.history, self._schedule
-        late = s.max_seconds is not None and h.seconds >= s.max_seconds
-        return h.epoch >= s.epochs or late or h.epoch - h.best_epoch >= s.patience
+        if h.epoch >= s.epochs or h.epoch - h.best_epoch >= s.patience:
+            return True
+        return h.epoch > 0 and not budget.has_room()
 
-    def _epoch(self, started: float, progress: Progress) -> float:
-        s, total = self._schedule, 0.0
+    def _epoch(self, budget: Budget, progress: Progress) -> float:
+        h, s, losses = self.history, self._schedule, []
         steps = s.epochs * s.steps_per_epoch
         self.network.train()
-        done_here = 0
-        epoch_end = self.history.seconds + (s.max_seconds or 0.0) / FEWEST_EPOCHS
-        first = self.history.epoch * s.steps_per_epoch
-        for i, (step, batch) in enumerate(batches(self._sampler, first, s.steps_per_epoch)):
-            progress(step, steps, f"training, epoch {self.history.epoch + 1}")
-            done = step / steps
-            if s.max_seconds is not None:
-                elapsed = time.monotonic() - started
-                # On a slow machine an epoch is shorter, so that there are some to choose from.
-                if i > 0 and elapsed > min(s.max_seconds, epoch_end):
-                    break
-                done = max(done, elapsed / s.max_seconds)
+        first = h.epoch * s.steps_per_epoch
+        for step, batch in budget.epoch(batches(self._sampler, first, s.steps_per_epoch)):
+            progress(step, steps, f"training, epoch {h.epoch + 1}")
+            done = max(step / steps, budget.done)
             if s.freeze_at < 1 and done >= s.freeze_at:
                 freeze_norms(self.network, self.averaged)
-            total += self._step(step, s.rate(done), batch)
-            done_here += 1
-        return total / done_here
+            losses.append(self._step(step, s.rate(done), batch))
+        h.steps += len(losses)
+        return sum(losses) / len(losses)
 
     def _step(self, step: int, rate: float, batch: Batch) -> float:
         for group in self._optimiser.param_groups:
@@ -302,17 +300,23 @@ class Training:
         )
         return loss + self._schedule.head_weight * head
 
-    def _record(self, log: CurveLog, train_loss: float, values: Validation, seconds: float) -> None:
+    def _record(
+        self, log: CurveLog, train_loss: float, values: Validation | None, seconds: float
+    ) -> None:
+        row = {"epoch": self.history.epoch, "train_loss": train_loss}
+        if values is not None:
+            row |= {f"val_{key}": value for key, value in asdict(values).items()}
         rate = self._optimiser.param_groups[0]["lr"]
-        row = (self.history.epoch, train_loss, *astuple(values), rate, seconds)
-        self.history.rows.append(dict(zip(COLUMNS, row, strict=True)))
+        self.history.rows.append(row | {"lr": rate, "seconds": seconds})
         log.write(self.history.rows)
 
-    def _save(self, values: Validation) -> None:
+    def _save(self, values: Validation | None) -> None:
         h = self.history
-        if values.score > h.best_score:
-            h.best_score, h.best_epoch = values.score, h.epoch
-            h.best = asdict(values)
+        better = values is not None and values.score > h.best_score
+        if better or not h.best:
+            h.best_epoch = h.epoch
+            if values is not None:
+                h.best_score, h.best = values.score, asdict(values)
             sha = files.write_tensors(self._folder / files.WEIGHTS_FILE, self.averaged.state_dict())
             self.write_model_file({"weights_sha256": sha})
         self._save_last()
@@ -322,12 +326,15 @@ class Training:
         self.model_file.update(more, epoch=self.history.best_epoch, validation=self.history.best)
         write_json(self._folder / MODEL_FILE, self.model_file)
 
-    def best_network(self) -> Any:
-        """Return the network of the best epoch."""
-        files.fill(
-            self.averaged, files.read_tensors(self._folder / files.WEIGHTS_FILE), self._folder
-        )
-        return self.averaged.eval()
+    def choose(self, choose: Choosing, budget: Budget, progress: Progress) -> None:
+        """Choose the thresholds of the best epoch's network, unless there is no time for it."""
+        weights = files.read_tensors(self._folder / files.WEIGHTS_FILE)
+        files.fill(self.averaged, weights, self._folder)
+        budget.keep(0)
+        chosen = budget.attempt(CHOOSE, partial(choose, self.averaged.eval()), progress)
+        if chosen is not None:
+            self.history.best["f1_instances_tuned"] = chosen[1]
+            self.write_model_file({"instances": asdict(chosen[0])})
 
     def _save_last(self) -> None:
         tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}

@@ -14,6 +14,7 @@ from labels.numbers import number_of
 from labels.progress import Progress, no_progress
 from labels.spacing import Spacing
 from models.base import TrainingResult, TrainingSample, check_image, common_channels
+from models.budget import Budget
 from models.curves import LoggerName
 from models.devices import Compute, Precision, choose_compute, set_threads
 from models.objects import whole_sizes
@@ -35,7 +36,7 @@ from models.runfolder import FORMAT, fingerprint, options_but, settings_from
 from models.unet3d import checkpoint as files
 from models.unet3d.architecture import MOST_LEVELS, Architecture, Norm
 from models.unet3d.augment import Augmentation
-from models.unet3d.instances import InstanceSettings, Labelled, Method, tune
+from models.unet3d.instances import InstanceSettings, Method
 from models.unet3d.patches import (
     PatchSampler,
     PreparedStack,
@@ -43,10 +44,9 @@ from models.unet3d.patches import (
     prepare,
 )
 from models.unet3d.plan import check_training_fits, common_spacing, plan_network, read_base
-from models.unet3d.predict import NetworkPredictor
 from models.unet3d.remembered import remember_background
 from models.unet3d.settings import DEFAULT_CLASS_WEIGHTS, LossName, LossSettings
-from models.unet3d.validation import Validation, judge, predict_windows, windows
+from models.unet3d.validation import Judge, windows
 
 if TYPE_CHECKING:
     from models.unet3d.train import Schedule, Training
@@ -102,7 +102,8 @@ class UNet3DTrainer:
     epochs : int
         At most so many times.
     max_minutes : float, optional
-        Time budget of the training; the learning rate then falls with the time.
+        Time limit of the training, from preparing the stacks to the last file; the learning rate
+        then falls with the time.
     patience : int
         Epochs without a better validation before training stops.
     learning_rate, weight_decay, clip_norm : float
@@ -213,6 +214,9 @@ class UNet3DTrainer:
         CheckpointError
             When `base_run`, or an interrupted training, does not fit.
         """
+        budget = Budget(self.max_minutes)
+        # For the thresholds, until an epoch tells how long they take.
+        budget.keep(min(60.0, budget.limit / 8))
         notes: list[str] = []
         mine = (self.features, self.norm)
         base = None if self.base_run is None else read_base(self.base_run, mine, notes)
@@ -247,41 +251,28 @@ class UNet3DTrainer:
         )
         if training.resume():
             notes.append(f"continued after epoch {training.history.epoch}")
-        self._fit(training, architecture, patch, compute, judged, tuned, spacing, progress)
+        judge = Judge(
+            architecture=architecture,
+            patch=patch,
+            compute=compute,
+            spacing_um=spacing,
+            class_weights=self._loss_settings().class_weights,
+            instances=InstanceSettings(**training.model_file["instances"]),
+            judged=judged,
+            tuned=tuned,
+            budget=budget,
+        )
+        history = training.run(judge.epoch, budget, progress)
+        training.choose(judge.thresholds, budget, progress)
         return TrainingResult(
             weights=run_folder / files.WEIGHTS_FILE,
-            best_epoch=training.history.best_epoch,
-            epochs=training.history.epoch,
-            validation=training.history.best,
+            best_epoch=history.best_epoch,
+            epochs=history.epoch,
+            validation=history.best,
             base="random" if base is None else f"{base.folder.name} ({base.sha256})",
-            notes=(*notes, *training.notes),
+            notes=(*notes, *training.notes, *budget.notes(history.epoch)),
+            steps=history.steps,
         )
-
-    def _fit(
-        self,
-        training: Training,
-        architecture: Architecture,
-        patch: tuple[int, int, int],
-        compute: Compute,
-        judged: list[PreparedStack],
-        tuned: list[PreparedStack],
-        spacing: Spacing,
-        progress: Progress,
-    ) -> None:
-        weights = self._loss_settings().class_weights
-        method = InstanceSettings(**training.model_file["instances"])
-
-        def predicted_by(network: Any, parts: list[PreparedStack]) -> list[Labelled]:
-            maps = NetworkPredictor(network, architecture, compute, patch).maps
-            return predict_windows(maps, parts)
-
-        def judge_network(network: Any) -> Validation:
-            return judge(predicted_by(network, judged), judged, spacing, weights, method)
-
-        history = training.run(judge_network, progress)
-        chosen, f1 = tune(predicted_by(training.best_network(), tuned), spacing, method)
-        history.best["f1_instances_tuned"] = f1
-        training.write_model_file({"instances": asdict(chosen)})
 
     def _gap(self) -> tuple[float, float] | None:
         return (self.gap_amplitude, self.gap_sigma_px) if self.gap_weighting else None
@@ -347,8 +338,7 @@ class UNet3DTrainer:
     def _schedule(self) -> Schedule:
         from models.unet3d.train import Schedule
 
-        seconds = None if self.max_minutes is None else 60 * self.max_minutes
-        return settings_from(Schedule, self, max_seconds=seconds)
+        return settings_from(Schedule, self)
 
     def _fingerprint(self, samples: Sequence[TrainingSample]) -> str:
         # What may change between an interrupted training and its continuation is left out.

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from labels.progress import Progress, part_of
 from labels.spacing import Spacing
-from models.tiling import fitted_tile, tile_starts
-from models.unet3d.instances import InstanceSettings, Labelled, detection_f1, label_objects
+from models.budget import Budget
+from models.devices import Compute
+from models.tiling import Size, fitted_tile, tile_starts
+from models.unet3d.architecture import Architecture
+from models.unet3d.instances import (
+    FOREGROUNDS,
+    InstanceSettings,
+    Labelled,
+    detection_f1,
+    label_objects,
+    tune,
+)
 from models.unet3d.patches import PreparedStack
+from models.unet3d.predict import NetworkPredictor
 from models.unet3d.targets import EDGE, NUCLEUS, Targets
-
-Maps = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-"""From a normalised volume (Z, Y, X) to maps (5, Z, Y, X)."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +86,70 @@ def _window(stack: PreparedStack, voxels: int) -> PreparedStack:
     )
 
 
-def predict_windows(maps: Maps, parts: Sequence[PreparedStack]) -> list[Labelled]:
-    """Return the maps of each window beside its truth."""
-    return [Labelled(maps(s.image), s.labels, s.targets.voxels > 0) for s in parts]
+@dataclass(frozen=True, kw_only=True)
+class Judge:
+    """How the network of a training is judged, and its thresholds are chosen.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    patch : (int, int, int)
+        Size (z, y, x) of the training's patches.
+    compute : Compute
+    spacing_um : (float, float, float)
+        Voxel size (z, y, x) in µm.
+    class_weights : (float, float, float)
+        For the cross-entropy.
+    instances : InstanceSettings
+        The thresholds before any are chosen.
+    judged, tuned : list of PreparedStack
+        Windows to judge an epoch on, and to choose thresholds on.
+    budget : Budget
+        Learns from judging how long choosing will take.
+    """
+
+    architecture: Architecture
+    patch: Size
+    compute: Compute
+    spacing_um: Spacing
+    class_weights: tuple[float, float, float]
+    instances: InstanceSettings
+    judged: list[PreparedStack]
+    tuned: list[PreparedStack]
+    budget: Budget
+
+    def epoch(self, network: Any, progress: Progress) -> Validation:
+        """Judge a network."""
+        began = self.budget.elapsed
+        predicted = self._predicted(network, self.judged, progress)
+        between = self.budget.elapsed
+        values = judge(predicted, self.judged, self.spacing_um, self.class_weights, self.instances)
+        # Choosing predicts its windows, and makes objects of them for each threshold.
+        once = between - began + len(FOREGROUNDS) * (self.budget.elapsed - between)
+        self.budget.keep(once * _voxels(self.tuned) / _voxels(self.judged))
+        return values
+
+    def thresholds(self, network: Any, progress: Progress) -> tuple[InstanceSettings, float]:
+        """Choose thresholds; return the settings and their F1."""
+        predicted = self._predicted(network, self.tuned, progress)
+        return tune(predicted, self.spacing_um, self.instances, progress)
+
+    def _predicted(
+        self, network: Any, parts: list[PreparedStack], progress: Progress
+    ) -> list[Labelled]:
+        predictor = NetworkPredictor(network, self.architecture, self.compute, self.patch)
+        return [
+            Labelled(
+                predictor.maps(s.image, progress=part_of(progress, number, len(parts))),
+                s.labels,
+                s.targets.voxels > 0,
+            )
+            for number, s in enumerate(parts)
+        ]
+
+
+def _voxels(parts: Sequence[PreparedStack]) -> int:
+    return sum(part.labels.size for part in parts)
 
 
 def judge(

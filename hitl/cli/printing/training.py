@@ -29,7 +29,7 @@ def trained(done: Trained) -> tuple[Trained, str]:
     values = ", ".join(f"{key} {value:.3f}" for key, value in done.validation.items())
     return done, (
         f"{done.run}: {number_of(done.epochs, 'epoch')} in {done.seconds:.0f} s, best "
-        f"{done.best_epoch} (validation: {values})"
+        f"{done.best_epoch} ({f'validation: {values}' if values else 'not validated'})"
     )
 
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from labels.progress import no_progress
-from models.base import Trainer, TrainingSample
+from models.base import Trainer, TrainingResult, TrainingSample
 from models.cellpose import CellposeSegmenter, CellposeTrainer, finetune, load_run
 from models.errors import (
     CheckpointError,
@@ -27,6 +27,7 @@ from tests.models.cellpose.checkpoint_file import (
     whole_architecture,
     write_checkpoint,
 )
+from tests.models.clock import Clock
 
 pytestmark = pytest.mark.slow
 
@@ -136,6 +137,46 @@ def test_interrupted_training_goes_on_to_the_same_curve(
     assert all(torch.equal(one[name], two[name]) for name in one)
     with pytest.raises(CheckpointError, match="same data and options"):
         replace(trainer, seed=1).train([sample], [sample], tmp_path)
+
+
+LIMITED = QUICK | {"epochs": 1000, "tiles_per_epoch": 40, "max_minutes": 1.0}
+
+
+def limits(result: TrainingResult) -> list[str]:
+    return [note for note in result.notes if "max_minutes" in note]
+
+
+def test_the_training_ends_in_time(
+    base: Path, sample: TrainingSample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(monkeypatch)
+    clock.takes(CellposeTrainer, "_samplers", 10)
+    steps = clock.takes(finetune.FineTuning, "_step", 6)
+    clock.takes(finetune.FineTuning, "_validate", 3)
+    result = CellposeTrainer(model=str(base), **LIMITED).train([sample], [sample], tmp_path)
+    assert 45 < clock.now <= 60
+    assert len(steps) == result.steps < 20
+    assert result.validation["loss"] <= result.validation["loss_before"]
+    assert limits(result) == [f"stopped by max_minutes=1 in epoch {result.epochs}"]
+
+
+def test_when_preparing_takes_all_the_time_one_step_leaves_a_run(
+    base: Path, sample: TrainingSample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(monkeypatch)
+    clock.takes(CellposeTrainer, "_samplers", 90)
+    clock.takes(finetune.FineTuning, "_step", 5)
+    options = LIMITED | {"tiles_per_epoch": 4}
+    result = CellposeTrainer(model=str(base), **options).train([sample], [sample], tmp_path)
+    assert (result.steps, result.epochs, result.best_epoch) == (1, 1, 1)
+    assert result.validation == {}
+    (said,) = limits(result)
+    assert "of 60 s given, preparing took 90 s, 1 step 5 s" in said
+    assert load_run(tmp_path).segment(sample.image, SPACING).labels.shape == sample.labels.shape
+    again = CellposeTrainer(model=str(base), **options | {"epochs": 2, "max_minutes": None})
+    result = again.train([sample], [sample], tmp_path)
+    assert (result.steps, result.best_epoch) == (3, 2)
+    assert set(result.validation) == {"loss"} and limits(result) == []
 
 
 def test_nan_stops_and_keeps_the_best(
