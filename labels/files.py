@@ -37,7 +37,8 @@ def read_plain(path: Path, most_bytes: int, *, linked: bool = False) -> bytes:
         A folder, a pipe or another thing in its place, a link to elsewhere, or too large.
     OSError
     """
-    if not linked and not path.resolve().is_relative_to(path.parent.resolve()):
+    # Not `Path.resolve`, which has no patience with a link to itself.
+    if not linked and Path(os.path.realpath(path)).parent != Path(os.path.realpath(path.parent)):
         raise UnfitFileError("a link that leads out of its folder; put the file itself there")
     # Not blocking: a pipe would be waited for without end.
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))

@@ -27,13 +27,15 @@ from hitl.project.config import (
 )
 from hitl.project.errors import ProjectError
 from hitl.project.processing import PreprocessStep
+from hitl.project.records import Shape
 from hitl.project.reporter import Reporter
 from hitl.project.schema import options_model, validate
+from labels.json_files import JsonError, shaped
 from labels.progress import Progress
 from labels.spacing import Spacing
 from models.base import BlockSegmenter, Segmentation, Segmenter
 from models.errors import CheckpointError
-from models.registry import load_run, segmenter_class, spec_of
+from models.registry import check_model, load_run, segmenter_class, spec_of
 
 _ASKED = re.compile(r"(?<=\bgive )[a-z]+(?:_[a-z]+)+\b")
 """An option in a note; models do not know how it is given."""
@@ -107,6 +109,13 @@ def segment_configured(
     ids = np.unique(labels)
     confidence = {int(i): float(found.confidence.get(int(i), np.nan)) for i in ids[ids > 0]}
     return Segmentation(labels, confidence, found.probability, found.notes)
+
+
+class _RunConfig(Shape):
+    """What is read of a run's config."""
+
+    model: str
+    preprocess: dict[str, list[dict[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -255,8 +264,14 @@ def run_segmenter(folder: Path) -> RunSegmenter:
         raise CheckpointError(
             f"{folder}: expected the folder of a finished run, with config.yaml and weights in it"
         )
-    config = load_yaml(config_file)
-    if "model" not in config or "preprocess" not in config:
-        raise CheckpointError(f"{config_file}: expected the config of a run, got another one")
-    load = partial(load_run, config["model"], folder)
-    return RunSegmenter(folder.name, load, config["preprocess"])
+    try:
+        config = shaped(_RunConfig, load_yaml(config_file))
+    except (JsonError, TypeError) as error:
+        raise CheckpointError(
+            f"{config_file}: expected the config of a run, got another one ({error}); copy the "
+            "run folder again, or train again"
+        ) from error
+    check_model(config.model, "run")
+    for name, steps in config.preprocess.items():
+        parse_config({"preprocess": steps}, f"{config_file}: {name}")
+    return RunSegmenter(folder.name, partial(load_run, config.model, folder), config.preprocess)

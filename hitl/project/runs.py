@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from annotated_types import Ge, Gt, Lt, MinLen
+from annotated_types import Ge, Gt, Le, Lt, MinLen
 from pydantic import Field
 
 from hitl.project.errors import NothingToDoError, ProjectError
@@ -31,7 +31,7 @@ class _Card(Shape):
     run: str
     model: str
     made: str
-    round: Annotated[int, Ge(-1)]
+    round: Annotated[int, Ge(-1), Le(2**63 - 1)]
     validation: dict[str, Number]
     classes: Annotated[list[str], MinLen(1)]
     channels: Whole
@@ -101,11 +101,11 @@ def read_in_use(project: Project) -> dict[str, Any]:
         The file is damaged.
     """
     file = project.folder / IN_USE
-    if not file.is_file():
+    if not (file.exists() or file.is_symlink()):
         return {"run": None, "history": []}
     try:
         return read_record(file, _InUse)
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise ProjectError(
             f"{file}: expected the record of promotions, got something else ({error}); restore it "
             "from a copy, or delete it and promote a run again"

@@ -212,7 +212,6 @@ def _card_text(card: dict[str, Any]) -> str:
     versions = ", ".join(
         f"{name} {version}" for name, version in card["versions"].items() if version
     )
-    epochs = number_of(card["epochs"], "epoch")
     return f"""# {card["run"]}
 
 A {card["model"]} model that segments {", ".join(card["classes"])}.

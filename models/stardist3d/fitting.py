@@ -301,7 +301,9 @@ class Fit:
             return True
         if patience is not None and h.epoch - h.best_epoch >= patience:
             waited = number_of(patience, "epoch")
-            self._notes.append(f"stopped in epoch {h.epoch}: no better validation loss for {waited}")
+            self._notes.append(
+                f"stopped in epoch {h.epoch}: no better validation loss for {waited}"
+            )
             return True
         return not self._budget.has_room()
 

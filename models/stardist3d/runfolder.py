@@ -83,7 +83,7 @@ def read_settings(folder: Path) -> RunSettings:
         When the file is damaged or another model's.
     """
     path = folder / MODEL_FILE
-    if not path.exists():
+    if not (path.exists() or path.is_symlink()):
         return RunSettings()
     return described(RunSettings, read_model_file(folder, "stardist3d"), path)
 
@@ -248,7 +248,7 @@ def write_thresholds(folder: Path, network: Any, prob: float, nms: float) -> Non
 def _read_thresholds(folder: Path) -> dict[str, float] | None:
     """Return a run's thresholds, None where the folder has none."""
     path = folder / THRESHOLDS
-    if not path.exists():
+    if not (path.exists() or path.is_symlink()):
         return None
     stored = read_json(path, "stardist3d")
     found: dict[str, Any] = {name: stored.get(name) for name in ("prob", "nms")}

@@ -15,6 +15,9 @@ from models.errors import CheckpointError
 
 SLIM_WEIGHTS = "weights.safetensors"
 
+DEEPEST = 20
+"""Groups in groups; Keras has three."""
+
 
 def numbers_in(path: Path) -> int:
     """Return how many numbers a file holds, all of which are in this very file.
@@ -24,10 +27,15 @@ def numbers_in(path: Path) -> int:
     CheckpointError
         It is damaged, leads to other files, or tells of arrays that it has no room for.
     """
-    if path.name == SLIM_WEIGHTS:
-        return _numbers_in_safetensors(path)
     with _damage(path):
-        return _numbers_in_hdf5(path)
+        slim = path.name == SLIM_WEIGHTS
+        held = _numbers_in_safetensors(path) if slim else _numbers_in_hdf5(path)
+    if not held:
+        raise CheckpointError(
+            f"{path}: expected weights, got a file without any; copy the run folder again, or "
+            "train again"
+        )
+    return held
 
 
 def load_into(keras_model: Any, path: Path) -> None:
@@ -54,14 +62,11 @@ def _read_slim(path: Path) -> list[NDArray[np.float32]]:
 
 
 def _numbers_in_safetensors(path: Path) -> int:
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
-    try:
-        # Maps the file, and holds what its head says against its size.
-        with safe_open(path, framework="numpy") as file:
-            return sum(math.prod(file.get_slice(key).get_shape()) for key in file.keys())  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise _damaged(path, error) from error
+    # Maps the file, and holds what its head says against its size.
+    with safe_open(path, framework="numpy") as file:
+        return sum(math.prod(file.get_slice(key).get_shape()) for key in file.keys())  # noqa: SIM118
 
 
 def _numbers_in_hdf5(path: Path) -> int:
@@ -90,20 +95,20 @@ def _members(file: Any) -> Iterator[tuple[str, Any]]:
     """Give all groups and arrays of a file, and refuse what leads out of it or into itself."""
     import h5py
 
-    groups, seen = [file], {h5py.h5o.get_info(file.id).addr}
+    groups, seen = [(file, 0)], {h5py.h5o.get_info(file.id).addr}
     while groups:
-        group = groups.pop()
+        group, depth = groups.pop()
         for name in group:
             if not isinstance(group.get(name, getlink=True), h5py.HardLink):
                 raise _leads_elsewhere(Path(file.filename), name)
             found = group[name]
             address = h5py.h5o.get_info(found.id).addr
-            if address in seen:
+            if address in seen or depth > DEEPEST:
                 raise _leads_elsewhere(Path(file.filename), name)
             seen.add(address)
             yield name, found
             if isinstance(found, h5py.Group):
-                groups.append(found)
+                groups.append((found, depth + 1))
 
 
 def _leads_elsewhere(path: Path, name: str) -> CheckpointError:
@@ -113,17 +118,15 @@ def _leads_elsewhere(path: Path, name: str) -> CheckpointError:
     )
 
 
-def _damaged(path: Path, error: Exception) -> CheckpointError:
-    return CheckpointError(
-        f"{path}: expected weights, got a damaged file ({error}); copy the run folder again, or "
-        "train again"
-    )
-
-
 @contextlib.contextmanager
 def _damage(path: Path) -> Iterator[None]:
-    """Tell what h5py says of a file that is none, or not a whole one."""
+    """Tell what a library says of a file that is none of its own, or not a whole one."""
+    from safetensors import SafetensorError
+
     try:
         yield
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
-        raise _damaged(path, error) from error
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{path}: expected weights, got a damaged file ({error}); copy the run folder again, "
+            "or train again"
+        ) from error

@@ -240,7 +240,7 @@ def fill(network: Any, tensors: Tensors, where: Path) -> None:
         reason = str(error).strip().splitlines()[-1].strip()
         raise CheckpointError(
             f"{where}: expected weights of the architecture {network.architecture.features}, got "
-            f"others ({reason}); give a run with the same features, pooling and norm"
+            f"others ({reason[:200]}); give a run with the same features, pooling and norm"
         ) from error
 
 

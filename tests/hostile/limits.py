@@ -57,7 +57,7 @@ def contents(folder: Path) -> str:
     """Return a hash of every file of a folder, its name and its bytes."""
     seen = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.suffix != ".lock":
+        if path.is_file() and not path.name.endswith(".lock"):
             seen.update(f"{path.relative_to(folder)}\0{path.stat().st_size}\0".encode())
             seen.update(path.read_bytes())
     return seen.hexdigest()

@@ -40,7 +40,7 @@ are of something else."""
 MOST_GROWN = 0.8
 """So many objects that are grown, or shrunk, on all sides are so by a filter."""
 
-MOST_MOVED = 0.5
+MOST_MOVED = 1 / 3
 """So many faces of boxes that moved alike, on both sides, were moved together."""
 
 

@@ -70,9 +70,11 @@ class CellRun:
 def find_cells(project: Project) -> dict[str, CellRun]:
     """Return the project's runs that were begun for a cell, by the cell's fingerprint."""
     found: dict[str, CellRun] = {}
-    for path in sorted(project.runs_folder.glob(f"*/{CELL_FILE}")):
-        content = _read(path)
-        found[content["fingerprint"]] = _run(path.parent, content)
+    for folder in project.run_folders():
+        path = folder / CELL_FILE
+        if path.exists() or path.is_symlink():
+            content = _read(path)
+            found[content["fingerprint"]] = _run(folder, content)
     return found
 
 
