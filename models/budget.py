@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from time import monotonic
 from typing import TypeVar
 
+from labels.numbers import number_of
 from labels.progress import Progress
 
 T = TypeVar("T")
@@ -152,7 +153,7 @@ class Budget:
         named = f"max_minutes={self.limit / 60:g}"
         text = f"stopped by {named} in epoch {epoch}" if self._ended else f"{named} is too short"
         if self._missed or late:
-            steps = "1 step" if self._steps == 1 else f"{self._steps} steps"
+            steps = number_of(self._steps, "step")
             rest = self.elapsed - self._earlier - self._prepared - self._stepping
             text += (
                 f": of {self.limit:.0f} s given, preparing took {self._prepared:.0f} s, {steps} "

@@ -23,6 +23,7 @@ BYTES = "of a file, or of all that is in one"
 NAME = "a name and no number"
 
 ALLOWED = {
+    "annotations/formats/tiff_read.py: bits bits": SIZE,
     "hitl/cli/printing/labelling.py: size voxels": SIZE,
     "hitl/cli/printing/labelling.py: channels channels": SEVERAL,
     "hitl/cli/printing/labelling.py: times time points": SEVERAL,
