@@ -29,7 +29,8 @@ from annotations.formats import write_image_tiff, write_labels_tiff
 
 SPACING_UM = (2.0, 1.0, 1.0)
 USUAL = (0, 1, 2, 130)
-LIMIT_S = 300.0
+PATIENCE_S, LONGEST = 30.0, 20
+"""How long a command is waited for at a time, and how often."""
 
 
 @dataclass(frozen=True)
@@ -93,10 +94,23 @@ def run(case: Case, folder: Path, rng: random.Random) -> Outcome:
     if case.interrupted_within_s is not None:
         time.sleep(rng.uniform(0.2, case.interrupted_within_s))
         process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=LIMIT_S)
+    said = _end_of(process, case.interrupted_within_s is not None)
     # What a shell calls the end by a signal; Python ends itself so when it is interrupted early.
     code = process.returncode if process.returncode >= 0 else 128 - process.returncode
     return Outcome(case, code, said)
+
+
+def _end_of(process: subprocess.Popen[str], interrupted: bool) -> str:
+    """Wait until a command ends, and return what it said on standard error."""
+    for _ in range(LONGEST):
+        try:
+            return process.communicate(timeout=PATIENCE_S)[1]
+        except subprocess.TimeoutExpired:
+            # Where a library's import swallows an interrupt, a person presses the keys again.
+            if interrupted:
+                process.send_signal(signal.SIGINT)
+    process.kill()
+    return process.communicate()[1]
 
 
 def make_folder(folder: Path) -> None:
