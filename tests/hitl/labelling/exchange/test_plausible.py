@@ -175,8 +175,10 @@ def test_of_a_series_each_time_point_is_looked_at(flat: bool) -> None:
 def test_on_real_stacks_accidents_are_found_and_sessions_pass(
     real_stack: Callable[[str], RealStack],
 ) -> None:
-    names = ("gonuclear_1136", "plantseg_ovule_cells", "qcanet_16cell", "stardist_dsb2d")
+    names = ("gonuclear_1136", "plantseg_ovule_cells", "qcanet_16cell")
     fields = {name: real_field(real_stack, name) for name in names}
+    flat = drawn_field(0, (1, 90, 90), 25)
+    fields["flat"] = flat.labels, flat.image
     found: Counter[tuple[str, bool]] = Counter()
     random = np.random.default_rng(0)
     for name, (labels, image) in fields.items():
@@ -186,7 +188,7 @@ def test_on_real_stacks_accidents_are_found_and_sessions_pass(
             for kind, draw in ACCIDENTS.items():
                 junk = draw(field, random)
                 # There may be no way to turn it, and no room to grow.
-                if junk is None or np.mean(junk != labels) < 0.01:
+                if junk is None or np.mean(junk != labels) < 0.02 * np.mean(labels > 0):
                     continue
                 found[kind, asked_about(field, labels, junk)] += 1
             for kind, session in SESSIONS.items():
@@ -199,5 +201,4 @@ def test_on_real_stacks_accidents_are_found_and_sessions_pass(
 
 def real_field(real_stack: Callable[[str], RealStack], name: str) -> tuple[Labels, Any]:
     image, labels, _ = real_stack(name)
-    labels = np.unique(labels, return_inverse=True)[1].reshape(labels.shape).astype(np.uint32)
-    return (labels[None], image[None]) if labels.ndim == 2 else (labels, image)
+    return np.unique(labels, return_inverse=True)[1].reshape(labels.shape).astype(np.uint32), image
