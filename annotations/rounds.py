@@ -30,6 +30,16 @@ def tag_name(number: int) -> str:
     return f"round-{number:04d}"
 
 
+def round_of_tag(name: str) -> int | None:
+    """Return the number of the round that has a tag; None for another's tag.
+
+    >>> round_of_tag("round-0007"), round_of_tag("v1")
+    (7, None)
+    """
+    number = name.removeprefix("round-")
+    return int(number) if number.isdecimal() and tag_name(int(number)) == name else None
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelRef:
     """The model that made labels.

@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperCommand
 
 from hitl.cli.app import app
+from hitl.cli.complete import completer
 from hitl.cli.console import console
 from hitl.project.docstrings import parameter_descriptions
 from hitl.project.errors import UsageError
@@ -122,7 +123,11 @@ def _command(flags: Mapping[str, Flag]) -> type[TyperCommand]:
             return option
 
         def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-            return super().parse_args(ctx, list(_spelled_out(args, many, former)))
+            given = list(_spelled_out(args, many, former))
+            if ctx.resilient_parsing and given and given[-1].startswith("-"):
+                # A shell asks for its value: without one, nothing before it would be understood.
+                given.pop()
+            return super().parse_args(ctx, given)
 
     return Command
 
@@ -213,6 +218,8 @@ def _option(
     }
     if flag.choices is not None:
         shared |= _chosen_from(flag.choices)
+    elif flag.complete is not None:
+        shared["autocompletion"] = completer(flag.complete)
     if default is inspect.Parameter.empty or flag.argument:
         shared["metavar"] = flag.metavar or key.upper()
         info: Any = typer.Argument(**shared)

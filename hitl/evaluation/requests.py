@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from dataclasses import field as default
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated, Any, get_args
 
 from annotations.splits import Split
 from hitl.evaluation.options import ScoreOptions
+from hitl.project import completion
 from hitl.project.errors import ProjectError, UsageError
 from hitl.project.options import Axes, Classes, Flag, RoundNumber, VoxelSize
 
 COUNTS = "What counts"
 
 LabelImage = Annotated[Path, Flag(help="Label image.")]
+
+
+def split_names(given: Mapping[str, Any]) -> Iterable[str]:
+    """Return the splits."""
+    return get_args(Split)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +47,15 @@ class EvaluateRequest:
 
     models: Annotated[
         tuple[str, ...],
-        Flag("--model", metavar="RUN", help="A run's id or a segmenter's name (repeatable)."),
+        Flag(
+            "--model",
+            metavar="RUN",
+            help="A run's id or a segmenter's name (repeatable).",
+            complete=completion.model_names,
+        ),
     ] = ()
     round: RoundNumber = None
-    split: str = "test"
+    split: Annotated[str, Flag(complete=split_names)] = "test"
     classes: Classes = ()
     options: Annotated[ScoreOptions, Flag(panel=COUNTS)] = default(default_factory=ScoreOptions)
 
@@ -104,7 +116,10 @@ class AgreementRequest:
     first: Annotated[str, Flag(metavar="A", help="Label image, or a round's number.")]
     second: Annotated[str, Flag(metavar="B", help="Label image, or a round's number.")]
     project: Annotated[Path | None, Flag(metavar="PROJECT")] = None
-    field: Annotated[str | None, Flag("--field", also=("--stack",), metavar="FIELD")] = None
+    field: Annotated[
+        str | None,
+        Flag("--field", also=("--stack",), metavar="FIELD", complete=completion.label_names),
+    ] = None
     same_person: Annotated[bool, Flag("--self")] = False
     names: Annotated[tuple[str, str] | None, Flag(metavar="A B")] = None
     axes: Axes = None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
+from hitl.project import completion
 from hitl.project.errors import MeasureError, UsageError
 from hitl.project.options import Axes, Classes, Fields, Flag, RoundNumber, VoxelSize
 from labels.spacing import LEAST_UM
@@ -119,7 +120,7 @@ class MeasureRequest:
     fields: Fields = ()
     classes: Classes = ()
     round: RoundNumber = None
-    model: Annotated[str | None, Flag(metavar="RUN")] = None
+    model: Annotated[str | None, Flag(metavar="RUN", complete=completion.model_names)] = None
     output: Annotated[Path | None, Flag(metavar="DIR")] = None
     formats: Annotated[str, Flag("--format", metavar="LIST")] = ",".join(FORMATS)
     fucci: Annotated[tuple[str, str] | None, Flag(metavar="G1 SG2M")] = None

@@ -16,15 +16,11 @@ from annotations.store import AnnotationStore
 from hitl.project.config import CONFIG_NAME, ProjectConfig, load_config
 from hitl.project.config_text import commented
 from hitl.project.errors import ProjectError
+from hitl.project.layout import CARD, RUN_NAME, evaluation_files, run_folders
 from labels.files import sync_folder, write_atomically
 from labels.names import did_you_mean
 
-CARD = "card.json"
-"""In a run's folder, once it is finished."""
-
 _URL = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+):/+")
-
-RUN_NAME = re.compile(r"[a-z0-9]+-[0-9]{4,}")
 
 LONGEST_NAME = 100
 """Characters in an annotator's name."""
@@ -176,8 +172,7 @@ class Project:
 
     def run_folders(self) -> list[Path]:
         """Folders of all runs, by name; what else lies there is none of the project's."""
-        found = self.runs_folder.glob("*") if self.runs_folder.is_dir() else ()
-        return sorted(f for f in found if RUN_NAME.fullmatch(f.name) and f.is_dir())
+        return run_folders(self.folder)
 
     def finished_runs(self) -> list[Path]:
         """Folders of the runs that have a model card, oldest first."""
@@ -186,8 +181,7 @@ class Project:
 
     def evaluation_files(self) -> list[Path]:
         """Files with the scores of the project's evaluations, oldest first."""
-        found = self.folder.glob("evaluations/*/scores.json")
-        return sorted(file for file in found if file.parent.name.isdecimal() and file.is_file())
+        return evaluation_files(self.folder)
 
 
 def check_folder(folder: Path) -> None:

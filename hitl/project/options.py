@@ -8,11 +8,12 @@ nothing heavy, since the command line reads them before it knows which verb is m
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+from hitl.project import completion
 from hitl.project.errors import ConfigError, UsageError
 from labels.spacing import LEAST_UM, MOST_UM
 
@@ -44,6 +45,9 @@ class Flag:
         Returns the values that there are, each with what it means, where a table has them.
     many : bool
         All ``KEY=VALUE`` words that follow belong to it.
+    complete : callable, optional
+        Returns what a shell may complete, for what was typed before; see
+        `hitl.project.completion`.
     parse : callable, optional
         Makes the field's value of what was typed: one text, or several for a mapping.
     """
@@ -59,13 +63,16 @@ class Flag:
     max: float | None = None
     choices: Callable[[], Mapping[str, str]] | None = None
     many: bool = False
+    complete: Callable[[Mapping[str, Any]], Iterable[str]] | None = None
     parse: Callable[[Any], Any] | None = None
 
 
 MOST = 1_000_000_000
 """Of what is counted: rounds, time points, rows that are listed."""
 
-RoundNumber = Annotated[int | None, Flag("--round", metavar="R", min=0, max=MOST)]
+RoundNumber = Annotated[
+    int | None, Flag("--round", metavar="R", min=0, max=MOST, complete=completion.round_numbers)
+]
 
 
 def check_number(name: str, value: object, flag: Flag) -> None:
@@ -204,12 +211,22 @@ Fields = Annotated[
         also=("--stack",),
         metavar="FIELD",
         help="Only this field, or FIELD:CLASS (repeatable).",
+        complete=completion.field_names,
     ),
 ]
 Classes = Annotated[
-    tuple[str, ...], Flag("--class", metavar="NAME", help="Only this class (repeatable).")
+    tuple[str, ...],
+    Flag(
+        "--class",
+        metavar="NAME",
+        help="Only this class (repeatable).",
+        complete=completion.class_names,
+    ),
 ]
-Settings = Annotated[Mapping[str, Any], Flag("--set", metavar="KEY=VALUE", parse=parse_settings)]
+Settings = Annotated[
+    Mapping[str, Any],
+    Flag("--set", metavar="KEY=VALUE", parse=parse_settings, complete=completion.setting_keys),
+]
 """Options of a model."""
 
 VoxelSize = Annotated[
@@ -230,9 +247,19 @@ Channel = Annotated[
     str | None,
     Flag("--channel", metavar="C", help="Channel to segment: name, or number from 0."),
 ]
-Field = Annotated[str, Flag(help="FIELD, or FIELD:CLASS where it has several classes.")]
+Field = Annotated[
+    str,
+    Flag(
+        help="FIELD, or FIELD:CLASS where it has several classes.", complete=completion.label_names
+    ),
+]
 Annotator = Annotated[
     str | None,
-    Flag("--annotator", metavar="NAME", help="Who corrects; the config's if not given."),
+    Flag(
+        "--annotator",
+        metavar="NAME",
+        help="Who corrects; the config's if not given.",
+        complete=completion.annotators,
+    ),
 ]
 ImageFile = Annotated[Path, Flag(metavar="IMAGE", help="TIFF, OME-Zarr, NPY, ND2 or picture.")]

@@ -9,7 +9,8 @@ from annotated_types import Ge, Gt, Le, Lt, MinLen
 from pydantic import Field
 
 from hitl.project.errors import NothingToDoError, ProjectError
-from hitl.project.folder import CARD, Project
+from hitl.project.folder import Project
+from hitl.project.layout import CARD
 from hitl.project.records import Number, Shape, Whole, read_record
 
 

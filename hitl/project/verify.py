@@ -10,7 +10,8 @@ from pathlib import Path
 from annotations.repair import repair as repair_store
 from annotations.verify import Verification, verify
 from hitl.project.errors import HitlError, ProjectError
-from hitl.project.folder import CARD, Project, store_location
+from hitl.project.folder import Project, store_location
+from hitl.project.layout import CARD
 from hitl.project.reporter import Reporter
 from hitl.project.runs import read_card, read_in_use
 from hitl.project.scores import read_scores

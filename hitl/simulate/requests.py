@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
 from dataclasses import field as default
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+from hitl.project import completion
 from hitl.project.errors import UsageError
 from hitl.project.options import Axes, Flag, Settings, VoxelSize
+
+
+def generator_keys(given: Mapping[str, Any]) -> Iterable[str]:
+    """Return the options of the generator, each to be followed by a value."""
+    from models.synthetic import NucleiOptions
+
+    # Those that have an option of their own are not set by --set.
+    own = {item.name for item in fields(SynthRequest)}
+    return (f"{item.name}=" for item in fields(NucleiOptions) if item.name not in own)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +72,10 @@ class SynthRequest:
     like: Annotated[Path | None, Flag(metavar="IMAGE")] = None
     labels: Annotated[Path | None, Flag(metavar="FILE")] = None
     project: Annotated[Path | None, Flag("--like-project", metavar="PROJECT")] = None
-    field: Annotated[str | None, Flag("--field", also=("--stack",), metavar="FIELD")] = None
+    field: Annotated[
+        str | None,
+        Flag("--field", also=("--stack",), metavar="FIELD", complete=completion.label_names),
+    ] = None
     shape: Annotated[tuple[int, int, int] | None, Flag(metavar="Z Y X", min=1, max=65_536)] = None
     spacing_um: Annotated[
         VoxelSize,
@@ -71,7 +85,7 @@ class SynthRequest:
     seed: Annotated[int, Flag(min=0, max=2**32 - 1)] = 0
     settings: Annotated[
         Settings,
-        Flag(help="Hold one of the options (repeatable)."),
+        Flag(help="Hold one of the options (repeatable).", complete=generator_keys),
     ] = default(default_factory=dict)
     into: Annotated[Path | None, Flag(metavar="PROJECT")] = None
     axes: Axes = None

@@ -8,6 +8,7 @@ from dataclasses import field as default
 from functools import partial
 from typing import Annotated, Any
 
+from hitl.project import completion
 from hitl.project.errors import ConfigError
 from hitl.project.options import Classes, Fields, Flag, Settings
 from models.registry import models_with
@@ -113,10 +114,11 @@ class SweepRequest:
     """
 
     model: TrainableModel
-    config: Annotated[str | None, Flag(metavar="FILE")] = None
-    grid: Annotated[Mapping[str, list[Any]], Flag(metavar="KEY=V1,V2", parse=parse_grid)] = default(
-        default_factory=dict
-    )
+    config: Annotated[str | None, Flag(metavar="FILE", complete=completion.config_names)] = None
+    grid: Annotated[
+        Mapping[str, list[Any]],
+        Flag(metavar="KEY=V1,V2", parse=parse_grid, complete=completion.setting_keys),
+    ] = default(default_factory=dict)
     seeds: Annotated[tuple[int, ...], Flag(metavar="N,N", parse=parse_seeds)] = ()
     settings: Settings = default(default_factory=dict)
     fields: Fields = ()

@@ -10,6 +10,7 @@ from hitl.cli.verb import Result, verb
 from hitl.cli.verbs.models import All
 from hitl.evaluation.requests import ScoreRequest
 from hitl.prediction.requests import SegmentRequest
+from hitl.project import completion
 from hitl.project.options import Axes, Flag, VoxelSize
 from hitl.simulate.requests import SynthRequest
 
@@ -63,7 +64,12 @@ def demo(
 @verb(PANEL)
 def models(
     options: Annotated[
-        str | None, Flag(metavar="NAME", help="List the options of one model.")
+        str | None,
+        Flag(
+            metavar="NAME",
+            help="List the options of one model.",
+            complete=completion.every_model,
+        ),
     ] = None,
 ) -> Result:
     """Tell what can be run here, and what is missing for the rest."""

@@ -9,6 +9,7 @@ from hitl.cli.console import Console
 from hitl.cli.verb import Result, verb
 from hitl.evaluation.requests import AgreementRequest, EvaluateRequest
 from hitl.measure.requests import MeasureRequest
+from hitl.project import completion
 from hitl.project.options import Classes, Fields, Flag
 from hitl.training.requests import SweepRequest, TrainRequest
 
@@ -48,7 +49,11 @@ def predict(
     out: Console,
     model: Annotated[
         str | None,
-        Flag(metavar="RUN", help="A run or a segmenter; the promoted run if not given."),
+        Flag(
+            metavar="RUN",
+            help="A run or a segmenter; the promoted run if not given.",
+            complete=completion.model_names,
+        ),
     ] = None,
     fields: Fields = (),
     classes: Classes = (),

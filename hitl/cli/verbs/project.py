@@ -11,6 +11,7 @@ import typer
 from hitl.cli.console import Console
 from hitl.cli.verb import Result, verb
 from hitl.labelling.requests import AddRequest, BootstrapRequest
+from hitl.project import completion
 from hitl.project.options import MOST, Flag
 from hitl.report.requests import ReportRequest
 
@@ -26,7 +27,12 @@ Open = Annotated[bool, Flag("--open", help="Open it in the browser.")]
 def init(
     folder: Annotated[Path, Flag(metavar="PROJECT", help="Project folder.")],
     config: Annotated[
-        str | None, Flag(metavar="FILE", help="YAML file, or the name of a shipped one.")
+        str | None,
+        Flag(
+            metavar="FILE",
+            help="YAML file, or the name of a shipped one.",
+            complete=completion.config_names,
+        ),
     ] = None,
 ) -> Result:
     """Make a new project in an empty or new folder."""
@@ -75,7 +81,12 @@ def remove(
     project: Project,
     names: Annotated[
         tuple[str, ...],
-        Flag(argument=True, metavar="NAME", help="A field, a run, or an evaluation's number."),
+        Flag(
+            argument=True,
+            metavar="NAME",
+            help="A field, a run, or an evaluation's number.",
+            complete=completion.removable_names,
+        ),
     ],
     yes: Annotated[bool, Flag(help="Do it; without, it is only told.")] = False,
 ) -> Result:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from annotations.formats.registry import export_formats
 from annotations.formats.tiff import TIFF
 from hitl.cli.console import Console
 from hitl.cli.verb import Result, verb
 from hitl.labelling.requests import ImportRequest
+from hitl.project import completion
 from hitl.project.errors import NothingToDoError, ProjectError, UsageError
 from hitl.project.options import MOST, Annotator, Classes, Field, Fields, Flag, RoundNumber
 from hitl.queue.kinds import ErrorKind
@@ -21,13 +23,28 @@ PANEL = "Correction rounds"
 
 MOST_DAYS = 1_000_000
 
-Compared = Annotated[int | None, Flag(argument=True, min=0, max=MOST)]
+Compared = Annotated[
+    int | None, Flag(argument=True, min=0, max=MOST, complete=completion.round_numbers)
+]
 
 DryRun = Annotated[bool, Flag(help="Only tell what would be done; nothing is written.")]
 
 ErrorsModel = Annotated[
-    str | None, Flag("--model", metavar="RUN", help="Whose errors; the run in use, else the best.")
+    str | None,
+    Flag(
+        "--model",
+        metavar="RUN",
+        help="Whose errors; the run in use, else the best.",
+        complete=completion.model_names,
+    ),
 ]
+
+
+def strategy_names(given: Mapping[str, Any]) -> Iterable[str]:
+    """Return the ways to choose what is corrected next."""
+    from hitl.simulate.strategies import STRATEGIES
+
+    return STRATEGIES
 
 
 def format_tools() -> dict[str, str]:
@@ -45,7 +62,9 @@ def queue(
     errors: bool = False,
     model: ErrorsModel = None,
     kinds: Annotated[tuple[ErrorKind, ...], Flag("--kind")] = (),
-    evaluation: Annotated[int | None, Flag(metavar="N", min=1, max=MOST)] = None,
+    evaluation: Annotated[
+        int | None, Flag(metavar="N", min=1, max=MOST, complete=completion.evaluation_numbers)
+    ] = None,
 ) -> Result:
     """List what to correct next, and why: the largest expected error first.
 
@@ -164,7 +183,14 @@ def import_(project: Project, request: ImportRequest, out: Console) -> Result:
 def propose(
     project: Project,
     out: Console,
-    model: Annotated[str | None, Flag(metavar="RUN", help="The promoted run if not given.")] = None,
+    model: Annotated[
+        str | None,
+        Flag(
+            metavar="RUN",
+            help="The promoted run if not given.",
+            complete=completion.model_names,
+        ),
+    ] = None,
     fields: Fields = (),
     classes: Classes = (),
     dry_run: DryRun = False,
@@ -180,7 +206,7 @@ def propose(
 def promote(
     project: Project,
     out: Console,
-    run: Annotated[str, Flag(help="A finished run's id.")],
+    run: Annotated[str, Flag(help="A finished run's id.", complete=completion.run_names)],
     force: Annotated[bool, Flag(help="Promote what got worse; recorded, needs --why.")] = False,
     why: Annotated[str, Flag(help="The reason for --force.")] = "",
     dry_run: DryRun = False,
@@ -233,7 +259,14 @@ def rollback(
     project: Project,
     number: Annotated[
         int,
-        Flag(argument=True, metavar="ROUND", help="The round to go back to.", min=0, max=MOST),
+        Flag(
+            argument=True,
+            metavar="ROUND",
+            help="The round to go back to.",
+            min=0,
+            max=MOST,
+            complete=completion.round_numbers,
+        ),
     ],
     dry_run: DryRun = False,
 ) -> Result:
@@ -268,11 +301,13 @@ def simulate(
     out: Console,
     rounds: Annotated[int | None, Flag(min=1, max=MOST)] = None,
     objects_per_round: Annotated[int, Flag(min=1, max=MOST)] = 10,
-    strategies: Annotated[tuple[str, ...], Flag("--strategy", metavar="S")] = (),
+    strategies: Annotated[
+        tuple[str, ...], Flag("--strategy", metavar="S", complete=strategy_names)
+    ] = (),
     fields: Fields = (),
     repeats: Annotated[int, Flag(min=1, max=10_000)] = 5,
     seed: Annotated[int, Flag(min=0, max=2**32 - 1)] = 0,
-    retrain: Annotated[str | None, Flag(metavar="MODEL")] = None,
+    retrain: Annotated[str | None, Flag(metavar="MODEL", complete=completion.trainer_names)] = None,
 ) -> Result:
     """Plan an annotation budget: an oracle corrects from known labels.
 
