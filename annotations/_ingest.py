@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, get_args
 
 import fastremap
@@ -27,7 +27,8 @@ from annotations._edit_rows import rows_of_new
 from annotations._label_levels import renew_label_levels
 from annotations._pyramid import Level, add_levels
 from annotations._storage import Location, translated
-from annotations._twins import HASH_BYTES, slice_hash
+from annotations._twins import HASH_BYTES, slice_hash, tells_apart
+from annotations.copies.catalogue import Described
 from annotations.errors import AxesError, LabelError, VoxelValueError
 from annotations.fields import FieldInfo, LabelKind, LabelsInfo, labels_of
 from annotations.layout import (
@@ -48,13 +49,31 @@ from labels.numbers import unfit_for_float32
 from labels.progress import Progress
 
 
+@dataclass(frozen=True)
+class Ingested:
+    """What is known of a new field's image, to find others that hold the same.
+
+    Parameters
+    ----------
+    slices : tuple of bytes
+        Hashes of its slices that tell images apart.
+    volumes : tuple of Described
+        Landmarks of each channel at each time point.
+    """
+
+    slices: tuple[bytes, ...]
+    volumes: tuple[Described, ...]
+
+
 @dataclass
 class _Seen:
     """What the slabs so far have shown."""
 
     low: list[float]
     high: list[float]
-    hashes: list[bytes]
+    hashes: list[bytes] = field(default_factory=list)
+    telling: list[bytes] = field(default_factory=list)
+    volumes: list[Described] = field(default_factory=list)
 
 
 def check_source(info: FieldInfo, labels: Mapping[str, Voxels]) -> None:
@@ -123,8 +142,8 @@ def ingest(
     annotator: str,
     location: Location,
     progress: Progress,
-) -> list[bytes]:
-    """Fill a new field's group; return the hashes of the image's slices.
+) -> Ingested:
+    """Fill a new field's group; return what tells its image from others.
 
     Memory is bounded by one slab of a chunk's depth.
 
@@ -156,7 +175,7 @@ def ingest(
         ome = ngff.image_attributes(multiscale, info.channels, ranges)
         digest = hashlib.blake2b(b"".join(seen.hashes), digest_size=HASH_BYTES).hexdigest()
         group.attrs.update({**info.attributes(), "digest": digest, "ome": ome})
-    return seen.hashes
+    return Ingested(tuple(seen.telling), tuple(seen.volumes))
 
 
 def _multiscale(
@@ -173,20 +192,34 @@ def _ingest_image(
     location: Location,
     progress: Progress,
 ) -> _Seen:
+    from annotations.copies.search import describer_of
+
     times, channels, depth, _, _ = info.shape
-    seen = _Seen([np.inf] * channels, [-np.inf] * channels, [])
+    seen = _Seen([np.inf] * channels, [-np.inf] * channels)
     done, total, step = 0, times * depth, max(image.chunks[2], min(CHUNKS[0], depth))
     for time in range(times):
+        describer = describer_of(info)
         for z_start, z_stop in z_slabs(0, depth, step):
             progress(done, total, f"adding {info.name}")
             block = source.read(time, z_start, z_stop)
             _check_block(block, info, (time, z_start, z_stop), seen)
-            seen.hashes += [slice_hash(plane) for channel in block for plane in channel]
+            _take_hashes(block, seen)
+            describer.take(block, z_start)
             with translated("write to", location):
                 write_slab(image, block[None], (time, 0, z_start, 0, 0))
             done += z_stop - z_start
+        marks = enumerate(describer.landmarks())
+        seen.volumes += [Described(time, channel, each) for channel, each in marks]
     progress(total, total, f"adding {info.name}")
     return seen
+
+
+def _take_hashes(block: NDArray[Any], seen: _Seen) -> None:
+    for plane in block.reshape(-1, *block.shape[2:]):
+        digest = slice_hash(plane)
+        seen.hashes.append(digest)
+        if tells_apart(plane):
+            seen.telling.append(digest)
 
 
 def _check_block(

@@ -9,9 +9,10 @@ from functools import lru_cache
 import icechunk
 import zarr
 
-from annotations._repository import rounds_in
+from annotations._copies import copies_in, undescribed
+from annotations._repository import fields_made, rounds_in
 from annotations._storage import Location, translated
-from annotations._twins import shared_slices
+from annotations.copies.copy import Copy
 from annotations.durability.refs import BRANCH
 from annotations.durability.vouched import Vouched
 from annotations.errors import UnknownFieldError
@@ -20,6 +21,7 @@ from annotations.layout import FIELDS, LABELS, child_group
 from annotations.names import is_name, several_classes, split_address, unknown_class, unknown_field
 from annotations.rounds import LogEntry, tag_name, unknown_round
 from annotations.views import FieldView, LabelsView
+from labels.progress import Progress, no_progress
 
 
 @dataclass(frozen=True)
@@ -130,34 +132,34 @@ class StoreReader:
                 for info in labels_of(read_field(group))
             ]
 
-    def twins(self, name: str | None = None) -> dict[tuple[str, str], int]:
-        """Return how many slices of any channel two fields have in common, whatever their dtype.
+    def copies(self, name: str | None = None, progress: Progress = no_progress) -> list[Copy]:
+        """Return which fields hold voxels of others, found when they were added.
 
-        Constant slices do not count.
+        Equal slices of any channel and time point, whatever their dtype; and volumes that are
+        another's by their content, even if they were turned by 90°, mirrored, cropped, resampled a
+        little, or changed in contrast. Fields that an earlier version of this toolkit added are
+        looked at now, each time, until a field is added.
 
         Parameters
         ----------
         name : str, optional
             Only of this field.
+        progress : callable, optional
 
         Returns
         -------
-        dict of (str, str) to int
-            By the names of both fields, the one that was added first standing first.
+        list of Copy
         """
         with translated("read", self._location):
             root = self._root(None)
             number = None if name is None else self.field(name).info.number
-            found = shared_slices(root, number)
-            if not found:
-                return {}
-            names = {info.number: info.name for info in self.fields()}
-        return {
-            (names[one], names[other]): count
-            for (one, other), count in found.items()
-            # Slices of a field that was removed stay in the table.
-            if one in names and other in names
-        }
+            return copies_in(root, number, fields_made(root), self._location, progress)
+
+    def looks_at_copies_again(self) -> bool:
+        """Whether `copies` has to describe fields that an earlier version of this toolkit added."""
+        with translated("read", self._location):
+            root = self._root(None)
+            return undescribed(root, fields_made(root))
 
     def log(self) -> list[LogEntry]:
         """Return all commits, newest first."""

@@ -124,3 +124,8 @@ def not_a_store(location: Location) -> StoreError:
 def rounds_in(root: zarr.Group) -> int:
     """Return how many rounds a store has."""
     return int(str(root.attrs[ROUNDS]))
+
+
+def fields_made(root: zarr.Group) -> int:
+    """Return how many fields a store has had, those that were removed included."""
+    return int(str(root.attrs[FIELDS_MADE]))

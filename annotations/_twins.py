@@ -1,4 +1,4 @@
-"""Fields that hold the same voxels, found by hashes of their slices in one table of the store."""
+"""Fields that hold the same slices, found by hashes in one table of the store."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from annotations.codecs import label_codec, with_checksum
 from annotations.layout import child_array
 
 SLICES = "slices"
-"""Of every slice of every image: 16 bytes of hash and 4 of its field's number."""
+"""Of every slice of every image that tells images apart: 16 bytes of hash, 4 of field's number."""
 HASH_BYTES = 16
 
 _ROWS = 8192
+_LEAST_DETAILS, _STRIP = 64, 32
+_NOTABLE, _ROUNDING, _FEW_LEVELS = 3e-4, 2, 16
 
 
 def slice_hash(plane: NDArray[Any]) -> bytes:
@@ -42,6 +44,35 @@ def slice_hash(plane: NDArray[Any]) -> bytes:
     return hashlib.blake2b(shape + values.tobytes(), digest_size=HASH_BYTES).digest()
 
 
+def tells_apart(plane: NDArray[Any]) -> bool:
+    """Return whether a slice shows anything that another image would not show too.
+
+    A constant slice, a ramp, a few hot pixels or a scale bar on black do not.
+
+    Parameters
+    ----------
+    plane : ndarray of integer or float, shape (Y, X)
+    """
+    if plane.size == 0:
+        return False
+    # Halved first: the range of the largest numbers is no number.
+    span = float(plane.max()) / 2 - float(plane.min()) / 2
+    rounding = _ROUNDING / 2 if plane.dtype.kind in "iu" and 2 * span > _FEW_LEVELS else 0
+    least = max(_NOTABLE * span, rounding)
+    axes = [axis for axis in (0, 1) if plane.shape[axis] > 1]
+    wanted = min(_LEAST_DETAILS, max(plane.size // 3, 1))
+    details = 0
+    for start in range(0, plane.shape[0], _STRIP):
+        strip = plane[start : start + _STRIP + 1] / 2.0
+        for axis in axes:
+            strip = np.diff(strip, axis=axis)
+        # What is not the sum of a profile along y and one along x.
+        details += int(np.count_nonzero(np.abs(strip) > least))
+        if details >= wanted:
+            return True
+    return False
+
+
 def create_slices(root: zarr.Group) -> None:
     """Create the empty table."""
     root.create_array(
@@ -55,8 +86,8 @@ def create_slices(root: zarr.Group) -> None:
 
 
 def append_slices(root: zarr.Group, number: int, hashes: Sequence[bytes]) -> None:
-    """Add the slices of a field; constant ones are left out."""
-    told = [digest for digest in dict.fromkeys(hashes) if any(digest)]
+    """Add the slices of a field."""
+    told = list(dict.fromkeys(hashes))
     if not told:
         return
     table = child_array(root, SLICES)
@@ -98,3 +129,15 @@ def shared_slices(root: zarr.Group, number: int | None = None) -> dict[tuple[int
             pairs = ((min(n, number), max(n, number)) for n in numbers if n != number)
         found.update(pairs)
     return found
+
+
+def told_in_full(root: zarr.Group, number: int) -> set[int]:
+    """Return the fields that have all slices of a field and no others."""
+    owners = np.asarray(child_array(root, SLICES)[...])[:, HASH_BYTES:]
+    counts = Counter(np.ascontiguousarray(owners).view("<u4").ravel().tolist())
+    return {
+        n
+        for pair, count in shared_slices(root, number).items()
+        for n in pair
+        if n != number and count == counts[number] == counts[n]
+    }

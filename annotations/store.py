@@ -17,6 +17,7 @@ import numpy as np
 import zarr
 
 from annotations._chunks import Voxels
+from annotations._copies import forget_copies, note_copies
 from annotations._ingest import check_source, ingest
 from annotations._reader import field_in
 from annotations._repository import (
@@ -25,6 +26,7 @@ from annotations._repository import (
     check_format,
     create_folder,
     create_repository,
+    fields_made,
     not_a_store,
     opening_of,
     rounds_in,
@@ -191,7 +193,7 @@ class AnnotationStore(StoreWriter):
             with translated("read", self._location):
                 root = zarr.open_group(session.store, mode="r+")
                 fields = child_group(root, FIELDS)
-                number = int(str(root.attrs[FIELDS_MADE]))
+                number = fields_made(root)
             if name in fields:
                 raise UnknownFieldError(
                     f"field {name!r} is in the store already; choose another name with --field, "
@@ -201,9 +203,10 @@ class AnnotationStore(StoreWriter):
             check_source(info, given)
             with translated("write to", self._location):
                 inner = fields.create_group(name)
-            hashes = ingest(inner, info, source, given, annotator, self._location, progress)
+            seen = ingest(inner, info, source, given, annotator, self._location, progress)
             with translated("write to", self._location):
-                append_slices(root, number, hashes)
+                append_slices(root, number, seen.slices)
+                note_copies(root, number, name, seen.volumes, self._location, progress)
                 root.attrs[FIELDS_MADE] = number + 1
             author = annotator if given else None
             keys = [each.key for each in labels_of(info)]
@@ -221,10 +224,13 @@ class AnnotationStore(StoreWriter):
         """
         with self._writing() as session:
             with translated("read", self._location):
-                fields = child_group(zarr.open_group(session.store, mode="r+"), FIELDS)
-            keys = [each.key for each in labels_of(field_in(fields, name, self._location).info)]
+                root = zarr.open_group(session.store, mode="r+")
+                fields = child_group(root, FIELDS)
+            info = field_in(fields, name, self._location).info
+            keys = [each.key for each in labels_of(info)]
             with translated("write to", self._location):
                 del fields[name]
+                forget_copies(root, info.number)
             self._commit(session, f"remove field {name}", field_metadata("remove", keys, None))
 
     @contextmanager

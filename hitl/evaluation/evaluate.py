@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from annotations.copies.copy import Copy
 from annotations.fields import LabelsInfo
 from annotations.store import AnnotationStore
 from annotations.views import LabelsView
@@ -27,6 +28,7 @@ from hitl.prediction.predict import cached_prediction, prediction_file, read_pre
 from hitl.prediction.predictor import BOOTSTRAP, Predictor
 from hitl.preprocess.grey import one_channel
 from hitl.project.addresses import chosen_labels
+from hitl.project.copies import known_copies, note_copies_of
 from hitl.project.errors import NothingToDoError
 from hitl.project.folder import Project, next_numbered, now
 from hitl.project.plain import plain
@@ -182,12 +184,15 @@ def _work(
         own = _of_its_classes(predictor, truths)
         if own:
             predictor.check(truth.info for truth in own)
-            _warn_of_leakage(predictor, own, reporter)
             found.append((predictor, own))
     if not found:
         raise NothingToDoError(
             f"no model takes a class of split {request.split}: there is nothing to score"
         )
+    if any(predictor.card for predictor, _ in found):
+        copies = known_copies(project.store(), reporter)
+        for predictor, own in found:
+            _warn_of_leakage(predictor, own, copies, reporter)
     return found
 
 
@@ -278,13 +283,19 @@ def find_truths(
     return [Truth(view) for labels in whole for view in labels.time_points()]
 
 
-def _warn_of_leakage(predictor: Predictor, truths: Sequence[Truth], reporter: Reporter) -> None:
+def _warn_of_leakage(
+    predictor: Predictor, truths: Sequence[Truth], copies: Sequence[Copy], reporter: Reporter
+) -> None:
     if predictor.card is None:
         return
-    sources = {source["source_sha256"] for source in predictor.card["trained_on"]} - {None}
+    learned = predictor.card["trained_on"]
+    sources = {source["source_sha256"] for source in learned} - {None}
     seen = {truth.info.address for truth in truths if truth.info.source_sha256 in sources}
     for address in sorted(seen):
         reporter.note(f"{predictor.name} was trained on {address}: its score there flatters it")
+    fields = {source["field"] for source in learned}
+    scored = {truth.info.field.name for truth in truths if truth.info.address not in seen}
+    note_copies_of(predictor.name, fields, scored, copies, reporter)
 
 
 def _beside_each_other(

@@ -11,6 +11,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from annotations.copies.copy import Copy
 from annotations.fields import ClassInfo, FieldInfo
 from annotations.formats import open_image
 from annotations.formats.joined import open_joined
@@ -35,13 +36,13 @@ class Added:
     field : FieldInfo
     objects : mapping of str to int
         Labelled objects that came with it, by class.
-    twins : tuple of str
-        Fields of another split that share voxels with this one.
+    copies : tuple of Copy
+        Fields of another split, test on one side, that share voxels with this one.
     """
 
     field: FieldInfo
     objects: Mapping[str, int]
-    twins: tuple[str, ...]
+    copies: tuple[Copy, ...]
 
 
 def add_field(project: Project, request: AddRequest, reporter: Reporter) -> Added:
@@ -77,22 +78,22 @@ def add_field(project: Project, request: AddRequest, reporter: Reporter) -> Adde
             annotator=project.annotator(None) if project.config.annotator else "person",
             progress=reporter.progress,
         )
-    shared = {name for pair in store.twins(info.name) for name in pair} - {info.name}
-    splits = {name: store.field(name).info.split for name in shared}
-    twins = tuple(
-        name
-        for name in sorted(shared)
-        if splits[name] != request.split and "test" in {splits[name], request.split}
+    copies = tuple(
+        copy
+        for copy in store.copies(info.name)
+        if "test" in (splits := {copy.original.split, copy.copy.split}) and len(splits) > 1
     )
-    if twins:
+    for copy in copies:
+        other = copy.other(info.name)
+        learned, test = (info, other) if other.split == "test" else (other, info)
         reporter.note(
-            f"field {info.name} ({request.split}) shares voxels with {', '.join(twins)} of another "
-            "split; training is refused as long as both are in the project"
+            f"{copy}: training on {learned.name} ({learned.split}) is refused as long as "
+            f"{test.name} (test) is in the project"
         )
     objects = {
         name: sum(store.labels(f"{info.name}:{name}").counts.values()) for name in sorted(labels)
     }
-    return Added(info, objects, twins)
+    return Added(info, objects, copies)
 
 
 def _open(request: AddRequest) -> ImageSource:

@@ -12,11 +12,13 @@ import filelock
 import numpy as np
 from numpy.typing import NDArray
 
+from annotations.copies.copy import Copy
 from annotations.fields import LabelsInfo
 from annotations.views import LabelsView
 from hitl.evaluation.strata import ObjectPairs, Stratum, compare_strata, count_objects, pair_objects
 from hitl.prediction.predict import cached_prediction
 from hitl.prediction.predictor import BOOTSTRAP, Predictor
+from hitl.project.copies import known_copies, note_copies_of
 from hitl.project.errors import HitlError, NothingToDoError, ProjectError, UsageError
 from hitl.project.folder import Project, now
 from hitl.project.records import write_record
@@ -276,8 +278,9 @@ def _unseen(project: Project, models: Sequence[Predictor], reporter: Reporter) -
     parts = [
         _Part(view, slice(0, view.info.zyx[1])) for view in verified if view.info.split == "val"
     ]
+    copies = known_copies(store, reporter)
     if parts:
-        _note_training(cards, parts, reporter)
+        _note_training(cards, parts, copies, reporter)
     else:
         share = min([project.config.training.validation_share, *map(_share, cards)])
         parts = [
@@ -298,7 +301,7 @@ def _unseen(project: Project, models: Sequence[Predictor], reporter: Reporter) -
                 )
     if not parts:
         raise _nothing_verified(project)
-    refuse_leakage(store, {part.info.field.name for part in parts})
+    refuse_leakage(store, {part.info.field.name for part in parts}, copies)
     return parts
 
 
@@ -306,7 +309,9 @@ def _share(card: dict[str, Any]) -> float:
     return float(card["config"]["validation_share"])
 
 
-def _note_training(cards: list[dict[str, Any]], parts: list[_Part], reporter: Reporter) -> None:
+def _note_training(
+    cards: list[dict[str, Any]], parts: list[_Part], copies: list[Copy], reporter: Reporter
+) -> None:
     for card in cards:
         seen = {s["source_sha256"] for s in card["trained_on"] if s["split"] == "train"} - {None}
         for part in parts:
@@ -315,6 +320,9 @@ def _note_training(cards: list[dict[str, Any]], parts: list[_Part], reporter: Re
                     f"{card['run']} was trained on the file of {part.info.address}: its scores "
                     "there flatter it"
                 )
+        learned = {s["field"] for s in card["trained_on"] if s["split"] == "train"}
+        scored = {p.info.field.name for p in parts if p.info.source_sha256 not in seen}
+        note_copies_of(card["run"], learned, scored, copies, reporter)
 
 
 def _nothing_verified(project: Project) -> NothingToDoError:

@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from annotations.copies.copy import Copy
 from annotations.fields import LabelsInfo
 from annotations.store import AnnotationStore
 from annotations.views import LabelsView
 from hitl.preprocess.pipeline import preprocess, steps_for
 from hitl.project.addresses import chosen_labels
 from hitl.project.config import CONFIG_NAME, ProjectConfig
+from hitl.project.copies import known_copies
 from hitl.project.errors import LeakageError, NothingToDoError
 from hitl.project.reporter import Reporter
 from labels.numbers import number_of
@@ -102,7 +104,8 @@ def collect_samples(
     learned = {info.field.name for info in train}
     # A field of split val that was named is learned from, in whatever class.
     val = [i for i in _labelled(store, "val", (), taught) if i.field.name not in learned]
-    refuse_leakage(store, learned | {info.field.name for info in val})
+    used = learned | {info.field.name for info in val}
+    refuse_leakage(store, used, known_copies(store, reporter))
     _check_readable(train, val, config)
     views = {info.key: store.labels(info.key) for info in (*train, *val)}
     verified_only = any(views[info.key].verified_voxels for info in train)
@@ -124,12 +127,12 @@ def collect_samples(
         halves = [(info, split_sample(sample, share)) for info, sample in samples]
         samples = _known([(info, rest) for info, (rest, _) in halves])
         held_out = _known([(info, kept) for info, (_, kept) in halves])
-    used = {sample.name for _, sample in (*samples, *held_out)}
+    named = {sample.name for _, sample in (*samples, *held_out)}
     return TrainingSet(
         tuple(sample for _, sample in samples),
         tuple(sample for _, sample in held_out),
         tuple((info.field.name, info.class_name) for info, _ in held_out),
-        tuple(_source(views[info.key], used) for info in (*train, *val)),
+        tuple(_source(views[info.key], named) for info in (*train, *val)),
         store.last_round(),
         verified_only,
         taught,
@@ -158,8 +161,18 @@ def _check_channels(train: list[LabelsInfo], one_channel: bool, reporter: Report
         )
 
 
-def refuse_leakage(store: AnnotationStore, fields: Collection[str]) -> None:
+def refuse_leakage(
+    store: AnnotationStore, fields: Collection[str], copies: Collection[Copy]
+) -> None:
     """Refuse to train on what a test field holds too, under whatever name and in which channel.
+
+    Parameters
+    ----------
+    store : AnnotationStore
+    fields : collection of str
+        What is to be trained on.
+    copies : collection of Copy
+        Those of the store.
 
     Raises
     ------
@@ -179,12 +192,11 @@ def refuse_leakage(store: AnnotationStore, fields: Collection[str]) -> None:
             raise LeakageError(
                 f"field {name} comes from the same file as test field {other}: {advice}"
             )
-    for pair, count in store.twins().items():
-        for name, test in (pair, pair[::-1]):
+    for copy in copies:
+        for name, test in (copy.names, copy.names[::-1]):
             if name in fields and test in tests:
                 raise LeakageError(
-                    f"field {name} holds the same voxels as test field {test} in {count} of its "
-                    f"slices: {advice}"
+                    f"field {name} shares voxels with test field {test} ({copy}): {advice}"
                 )
 
 

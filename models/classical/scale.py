@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from labels.gaussian import Floats, filtered, kernel
 from labels.spacing import Spacing
-from models.gaussian import Floats, filtered, kernel
 
 DOG_RATIO = 1.26
 """Standard deviations of a difference of Gaussians are this factor below and above its scale."""

@@ -7,8 +7,8 @@ import math
 import cv2
 import numpy as np
 
+from labels.gaussian import Floats, filtered, kernel
 from labels.spacing import Spacing
-from models.gaussian import Floats, filtered, kernel
 
 _SPLINE_POWER = 151 / 315  # Mean over positions of the summed squared cubic B-spline weights.
 

@@ -41,7 +41,8 @@ def added(done: Added) -> tuple[dict[str, Any], str]:
         "metadata": info.metadata,
         "objects": sum(done.objects.values()),
         "objects_by_class": done.objects,
-        "shares_voxels_with": done.twins,
+        "shares_voxels_with": [copy.other(info.name).name for copy in done.copies],
+        "copies": [copy.as_data() for copy in done.copies],
     }
     text = f"added {info.name} ({info.split}): {size} voxels of {step} µm"
     text += f", {channels} channels" if channels > 1 else ""
