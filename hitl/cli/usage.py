@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -13,20 +12,6 @@ if TYPE_CHECKING:
 
 UsageProblem: type[Exception] = typer.BadParameter.__mro__[1]
 """What typer raises for every kind of wrong usage; it has no public name."""
-
-_EXPECTED = {
-    "int_parsing": "a whole number",
-    "int_parsing_size": "a whole number of fewer digits",
-    "int_from_float": "a whole number",
-    "float_parsing": "a number",
-    "bool_parsing": "true or false",
-    "greater_than_equal": "at least {ge}",
-    "less_than_equal": "at most {le}",
-    "greater_than": "more than {gt}",
-    "less_than": "less than {lt}",
-    "finite_number": "a finite number",
-}
-"""What was expected, by pydantic's name of the problem."""
 
 
 def usage_line(problem: Any) -> str:
@@ -69,8 +54,9 @@ def _details(cause: BaseException | None) -> ErrorDetails | None:
 
 
 def _in_words(details: ErrorDetails) -> str:
-    bounds: Mapping[str, Any] = details.get("ctx", {})
-    expected = _EXPECTED.get(details["type"])
-    if expected is None:
+    from hitl.project.schema import expected
+
+    wanted = expected(details)
+    if wanted is None:
         return details["msg"].removeprefix("Value error, ")
-    return f"expected {expected.format(**bounds)}, got {details['input']!r}"
+    return f"expected {wanted}, got {details['input']!r}"

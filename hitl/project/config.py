@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Le, Lt
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from annotations.names import DEFAULT_CLASS
 from hitl.project.classes import ClassConfig, check_classes
@@ -23,6 +23,16 @@ from models.registry import Part, check_model, segmenter_class, trainer_class
 CONFIG_NAME = "hitl.yaml"
 MAX_CONFIG_BYTES = 100_000
 """What ships has at most 3,000; PyYAML takes seconds for what is allowed at its worst."""
+
+
+LONGEST_PLACE = 1000
+
+
+def _place(text: str) -> str:
+    """Refuse what no file system and no URL has."""
+    if not text.isprintable() or not 0 < len(text) <= LONGEST_PLACE:
+        raise ValueError(f"expected a folder or a URL of at most {LONGEST_PLACE} letters")
+    return text
 
 
 class BootstrapConfig(Frozen):
@@ -127,7 +137,7 @@ class ProjectConfig(Frozen):
         Options of each segmenter by name; `hitl models --options NAME` lists them.
     """
 
-    store: str = "store"
+    store: Annotated[str, AfterValidator(_place)] = "store"
     annotator: str = ""
     classes: dict[str, ClassConfig] = Field(
         default_factory=dict, examples=[{"golgi": {"channels": ["GFP"]}}]

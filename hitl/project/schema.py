@@ -74,7 +74,49 @@ def explain(model: type[BaseModel], exc: ValidationError) -> str:
     return "; ".join(problems)
 
 
+EXPECTED = {
+    "int_parsing": "a whole number",
+    "int_parsing_size": "a whole number of fewer digits",
+    "int_from_float": "a whole number",
+    "int_type": "a whole number",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "tuple_type": "a list",
+    "invalid_key": "a word as a key",
+    "dict_type": "keys and values",
+    "model_type": "keys and values",
+    "literal_error": "{expected}",
+    "union_tag_invalid": "one of {expected_tags}",
+    "union_tag_not_found": "one with the key {discriminator}",
+    "missing": "a value",
+    "too_short": "at least {min_length} of them",
+    "too_long": "at most {max_length} of them",
+    "greater_than_equal": "at least {ge}",
+    "less_than_equal": "at most {le}",
+    "greater_than": "more than {gt}",
+    "less_than": "less than {lt}",
+    "finite_number": "a finite number",
+}
+"""What was expected, by pydantic's name of the problem."""
+
+
+def expected(error: ErrorDetails) -> str | None:
+    """Return in words what was expected, None where pydantic's own words have to do."""
+    words = EXPECTED.get(error["type"])
+    bounds = {
+        name: f"{bound:g}" if isinstance(bound, float) else bound
+        for name, bound in error.get("ctx", {}).items()
+    }
+    return None if words is None else words.format(**bounds)
+
+
 def _explain_value(error: ErrorDetails) -> str:
+    wanted = expected(error)
+    if wanted is not None:
+        return f"expected {wanted}, got {reprlib.repr(error['input'])}"
     said = error["msg"].removeprefix("Value error, ")
     # Our own messages about a section say what is wrong in it; all of it would bury that.
     if error["type"] == "value_error" and isinstance(error["input"], dict | list | tuple):

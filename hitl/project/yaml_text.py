@@ -91,10 +91,18 @@ def parse_yaml(text: str) -> Any:
     """
     try:
         return yaml.load(text, Loader=_Loader)  # noqa: S506
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = "" if mark is None else f" (line {mark.line + 1}, column {mark.column + 1})"
+        words = ", ".join(part for part in (error.context, error.problem) if part)
+        raise YamlTextError(f"not valid YAML: {words}{where}") from error
     except yaml.YAMLError as error:
-        raise YamlTextError(f"not valid YAML: {' '.join(str(error).split())}") from error
+        words = " ".join(str(error).split()).replace(' in "<unicode string>"', "")
+        raise YamlTextError(f"not valid YAML: {words}") from error
     except RecursionError as error:
         raise YamlTextError("not valid YAML: lists in lists without end") from error
-    except (ValueError, TypeError, AttributeError, OverflowError) as error:
+    except (ValueError, OverflowError) as error:
         # What PyYAML lets through from the making of dates and numbers.
         raise YamlTextError(f"not valid YAML: a value cannot be read ({error})") from error
+    except (TypeError, AttributeError) as error:
+        raise YamlTextError("not valid YAML: a value that is not what its tag says") from error

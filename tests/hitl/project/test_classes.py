@@ -33,8 +33,8 @@ BONE = {"OB": {}, "nuclei": {}, "bone": {"kind": "area", "neither": ["OB", "nucl
         ({"a:b": {}}, "'a:b': expected a name"),
         ({"a": {"chanels": ["x"]}}, "'classes.a.chanels': did you mean 'channels'"),
         ({"a": {"kind": "objects"}}, "classes.a.kind: .*'instances' or 'area'"),
-        ({"a": {"channels": [True]}}, "classes.a.channels.0: .*string, got True"),
-        ({"a": {"mask_values": [0]}}, "classes.a.mask_values.0: .*greater than or equal to 1"),
+        ({"a": {"channels": [True]}}, "classes.a.channels.0: expected text, got True"),
+        ({"a": {"mask_values": [0]}}, "classes.a.mask_values.0: expected at least 1"),
         ({"a": {"preprocess": [{"step": "median", "sise": 3}]}}, "did you mean 'size'"),
         (
             {"a": {"preprocess": [TO_UINT8, PROJECT]}},

@@ -77,8 +77,8 @@ def test_an_option_of_two_models_is_told_apart() -> None:
     [
         ((), "the grid is empty; give it with --grid"),
         (("--grid", "shrnk=1"), "unknown key 'shrnk': did you mean 'shrink'"),
-        (("--grid", "rate=1,-1"), "rate: Input should be greater than 0, got -1"),
-        (("--grid", "sizes=1,2"), "sizes: Input should be a valid tuple, got 1"),
+        (("--grid", "rate=1,-1"), "rate: expected more than 0, got -1"),
+        (("--grid", "sizes=1,2"), "sizes: expected a list, got 1"),
         (("--grid", "shrink="), "shrink has no value"),
         (("--grid", "shrink"), "expected key=v1,v2"),
         (("--grid", "sizes=[1"), "write a list in brackets"),
