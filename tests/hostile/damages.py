@@ -109,5 +109,5 @@ def edited(path: Path, **values: Any) -> None:
     path.write_text(json.dumps(content))
 
 
-DROP = object()
+DROP = "(dropped)"
 """In place of a value: the key is taken away."""
