@@ -12,8 +12,8 @@ COUNT = re.compile(rf"\{{\}} (?P<what>(?:(?:{KIND}) )?(?:[a-z]+s|nuclei|vertices
 """What may be a number, and what may be several of something."""
 
 AFTER_A_NAME = re.compile(
-    "across|as|belongs|comes|covers|crosses|does|ends|exists|follows|has|holds|is|knows|lacks|lies|"
-    "makes|names|proposes|reaches|shows|shrinks|stands|takes|teaches|was"
+    "across|as|belongs|comes|covers|crosses|does|ends|exists|flatters|follows|has|holds|is|knows|"
+    "lacks|lies|makes|names|proposes|reaches|shares|shows|shrinks|stands|takes|teaches|was"
 )
 """Words that end in s and follow a name: they count nothing."""
 
@@ -23,6 +23,7 @@ BYTES = "of a file, or of all that is in one"
 NAME = "a name and no number"
 
 ALLOWED = {
+    "annotations/copies/copy.py: self.slices slices": SEVERAL,
     "annotations/formats/tiff_read.py: bits bits": SIZE,
     "hitl/cli/printing/labelling.py: size voxels": SIZE,
     "hitl/cli/printing/labelling.py: channels channels": SEVERAL,

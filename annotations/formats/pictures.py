@@ -23,6 +23,9 @@ KINDS = ("PNG", "BMP", "JPEG")
 LARGEST_PIXELS = 178_956_970
 """A small file can claim any size, and is decoded whole; PIL, too, refuses more than this."""
 
+PIXELS_PER_BYTE = 10_000
+"""Deflate makes a thousand bytes of one at most, and a byte is eight pixels at most."""
+
 _ADVICE = "open it in Fiji and save it again as PNG or TIFF"
 _ORIENTATION = 0x0112
 _AXES = {"1": "YX", "L": "YX", "P": "YX", "I;16": "YX", "I": "YX", "RGB": "YXS"}
@@ -88,10 +91,11 @@ def _check_whole(path: Path) -> None:
 
 
 def _check_kind(path: Path, picture: Image) -> None:
-    if picture.width * picture.height > LARGEST_PIXELS:
+    most = min(LARGEST_PIXELS, PIXELS_PER_BYTE * path.stat().st_size)
+    if picture.width * picture.height > most:
         raise FormatError(
-            f"{path}: claims to be {picture.width} x {picture.height} pixels, more than a picture "
-            f"may have ({LARGEST_PIXELS}); save it as TIFF"
+            f"{path}: claims to be {picture.width} x {picture.height} pixels, more than a "
+            f"picture may have in a file of this size ({most}); copy it again, or save it as TIFF"
         )
     if getattr(picture, "is_animated", False):
         raise FormatError(
@@ -138,7 +142,7 @@ def _is_grey_ramp(picture: Image) -> bool:
     import numpy as np
 
     colours = np.array(picture.getpalette("RGB"), np.int64).reshape(-1, 3)
-    used: NDArray[np.int64] = np.unique(np.asarray(picture))
+    used: NDArray[np.int64] = np.flatnonzero(picture.histogram())
     return bool(used[-1] < len(colours) and (colours[used] == used[:, np.newaxis]).all())
 
 

@@ -70,7 +70,9 @@ def collect(counts: dict[str, Counter[str]], place: Path, exitcode: int, failure
     if exitcode and (place / "now.txt").exists():
         name = (place / "now.txt").read_text()
         counts[name][CRASH] += 1
-        shutil.copytree(place / "now", failures / f"{name}-crash-{place.name}", symlinks=True)
+        kept = failures / f"{name}-crash-{place.name}"
+        shutil.copytree(place / "now", kept, symlinks=True)
+        (kept / "why.txt").write_text(f"the process ended with exit code {exitcode}\n")
     shutil.rmtree(place)
 
 

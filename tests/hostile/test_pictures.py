@@ -67,6 +67,9 @@ PICTURES: dict[str, Callable[[], bytes]] = {
     "2**31 by 2**31 pixels": lambda: png(2**31 - 1, 2**31 - 1),
     "100,000 by 100,000 pixels": lambda: png(100_000, 100_000),
     "13,000 by 13,000 pixels that are not there": lambda: png(13_000, 13_000),
+    "13,000 by 13,000 numbers of colours in 200 bytes": lambda: png(
+        13_000, 13_000, colour=3, voxels=bytes(100), more=chunk(b"PLTE", bytes(range(24)))
+    ),
     "no pixel": lambda: png(0, 0),
     "20 MB of pixels for 1,200": lambda: png(voxels=bytes(20 << 20)),
     "a text of 70 MB": lambda: png(more=chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(70 << 20)))),

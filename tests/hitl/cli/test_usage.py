@@ -19,7 +19,7 @@ LINES = {
     "statu P": "no such command 'statu'; did you mean 'status'?",
     "export P f d --format odd": "--format: expected one of tiff, ",
     "measure P a b": "got unexpected extra argument(s) (a b)",
-    "gc P --older-than-days nan": "--older-than-days: expected at least 0.0, got 'nan'",
+    "gc P --older-than-days nan": "--older-than-days: expected at least 0, got 'nan'",
     "gc P --older-than-days x": "--older-than-days: expected a number, got 'x'",
 }
 
