@@ -175,7 +175,7 @@ class NucleiOptions:
     debris: Annotated[float, Ge(0), Le(20)] = 0.3
     debris_light: NotNegative = 0.6
     illumination: Annotated[float, Ge(0), Le(1)] = 0.1
-    attenuation_um: Positive = 200.0
+    attenuation_um: Annotated[float, Gt(0), Le(1e9)] = 200.0
     light_from: Literal["z", "y", "x"] = "z"
     blur_um: tuple[NotNegative, NotNegative, NotNegative] = (1.6, 0.5, 0.5)
     blur_growth: Annotated[float, Ge(1), Le(5)] = 1.3

@@ -208,4 +208,4 @@ def test_the_same_voxels_are_found_under_another_name_and_dtype(tmp_path: Path) 
     other[0, 4] = 9
     store.add_field("other", ArraySource(other))
     expected = [z for z in range(3, 12) if z != 4]
-    assert store.twins() == {("a", "again"): len(expected)}
+    assert {each.names: each.slices for each in store.copies()} == {("a", "again"): len(expected)}

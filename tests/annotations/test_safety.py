@@ -115,7 +115,7 @@ def test_a_model_keeps_what_people_said_of_objects(tmp_path: Path) -> None:
 def test_labels_and_objects_must_agree(tmp_path: Path) -> None:
     store = bootstrapped(tmp_path / "store")
     corner = (slice(19, 20), slice(39, 40), slice(29, 30))
-    with pytest.raises(LabelError, match=r"1 ids \(7\)"), store.begin_round(by_model()) as txn:
+    with pytest.raises(LabelError, match=r"1 id \(7\)"), store.begin_round(by_model()) as txn:
         txn.set_labels("a", boxes(), proposed([1, 2]))
     huge = boxes()
     huge[0, 0, 0] = 4294967295

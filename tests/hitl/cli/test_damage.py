@@ -45,7 +45,7 @@ def test_a_whole_project_is_said_to_be_whole(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["verify", str(project), "--deep"]) == 0
-    assert "whole; compared 4 commits and 2 chunks" in capsys.readouterr().out
+    assert "whole; compared 4 commits and 3 chunks" in capsys.readouterr().out
     assert verified(project, capsys)["whole_rounds"] == "0"
 
 
@@ -63,7 +63,8 @@ def test_no_verb_says_that_all_is_well_when_chunks_are_gone(
 
 
 def test_a_flipped_bit_is_one_line(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    chunk = next((project / "store" / "chunks").iterdir())
+    # That of the image: the smallest are read only by who looks for copies.
+    chunk = max((project / "store" / "chunks").iterdir(), key=lambda file: file.stat().st_size)
     data = bytearray(chunk.read_bytes())
     data[len(data) // 2] ^= 1
     chunk.write_bytes(data)

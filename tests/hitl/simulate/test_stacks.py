@@ -97,10 +97,6 @@ def test_nothing_is_replaced_unless_it_is_said(
     [
         (("--shape", 8, 10, 40, "--spacing-um", 1, 1, 1, "--diameter-um", 12), "no room for a nu"),
         (("--shape", 9000, 9000, 9000), "make several smaller ones"),
-        (("--shape", 0, 40, 40), "above 0"),
-        (("--spacing-um", 1, -1, 1), "above 0"),
-        (("--spacing-um", "nan", 1, 1), "above 0"),
-        (("--diameter-um", -4), "diameter_um: expected above 0"),
         (("--diameter-um", 1, "--spacing-um", 1, 1, 1), "less than two voxels"),
         (("--set", "nucleii=4"), "did you mean 'nuclei'"),
         (("--set", "photons=-1"), "photons"),
@@ -116,6 +112,23 @@ def test_bad_input_is_one_line_and_leaves_no_file(
 ) -> None:
     assert words in refused("synth", tmp_path / "new", *arguments)
     assert not (tmp_path / "new").exists() or not any((tmp_path / "new").iterdir())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--shape", "0", "40", "40"),
+        ("--spacing-um", "1", "-1", "1"),
+        ("--spacing-um", "nan", "1", "1"),
+        ("--diameter-um", "-4"),
+    ],
+)
+def test_numbers_out_of_bounds_are_wrong_usage(
+    tmp_path: Path, arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["synth", str(tmp_path / "new"), *arguments]) == 2
+    assert f"{arguments[0]}: expected a number from" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
 
 
 def test_options_are_listed(command: Command, refused: Callable[..., str]) -> None:

@@ -144,7 +144,7 @@ def test_bad_input_changes_nothing(bench: Bench) -> None:
 
 def test_a_val_field_that_is_a_test_field_too_is_refused(bench: Bench) -> None:
     bench.add("held", "test", labelled=True, seed=1)
-    with pytest.raises(LeakageError, match="check holds the same voxels as test field held"):
+    with pytest.raises(LeakageError, match="check shares voxels with test field held"):
         promote(bench.project, "fake-0001", Silent())
 
 

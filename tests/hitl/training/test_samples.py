@@ -191,9 +191,7 @@ def test_a_channel_that_two_files_share_is_refused_whatever_it_is_called(bench: 
     swapped.info = replace(swapped.info, channels=("x", "y"))
     seen = (ClassInfo(name="cells", seen=(0,)),)
     bench.store.add_field("b", swapped, classes=seen, split="test")
-    with pytest.raises(
-        LeakageError, match=f"a holds the same voxels as test field b in {SHAPE[0]}"
-    ):
+    with pytest.raises(LeakageError, match="a shares voxels with test field b"):
         collect(bench)
 
 
@@ -202,7 +200,7 @@ def test_a_time_point_of_a_test_series_is_refused(bench: Bench) -> None:
     bench.store.add_field("movie", ArraySource(frames), split="test")
     _, truth = class_scenes(0)
     bench.store.add_field("still", ArraySource(frames[2]), labels={"nuclei": truth["nuclei"]})
-    with pytest.raises(LeakageError, match="still holds the same voxels as test field movie"):
+    with pytest.raises(LeakageError, match="still shares voxels with test field movie"):
         collect(bench)
 
 

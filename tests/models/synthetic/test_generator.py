@@ -252,7 +252,7 @@ def test_ranges_hold_what_the_generator_has() -> None:
     ("options", "words"),
     [
         ({"shape": (16, 8, 60)}, "no room for a nucleus of 12"),
-        ({"shape": (0, 64, 60)}, "above 0"),
+        ({"shape": (0, 64, 60)}, "at least 1"),
         ({"shape": (40_000, 9_000, 9_000)}, "make several smaller ones"),
         ({"spacing_um": (1.0, float("nan"), 1.0)}, "finite"),
         ({"spacing_um": (2.0, 8.0, 8.0)}, "two voxels"),
