@@ -102,7 +102,7 @@ def test_gc_keeps_every_round(bench: Bench, said: Said) -> None:
 def test_bad_input_changes_nothing(bench: Bench, said: Said) -> None:
     log = bench.store.log()
     assert "round 9" in said("diff", 0, 9, code=1)
-    assert "round -1" in said("rollback", "--", -1, code=1)
+    assert "got '-1'" in said("rollback", "--", -1, code=2)
     assert "round 1 is the last one" in said("rollback", 1, code=1)
     assert "did you mean 'learn'" in said("blame", "lern", 1, code=1)
     assert "got 12345" in said("blame", "learn", 12345, code=1)
