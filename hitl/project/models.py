@@ -6,6 +6,7 @@ import dataclasses
 import importlib.util
 import types
 import typing
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,12 +38,15 @@ class CatalogueRow:
     missing: str
 
 
+Row = tuple[str, str, str, str]
+
+
 @dataclass(frozen=True)
 class Options:
     """The options of one model: key, type, default and meaning of each, as people write them."""
 
     name: str
-    rows: tuple[tuple[str, str, str, str], ...]
+    rows: tuple[Row, ...]
 
 
 def list_models() -> tuple[CatalogueRow, ...]:
@@ -61,7 +65,7 @@ def list_models() -> tuple[CatalogueRow, ...]:
 
 
 def list_options(name: str) -> Options:
-    """List the options of a segmenter or trainer, as `--set` and the config take them.
+    """List the options of a segmenter, a trainer or both, as `--set` and the config take them.
 
     Raises
     ------
@@ -69,16 +73,27 @@ def list_options(name: str) -> Options:
         When there is no such model.
     """
     spec = spec_of(name)
-    cls = imported(spec.trainer or spec.segmenter or "")
+    uses = {"of bootstrap and segment": spec.segmenter, "of train": spec.trainer}
+    found: dict[Row, list[str]] = {}
+    for use, part in uses.items():
+        for row in _rows(imported(part)) if part is not None else ():
+            found.setdefault(row, []).append(use)
+    several = None not in uses.values()
+    return Options(name, tuple(_row_of(row, of if several else ()) for row, of in found.items()))
+
+
+def _rows(cls: Any) -> Iterator[Row]:
+    """Give the options of a dataclass."""
     hints = typing.get_type_hints(cls)
     meanings = parameter_descriptions(cls.__doc__ or "")
-    return Options(
-        name,
-        tuple(
-            (item.name, type_name(hints[item.name]), _default(item), meanings.get(item.name, ""))
-            for item in dataclasses.fields(cls)
-        ),
-    )
+    for item in dataclasses.fields(cls):
+        yield item.name, type_name(hints[item.name]), _default(item), meanings.get(item.name, "")
+
+
+def _row_of(row: Row, uses: Sequence[str]) -> Row:
+    """Return an option of a model of two parts, with which of them takes it where one does."""
+    key, kind, default, meaning = row
+    return (key, kind, default, f"({uses[0]}) {meaning}") if len(uses) == 1 else row
 
 
 def type_name(hint: Any) -> str:

@@ -276,6 +276,10 @@ def test_models_and_their_options(command: Command) -> None:
     described = {row["key"]: row for row in options}
     assert described["features"]["type"] == "list of whole number"
     assert all(row["meaning"] for row in options), [r["key"] for r in options if not r["meaning"]]
+    both = command("models", "--options", "cellpose")["options"]
+    modes = [row["meaning"] for row in both if row["key"] == "stitch_threshold"]
+    assert [meaning.startswith("(of bootstrap and segment) ") for meaning in modes] == [True]
+    assert any(row["meaning"].startswith("(of train) ") for row in both if row["key"] == "epochs")
 
 
 def test_an_interrupt_leaves_with_130(
