@@ -11,11 +11,16 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annotations._twins import HASH_BYTES, slice_hash
+from annotations._twins import HASH_BYTES, slice_hash, tells_apart
 from annotations.store import AnnotationStore
 from tests.annotations.store_sources import ArraySource, noise
 
 _NAMES = count()
+
+
+def equal_slices(store: AnnotationStore, name: str | None = None) -> dict[tuple[str, str], int]:
+    """Return how many slices fields have in common, the one that was added first standing first."""
+    return {copy.names: copy.slices for copy in store.copies(name)}
 
 
 def test_slices_are_found_across_channels_dtypes_and_times(tmp_path: Path) -> None:
@@ -27,10 +32,10 @@ def test_slices_are_found_across_channels_dtypes_and_times(tmp_path: Path) -> No
     series[1, 0, 2] = image[1, 5]
     store.add_field("series", ArraySource(series))
     store.add_field("other", ArraySource(noise((1, 9, 8, 6), "uint8", seed=9)))
-    assert store.twins() == {("three", "one"): 4, ("three", "series"): 1}
-    assert store.twins("series") == {("three", "series"): 1}
-    assert store.twins("three") == store.twins()
-    assert store.twins("other") == {}
+    assert equal_slices(store) == {("three", "one"): 4, ("three", "series"): 1}
+    assert equal_slices(store, "series") == {("three", "series"): 1}
+    assert equal_slices(store, "three") == equal_slices(store)
+    assert equal_slices(store, "other") == {}
 
 
 def test_constant_and_repeated_slices_say_nothing_more(tmp_path: Path) -> None:
@@ -42,7 +47,7 @@ def test_constant_and_repeated_slices_say_nothing_more(tmp_path: Path) -> None:
     again = noise((1, 6, 8, 6), "uint8", seed=1)
     again[0, 0], again[0, 4] = 7, image[0, 2]
     store.add_field("b", ArraySource(again))
-    assert store.twins() == {("a", "b"): 1}
+    assert equal_slices(store) == {("a", "b"): 1}
 
 
 def test_a_removed_field_is_no_twin(tmp_path: Path) -> None:
@@ -50,14 +55,14 @@ def test_a_removed_field_is_no_twin(tmp_path: Path) -> None:
     for name in ("a", "b", "c"):
         store.add_field(name, ArraySource(noise((1, 3, 8, 6))))
     store.remove_field("b")
-    assert store.twins() == {("a", "c"): 3}
+    assert equal_slices(store) == {("a", "c"): 3}
     store.add_field("b", ArraySource(noise((1, 3, 8, 6), seed=5)))
-    assert store.twins() == {("a", "c"): 3}
-    assert store.twins("b") == {}
+    assert equal_slices(store) == {("a", "c"): 3}
+    assert equal_slices(store, "b") == {}
     store.remove_field("a")
-    assert store.twins() == {}
+    assert equal_slices(store) == {}
     store.add_field("a", ArraySource(noise((1, 3, 8, 6))))
-    assert store.twins() == {("c", "a"): 3}
+    assert equal_slices(store) == {("c", "a"): 3}
 
 
 @settings(max_examples=10, deadline=None)
@@ -72,9 +77,11 @@ def test_each_pair_shares_the_slices_of_both(fields: list[list[int]]) -> None:
         for a, b in combinations(range(len(fields)), 2)
         if (shared := set(fields[a]) & set(fields[b]))
     }
-    assert store.twins() == expected
+    assert equal_slices(store) == expected
     for name in map(str, range(len(fields))):
-        assert store.twins(name) == {pair: n for pair, n in expected.items() if name in pair}
+        assert equal_slices(store, name) == {
+            pair: n for pair, n in expected.items() if name in pair
+        }
 
 
 def test_the_cost_does_not_grow_with_the_pairs(
@@ -93,12 +100,13 @@ def test_the_cost_does_not_grow_with_the_pairs(
         for number in range(6):
             store.add_field(f"f{number}", ArraySource(noise((1, 3, 8, 6), seed=number % 2)))
             # What was added before is not read to add another one.
-            assert not [path for path in read if f"fields/f{number}/" not in f"{path}/"]
+            own = f"fields/f{number}/"
+            assert not [p for p in read if p.startswith("fields/") and own not in f"{p}/"]
             read.clear()
-            store.twins(f"f{number}")
-            assert read == ["slices"]
+            equal_slices(store, f"f{number}")
+            assert {path.partition("/")[0] for path in read} <= {"slices", "copies"}
             read.clear()
-    assert len(store.twins()) == 6
+    assert len(equal_slices(store)) == 6
 
 
 def test_a_hash_is_of_values_and_shape() -> None:
@@ -113,3 +121,25 @@ def test_a_hash_is_of_values_and_shape() -> None:
     for other in (plane.reshape(4, 6), plane.T, plane[::-1], plane + 1):
         assert slice_hash(other) != digest
     assert slice_hash(np.full((6, 4), 3)) == slice_hash(plane[:0]) == bytes(HASH_BYTES)
+
+
+def test_a_slice_that_shows_nothing_of_its_own_is_no_copy() -> None:
+    ramp = np.add.outer(np.arange(64), np.arange(48))
+    bar = np.zeros((64, 48), "uint8")
+    bar[58:60, 4:30] = 255
+    hot = np.zeros((64, 48), "uint16")
+    hot[[3, 40], [5, 6]] = 4000
+    for blank in (ramp.astype("uint16"), ramp / 7, bar, hot, np.full((64, 48), 3), ramp[:0]):
+        assert not tells_apart(blank)
+    for shown in (noise((1, 1, 6, 4))[0, 0], noise((1, 1, 64, 48))[0, 0], bar + noise((64, 48))):
+        assert tells_apart(shown)
+
+
+def test_equal_blank_slices_make_no_copy(tmp_path: Path) -> None:
+    store = AnnotationStore.create(tmp_path / "store")
+    ramp = np.add.outer(np.arange(64), np.arange(48)).astype("uint16")
+    for seed in (1, 2):
+        image = noise((1, 4, 64, 48), seed=seed)
+        image[0, :2] = ramp
+        store.add_field(f"f{seed}", ArraySource(image))
+    assert store.copies() == []
