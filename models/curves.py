@@ -13,8 +13,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from labels.files import write_atomically
+from labels.files import read_plain, write_atomically
+from labels.json_files import read_json
 from models.errors import CheckpointError, ModelError
+
+MOST_BYTES = 2**28
+MOST_EPOCHS = 1e9
 
 CURVES_FILE = "curves.csv"
 TENSORBOARD_FOLDER = "tensorboard"
@@ -122,17 +126,20 @@ def read_curves(folder: Path) -> list[dict[str, float]]:
     """
     path = folder / CURVES_FILE
     try:
-        with path.open(newline="") as file:
-            return [
-                {key: float(value) for key, value in row.items() if value not in ("", None)}
-                for row in csv.DictReader(file)
-            ]
+        text = read_plain(path, MOST_BYTES, linked=True).decode("utf-8")
+        rows = [
+            {key: float(value) for key, value in row.items() if value not in ("", None)}
+            for row in csv.DictReader(io.StringIO(text, newline=""))
+        ]
+        if not all(0 <= row.get(STEP, -1) < MOST_EPOCHS for row in rows):
+            raise ValueError(f"a row without its {STEP}")
+        return rows
     except OSError as error:
         raise CheckpointError(
             f"{path}: expected the curves of a training, got none ({error.strerror}); "
             "give the folder of a run"
         ) from error
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, csv.Error) as error:
         raise CheckpointError(
             f"{path}: expected one number per column, got a damaged file ({error}); "
             "copy the whole run folder again, or train again"
@@ -246,6 +253,20 @@ def read_events(path: Path) -> Iterator[Any]:
                 yield event
 
 
+def _resumed(file: Path) -> tuple[int, str]:
+    """Return the last step that a run at Weights & Biases has, and its id; of a new one first."""
+    if not file.exists():
+        return 0, secrets.token_hex(4)
+    try:
+        state = read_json(file)
+        return int(state["last"]), str(state["id"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LoggerError(
+            f"{file}: expected the id of a run at Weights & Biases, got something else; delete it "
+            "to begin a new one there"
+        ) from error
+
+
 class _WeightsAndBiases:
     """A run at Weights & Biases; a continued training continues it."""
 
@@ -258,9 +279,7 @@ class _WeightsAndBiases:
                 "pip install hitl-nuclei[wandb], or choose the logger tensorboard"
             ) from error
         self._state = folder / WANDB_FILE
-        state = json.loads(self._state.read_text()) if self._state.exists() else {}
-        self._last = int(state.get("last", 0))
-        self._id = str(state.get("id") or secrets.token_hex(4))
+        self._last, self._id = _resumed(self._state)
         folder.mkdir(parents=True, exist_ok=True)
         try:
             self._run = wandb.init(

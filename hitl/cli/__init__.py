@@ -9,7 +9,7 @@ import sys
 import warnings
 from typing import NoReturn
 
-READING = ("tifffile", "roifile", "nd2", "zarr", "numcodecs", "PIL", "numpy")
+READING = ("tifffile", "roifile", "nd2", "zarr", "numcodecs", "PIL", "numpy", "matplotlib")
 """Libraries that read files; what is wrong with a file is said by one line of ours."""
 
 EXIT_INPUT = 1

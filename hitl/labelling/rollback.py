@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-
 from annotations.history import RolledBack, plan_roll_back, roll_back
 from hitl.project.errors import NothingToDoError
 from hitl.project.folder import Project
@@ -20,7 +18,7 @@ def rollback(
     number : int
         The round to go back to.
     by : str, optional
-        Who; the name of the account when not given.
+        Who; the config's annotator, else the name of the account, when not given.
     dry_run : bool
         Only tell what would be done.
 
@@ -38,4 +36,4 @@ def rollback(
         )
     if dry_run:
         return plan_roll_back(store, number)
-    return roll_back(store, number, author=by or getpass.getuser())
+    return roll_back(store, number, author=project.annotator(by))

@@ -116,7 +116,7 @@ class Project:
         ProjectError
             A name that is none of a person.
         """
-        found = name or self.config.annotator or getpass.getuser()
+        found = name or self.config.annotator or account()
         where = "with --annotator" if name else f"under annotator in {CONFIG_NAME}"
         printable = found.isprintable() and found == found.strip()
         if not printable or len(found) > LONGEST_NAME or found.startswith(OF_MODELS):
@@ -182,6 +182,23 @@ class Project:
     def evaluation_files(self) -> list[Path]:
         """Files with the scores of the project's evaluations, oldest first."""
         return evaluation_files(self.folder)
+
+
+def account() -> str:
+    """Return the name of the account that runs this.
+
+    Raises
+    ------
+    ProjectError
+        It has none, as in some containers.
+    """
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError) as error:
+        raise ProjectError(
+            "who works here cannot be told, since the account has no name; say it with "
+            f"--annotator, as annotator in {CONFIG_NAME}, or in the environment variable USER"
+        ) from error
 
 
 def check_folder(folder: Path) -> None:

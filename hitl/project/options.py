@@ -136,7 +136,9 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= 80 else f"{text[:80]}…"
+    """Return text as a part of a line."""
+    shown = text if text.isprintable() else repr(text)
+    return shown if len(shown) <= 80 else f"{shown[:80]}…"
 
 
 def parse_words(pairs: list[str]) -> dict[str, str]:

@@ -132,7 +132,7 @@ def _check_draft(file: Path) -> None:
     try:
         with open_zip(file) as archive:
             damaged = archive.testzip()
-    except (OSError, RuntimeError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, RuntimeError, ValueError, zipfile.BadZipFile) as error:
         raise ProjectError(f"{file}: the draft cannot be read ({error})") from error
     if damaged is not None:
         raise ProjectError(f"{file}: the draft is damaged ({damaged})")

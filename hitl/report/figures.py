@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,9 @@ from labels.numbers import number_of
 ERROR_KINDS = ("matched", "shifted", "split", "merged", "missed", "spurious")
 STATUSES = ("proposed", "accepted", "corrected")
 _NOT_CURVES = ("epoch", "seconds", "lr", "learning_rate")
+MOST_DRAWN = 1e15
+"""Of a loss; what is beyond, and NaN, has diverged."""
+
 _CEILINGS = {"annotators": "two people", "self": "one person, twice"}
 
 
@@ -178,7 +182,7 @@ def training_charts(curves: Curves) -> list[Markup]:
             marks = tuple(
                 Mark(row["epoch"], row[key], tip=f"{key} {row[key]:.4g} in epoch {row['epoch']:g}")
                 for row in _thinned(curves)
-                if key in row and row[key] == row[key] and abs(row[key]) != float("inf")
+                if abs(row.get(key, math.nan)) < MOST_DRAWN
             )
             if marks:
                 series.append(Series(key, marks, number, dots=False))

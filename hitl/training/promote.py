@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
@@ -128,7 +127,7 @@ def promote(
     why : str
         The reason, needed with `force`.
     by : str, optional
-        Who; the name of the account when not given.
+        Who; the config's annotator, else the name of the account, when not given.
     dry_run : bool
         Only compare, and tell whether it would be put in use.
 
@@ -146,6 +145,7 @@ def promote(
         A field to compare on shares voxels with a test field.
     """
     project.run(run)
+    by = project.annotator(by)
     if force and not why.strip():
         raise UsageError("--force: expected the reason, got none; give it with --why TEXT")
     if why and not force:
@@ -163,7 +163,7 @@ def promote(
         entry = {
             **asdict(result),
             "when": now(),
-            "by": by or getpass.getuser(),
+            "by": by,
             "why": why,
             "weights_sha256": read_card(project.run(run))["weights_sha256"],
         }

@@ -104,8 +104,15 @@ LICENCE = (
 
 def weights_folder() -> Path:
     """Return the folder of named weights: the environment variable's, or Cellpose's cache."""
-    given = os.environ.get(ENVIRONMENT)
-    return Path(given).expanduser() if given else Path.home() / ".cellpose" / "models"
+    return _expanded(os.environ.get(ENVIRONMENT) or "~/.cellpose/models")
+
+
+def _expanded(path: str) -> Path:
+    """Return a path with the home folder in place of ``~``; as it is where there is none."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
 
 
 def weights_path(model: str) -> Path | None:
@@ -119,7 +126,7 @@ def weights_path(model: str) -> Path | None:
     candidates = [weights_folder() / model]
     if model not in PRETRAINED:
         # A name always means the folder, so that a file beside the user cannot stand in for it.
-        candidates.insert(0, Path(model).expanduser())
+        candidates.insert(0, _expanded(model))
     return next((path.absolute() for path in candidates if path.is_file()), None)
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from tests.fuzz import project_targets as files
+
 SHAPE = (5, 12, 10)
 SPACING_UM = (2.0, 0.5, 0.4)
 
@@ -244,6 +246,8 @@ def read_config(path: Path) -> None:
     load_config(path)
 
 
+YAML = (b": ", b"- ", b"\n", b"&a ", b"*a", b"!!", b"? ", b"[", b"0x", b"1:1", b".nan", b"=")
+
 CODES = b"()0123FGIJKLMNRSTUVXQ]abcdeghijlopqrstu}\x80\x85\x86\x87"
 PICKLED = tuple(bytes([code]) for code in CODES)
 PICKLED += (b"\x8c\x05masks", b"\x8a\x04\xff\xff\xff\x7f", b"\x94", b"\x93", b"2\x86" * 30)
@@ -264,6 +268,12 @@ TARGETS: dict[str, Target] = {
         Target("nd2", nd2s, read_image, (b"!", b"ImageDataSeq|1!")),
         Target("pictures", pictures, read_image),
         Target("sidecar", sidecars, read_sidecar),
-        Target("config", configs, read_config, (b": ", b"- ", b"\n", b"&a ", b"*a", b"!!", b"? ")),
+        Target("config", configs, read_config, YAML),
+        Target("project", files.projects, files.read_project),
+        Target("unet-run", files.unet_runs, files.read_unet_run),
+        Target("stardist-run", files.stardist_runs, files.read_stardist_run),
+        Target("weights", files.weights, files.read_weights),
+        Target("draft", files.drafts, files.read_draft),
+        Target("setting", files.settings, files.read_setting, YAML),
     )
 }

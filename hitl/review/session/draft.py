@@ -249,7 +249,9 @@ def read_draft(path: Path) -> Draft | None:
             if unknown := set(header.verdicts.values()) - set(Status.__members__):
                 raise ValueError(f"a verdict {min(unknown)!r}")
             chunks = {_index(name): _read(archive, name) for name in header.chunks}
-    except (OSError, RuntimeError, zipfile.BadZipFile, KeyError, ValueError) as error:
+    except (
+        OSError, EOFError, RuntimeError, zipfile.BadZipFile, KeyError, ValueError
+    ) as error:  # fmt: skip
         # A RuntimeError is zipfile's for what is locked with a password.
         raise DraftError(
             f"{path}: the draft cannot be read ({error}); it is kept, move it away to start afresh"
