@@ -10,12 +10,23 @@ import pytest
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy import ndimage
 
 from annotations._twins import HASH_BYTES, slice_hash, tells_apart
 from annotations.store import AnnotationStore
 from tests.annotations.store_sources import ArraySource, noise
 
 _NAMES = count()
+
+
+def scene() -> NDArray[np.float64]:
+    """Blobs of light in 12 × 72 × 64 voxels."""
+    random = np.random.default_rng(0)
+    points = np.zeros((12, 72, 64))
+    points[tuple(random.integers(0, points.shape, (150, 3)).T)] = random.uniform(0.3, 1, 150)
+    blurred = ndimage.gaussian_filter(points, (1.0, 2.0, 2.0))
+    return np.asarray(20 + 300 * blurred / blurred.max())
 
 
 def equal_slices(store: AnnotationStore, name: str | None = None) -> dict[tuple[str, str], int]:
@@ -142,4 +153,26 @@ def test_equal_blank_slices_make_no_copy(tmp_path: Path) -> None:
         image = noise((1, 4, 64, 48), seed=seed)
         image[0, :2] = ramp
         store.add_field(f"f{seed}", ArraySource(image))
+    assert store.copies() == []
+
+
+def test_fields_of_an_earlier_version_are_compared_when_asked_and_kept_with_the_next(
+    tmp_path: Path,
+) -> None:
+    image = np.random.default_rng(1).poisson(scene(), scene().shape).astype(np.uint16)
+    store = AnnotationStore.create(tmp_path / "store")
+    store.add_field("a", ArraySource(image[None]))
+    store.add_field("b", ArraySource(image[None, :, 3:, ::-1]), split="test")
+    found = store.copies()
+    assert [copy.names for copy in found] == [("a", "b")]
+    assert (found[0].how, round(found[0].share or 0, 2)) == (("flipped in x", "cropped"), 1.0)
+    with store._writing() as session:
+        del zarr.open_group(session.store, mode="r+")["copies"]
+        store._commit(session, "as it was", {})
+    assert store.looks_at_copies_again()
+    assert [str(copy) for copy in store.copies()] == [str(copy) for copy in found]
+    store.add_field("c", ArraySource(noise((1, 4, 8, 6))))
+    assert not store.looks_at_copies_again()
+    assert [str(copy) for copy in store.copies("b")] == [str(copy) for copy in found]
+    store.remove_field("a")
     assert store.copies() == []
