@@ -256,7 +256,7 @@ def read_events(path: Path) -> Iterator[Any]:
 def _resumed(file: Path) -> tuple[int, str]:
     """Return the last step that a run at Weights & Biases has, and its id; of a new one first."""
     if not file.exists():
-        return 0, secrets.token_hex(4)
+        return -1, secrets.token_hex(4)
     try:
         state = read_json(file)
         return int(state["last"]), str(state["id"])

@@ -1,4 +1,4 @@
-"""How a learning rate falls."""
+"""How a learning rate falls, and an average of weights follows them."""
 
 from __future__ import annotations
 
@@ -21,3 +21,11 @@ def cosine(done: float, *, lowest: float, warm_up: float = 0.0) -> float:
         return max(done / warm_up, lowest)
     swing = 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
     return lowest + (1 - lowest) * swing
+
+
+def following(decay: float, step: int) -> float:
+    """Return the decay of a moving average after so many steps: a young one follows closely.
+
+    Short trainings are not held back by it.
+    """
+    return min(decay, (1 + step) / (10 + step))

@@ -239,17 +239,18 @@ def ship_unet(run_folder: Path, folder: Path, about: dict[str, Any]) -> None:
     """Write the slim run folder that ships: weights in half precision, no training state."""
     import torch
 
-    from models.unet3d import checkpoint
+    from models.tensors import WEIGHTS_FILE, read_tensors, write_tensors
+    from models.unet3d.checkpoint import read_run
 
-    run = checkpoint.read_run(run_folder)
-    tensors = checkpoint.read_tensors(run.folder / checkpoint.WEIGHTS_FILE, run.sha256)
+    run = read_run(run_folder)
+    tensors = read_tensors(run.folder / WEIGHTS_FILE, run.sha256)
     folder.mkdir(parents=True, exist_ok=True)
     # What half precision cannot hold would become infinite.
     most = torch.finfo(torch.float16).max
     half = {
         k: t.clamp(-most, most).half() if t.is_floating_point() else t for k, t in tensors.items()
     }
-    sha = checkpoint.write_tensors(folder / checkpoint.WEIGHTS_FILE, half)
+    sha = write_tensors(folder / WEIGHTS_FILE, half)
     said = read_json(run_folder / MODEL_FILE, "unet3d")
     kept = {k: v for k, v in said.items() if k != "fingerprint"}
     smallest = SMALLEST_SHARE * math.pi / 6 * NOMINAL_DIAMETER**3

@@ -89,8 +89,6 @@ ALLOWED = {
     "models/synthetic/options.py: ' × '.join(map(str, shape)) voxels": SIZE,
     "models/unet3d/checkpoint.py: wanted weights": SEVERAL,
     "models/unet3d/plan.py: '×'.join(map(str, patch)) voxels": SIZE,
-    "models/unet3d/train.py: batch.image.shape[1:] voxels": SIZE,
-    "models/unet3d/train.py: len(batch.image) patches": SEVERAL,
     "labels/files.py: found.st_size bytes": BYTES,
     "labels/json_files.py: len(text) digits": SEVERAL,
 }

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -125,16 +124,15 @@ class Batch:
     image: NDArray[np.float32]
     targets: Targets
 
-    def single(self) -> list[Batch]:
-        """Return a batch of one patch for each patch."""
+    def __len__(self) -> int:
+        return len(self.image)
+
+    def part(self, start: int, count: int) -> Batch:
+        """Return the patches `start` to `start + count`."""
+        where = slice(start, start + count)
         names = [field.name for field in fields(Targets)]
-        return [
-            Batch(
-                self.image[i : i + 1],
-                Targets(**{name: getattr(self.targets, name)[i : i + 1] for name in names}),
-            )
-            for i in range(len(self.image))
-        ]
+        targets = Targets(**{name: getattr(self.targets, name)[where] for name in names})
+        return Batch(self.image[where], targets)
 
 
 class PatchSampler:
@@ -261,14 +259,3 @@ def stack_patches(patches: Sequence[dict[str, NDArray[Any]]]) -> Batch:
     """Stack single patches to a batch."""
     joined = {key: np.stack([p[key] for p in patches]) for key in patches[0]}
     return Batch(joined.pop("image"), Targets(**joined))
-
-
-def batches(sampler: PatchSampler, first: int, count: int) -> Iterator[tuple[int, Batch]]:
-    """Yield (step, batch) for `count` steps from `first`; the next is made beside the training."""
-    with ThreadPoolExecutor(1, "patches") as reader:
-        coming = reader.submit(sampler.batch, first)
-        for step in range(first, first + count):
-            batch = coming.result()
-            if step + 1 < first + count:
-                coming = reader.submit(sampler.batch, step + 1)
-            yield step, batch

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from annotated_types import Ge, Gt, Interval, Le, MaxLen, MinLen
@@ -14,9 +15,10 @@ from labels.numbers import number_of
 from labels.progress import Progress, no_progress
 from labels.spacing import Spacing
 from models.base import TrainingResult, TrainingSample, check_image, common_channels
-from models.budget import Budget
+from models.budget import CHOOSE, Budget
 from models.curves import LoggerName
-from models.devices import Compute, Precision, choose_compute, set_threads
+from models.devices import Compute, Precision, choose_compute, reused_memory, set_threads
+from models.learner import History, Schedule
 from models.objects import whole_sizes
 from models.options import (
     BatchSize,
@@ -33,6 +35,9 @@ from models.options import (
     check_percentiles,
 )
 from models.runfolder import FORMAT, fingerprint, options_but, settings_from
+from models.schedules import cosine
+from models.tensors import WEIGHTS_FILE
+from models.training import MAY_CHANGE, Training
 from models.unet3d import checkpoint as files
 from models.unet3d.architecture import MOST_LEVELS, Architecture, Norm
 from models.unet3d.augment import Augmentation
@@ -49,10 +54,14 @@ from models.unet3d.settings import DEFAULT_CLASS_WEIGHTS, LossName, LossSettings
 from models.unet3d.validation import Judge, windows
 
 if TYPE_CHECKING:
-    from models.unet3d.train import Schedule, Training
+    from models.unet3d.train import UNetLearner
 
 FEW_OBJECTS = 20
 """With fewer validation objects, thresholds are chosen on the training objects too."""
+
+WARM_UP = 0.03
+LOWEST_RATE = 0.01
+"""Of the learning rate: the share of the training in which it rises, and how low it falls."""
 
 Share = Annotated[float, Interval(ge=0, le=1)]
 
@@ -104,8 +113,9 @@ class UNet3DTrainer:
     max_minutes : float, optional
         Time limit of the training, from preparing the stacks to the last file; the learning rate
         then falls with the time.
-    patience : int
-        Epochs without a better validation before training stops.
+    patience : int, optional
+        Epochs without a better validation before training stops; a third of `epochs`, and at
+        least 10, when not given.
     learning_rate, weight_decay, clip_norm : float
         Of Adam (with decoupled weight decay), and the largest norm of the gradient.
     ema_decay : float
@@ -159,7 +169,7 @@ class UNet3DTrainer:
     steps_per_epoch: Count = 32
     epochs: Count = 100
     max_minutes: Minutes | None = None
-    patience: Count = 30
+    patience: Count | None = None
     learning_rate: Rate = 1e-3
     weight_decay: Annotated[float, Ge(0), Le(100)] = 1e-4
     clip_norm: Positive = 1.0
@@ -242,37 +252,42 @@ class UNet3DTrainer:
             "precision": self.precision,
             "patch_size": patch,
             "instances": asdict(method),
-            "fingerprint": self._fingerprint([*train, *val]),
+            "fingerprint": fingerprint(options_but(self, MAY_CHANGE), [*train, *val]),
         }
-        run_folder = Path(run_folder)
-        run_folder.mkdir(parents=True, exist_ok=True)
-        training = self._training(
-            architecture, patch, stacks, compute, run_folder, model_file, base
-        )
-        if training.resume():
-            notes.append(f"continued after epoch {training.history.epoch}")
         judge = Judge(
             architecture=architecture,
             patch=patch,
             compute=compute,
             spacing_um=spacing,
             class_weights=self._loss_settings().class_weights,
-            instances=InstanceSettings(**training.model_file["instances"]),
+            instances=method,
             judged=judged,
             tuned=tuned,
             budget=budget,
         )
-        history = training.run(judge.epoch, budget, progress)
-        training.choose(judge.thresholds, budget, progress)
-        return TrainingResult(
-            weights=run_folder / files.WEIGHTS_FILE,
-            best_epoch=history.best_epoch,
-            epochs=history.epoch,
-            validation=history.best,
-            base="random" if base is None else f"{base.folder.name} ({base.sha256})",
-            notes=(*notes, *training.notes, *budget.notes(history.epoch)),
-            steps=history.steps,
+        run_folder = Path(run_folder)
+        run_folder.mkdir(parents=True, exist_ok=True)
+        learner = self._learner(architecture, patch, stacks, compute, base, judge)
+        schedule = Schedule(self.epochs, self.steps_per_epoch, self._rate, self.patience)
+        training = Training(
+            learner, schedule, run_folder, model_file, budget, self.logger, progress
         )
+        training.resume()
+        with learner.preparing(), reused_memory():
+            training.run()
+            budget.keep(0)
+            choosing = partial(judge.thresholds, learner.best(run_folder))
+            chosen = budget.attempt(CHOOSE, choosing, progress)
+        if chosen is not None:
+            training.conclude({"instances": asdict(chosen[0])}, {"f1_instances_tuned": chosen[1]})
+        return training.result(
+            WEIGHTS_FILE,
+            "random" if base is None else f"{base.folder.name} ({base.sha256})",
+            notes,
+        )
+
+    def _rate(self, done: float, _: History) -> float:
+        return self.learning_rate * cosine(done, lowest=LOWEST_RATE, warm_up=WARM_UP)
 
     def _gap(self) -> tuple[float, float] | None:
         return (self.gap_amplitude, self.gap_sigma_px) if self.gap_weighting else None
@@ -335,27 +350,17 @@ class UNet3DTrainer:
         distance = sum(float(s.targets.distance.ravel()[k].sum()) for s, k in pairs) / voxels
         return list(weighted / weighted.sum()), inside, distance
 
-    def _schedule(self) -> Schedule:
-        from models.unet3d.train import Schedule
-
-        return settings_from(Schedule, self)
-
-    def _fingerprint(self, samples: Sequence[TrainingSample]) -> str:
-        # What may change between an interrupted training and its continuation is left out.
-        free = ("epochs", "max_minutes", "patience", "threads", "logger")
-        return fingerprint(options_but(self, free), samples)
-
-    def _training(
+    def _learner(
         self,
         architecture: Architecture,
         patch: tuple[int, int, int],
         stacks: list[PreparedStack],
         compute: Compute,
-        run_folder: Path,
-        model_file: dict[str, Any],
         base: files.RunFile | None,
-    ) -> Training:
-        from models.unet3d.train import Training
+        judge: Judge,
+    ) -> UNetLearner:
+        from models.torch_learner import Optimisation
+        from models.unet3d.train import UNetLearner
 
         sampler = PatchSampler(
             stacks,
@@ -365,14 +370,10 @@ class UNet3DTrainer:
             augmentation=settings_from(Augmentation, self),
             seed=self.seed,
         )
-        training = Training(
-            architecture, sampler, self._loss_settings(), self._schedule(), compute, run_folder,
-            model_file, self.logger,
+        learner = UNetLearner(
+            architecture, sampler, self._loss_settings(), self.head_weight, self.freeze_at,
+            settings_from(Optimisation, self), compute, judge.epoch, base,
         )  # fmt: skip
         if base is None:
-            training.start_at(*self._shares(stacks))
-        else:
-            weights = files.read_tensors(base.folder / files.WEIGHTS_FILE, base.sha256)
-            weights = files.for_channels(weights, architecture.channels, base.folder)
-            training.start_from(weights, base.folder)
-        return training
+            learner.start_at(*self._shares(stacks))
+        return learner

@@ -29,8 +29,8 @@ def write_unet(folder: Path) -> Path:
     """Write a U-Net's run folder; nothing is trained."""
     import torch
 
+    from models.tensors import WEIGHTS_FILE, write_tensors
     from models.unet3d.architecture import Architecture
-    from models.unet3d.checkpoint import WEIGHTS_FILE, write_tensors
     from models.unet3d.instances import InstanceSettings
     from models.unet3d.network import UNet3D
 

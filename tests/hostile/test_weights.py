@@ -41,8 +41,8 @@ def safetensors(head: object, size: int = 0) -> bytes:
 
 
 def other_network(path: Path) -> None:
+    from models.tensors import write_tensors
     from models.unet3d.architecture import Architecture
-    from models.unet3d.checkpoint import write_tensors
     from models.unet3d.network import UNet3D
 
     write_tensors(path, UNet3D(Architecture((2,), ((1, 2, 2),))).state_dict())
@@ -51,7 +51,7 @@ def other_network(path: Path) -> None:
 def no_numbers(path: Path) -> None:
     from safetensors.torch import load_file
 
-    from models.unet3d.checkpoint import write_tensors
+    from models.tensors import write_tensors
 
     tensors = load_file(path)
     write_tensors(path, {**tensors, "out.bias": tensors["out.bias"] * float("nan")})
@@ -60,7 +60,7 @@ def no_numbers(path: Path) -> None:
 def other_names(path: Path) -> None:
     from safetensors.torch import load_file
 
-    from models.unet3d.checkpoint import write_tensors
+    from models.tensors import write_tensors
 
     write_tensors(path, {f"x{k}": v for k, v in load_file(path).items()})
 

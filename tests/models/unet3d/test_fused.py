@@ -18,8 +18,8 @@ from models.runfolder import (  # noqa: E402
     MODEL_FILE,
     write_json,
 )
+from models.tensors import WEIGHTS_FILE, write_tensors  # noqa: E402
 from models.tiling import Tiling  # noqa: E402
-from models.unet3d import checkpoint as files  # noqa: E402
 from models.unet3d.architecture import Architecture  # noqa: E402
 from models.unet3d.fused import (  # noqa: E402
     FusedUNet,
@@ -258,7 +258,7 @@ def test_other_errors_are_not_taken_for_want_of_memory(monkeypatch):
 
 def finished_run(folder, **more):
     """A run folder as training leaves it."""
-    sha = files.write_tensors(folder / files.WEIGHTS_FILE, trained().state_dict())
+    sha = write_tensors(folder / WEIGHTS_FILE, trained().state_dict())
     data = {
         "model": "unet3d",
         "format": FORMAT,

@@ -14,7 +14,7 @@ from models.registry import load_run  # noqa: E402
 from models.unet3d import instances, validation  # noqa: E402
 from models.unet3d import trainer as module  # noqa: E402
 from models.unet3d.instances import InstanceSettings  # noqa: E402
-from models.unet3d.train import Training  # noqa: E402
+from models.unet3d.train import UNetLearner  # noqa: E402
 from tests.models.clock import Clock  # noqa: E402
 from tests.models.unet3d.test_trainer import TINY  # noqa: E402
 from tests.models.unet3d.volumes import SPACING, nuclei, sample  # noqa: E402
@@ -48,7 +48,7 @@ def finds_objects(folder):
 
 def test_the_training_ends_in_time_with_thresholds_chosen(clock, tmp_path):
     clock.takes(module, "prepare", 2)
-    steps = clock.takes(Training, "_step", 4)
+    steps = clock.takes(UNetLearner, "step", 4)
     clock.takes(validation, "judge", 1)
     clock.takes(validation, "tune", 4)
     result = trained(tmp_path)
@@ -61,7 +61,7 @@ def test_the_training_ends_in_time_with_thresholds_chosen(clock, tmp_path):
 
 def test_when_preparing_takes_all_the_time_one_step_leaves_a_run(clock, tmp_path):
     clock.takes(module, "prepare", 40)
-    steps = clock.takes(Training, "_step", 3)
+    steps = clock.takes(UNetLearner, "step", 3)
     result = trained(tmp_path)
     assert (len(steps), result.steps, result.epochs, result.best_epoch) == (1, 1, 1, 1)
     assert result.validation == {}
@@ -91,7 +91,7 @@ def test_an_epoch_that_was_not_judged_gives_way_to_one_that_was(clock, tmp_path,
 
 
 def test_thresholds_that_there_is_no_time_for_are_the_usual_ones(clock, tmp_path):
-    steps = clock.takes(Training, "_step", 2)
+    steps = clock.takes(UNetLearner, "step", 2)
     clock.takes(instances, "Basins", 6)
     result = trained(tmp_path)
     # Judging takes 6 s, and choosing at least 48 s: all but 6 s are for training.
@@ -107,7 +107,7 @@ def test_without_a_limit_the_time_changes_nothing(clock, tmp_path):
     trainer = dataclasses.replace(TINY, logger="csv")
     trained(tmp_path / "quick", trainer)
     clock.takes(module, "prepare", 1e5)
-    clock.takes(Training, "_step", 1e5)
+    clock.takes(UNetLearner, "step", 1e5)
     result = trained(tmp_path / "slow", trainer)
     one, two = ((tmp_path / n / "weights.safetensors").read_bytes() for n in ("quick", "slow"))
     assert one == two

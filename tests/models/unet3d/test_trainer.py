@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import json
 import shutil
@@ -13,6 +12,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from models.base import Segmenter, Trainer, TrainingSample  # noqa: E402
+from models.curves import read_curves  # noqa: E402
 from models.errors import (  # noqa: E402
     CheckpointError,
     ImageError,
@@ -44,14 +44,9 @@ def run(tmp_path_factory):
     return folder, QUICK.train([sample("a", 0)], [sample("b", 1)], folder)
 
 
-def rows(folder):
-    with (folder / "curves.csv").open() as file:
-        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
-
-
 def test_the_loss_falls_and_the_curves_say_so(run):
     folder, result = run
-    curve = rows(folder)
+    curve = read_curves(folder)
     assert [row["epoch"] for row in curve] == [1, 2, 3, 4]
     assert curve[-1]["train_loss"] < 0.6 * curve[0]["train_loss"]
     assert curve[-1]["val_loss"] < 0.6 * curve[0]["val_loss"]
@@ -128,7 +123,7 @@ def test_unknown_voxels_do_not_change_the_weights(tmp_path):
 def test_every_loss_and_norm_trains(tmp_path, loss):
     trainer = dataclasses.replace(TINY, loss=loss, gap_weighting=True, norm="batch", epochs=1)
     trainer.train([sample("a", 0)], [], tmp_path)
-    assert np.isfinite(rows(tmp_path)[0]["train_loss"])
+    assert np.isfinite(read_curves(tmp_path)[0]["train_loss"])
 
 
 class Stopped(Exception):
@@ -146,13 +141,13 @@ def test_an_interrupted_training_continues_to_the_same_weights(tmp_path):
     train, val = [sample("a", 0)], [sample("b", 1)]
     with pytest.raises(Stopped):
         trainer.train(train, val, tmp_path / "cut", progress=stop)
-    assert len(rows(tmp_path / "cut")) == 1
+    assert len(read_curves(tmp_path / "cut")) == 1
     load_run("unet3d", tmp_path / "cut")
     result = trainer.train(train, val, tmp_path / "cut")
     assert "continued after epoch 1" in result.notes
     assert (tmp_path / "cut" / "weights.safetensors").read_bytes() == whole
     kept = ("epoch", "train_loss", "val_loss", "lr")
-    one, two = ([[r[k] for k in kept] for r in rows(tmp_path / n)] for n in ("whole", "cut"))
+    one, two = ([[r[k] for k in kept] for r in read_curves(tmp_path / n)] for n in ("whole", "cut"))
     assert one == two
     with pytest.raises(CheckpointError, match="same data and options"):
         dataclasses.replace(trainer, seed=5).train(train, val, tmp_path / "cut")
@@ -180,36 +175,36 @@ def test_a_diverging_loss_stops_and_keeps_the_last_good_checkpoint(tmp_path, mon
         return batch
 
     monkeypatch.setattr(PatchSampler, "batch", spoilt)
-    with pytest.raises(TrainingDivergedError, match=r"epoch 2, step 5.*lower learning_rate"):
+    with pytest.raises(TrainingDivergedError, match=r"step 2 of epoch 2.*lower learning_rate"):
         TINY.train([sample("a", 0)], [sample("b", 1)], tmp_path)
     image, _ = nuclei(2)
     assert load_run("unet3d", tmp_path).segment(image[None], SPACING).labels.shape == image.shape
 
 
 def test_a_batch_that_does_not_fit_goes_patch_by_patch(tmp_path, monkeypatch):
-    from models.unet3d.train import Training
+    from models.unet3d.train import UNetLearner
 
-    loss, sizes = Training.batch_loss, []
+    loss, sizes = UNetLearner.loss, []
 
-    def scarce(self, batch):
-        sizes.append(len(batch.image))
-        if len(batch.image) > 1:
+    def scarce(self, part, whole):
+        sizes.append(len(part))
+        if len(part) > 1:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried …")
-        return loss(self, batch)
+        return loss(self, part, whole)
 
-    monkeypatch.setattr(Training, "batch_loss", scarce)
+    monkeypatch.setattr(UNetLearner, "loss", scarce)
     result = dataclasses.replace(TINY, epochs=1).train([sample("a", 0)], [sample("b", 1)], tmp_path)
     assert sizes == [2, 1, 1, 1, 1, 1, 1]
-    assert any("one by one" in note for note in result.notes)
+    assert any("1 patch at a time" in note for note in result.notes)
 
 
 def test_a_patch_that_does_not_fit_is_an_error_that_says_so(tmp_path, monkeypatch):
-    from models.unet3d.train import Training
+    from models.unet3d.train import UNetLearner
 
-    def none(self, batch):
+    def none(*_):
         raise MemoryError
 
-    monkeypatch.setattr(Training, "batch_loss", none)
+    monkeypatch.setattr(UNetLearner, "loss", none)
     with pytest.raises(TrainingMemoryError, match="smaller patch_size"):
         TINY.train([sample("a", 0)], [sample("b", 1)], tmp_path)
 
@@ -267,7 +262,9 @@ def test_starting_from_another_run(run, tmp_path):
     trainer = dataclasses.replace(QUICK, epochs=1, steps_per_epoch=1, base_run=str(folder))
     result = trainer.train([sample("a", 3)], [sample("b", 1)], tmp_path)
     assert result.base.startswith("run-1 (")
-    assert rows(tmp_path)[0]["val_loss"] < 0.6 * rows(folder)[0]["val_loss"]
+    base, tuned = read_curves(tmp_path)
+    assert base["epoch"] == 0 and "train_loss" not in base
+    assert tuned["val_loss"] < 0.6 * read_curves(folder)[0]["val_loss"]
     wide = dataclasses.replace(trainer, features=(8, 16))
     told = wide.train([sample("a", 3)], [], tmp_path / "wide").notes
     assert any("those of run-1" in note for note in told)
