@@ -9,18 +9,36 @@ import typing
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
-from pydantic_core import ErrorDetails
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model, model_validator
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from hitl.project.errors import ConfigError
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
+_TRUTH = PydanticCustomError("truth", "expected something other than true or false")
+
+
 class Frozen(BaseModel):
-    """Base of every config model: immutable; unknown keys, NaN and infinity refused."""
+    """Base of every config model: immutable; refuses unknown keys, NaN, infinity, truth for 1."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_truth(cls, data: Any) -> Any:
+        """Refuse true and false where pydantic would take them for 1 and 0."""
+        wrong: list[InitErrorDetails] = [
+            {"type": _TRUTH, "loc": (name,), "input": value}
+            for name, value in (data.items() if isinstance(data, dict) else ())
+            if name in cls.model_fields
+            and any(isinstance(x, bool) for x in (value if isinstance(value, list) else [value]))
+            and _numbers_only(cls.model_fields[name].annotation)
+        ]
+        if wrong:
+            raise ValidationError.from_exception_data(cls.__name__, wrong)
+        return data
 
 
 def options_model(cls: type[Any]) -> type[BaseModel]:
@@ -150,6 +168,21 @@ def _unwrap(annotation: Any) -> Iterator[type[BaseModel]]:
         yield annotation
     for argument in typing.get_args(annotation):
         yield from _unwrap(argument)
+
+
+def _numbers_only(annotation: Any) -> bool:
+    """Tell whether there are numbers among the values of a type, and neither true nor false."""
+    found = set(_leaves(annotation))
+    return bool({int, float} & found) and not {bool, Any, True} & found
+
+
+def _leaves(annotation: Any) -> Iterator[Any]:
+    inner = typing.get_args(annotation)
+    if not inner:
+        # What bounds a number has no part in it, and may have no hash.
+        yield annotation if annotation.__hash__ else None
+    for each in inner:
+        yield from _leaves(each)
 
 
 def _tags(model: type[BaseModel]) -> set[str]:

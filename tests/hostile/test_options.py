@@ -230,6 +230,7 @@ SETTINGS = {
     "a path without a value": ("unet3d", ["a.b.c="], "--set: unknown key"),
     "two signs": ("unet3d", ["x==y"], "--set: unknown key"),
     "a word": ("unet3d", ["epochs"], "expected key=value"),
+    "yes for a number": ("unet3d", ["epochs=true"], "--set: epochs"),
     "text for a number": ("unet3d", ["epochs=many"], "--set: epochs"),
     "a number in hexadecimal without end": ("unet3d", [f"epochs=0x{'f' * 5000}"], "digits"),
     "lists without end": ("unet3d", [f"epochs={'[' * 5000}"], "lists in lists"),
