@@ -110,7 +110,7 @@ def _end_of(process: subprocess.Popen[str], interrupted: bool) -> str:
             if interrupted:
                 process.send_signal(signal.SIGINT)
     process.kill()
-    return process.communicate()[1]
+    return f"not over after {LONGEST * PATIENCE_S:.0f} s\n{process.communicate()[1]}"
 
 
 def make_folder(folder: Path) -> None:
@@ -183,6 +183,8 @@ def main() -> None:
     parser.add_argument("--loops", type=int, default=2, help="endless loops beside them")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
+    # What a shell starts in the background ignores Ctrl-C, and so would all that it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     started = time.monotonic()
     outcomes = storm(given.folder, given.count, given.together, given.loops, given.seed)
     codes: dict[str, collections.Counter[int]] = {}
