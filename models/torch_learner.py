@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
@@ -15,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from labels.numbers import number_of
-from models.ahead import Ahead
 from models.devices import is_out_of_memory
 from models.errors import CheckpointError, TrainingMemoryError
 from models.learner import Arrays, Step
@@ -70,7 +68,7 @@ class TorchLearner(ABC, Generic[B]):
     network : Module
         On its device; what has no gradient is neither learned nor part of the state.
     batch : callable
-        From a step's number to its batch, and nothing else; called in another thread.
+        From a step's number to its batch, as `models.ahead.Ahead` makes it beforehand.
     optimisation : Optimisation
     has_base : bool
         See `models.learner.Learner`.
@@ -98,7 +96,7 @@ class TorchLearner(ABC, Generic[B]):
         self.together = optimisation.batch_size
         self.learned = {k: p for k, p in network.named_parameters() if p.requires_grad}
         self._fixed = {k for k, p in network.named_parameters() if not p.requires_grad}
-        self._batches, self._how = Ahead(batch), optimisation
+        self._batch, self._how = batch, optimisation
         self._adam = torch.optim.AdamW(
             self.learned.values(), weight_decay=optimisation.weight_decay
         )
@@ -112,19 +110,11 @@ class TorchLearner(ABC, Generic[B]):
         """The network, and its average where there is one."""
         return [self.network] if self.kept is self.network else [self.network, self.kept]
 
-    @contextmanager
-    def preparing(self) -> Iterator[None]:
-        """Prepare batches ahead while the context lasts."""
-        try:
-            yield
-        finally:
-            self._batches.close()
-
     def step(self, step: Step) -> dict[str, float]:
         """Learn from one batch; see `models.learner.Learner`."""
         for group in self._adam.param_groups:
             group["lr"] = step.rate
-        batch = self._batches(step.number)
+        batch = self._batch(step.number)
         losses = self.within_memory(lambda: self._gradient(batch, step.number))
         norm = nn.utils.clip_grad_norm_(self.learned.values(), self._how.clip_norm, foreach=True)
         if not math.isfinite(float(norm)):

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import torch
 
 WEIGHTS_FILE = "weights.pth"
-LAST_FILE = "last.pth"
 REQUIRED = ("weights_sha256", "licence", "percentiles", "diameter_um", "mode")
 
 
@@ -59,7 +58,7 @@ def checked_weights(folder: Path, data: dict[str, Any]) -> Path:
 
 
 def write_tensors(path: Path, content: Any) -> str:
-    """Write what ``torch.load(weights_only=True)`` can read, atomically; return its sha256."""
+    """Write what Cellpose itself loads, atomically; return its sha256."""
     import torch
 
     # A whole network takes 1.2 GB: it goes to the disk without a second copy in memory.

@@ -21,6 +21,7 @@ from models.cellpose.slices import View
 from models.curves import LoggerName
 from models.devices import Compute, Precision, choose_compute, set_threads
 from models.errors import TrainingDataError
+from models.learner import History, Schedule
 from models.options import (
     BatchSize,
     Count,
@@ -33,10 +34,16 @@ from models.options import (
     check_percentiles,
 )
 from models.runfolder import FORMAT, fingerprint, options_but, read_model_file, settings_from
+from models.schedules import cosine
+from models.training import MAY_CHANGE, Training
 
 if TYPE_CHECKING:
     from models.cellpose.batches import TileSampler
-    from models.cellpose.finetune import FineTuning
+    from models.cellpose.finetune import CellposeLearner
+
+
+WARM_UP = LOWEST_RATE = 0.05
+"""Of the learning rate: the share of the training in which it rises, and how low it falls."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +81,9 @@ class CellposeTrainer:
     max_minutes : float, optional
         Time limit of the training, from preparing the stacks to the last file; the learning rate
         then falls with the time.
+    patience : int, optional
+        Epochs without a better validation before training stops; a third of `epochs`, and at
+        least 10, when not given.
     learning_rate, weight_decay : float
         Of AdamW; Cellpose's own are 1e-5 and 0.1 for all weights.
     validation_tiles : int
@@ -101,6 +111,7 @@ class CellposeTrainer:
     tiles_per_epoch: Count = 32
     batch_size: BatchSize = 2
     max_minutes: Minutes | None = None
+    patience: Count | None = None
     learning_rate: Rate = 5e-5
     weight_decay: Annotated[float, Ge(0), Le(100)] = 0.1
     validation_tiles: Count = 16
@@ -149,9 +160,6 @@ class CellposeTrainer:
         WeightsUnavailableError
             The pretrained weights are neither here nor to be had from the network.
         """
-        from models.cellpose.finetune import COLUMNS
-        from models.curves import CurveLog
-
         budget = Budget(self.max_minutes)
         notes: list[str] = []
         set_threads(self.threads)
@@ -162,23 +170,16 @@ class CellposeTrainer:
         folder = Path(run_folder)
         folder.mkdir(parents=True, exist_ok=True)
         model_file = self._model_file(base_name, licence, [*train, *val])
-        tuning = self._tuning(base, sampler, judge, compute, folder, model_file, notes)
-        if tuning.resume():
-            notes.append(f"continued after epoch {tuning.history.epoch}")
-        with CurveLog(folder, COLUMNS, self.logger) as log:
-            history = tuning.run(log, budget, progress)
-        if history.best_epoch == 0:
-            notes.append("no epoch was better than the weights it started from: those were kept")
-        return TrainingResult(
-            weights=folder / files.WEIGHTS_FILE,
-            best_epoch=history.best_epoch,
-            epochs=history.epoch,
-            validation=history.validation,
-            base=base_name,
-            licence=licence,
-            notes=(*notes, *budget.notes(history.epoch)),
-            steps=history.steps,
-        )
+        learner = self._learner(base, sampler, judge, compute, notes)
+        steps = -(-self.tiles_per_epoch // self.batch_size)
+        schedule = Schedule(self.epochs, steps, self._rate, self.patience)
+        training = Training(learner, schedule, folder, model_file, budget, self.logger, progress)
+        training.resume()
+        training.run()
+        return training.result(files.WEIGHTS_FILE, base_name, notes, licence)
+
+    def _rate(self, done: float, _: History) -> float:
+        return self.learning_rate * cosine(done, lowest=LOWEST_RATE, warm_up=WARM_UP)
 
     def _samplers(
         self, train: Sequence[TrainingSample], val: Sequence[TrainingSample], notes: list[str]
@@ -242,6 +243,7 @@ class CellposeTrainer:
     def _model_file(
         self, base: str, licence: str, samples: Sequence[TrainingSample]
     ) -> dict[str, Any]:
+        free = (*MAY_CHANGE, "model", "base_run")
         return {
             "model": "cellpose",
             "format": FORMAT,
@@ -251,35 +253,24 @@ class CellposeTrainer:
             "diameter_um": self.diameter_um,
             "mode": self.mode,
             "views": list(self.views),
-            "fingerprint": self._fingerprint(base, samples),
+            "fingerprint": fingerprint((base, options_but(self, free)), samples),
         }
 
-    def _fingerprint(self, base: str, samples: Sequence[TrainingSample]) -> str:
-        # What may change between an interrupted training and its continuation is left out.
-        free = ("epochs", "max_minutes", "threads", "logger", "model", "base_run")
-        return fingerprint((base, options_but(self, free)), samples)
-
-    def _tuning(
+    def _learner(
         self,
         base: Path,
         sampler: TileSampler,
         judge: TileSampler,
         compute: Compute,
-        folder: Path,
-        model_file: dict[str, Any],
         notes: list[str],
-    ) -> FineTuning:
-        from models.cellpose.finetune import FineTuning, Schedule, Tunable
+    ) -> CellposeLearner:
+        from models.cellpose.finetune import CellposeLearner, Tunable
+        from models.torch_learner import Optimisation
 
         neck_only = self.trainable == "neck" or (
             self.trainable == "auto" and compute.device == "cpu"
         )
         notes.append("tuned: " + ("neck and readout" if neck_only else "all weights"))
-        schedule = settings_from(
-            Schedule,
-            self,
-            steps_per_epoch=-(-self.tiles_per_epoch // self.batch_size),
-        )
         tunable = Tunable(files.read_state(base), compute, neck_only)
         tiles = judge.fixed(self.validation_tiles)
-        return FineTuning(tunable, sampler, tiles, schedule, folder, model_file, notes)
+        return CellposeLearner(tunable, sampler, tiles, settings_from(Optimisation, self))

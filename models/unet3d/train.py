@@ -20,7 +20,7 @@ from models.unet3d import checkpoint as files
 from models.unet3d.architecture import Architecture
 from models.unet3d.losses import class_loss, head_loss
 from models.unet3d.network import UNet3D, freeze_norms
-from models.unet3d.patches import Batch, PatchSampler
+from models.unet3d.patches import Batch
 from models.unet3d.settings import LossSettings
 from models.unet3d.validation import Validation
 
@@ -34,7 +34,8 @@ class UNetLearner(TorchLearner[Batch]):
     Parameters
     ----------
     architecture : Architecture
-    sampler : PatchSampler
+    batch : callable
+        From a step's number to its batch.
     loss : LossSettings
     head_weight : float
         Weight of the head's loss beside the classes'.
@@ -53,7 +54,7 @@ class UNetLearner(TorchLearner[Batch]):
     def __init__(
         self,
         architecture: Architecture,
-        sampler: PatchSampler,
+        batch: Callable[[int], Batch],
         loss: LossSettings,
         head_weight: float,
         freeze_at: float,
@@ -70,7 +71,7 @@ class UNetLearner(TorchLearner[Batch]):
             weights = files.for_channels(weights, architecture.channels, base.folder)
             files.fill(network, weights, base.folder)
         network.to(compute.device).to(memory_format=torch.channels_last_3d)
-        super().__init__(network, sampler.batch, optimisation, base is not None)
+        super().__init__(network, batch, optimisation, base is not None)
         self._class_loss, self._head_weight, self._freeze_at = (
             class_loss(loss),
             head_weight,

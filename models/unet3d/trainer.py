@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from annotated_types import Ge, Gt, Interval, Le, MaxLen, MinLen
 from labels.numbers import number_of
 from labels.progress import Progress, no_progress
 from labels.spacing import Spacing
+from models.ahead import Ahead
 from models.base import TrainingResult, TrainingSample, check_image, common_channels
 from models.budget import CHOOSE, Budget
 from models.curves import LoggerName
@@ -43,6 +45,7 @@ from models.unet3d.architecture import MOST_LEVELS, Architecture, Norm
 from models.unet3d.augment import Augmentation
 from models.unet3d.instances import InstanceSettings, Method
 from models.unet3d.patches import (
+    Batch,
     PatchSampler,
     PreparedStack,
     check_learnable,
@@ -267,13 +270,14 @@ class UNet3DTrainer:
         )
         run_folder = Path(run_folder)
         run_folder.mkdir(parents=True, exist_ok=True)
-        learner = self._learner(architecture, patch, stacks, compute, base, judge)
+        ahead = Ahead(self._sampler(stacks, patch).batch)
+        learner = self._learner(architecture, ahead, stacks, compute, base, judge)
         schedule = Schedule(self.epochs, self.steps_per_epoch, self._rate, self.patience)
         training = Training(
             learner, schedule, run_folder, model_file, budget, self.logger, progress
         )
         training.resume()
-        with learner.preparing(), reused_memory():
+        with closing(ahead), reused_memory():
             training.run()
             budget.keep(0)
             choosing = partial(judge.thresholds, learner.best(run_folder))
@@ -350,10 +354,20 @@ class UNet3DTrainer:
         distance = sum(float(s.targets.distance.ravel()[k].sum()) for s, k in pairs) / voxels
         return list(weighted / weighted.sum()), inside, distance
 
+    def _sampler(self, stacks: list[PreparedStack], patch: tuple[int, int, int]) -> PatchSampler:
+        return PatchSampler(
+            stacks,
+            patch,
+            batch_size=self.batch_size,
+            object_share=self.object_share,
+            augmentation=settings_from(Augmentation, self),
+            seed=self.seed,
+        )
+
     def _learner(
         self,
         architecture: Architecture,
-        patch: tuple[int, int, int],
+        batch: Ahead[Batch],
         stacks: list[PreparedStack],
         compute: Compute,
         base: files.RunFile | None,
@@ -362,16 +376,8 @@ class UNet3DTrainer:
         from models.torch_learner import Optimisation
         from models.unet3d.train import UNetLearner
 
-        sampler = PatchSampler(
-            stacks,
-            patch,
-            batch_size=self.batch_size,
-            object_share=self.object_share,
-            augmentation=settings_from(Augmentation, self),
-            seed=self.seed,
-        )
         learner = UNetLearner(
-            architecture, sampler, self._loss_settings(), self.head_weight, self.freeze_at,
+            architecture, batch, self._loss_settings(), self.head_weight, self.freeze_at,
             settings_from(Optimisation, self), compute, judge.epoch, base,
         )  # fmt: skip
         if base is None:
