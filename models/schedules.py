@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 
 def cosine(done: float, *, lowest: float, warm_up: float = 0.0) -> float:
@@ -21,6 +22,25 @@ def cosine(done: float, *, lowest: float, warm_up: float = 0.0) -> float:
         return max(done / warm_up, lowest)
     swing = 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
     return lowest + (1 - lowest) * swing
+
+
+def halvings(losses: Sequence[float], patience: int) -> int:
+    """Return how often a rate was halved: each time that no epoch was better for so long.
+
+    Parameters
+    ----------
+    losses : sequence of float
+        Of each epoch.
+    patience : int
+        Epochs.
+    """
+    best, since, count = math.inf, 0, 0
+    for epoch, loss in enumerate(losses, start=1):
+        if loss < best:
+            best, since = loss, epoch
+        elif epoch - since >= patience:
+            count, since = count + 1, epoch
+    return count
 
 
 def following(decay: float, step: int) -> float:

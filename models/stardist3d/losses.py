@@ -49,14 +49,12 @@ class Stepper:
     Parameters
     ----------
     network : StarDist3D
-    learning_rate : float
-        Of Adam.
     """
 
-    def __init__(self, network: Any, learning_rate: float) -> None:
+    def __init__(self, network: Any) -> None:
         tf = import_stardist().tf
         self.model = network.keras_model
-        self.optimiser = tf.keras.optimizers.Adam(learning_rate)
+        self.optimiser = tf.keras.optimizers.Adam()
         self.optimiser.build(self.model.trainable_variables)
         self.average = [tf.Variable(weight, trainable=False) for weight in self.model.weights]
         self._prob_loss, self._dist_loss = masked_losses(int(network.config.n_rays))
@@ -87,11 +85,6 @@ class Stepper:
         weights = self.model.get_weights()
         self.model.set_weights([average.numpy() for average in self.average])
         for average, weight in zip(self.average, weights, strict=True):
-            average.assign(weight)
-
-    def restart_average(self) -> None:
-        """Let the average be the weights as they are now."""
-        for average, weight in zip(self.average, self.model.weights, strict=True):
             average.assign(weight)
 
     def _losses(self, images: Any, prob: Any, dist: Any, training: bool) -> tuple[Any, Any, Any]:

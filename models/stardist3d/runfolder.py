@@ -68,10 +68,14 @@ class RunSettings:
         return replace(self, spacing_um=(z, y, x), stack_spacing_um=None, diameter_um=diameter_um)
 
 
+def model_file(settings: RunSettings) -> dict[str, Any]:
+    """Return what `model.json` says, so that the folder can be loaded."""
+    return {"model": "stardist3d", "format": FORMAT, **asdict(settings)}
+
+
 def write_settings(folder: Path, settings: RunSettings) -> None:
-    """Write `model.json`, so that the folder can be loaded."""
-    head = {"model": "stardist3d", "format": FORMAT}
-    write_json(folder / MODEL_FILE, {**head, **asdict(settings)})
+    """Write `model.json`."""
+    write_json(folder / MODEL_FILE, model_file(settings))
 
 
 def read_settings(folder: Path) -> RunSettings:

@@ -73,7 +73,7 @@ def choose_thresholds(
     Returns
     -------
     validation : dict
-        ``val_f1``, if it could be measured on validation stacks.
+        ``f1_instances_tuned``, if it could be measured on validation stacks.
     notes : list of str
         What the user must be told.
     """
@@ -105,7 +105,7 @@ def choose_thresholds(
             f"nms {best.nms:g}; train longer"
         )
     write_thresholds(folder, network, best.prob, best.nms)
-    return {"val_f1": best.held_out_f1} if seen else {}, notes
+    return {"f1_instances_tuned": best.held_out_f1} if seen else {}, notes
 
 
 def optimise(

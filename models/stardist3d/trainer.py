@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from annotated_types import Ge, Interval, Le
@@ -14,25 +15,28 @@ from annotated_types import Ge, Interval, Le
 from labels.numbers import number_of
 from labels.progress import Progress, no_progress
 from labels.spacing import Spacing
+from models.ahead import Ahead
 from models.base import TrainingResult, TrainingSample, one_channel_of
 from models.budget import Budget
 from models.curves import LoggerName
 from models.devices import Precision
 from models.errors import TrainingDataError, TrainingMemoryError
+from models.learner import History, Schedule
 from models.options import BatchSize, Count, DiameterUm, Minutes, Rate, Seed, Side
-from models.runfolder import base_folder, fingerprint, options_but, settings_from
+from models.runfolder import base_folder, fingerprint, options_but
 from models.scarce_memory import check_fits
+from models.schedules import cosine, halvings
 from models.stardist3d import build, plan
 from models.stardist3d.architecture import Grid, Ratio
 from models.stardist3d.build import initialise
-from models.stardist3d.fitting import Fit, FitResult, FitSettings, Schedule
+from models.stardist3d.fitting import StarDistLearner
 from models.stardist3d.plan import Triple
 from models.stardist3d.runfolder import (
     BEST_WEIGHTS,
     RunSettings,
+    model_file,
     read_settings,
     weights_sha256,
-    write_settings,
 )
 from models.stardist3d.runtime import compute_in, import_stardist
 from models.stardist3d.samples import (
@@ -43,9 +47,18 @@ from models.stardist3d.samples import (
     rescaling,
 )
 from models.stardist3d.thresholds import choose_thresholds
+from models.training import MAY_CHANGE, Training
+
+if TYPE_CHECKING:
+    from models.stardist3d.batches import Batch, PatchSampler
 
 MODEL = "stardist3d"
 """Name in the registry."""
+
+PLATEAU_EPOCHS = 40
+WARM_UP_STEPS = 10
+LOWEST_RATE = 0.01
+"""Of the highest learning rate, at the end of the cosine."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +106,8 @@ class StarDist3DTrainer:
     max_minutes : float, optional
         Time limit of the training, from preparing the stacks to the last file.
     patience : int, optional
-        Stop after so many epochs without a better validation loss.
+        Epochs without a better validation before training stops; a third of `epochs`, and at
+        least 10, when not given.
     validation_patches : int
         At most so many patches of the validation stacks are checked after each epoch.
     base_run : str, optional
@@ -123,7 +137,7 @@ class StarDist3DTrainer:
     epochs: Count = 400
     steps_per_epoch: Count | None = None
     learning_rate: Rate | None = None
-    schedule: Schedule = "cosine"
+    schedule: Literal["cosine", "plateau"] = "cosine"
     augment: bool = True
     object_share: Annotated[float, Interval(ge=0, le=1)] = 0.9
     ema_decay: Annotated[float, Ge(0), Le(0.99999)] = 0.99
@@ -180,25 +194,33 @@ class StarDist3DTrainer:
         patch = self._patch(network, sizes, stacks, notes)
         bf16 = compute_in(network, self.precision, training=True)
         notes.append(f"computed in {'bfloat16' if bf16 else 'float32'}")
-        write_settings(folder, settings)
-        fingerprint = self._fingerprint([*train, *val], settings)
-        fitted = self._fit(
-            network, stacks, checks, patch, folder, fingerprint, notes, budget, progress
-        )
+        file = model_file(settings)
+        file["fingerprint"] = fingerprint((options_but(self, MAY_CHANGE), settings), [*train, *val])
+        sampler, batches = self._patches(network, stacks, checks, patch, notes)
+        steps = self.steps_per_epoch or _steps(stacks, patch, self.batch_size)
+        schedule = Schedule(self.epochs, steps, self._rate, self.patience)
+        has_base = self.base_run is not None
+        if not has_base:
+            initialise(network, sampler)
+        with closing(Ahead(sampler.batch)) as ahead:
+            learner = StarDistLearner(network, ahead, batches, self.ema_decay, has_base)
+            training = Training(learner, schedule, folder, file, budget, self.logger, progress)
+            training.resume()
+            training.run()
         network.keras_model.load_weights(str(folder / BEST_WEIGHTS))
         f1, told = choose_thresholds(network, checks, stacks, folder, budget, progress)
-        return TrainingResult(
-            weights=folder / BEST_WEIGHTS,
-            best_epoch=fitted.best_epoch,
-            epochs=fitted.epochs,
-            validation={**fitted.validation, **f1},
-            base=settings.base,
-            notes=(*notes, *fitted.notes, *told, *budget.notes(fitted.epochs)),
-            steps=fitted.steps,
-        )
+        training.conclude({}, f1)
+        return training.result(BEST_WEIGHTS, settings.base, [*notes, *told])
+
+    def _rate(self, done: float, history: History) -> float:
+        rate = self._highest_rate * min(1.0, (history.steps + 1) / WARM_UP_STEPS)
+        if self.schedule == "cosine":
+            return rate * cosine(done, lowest=LOWEST_RATE)
+        losses = [row.get("val_loss", math.inf) for row in history.rows]
+        return rate * 0.5 ** halvings(losses, PLATEAU_EPOCHS)
 
     @property
-    def _rate(self) -> float:
+    def _highest_rate(self) -> float:
         return self.learning_rate or (1e-3 if self.base_run is None else 3e-4)
 
     def run_settings(self, train: Sequence[TrainingSample], notes: list[str]) -> RunSettings:
@@ -250,7 +272,7 @@ class StarDist3DTrainer:
         trained = {
             "train_batch_size": self.batch_size,
             "train_epochs": self.epochs,
-            "train_learning_rate": self._rate,
+            "train_learning_rate": self._highest_rate,
         }
         if self.backbone == "unet":
             return trained | {
@@ -264,11 +286,6 @@ class StarDist3DTrainer:
             "resnet_n_filter_base": self.unet_n_filter_base,
             "net_conv_after_resnet": self.net_conv_after,
         }
-
-    def _fingerprint(self, samples: Sequence[TrainingSample], settings: RunSettings) -> str:
-        # What may change between an interrupted training and its continuation is left out.
-        free = ("epochs", "max_minutes", "patience", "logger")
-        return fingerprint((options_but(self, free), settings), samples)
 
     def _patch(
         self,
@@ -289,18 +306,15 @@ class StarDist3DTrainer:
             )
         return patch
 
-    def _fit(
+    def _patches(
         self,
         network: Any,
         stacks: Sequence[PreparedStack],
         checks: Sequence[PreparedStack],
         patch: Triple,
-        folder: Path,
-        fingerprint: str,
         notes: list[str],
-        budget: Budget,
-        progress: Progress,
-    ) -> FitResult:
+    ) -> tuple[PatchSampler, list[Batch]]:
+        """Return what draws the batches to learn from, and those that every epoch is judged on."""
         # Numba and SciPy, which nobody needs who only reads the options.
         from models.stardist3d.batches import PatchCutter, PatchSampler, Targets, validation_views
 
@@ -323,14 +337,8 @@ class StarDist3DTrainer:
         patches = [checked.cut(view) for view in views]
         size = self.batch_size
         batches = [checked.batch(patches[i : i + size]) for i in range(0, len(patches), size)]
-        steps = self.steps_per_epoch or _steps(stacks, patch, size)
         sampler = PatchSampler(cutter, size, self.augment, self.object_share, self.seed)
-        fit = Fit(network, folder, self._fit_settings(steps), fingerprint, budget, progress)
-        if fit.resume():
-            notes.append("an interrupted training was continued")
-        elif self.base_run is None:
-            initialise(network, sampler)
-        return fit.run(sampler, batches)
+        return sampler, batches
 
     def _check_batch(self, patch: Triple, config: Any) -> None:
         """Refuse a batch that the machine cannot hold."""
@@ -345,16 +353,10 @@ class StarDist3DTrainer:
             TrainingMemoryError,
         )
 
-    def _fit_settings(self, steps: int) -> FitSettings:
-        return settings_from(FitSettings, self, steps_per_epoch=steps, learning_rate=self._rate)
-
 
 def _prepared(samples: Sequence[TrainingSample], settings: RunSettings) -> list[PreparedStack]:
-    stacks = []
-    for sample in samples:
-        spacing = settings.spacing_um or sample.spacing_um
-        stacks.append(prepare(sample, settings.normalisation, spacing))
-    return stacks
+    spacing = settings.spacing_um
+    return [prepare(one, settings.normalisation, spacing or one.spacing_um) for one in samples]
 
 
 def _require_objects(train: Sequence[TrainingSample]) -> None:

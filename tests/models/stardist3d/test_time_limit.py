@@ -47,9 +47,9 @@ def test_the_training_ends_in_time_with_thresholds_chosen(clock, tmp_path):
     result = trained(tmp_path)
     assert 40 < clock.now <= 60
     assert len(steps) == result.steps < 20 * result.epochs
-    assert "val_f1" in result.validation
+    assert "f1_instances_tuned" in result.validation
     assert limits(result) == [f"stopped by max_minutes=1 in epoch {result.epochs}"]
-    assert float(rows(tmp_path)[-1]["learning_rate"]) < 0.3 * 1e-3
+    assert float(rows(tmp_path)[-1]["lr"]) < 0.3 * 1e-3
 
 
 def test_when_preparing_takes_all_the_time_one_step_leaves_a_run(clock, tmp_path):
@@ -64,7 +64,7 @@ def test_when_preparing_takes_all_the_time_one_step_leaves_a_run(clock, tmp_path
         "judge every epoch and to choose thresholds, so that the usual ones are kept"
     )
     (row,) = rows(tmp_path)
-    assert row["loss"] and not row["val_loss"]
+    assert row["train_loss"] and not row["val_loss"]
     one = sample()
     loaded = load_run("stardist3d", tmp_path)
     assert (loaded.network.thresholds.prob, loaded.network.thresholds.nms) == (0.5, 0.4)
@@ -72,7 +72,7 @@ def test_when_preparing_takes_all_the_time_one_step_leaves_a_run(clock, tmp_path
     more = StarDist3DTrainer(**TINY | {"epochs": 2, "steps_per_epoch": 20})
     result = trained(tmp_path, more)
     assert (result.epochs, result.best_epoch, result.steps) == (2, 2, 21)
-    assert result.validation["val_loss"] > 0 and limits(result) == []
+    assert result.validation["loss"] > 0 and limits(result) == []
 
 
 def candidates(count):

@@ -13,6 +13,7 @@ import pytest
 
 from models import runfolder
 from models.base import Segmenter, Trainer, TrainingSample
+from models.curves import read_curves
 from models.errors import (
     CheckpointError,
     ImageError,
@@ -22,7 +23,6 @@ from models.errors import (
 from models.objects import NOMINAL_DIAMETER, NOMINAL_SPACING, spacing_for
 from models.registry import load_run, trainer_class
 from models.stardist3d import StarDist3DTrainer, objects, plan, segmenter
-from models.stardist3d.fitting import COLUMNS, Fit
 from models.stardist3d.runfolder import (
     SLIM_WEIGHTS,
     RunSettings,
@@ -78,13 +78,16 @@ def test_run_folder_has_csbdeeps_layout_and_curves(run):
     folder, result, calls = run
     for name in ("config.json", "thresholds.json", "weights_best.h5", "last.safetensors"):
         assert (folder / name).is_file()
-    lines = (folder / "curves.csv").read_text().splitlines()
-    assert lines[0].split(",") == list(COLUMNS) and len(lines) == 3
-    assert np.isfinite([float(value) for value in lines[2].split(",")]).all()
+    rows = read_curves(folder)
+    assert [row["epoch"] for row in rows] == [1, 2] and np.isfinite([*rows[1].values()]).all()
+    assert list(rows[1]) == [
+        "epoch", "train_loss", "train_prob_loss", "train_dist_loss",
+        "val_loss", "val_prob_loss", "val_dist_loss", "lr", "seconds",
+    ]  # fmt: skip
     assert result.weights == folder / "weights_best.h5" and result.epochs == 2
-    best = min(float(line.split(",")[4]) for line in lines[1:])
-    assert result.validation["val_loss"] == pytest.approx(best, rel=1e-5)
-    assert (6, 6) in {call[:2] for call in calls}
+    best = min(row["val_loss"] for row in rows)
+    assert result.validation["loss"] == pytest.approx(best, rel=1e-5)
+    assert (5, 6) in {call[:2] for call in calls}
 
 
 def test_loaded_run_predicts_as_the_same_weights_in_stock_stardist(run):
@@ -106,7 +109,7 @@ class Interrupted(Exception):
 
 def test_interrupted_and_continued_equals_uninterrupted(run, tmp_path):
     def stop(done, total, what):
-        if done == 5 and what.startswith("epoch"):
+        if done == 5 and what.startswith("training"):
             raise Interrupted
 
     folder, whole, _ = run
@@ -186,7 +189,7 @@ def test_few_validation_objects_call_for_the_training_stacks(run):
     _, result, _ = run
     note = "the validation stacks have 4 verified objects, fewer than 20"
     assert [one.startswith(note) for one in result.notes].count(True) == 1
-    assert 0 <= result.validation["val_f1"] <= 1
+    assert 0 <= result.validation["f1_instances_tuned"] <= 1
 
 
 def test_other_voxel_size_is_resampled_and_told(run):
@@ -224,13 +227,13 @@ def test_nothing_to_learn_is_refused_before_anything_is_written(tmp_path, train)
 
 
 def test_divergence_keeps_the_last_good_weights(tmp_path, monkeypatch):
-    plain = Fit.next_rate
+    plain = StarDist3DTrainer._rate
 
-    def explode(self):
-        return plain(self) if self._history.steps < 3 else 1e30
+    def explode(self, done, history):
+        return plain(self, done, history) if history.steps < 3 else 1e30
 
-    monkeypatch.setattr(Fit, "next_rate", explode)
-    with pytest.raises(TrainingDivergedError, match=r"weights of epoch 1 are kept in .*best\.h5"):
+    monkeypatch.setattr(StarDist3DTrainer, "_rate", explode)
+    with pytest.raises(TrainingDivergedError, match="holds that of epoch 1"):
         StarDist3DTrainer(**TINY | {"epochs": 4}).train([sample()], [], tmp_path / "run")
     weights = load_run("stardist3d", tmp_path / "run").network.keras_model.get_weights()
     assert all(np.isfinite(array).all() for array in weights)
