@@ -78,7 +78,7 @@ class Training:
         progress: Progress,
     ) -> None:
         self.history, self.notes, self.model_file = History(), list[str](), model_file
-        self._learner, self._schedule, self._folder = learner, schedule, folder
+        self._learner, self._schedule, self.folder = learner, schedule, folder
         self._budget, self._logger, self._progress = budget, logger, progress
         train, val = (f"train_{x}" for x in learner.losses), (f"val_{x}" for x in learner.values)
         self._columns = ("epoch", *train, *val, "lr", "seconds")
@@ -91,18 +91,18 @@ class Training:
         CheckpointError
             It is of other data or options, of an earlier version, or damaged.
         """
-        path = self._folder / STATE_FILE
+        path = self.folder / STATE_FILE
         for name in EARLIER_STATES:
-            if (self._folder / name).exists():
+            if (self.folder / name).exists():
                 raise CheckpointError(
-                    f"{self._folder / name}: expected an interrupted training of this version, "
+                    f"{self.folder / name}: expected an interrupted training of this version, "
                     "got one of an earlier version; train into a new folder"
                 )
         if not path.is_file():
             return False
         about, state = _read(path)
         own = self.model_file.get("fingerprint")
-        check_continues(self._folder, about.model_file.get("fingerprint"), own)
+        check_continues(self.folder, about.model_file.get("fingerprint"), own)
         self._learner.restore(state, path)
         self.history, self.model_file = about.history, about.model_file
         self.notes.append(f"continued after epoch {self.history.epoch}")
@@ -120,7 +120,7 @@ class Training:
             A loss is no longer finite. What was written so far stays.
         """
         h, budget = self.history, self._budget
-        with CurveLog(self._folder, self._columns, self._logger) as log:
+        with CurveLog(self.folder, self._columns, self._logger) as log:
             budget.begin(h.seconds)
             if self._learner.has_base and not h.rows:
                 budget.close_epoch()
@@ -136,6 +136,19 @@ class Training:
         """Write what was found out about the best epoch afterwards."""
         self.history.best |= values
         self._write_model_file(more)
+
+    def keep_base(self, more: Mapping[str, Any]) -> None:
+        """Write that the base is kept after all, since nothing was better in the end.
+
+        Parameters
+        ----------
+        more : mapping
+            What `model.json` says of the base's weights, which stand in their file already.
+        """
+        h = self.history
+        h.best_epoch, h.best = 0, self._base_values()
+        self._write_model_file(more)
+        self._write_state()
 
     def result(
         self, weights: str, base: str, notes: list[str], licence: str | None = None
@@ -156,7 +169,7 @@ class Training:
         h = self.history
         told = [*notes, *self._learner.notes, *self.notes, *self._of_the_base()]
         return TrainingResult(
-            weights=self._folder / weights,
+            weights=self.folder / weights,
             best_epoch=h.best_epoch,
             epochs=h.epoch,
             validation=h.best,
@@ -166,20 +179,20 @@ class Training:
             **({} if licence is None else {"licence": licence}),
         )
 
+    def _base_values(self) -> dict[str, float]:
+        """Return what the base was judged by; nothing where there is none, or was no time."""
+        first = next((row for row in self.history.rows if row["epoch"] == 0), {})
+        return {x: first[f"val_{x}"] for x in self._learner.values if f"val_{x}" in first}
+
     def _of_the_base(self) -> list[str]:
         h = self.history
-        if not (self._learner.has_base and h.rows and h.rows[0]["epoch"] == 0):
-            return []
-        if h.best_epoch == 0:
+        if self._learner.has_base and h.best_epoch == 0:
             return [
                 f"none of {number_of(h.epoch, 'epoch')} was better on validation than the base it "
                 "started from: the run holds the base's weights"
             ]
-        found = {name: h.rows[0].get(f"val_{name}") for name in self._learner.values}
-        listed = ", ".join(
-            f"{name} {value:.3f}" for name, value in found.items() if value is not None
-        )
-        return [f"the base it started from has on validation: {listed}"]
+        listed = ", ".join(f"{name} {value:.3f}" for name, value in self._base_values().items())
+        return [f"the base it started from has on validation: {listed}"] if listed else []
 
     def _finished(self) -> bool:
         h, s = self.history, self._schedule
@@ -223,26 +236,25 @@ class Training:
             h.best_epoch = h.epoch
             if judged is not None:
                 h.best_score, h.best = judged.score, dict(judged.values)
-            self._write_model_file(self._learner.save(self._folder))
-        about = _State(
-            model=self.model_file["model"],
-            format=FORMAT,
-            history=h,
-            model_file=self.model_file,
-        )
-        _write(self._folder / STATE_FILE, about, self._learner.state())
+            self._write_model_file(self._learner.save(self.folder))
+        self._write_state()
         log.write(h.rows)
+
+    def _write_state(self) -> None:
+        file = self.model_file
+        about = _State(model=file["model"], format=FORMAT, history=self.history, model_file=file)
+        _write(self.folder / STATE_FILE, about, self._learner.state())
 
     def _write_model_file(self, more: Mapping[str, Any]) -> None:
         best = {"epoch": self.history.best_epoch, "validation": self.history.best}
         self.model_file |= {**more, **best}
-        write_json(self._folder / MODEL_FILE, self.model_file)
+        write_json(self.folder / MODEL_FILE, self.model_file)
 
     def _check(self, value: float, where: str) -> None:
         if math.isfinite(value):
             return
         h = self.history
-        kept = f"{self._folder} holds that of epoch {h.best_epoch}" if h.rows else "there is none"
+        kept = f"{self.folder} holds that of epoch {h.best_epoch}" if h.rows else "there is none"
         raise TrainingDivergedError(
             f"{where}: expected a finite loss and gradient, got {value}; of the checkpoints "
             f"{kept}; train again with a lower learning_rate or precision fp32"

@@ -65,10 +65,12 @@ def choose_thresholds(
     folder: Path,
     budget: Budget,
     progress: Progress = no_progress,
+    has_base: bool = False,
 ) -> tuple[dict[str, float], list[str]]:
     """Write the thresholds best on the validation stacks, and on the training's where few.
 
-    Where there is no time to choose, they are the network's own: those of the base, or the usual.
+    Where there is no time to choose, they are the network's own: those of the base, or the usual;
+    and those of the base where no others are better.
 
     Returns
     -------
@@ -92,7 +94,7 @@ def choose_thresholds(
         tried = seen
     budget.keep(0)
     best = budget.attempt(
-        CHOOSE, lambda told: optimise(network, tried, told, len(seen), budget), progress
+        CHOOSE, lambda told: optimise(network, tried, told, len(seen), budget, has_base), progress
     )
     if best is None:
         write_thresholds(folder, network, *map(float, network.thresholds))
@@ -114,6 +116,7 @@ def optimise(
     progress: Progress = no_progress,
     held_out: int | None = None,
     budget: Budget | None = None,
+    has_base: bool = False,
 ) -> Thresholds:
     """Search both thresholds for the best mean F1 over `IOU_THRESHOLDS`.
 
@@ -131,6 +134,8 @@ def optimise(
         How many of the first stacks were not trained on; by default all.
     budget : Budget, optional
         Where it leaves little time, only the most probable candidates are looked at.
+    has_base : bool
+        Whether the network's own thresholds are to be kept where no others are better.
 
     Raises
     ------
@@ -141,13 +146,14 @@ def optimise(
         find_candidates(network, stack.image, progress, LOWEST_PROBABILITY).best(MAX_CANDIDATES)
         for stack in stacks
     ]
-    total = len(NMS_THRESHOLDS) * len(stacks)
+    usual = network.thresholds
+    tried = sorted({*NMS_THRESHOLDS, float(usual.nms)}) if has_base else NMS_THRESHOLDS
+    total = len(tried) * len(stacks)
     most = _affordable(network, stacks[0], found[0], total, budget or Budget(None))
     lowest = max((_prob_of(each, most) for each in found), default=LOWEST_PROBABILITY)
     found = [each.best(most) for each in found]
-    usual = network.thresholds
-    best = Thresholds(float(usual.prob), float(usual.nms), 0.0, 0.0, lowest)
-    for step, nms in enumerate(NMS_THRESHOLDS):
+    best = as_usual = Thresholds(float(usual.prob), float(usual.nms), 0.0, 0.0, lowest)
+    for step, nms in enumerate(tried):
         overlaps = []
         for number, (stack, candidates) in enumerate(zip(stacks, found, strict=True)):
             progress(step * len(stacks) + number, total, "choosing thresholds")
@@ -155,8 +161,13 @@ def optimise(
         prob, f1 = best_probability(overlaps, lowest)
         if f1 > best.f1:
             best = Thresholds(prob, nms, f1, _mean_f1(overlaps[:held_out], prob), lowest)
+        if has_base and nms == as_usual.nms:
+            all_f1, seen_f1 = (
+                _mean_f1(some, as_usual.prob) for some in (overlaps, overlaps[:held_out])
+            )
+            as_usual = Thresholds(as_usual.prob, nms, all_f1, seen_f1, lowest)
     progress(total, total, "choosing thresholds")
-    return best
+    return as_usual if best.f1 <= as_usual.f1 else best
 
 
 def _affordable(

@@ -208,7 +208,7 @@ class StarDist3DTrainer:
             training.resume()
             training.run()
         network.keras_model.load_weights(str(folder / BEST_WEIGHTS))
-        f1, told = choose_thresholds(network, checks, stacks, folder, budget, progress)
+        f1, told = choose_thresholds(network, checks, stacks, folder, budget, progress, has_base)
         training.conclude({}, f1)
         return training.result(BEST_WEIGHTS, settings.base, [*notes, *told])
 

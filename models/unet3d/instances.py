@@ -267,6 +267,27 @@ DEPTHS = (0.1, 0.2, 0.3, 0.45)
 TUNING_IOU = (0.5, 0.6, 0.7)
 
 
+def mean_f1(
+    volumes: Sequence[Labelled],
+    spacing_um: Spacing,
+    settings: InstanceSettings,
+    thresholds: Sequence[float] = TUNING_IOU,
+) -> float:
+    """Return the F1 of objects, averaged over labelled volumes and IoU thresholds.
+
+    Parameters
+    ----------
+    volumes : sequence of Labelled
+    spacing_um : (float, float, float)
+        Voxel size (z, y, x) in µm.
+    settings : InstanceSettings
+    thresholds : sequence of float
+        Of the IoU.
+    """
+    found = [(v, label_objects(v.maps, spacing_um, settings)) for v in volumes]
+    return float(np.mean([detection_f1(v.truth, x, v.known, thresholds) for v, x in found]))
+
+
 def tune(
     volumes: Sequence[Labelled],
     spacing_um: Spacing,
@@ -274,6 +295,8 @@ def tune(
     progress: Progress = no_progress,
 ) -> tuple[InstanceSettings, float]:
     """Return settings whose mean F1 over `TUNING_IOU` on labelled volumes is as good as the best.
+
+    They are the usual ones where no others are better.
 
     Parameters
     ----------
@@ -317,4 +340,7 @@ def tune(
         close,
         key=lambda s: (abs(s[0] - usual.foreground) + abs(s[1] - usual.depth), -scores[s]),
     )
+    as_usual = mean_f1(volumes, spacing_um, usual)
+    if scores[best] <= as_usual:
+        return usual, as_usual
     return replace(usual, foreground=best[0], depth=best[1]), scores[best]

@@ -56,16 +56,19 @@ def iou(logp: Tensor, y: Tensor, v: Tensor, s: LossSettings) -> Tensor:
     return 1 - _per_class((both + EPSILON) / (either + EPSILON), s)
 
 
-def _tversky(p: Tensor, y: Tensor, v: Tensor, alpha: float, beta: float) -> Tensor:
+def _tversky(
+    p: Tensor, y: Tensor, v: Tensor, false_positive: float, false_negative: float
+) -> Tensor:
     v = v[:, None]
     both = (v * p * y).sum(0)
-    wrong = alpha * (v * p * (1 - y)).sum(0) + beta * (v * (1 - p) * y).sum(0)
+    wrong = false_positive * (v * p * (1 - y)).sum(0) + false_negative * (v * (1 - p) * y).sum(0)
     return (both + EPSILON) / (both + wrong + EPSILON)
 
 
 def tversky(logp: Tensor, y: Tensor, v: Tensor, s: LossSettings) -> Tensor:
     """1 − weighted mean over classes of the Tversky index (Salehi et al. 2017)."""
-    return 1 - _per_class(_tversky(logp.exp(), y, v, s.tversky_alpha, s.tversky_beta), s)
+    weights = s.false_positive_weight, s.false_negative_weight
+    return 1 - _per_class(_tversky(logp.exp(), y, v, *weights), s)
 
 
 def dice(logp: Tensor, y: Tensor, v: Tensor, s: LossSettings) -> Tensor:

@@ -21,7 +21,7 @@ class LossSettings:
         Weights of background, edge, nucleus.
     gamma, alpha : float
         Focal losses: exponent and factor.
-    tversky_alpha, tversky_beta : float
+    false_positive_weight, false_negative_weight : float
         Weights of false positives and of false negatives.
     """
 
@@ -29,8 +29,8 @@ class LossSettings:
     class_weights: ClassWeights
     gamma: float = 7.0
     alpha: float = 1.0
-    tversky_alpha: float = 0.3
-    tversky_beta: float = 0.7
+    false_positive_weight: float = 0.3
+    false_negative_weight: float = 0.7
 
 
 DEFAULT_CLASS_WEIGHTS: dict[str, ClassWeights] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -120,7 +121,8 @@ class UNetLearner(TorchLearner[Batch]):
         """Write the average; see `models.learner.Learner`."""
         return {"weights_sha256": write_tensors(folder / WEIGHTS_FILE, self.kept.state_dict())}
 
-    def best(self, folder: Path) -> Any:
+    def best(self, folder: Path) -> UNet3D:
         """Return the network that `save` wrote."""
-        files.fill(self.kept, read_tensors(folder / WEIGHTS_FILE), folder)
-        return self.kept.eval()
+        network: UNet3D = copy.deepcopy(self.kept)
+        files.fill(network, read_tensors(folder / WEIGHTS_FILE), folder)
+        return network.eval()

@@ -93,7 +93,7 @@ class UNet3DTrainer:
         for the overlap losses when not given.
     focal_gamma, focal_alpha : float
         Exponent and factor of the focal losses.
-    tversky_alpha, tversky_beta : float
+    false_positive_weight, false_negative_weight : float
         Weights of false positives and of false negatives in the Tversky loss.
     gap_weighting : bool
         Stress background voxels in narrow gaps between objects.
@@ -159,8 +159,8 @@ class UNet3DTrainer:
     class_weights: tuple[Weight, Weight, Weight] | None = None
     focal_gamma: Annotated[float, Ge(0), Le(100)] = 7.0
     focal_alpha: Positive = 1.0
-    tversky_alpha: Weight = 0.3
-    tversky_beta: Weight = 0.7
+    false_positive_weight: Weight = 0.3
+    false_negative_weight: Weight = 0.7
     gap_weighting: bool = False
     gap_amplitude: Weight = 100.0
     gap_sigma_px: Annotated[float, Gt(0), Le(1000)] = 5.0
@@ -262,11 +262,12 @@ class UNet3DTrainer:
             patch=patch,
             compute=compute,
             spacing_um=spacing,
-            class_weights=self._loss_settings().class_weights,
             instances=method,
             judged=judged,
             tuned=tuned,
             budget=budget,
+            base=None if base is None else files.load_network(base, architecture.channels),
+            base_instances=InstanceSettings() if base is None else base.settings.instances,
         )
         run_folder = Path(run_folder)
         run_folder.mkdir(parents=True, exist_ok=True)
@@ -280,10 +281,8 @@ class UNet3DTrainer:
         with closing(ahead), reused_memory():
             training.run()
             budget.keep(0)
-            choosing = partial(judge.thresholds, learner.best(run_folder))
-            chosen = budget.attempt(CHOOSE, choosing, progress)
-        if chosen is not None:
-            training.conclude({"instances": asdict(chosen[0])}, {"f1_instances_tuned": chosen[1]})
+            choosing = partial(judge.choose, learner.best(run_folder), training)
+            budget.attempt(CHOOSE, choosing, progress)
         return training.result(
             WEIGHTS_FILE,
             "random" if base is None else f"{base.folder.name} ({base.sha256})",
@@ -340,8 +339,8 @@ class UNet3DTrainer:
             self.class_weights or DEFAULT_CLASS_WEIGHTS[self.loss],
             self.focal_gamma,
             self.focal_alpha,
-            self.tversky_alpha,
-            self.tversky_beta,
+            self.false_positive_weight,
+            self.false_negative_weight,
         )
 
     def _shares(self, stacks: list[PreparedStack]) -> tuple[list[float], float, float]:

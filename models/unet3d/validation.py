@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,9 @@ from labels.progress import Progress, part_of
 from labels.spacing import Spacing
 from models.budget import Budget
 from models.devices import Compute
+from models.tensors import WEIGHTS_FILE, write_tensors
 from models.tiling import Size, fitted_tile, tile_starts
+from models.training import Training
 from models.unet3d.architecture import Architecture
 from models.unet3d.instances import (
     FOREGROUNDS,
@@ -21,6 +23,7 @@ from models.unet3d.instances import (
     Labelled,
     detection_f1,
     label_objects,
+    mean_f1,
     tune,
 )
 from models.unet3d.patches import PreparedStack
@@ -35,7 +38,8 @@ class Validation:
     Parameters
     ----------
     loss : float
-        Weighted cross-entropy of the classes, so that runs with other losses compare.
+        Cross-entropy of the classes, whatever was learned from: no class and no voxel counts
+        more than another, so that all runs compare.
     f1_edge, f1_nucleus : float
         Voxel F1 of the most probable class.
     f1_instances : float
@@ -98,41 +102,69 @@ class Judge:
     compute : Compute
     spacing_um : (float, float, float)
         Voxel size (z, y, x) in µm.
-    class_weights : (float, float, float)
-        For the cross-entropy.
     instances : InstanceSettings
         The thresholds before any are chosen.
     judged, tuned : list of PreparedStack
-        Windows to judge an epoch on, and to choose thresholds on.
+        Windows to judge an epoch on, and to choose thresholds on, which begin with the former.
     budget : Budget
         Learns from judging how long choosing will take.
+    base : UNet3D, optional
+        The network that training started from.
+    base_instances : InstanceSettings
+        Its own.
     """
 
     architecture: Architecture
     patch: Size
     compute: Compute
     spacing_um: Spacing
-    class_weights: tuple[float, float, float]
     instances: InstanceSettings
     judged: list[PreparedStack]
     tuned: list[PreparedStack]
     budget: Budget
+    base: Any = None
+    base_instances: InstanceSettings = field(default_factory=InstanceSettings)
 
     def epoch(self, network: Any, progress: Progress) -> Validation:
         """Judge a network."""
         began = self.budget.elapsed
         predicted = self._predicted(network, self.judged, progress)
         between = self.budget.elapsed
-        values = judge(predicted, self.judged, self.spacing_um, self.class_weights, self.instances)
+        values = judge(predicted, self.judged, self.spacing_um, self.instances)
         # Choosing predicts its windows, and makes objects of them for each threshold.
         once = between - began + len(FOREGROUNDS) * (self.budget.elapsed - between)
-        self.budget.keep(once * _voxels(self.tuned) / _voxels(self.judged))
+        with_base = 0.0 if self.base is None else self.budget.elapsed - began
+        self.budget.keep(once * _voxels(self.tuned) / _voxels(self.judged) + with_base)
         return values
 
-    def thresholds(self, network: Any, progress: Progress) -> tuple[InstanceSettings, float]:
-        """Choose thresholds; return the settings and their F1."""
+    def choose(self, network: Any, training: Training, progress: Progress) -> bool:
+        """Choose thresholds for a network; keep the base where it finds more objects with any.
+
+        What counts for that are the windows that no network learned from, and the base's own
+        thresholds.
+        """
         predicted = self._predicted(network, self.tuned, progress)
-        return tune(predicted, self.spacing_um, self.instances, progress)
+        tuned, f1 = tune(predicted, self.spacing_um, self.instances, progress)
+        if self.base is None:
+            training.conclude({"instances": asdict(tuned)}, {"f1_instances_tuned": f1})
+            return True
+        seen = predicted[: len(self.judged)]
+        least = self._found(self._predicted(self.base, self.judged, progress), self.base_instances)
+        for settings in (tuned, self.instances):
+            if all(np.greater_equal(self._found(seen, settings), least)):
+                found = mean_f1(predicted, self.spacing_um, settings)
+                training.conclude({"instances": asdict(settings)}, {"f1_instances_tuned": found})
+                return True
+        sha = write_tensors(training.folder / WEIGHTS_FILE, self.base.state_dict())
+        training.keep_base({"weights_sha256": sha, "instances": asdict(self.base_instances)})
+        return True
+
+    def _found(
+        self, predicted: Sequence[Labelled], settings: InstanceSettings
+    ) -> tuple[float, float]:
+        """Return the F1 of objects at IoU 0.5, and over those that thresholds are chosen by."""
+        spacing = self.spacing_um
+        return mean_f1(predicted, spacing, settings, (0.5,)), mean_f1(predicted, spacing, settings)
 
     def _predicted(
         self, network: Any, parts: list[PreparedStack], progress: Progress
@@ -156,7 +188,6 @@ def judge(
     predicted: Sequence[Labelled],
     parts: Sequence[PreparedStack],
     spacing_um: Spacing,
-    class_weights: tuple[float, float, float],
     instances: InstanceSettings,
 ) -> Validation:
     """Judge predicted windows, all voxels that count together, objects averaged over windows.
@@ -168,8 +199,6 @@ def judge(
         The same windows.
     spacing_um : (float, float, float)
         Voxel size (z, y, x) in µm.
-    class_weights : (float, float, float)
-        For the cross-entropy.
     instances : InstanceSettings
     """
     counts, entropy, voxels, detected = np.zeros((3, 3)), 0.0, 0, []
@@ -179,7 +208,7 @@ def judge(
         chosen = p.argmax(axis=0)
         counts += np.bincount(truth * 3 + chosen, minlength=9).reshape(3, 3)
         own = np.maximum(np.take_along_axis(p, truth[None].astype(np.intp), 0)[0], 1e-7)
-        entropy -= float((np.asarray(class_weights)[truth] * np.log(own)).sum())
+        entropy -= float(np.log(own).sum())
         voxels += truth.size
         labels = label_objects(volume.maps, spacing_um, instances)
         detected.append(detection_f1(volume.truth, labels, volume.known))

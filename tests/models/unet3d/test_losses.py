@@ -58,7 +58,7 @@ def test_tversky():
     background = 0.5 / (0.5 + 0.3 * 0.2 + 0.7 * 0.5)
     nucleus = 0.5 / (0.5 + 0.3 * 0.25 + 0.7 * 0.5)
     expected = 1 - (background + 4 * nucleus) / 7
-    got = value("tversky", tversky_alpha=0.3, tversky_beta=0.7)
+    got = value("tversky", false_positive_weight=0.3, false_negative_weight=0.7)
     assert got == pytest.approx(expected, abs=1e-4)
 
 

@@ -271,6 +271,41 @@ def test_starting_from_another_run(run, tmp_path):
     assert load_run("unet3d", tmp_path / "wide").run.architecture.features == (4, 8)
 
 
+def test_nothing_better_than_the_base_leaves_the_base(run, tmp_path):
+    folder, _ = run
+    wild = dataclasses.replace(QUICK, epochs=1, steps_per_epoch=2, learning_rate=50.0)
+    trainer = dataclasses.replace(wild, base_run=str(folder), class_weights=(1.0, 0.0, 1.0))
+    result = trainer.train([sample("a", 3)], [sample("b", 1)], tmp_path)
+    assert (result.best_epoch, result.epochs) == (0, 1)
+    assert any("the run holds the base's weights" in note for note in result.notes)
+    base, own = (load_run("unet3d", path) for path in (folder, tmp_path))
+    one, two = (r.predictor.network.state_dict() for r in (base, own))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    # Judged as every run is, whatever its classes weigh in what it learns from.
+    trained = next(r for r in read_curves(folder) if r["epoch"] == run[1].best_epoch)
+    assert read_curves(tmp_path)[0]["val_loss"] == pytest.approx(trained["val_loss"], rel=1e-4)
+
+
+def test_a_base_that_finds_more_objects_is_kept_in_the_end(run, tmp_path, monkeypatch):
+    from models.unet3d.validation import Validation
+
+    folder, _ = run
+    # An epoch that is better by all that it is judged by, and finds nothing with its thresholds.
+    monkeypatch.setattr(Validation, "score", property(lambda self: self.loss))
+    wild = dataclasses.replace(QUICK, epochs=1, steps_per_epoch=2, learning_rate=50.0)
+    trainer = dataclasses.replace(wild, base_run=str(folder))
+    result = trainer.train([sample("a", 3)], [sample("b", 1)], tmp_path)
+    assert result.best_epoch == 0 and result.validation["f1_instances"] > 0.8
+    one, two = (json.loads((path / "model.json").read_text()) for path in (folder, tmp_path))
+    for key in ("weights_sha256", "instances"):
+        assert one[key] == two[key]
+    assert two["epoch"] == 0
+    again = dataclasses.replace(trainer, epochs=2).train(
+        [sample("a", 3)], [sample("b", 1)], tmp_path
+    )
+    assert "continued after epoch 1" in again.notes and again.epochs == 2
+
+
 def damaged(run, tmp_path, name, change):
     folder = tmp_path / "damaged"
     shutil.copytree(run[0], folder)
