@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from labels.numbers import number_of, unfit_for_float32
 from labels.progress import Progress, no_progress
 from labels.spacing import Spacing
 from models.errors import ImageError, TrainingDataError
+
+Kind = Literal["instances", "area"]
+"""Whether labels are objects, one id each, or an area, which is one id."""
 
 
 @dataclass(frozen=True)
@@ -227,6 +230,12 @@ class TrainingSample:
         True where the label (or the background) may be learned from.
     spacing_um : (float, float, float)
         Voxel size (z, y, x) in µm.
+    class_name : str
+        What is labelled; empty where there is only one kind.
+    kind : {"instances", "area"}
+    scene : str
+        Samples of one scene are labels of several classes in the same image; empty where the
+        sample is alone.
     """
 
     name: str
@@ -234,6 +243,9 @@ class TrainingSample:
     labels: NDArray[np.uint32]
     mask: NDArray[np.bool_]
     spacing_um: Spacing
+    class_name: str = ""
+    kind: Kind = "instances"
+    scene: str = ""
 
     def __post_init__(self) -> None:
         shapes = {self.image.shape[1:], self.labels.shape, self.mask.shape}

@@ -105,11 +105,24 @@ MODELS: dict[str, ModelSpec] = {
         run="models.stardist3d:load_run",
         needs=("stardist", "csbdeep", "tensorflow", "tf-keras"),
     ),
+    "stardist2d": ModelSpec(
+        about="StarDist 2D: star-convex objects, slice by slice (Schmidt et al. 2018)",
+        trainer="models.stardist2d:StarDist2DTrainer",
+        run="models.stardist2d:load_run",
+        needs=("stardist", "csbdeep", "tensorflow", "tf-keras"),
+    ),
     "unet3d": ModelSpec(
         about="a 3D U-Net of nucleus, edge and background",
         trainer="models.unet3d:UNet3DTrainer",
         run="models.unet3d:load_run",
         needs=("torch", "safetensors"),
+        channels="several",
+    ),
+    "smp2d": ModelSpec(
+        about="2D networks for several classes, slice by slice (segmentation-models-pytorch)",
+        trainer="models.smp2d:SMP2DTrainer",
+        run="models.smp2d:load_run",
+        needs=("torch", "safetensors", "segmentation-models-pytorch", "timm"),
         channels="several",
     ),
 }

@@ -50,7 +50,8 @@ def segment_file(request: SegmentRequest, reporter: Reporter) -> Segmented:
     if run is not None:
         steps = run.steps_of(request.class_name)
         image, spacing_um = _read(request)
-        labels = run.segment(image, spacing_um, request.image.name, reporter, steps).labels
+        about = (spacing_um, request.image.name, reporter, steps, request.class_name)
+        labels = run.segment(image, *about).labels
         name = run.name
     else:
         wanted = request.segmenter or "auto"

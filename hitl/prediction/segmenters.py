@@ -36,6 +36,7 @@ from labels.spacing import Spacing
 from models.base import BlockSegmenter, Segmentation, Segmenter
 from models.errors import CheckpointError
 from models.registry import check_model, load_run, segmenter_class, spec_of
+from models.several_classes import for_class
 
 _ASKED = re.compile(r"(?<=\bgive )[a-z]+(?:_[a-z]+)+\b")
 """An option in a note; models do not know how it is given."""
@@ -166,17 +167,20 @@ class RunSegmenter:
         what: str,
         reporter: Reporter,
         steps: Sequence[PreprocessStep],
+        class_name: str | None,
     ) -> Segmentation:
-        """Preprocess and segment one image (C, Z, Y, X)."""
+        """Preprocess and segment one image (C, Z, Y, X), of a class where the run knows several."""
         seen = preprocess(steps, image)
-        result = self.segmenter.segment(seen, spacing_um, progress=told(reporter, what))
+        segmenter = for_class(self.segmenter, class_name or "")
+        result = segmenter.segment(seen, spacing_um, progress=told(reporter, what))
         self._pass_on(result.notes, what, reporter)
         return result
 
     def segment_whole(self, view: LabelsView, reporter: Reporter) -> Segmentation:
         """Segment a time point of a field, read whole."""
         about = (view.info.spacing_um, view.name, reporter)
-        return self.segment(view.read_image(), *about, self._steps_for(view.info))
+        steps, name = self._steps_for(view.info), view.info.class_name
+        return self.segment(view.read_image(), *about, steps, name)
 
     def _steps_for(self, info: LabelsInfo) -> tuple[PreprocessStep, ...]:
         return steps_for(self.steps_of(info.class_name), info, f"the run {self.name}")

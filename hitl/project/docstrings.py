@@ -19,6 +19,14 @@ def parameter_descriptions(docstring: str) -> dict[str, str]:
     return found
 
 
+def parameters_of(cls: type) -> dict[str, str]:
+    """Return what the docstrings of a class, and of those that it inherits from, say of each."""
+    found: dict[str, str] = {}
+    for one in reversed(cls.__mro__):
+        found |= parameter_descriptions(one.__doc__ or "")
+    return found
+
+
 def summary(docstring: str) -> str:
     """Return the first paragraph of a docstring, as one line."""
     return " ".join(inspect.cleandoc(docstring).partition("\n\n")[0].split())

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hitl.project.docstrings import parameter_descriptions
+from hitl.project.docstrings import parameters_of
 from models.registry import MODELS, imported, spec_of
 
 EXTRAS = {"gui": "napari", "nd2": "nd2", "dask": "distributed", "wandb": "wandb"}
@@ -85,7 +85,7 @@ def list_options(name: str) -> Options:
 def _rows(cls: Any) -> Iterator[Row]:
     """Give the options of a dataclass."""
     hints = typing.get_type_hints(cls)
-    meanings = parameter_descriptions(cls.__doc__ or "")
+    meanings = parameters_of(cls)
     for item in dataclasses.fields(cls):
         yield item.name, type_name(hints[item.name]), _default(item), meanings.get(item.name, "")
 

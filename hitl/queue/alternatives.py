@@ -25,6 +25,7 @@ from labels.progress import Progress, no_progress
 from labels.spacing import Spacing
 from models.base import Segmentation, Segmenter
 from models.registry import segmenter_class, spec_of
+from models.several_classes import for_class
 
 CLASSICAL = "classical"
 
@@ -82,6 +83,10 @@ class ViewedSegmenter:
     def describe(self) -> dict[str, Any]:
         """Return what the segmenter says of itself, and the view."""
         return {**self.segmenter.describe(), "view": self.view, "how": repr(VIEWS[self.view])}
+
+    def of_class(self, class_name: str) -> ViewedSegmenter:
+        """Return the segmenter of a class that is shown the same view."""
+        return replace(self, segmenter=for_class(self.segmenter, class_name))
 
     def segment(
         self, image: NDArray[Any], spacing_um: Spacing, *, progress: Progress = no_progress

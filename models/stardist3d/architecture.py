@@ -62,6 +62,47 @@ class _RayKind:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FlatConfig:
+    """What is taken of the `config.json` of a 2D network.
+
+    Parameters
+    ----------
+    all
+        As StarDist's `Config2D`; its defaults where the file says nothing.
+    """
+
+    n_rays: Rays = 32
+    grid: tuple[Grid, Grid] = (1, 1)
+    backbone: Literal["unet"] = "unet"
+    n_channel_in: Annotated[int, Ge(1), Le(16)] = 1
+    n_classes: Annotated[int, Ge(1), Le(100)] | None = None
+    net_conv_after_unet: _LastFeatures = 128
+    unet_n_depth: Annotated[int, Ge(0), Le(8)] = 3
+    unet_kernel_size: tuple[_Width, _Width] = (3, 3)
+    unet_n_filter_base: Features = 32
+    unet_n_conv_per_depth: _Few = 2
+    unet_pool: tuple[_Pool, _Pool] = (2, 2)
+    unet_activation: _Activation = "relu"
+    unet_last_activation: _Activation = "relu"
+    unet_batch_norm: bool = False
+    unet_dropout: Annotated[float, Ge(0), Le(0.9)] = 0.0
+    unet_expansion: Annotated[float, Ge(1), Le(4)] = 2
+    unet_prefix: str = ""
+
+    @property
+    def most_parameters(self) -> float:
+        """Weights of the network at most: each convolution as wide as the widest."""
+        pooled = round(math.log2(max(self.grid)))
+        convolutions = self.unet_n_conv_per_depth * (pooled + 2 * self.unet_n_depth + 1)
+        widest = max(
+            self.unet_n_filter_base * self.unet_expansion**self.unet_n_depth,
+            self.net_conv_after_unet, self.n_rays, self.n_classes or 0, self.n_channel_in,
+        )  # fmt: skip
+        # Two inputs are joined on the way up.
+        return (convolutions + 5) * math.prod(self.unet_kernel_size) * 2 * widest**2
+
+
+@dataclass(frozen=True, kw_only=True)
 class NetworkConfig:
     """What is taken of a `config.json`: all that decides what the network is and finds.
 

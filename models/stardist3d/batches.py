@@ -136,6 +136,10 @@ Batch = tuple[NDArray[np.float32], list[NDArray[np.float32]]]
 Patch = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 
 _ANCHORS = 4096
+
+POLYGON_STEP = 0.5
+"""StarDist's polygons end on an object's last voxels, its polyhedra on the first ones outside."""
+
 LATERAL_SHEAR = 0.1
 
 
@@ -145,14 +149,18 @@ class Targets:
 
     Parameters
     ----------
-    rays : stardist Rays
+    rays : ndarray of float, shape (R, 3)
+        Directions (z, y, x).
     grid : (int, int, int)
     anisotropy : (float, float, float) or None
+    flat : bool
+        Stacks are single slices, and batches have no axis z.
     """
 
-    rays: Any
+    rays: NDArray[np.float64]
     grid: Triple
     anisotropy: Factors | None
+    flat: bool = False
 
 
 @dataclass(frozen=True)
@@ -189,11 +197,14 @@ class PatchCutter:
     def __init__(self, stacks: Sequence[PreparedStack], patch: Triple, targets: Targets) -> None:
         self.stacks, self.patch, self._targets = tuple(stacks), patch, targets
         edt_prob = import_stardist().utils.edt_prob
+        known = (np.maximum(stack.labels, 0) for stack in self.stacks)
         self._inside = [
-            edt_prob(np.maximum(stack.labels, 0), anisotropy=targets.anisotropy)
-            for stack in self.stacks
+            edt_prob(each[0])[None]
+            if targets.flat
+            else edt_prob(each, anisotropy=targets.anisotropy)
+            for each in known
         ]
-        self.rays = np.asarray(targets.rays.vertices, dtype=np.float64)
+        self.rays = targets.rays
         steps = [np.arange(0, side, step) for side, step in zip(patch, targets.grid, strict=True)]
         self._shape = tuple(len(along) for along in steps)
         middle = (np.array(patch) - 1) / 2
@@ -231,13 +242,17 @@ class PatchCutter:
         probability = np.where(unknown, -1.0, share).astype(np.float32).reshape(*self._shape, 1)
         rays = (self.rays @ view.matrix.T).astype(np.float32)
         distances = star_distances(stack.labels, cells.astype(np.float32), rays)
+        if self._targets.flat:
+            distances[distances > 0] -= POLYGON_STEP
         distances = distances.reshape(*self._shape, len(rays))
         return image, probability, np.concatenate([distances, probability], axis=-1)
 
     def batch(self, patches: Sequence[Patch]) -> Batch:
         """Stack patches; images get a channel axis."""
-        images, probability, distances = zip(*patches, strict=True)
-        return np.stack(images)[..., None], [np.stack(probability), np.stack(distances)]
+        images, probability, distances = (np.stack(each) for each in zip(*patches, strict=True))
+        if self._targets.flat:
+            images, probability, distances = images[:, 0], probability[:, 0], distances[:, 0]
+        return images[..., None], [probability, distances]
 
     def upright(self, stack: int, corner: Sequence[int] | NDArray[np.intp]) -> View:
         """Return the view of the patch as it lies in the stack, from a corner on."""

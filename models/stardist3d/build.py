@@ -13,16 +13,23 @@ import numpy as np
 from labels.numbers import number_of
 from models.errors import CheckpointError, TrainingDataError
 from models.stardist3d.plan import Factors, Triple
-from models.stardist3d.runfolder import load_network, new_network
+from models.stardist3d.runfolder import config_of, load_network, new_network
 from models.stardist3d.runtime import import_stardist, quiet
 
 if TYPE_CHECKING:
     from models.stardist3d.batches import PatchSampler
 
 
-def make_config(
+def deep_config(
     n_rays: int, grid: Triple, anisotropy: Factors, backbone: str, options: dict[str, Any]
 ) -> Any:
+    """Return StarDist's configuration of a 3D network; see `make_config`."""
+    rays = import_stardist().rays.Rays_GoldenSpiral(n_rays, anisotropy=anisotropy)
+    own = {"rays": rays, "grid": grid, "anisotropy": anisotropy, "backbone": backbone}
+    return make_config(3, own | options)
+
+
+def make_config(n_dim: int, options: dict[str, Any]) -> Any:
     """Return StarDist's configuration.
 
     Raises
@@ -30,16 +37,9 @@ def make_config(
     TrainingDataError
         When StarDist refuses an option.
     """
-    stardist = import_stardist()
     try:
         with quiet():
-            return stardist.models.Config3D(
-                rays=stardist.rays.Rays_GoldenSpiral(n_rays, anisotropy=anisotropy),
-                grid=grid,
-                anisotropy=anisotropy,
-                backbone=backbone,
-                **options,
-            )
+            return config_of(n_dim, options)
     except ValueError as exc:
         raise TrainingDataError(f"StarDist refuses the options: {exc}") from exc
 
@@ -50,7 +50,7 @@ def fresh_network(folder: Path, config: Any, seed: int) -> Any:
         return new_network(folder, config)
 
 
-def continued_network(folder: Path, base: Path, seed: int) -> Any:
+def continued_network(folder: Path, base: Path, seed: int, n_dim: int = 3) -> Any:
     """Return a network with an earlier run's architecture, weights and thresholds.
 
     Raises
@@ -58,11 +58,11 @@ def continued_network(folder: Path, base: Path, seed: int) -> Any:
     CheckpointError
         When the run is missing, damaged or has channels or classes that no run of ours has.
     """
-    earlier = load_network(base)
+    earlier = load_network(base, n_dim)
     channels, classes = earlier.config.n_channel_in, earlier.config.n_classes
     if channels != 1 or classes is not None:
         raise CheckpointError(
-            f"{base}: expected a StarDist 3D model of one channel without classes, got "
+            f"{base}: expected a StarDist model of one channel without classes, got "
             f"{number_of(channels, 'channel')} and classes {classes}; start from another model"
         )
     network = fresh_network(folder, earlier.config, seed)
@@ -71,19 +71,16 @@ def continued_network(folder: Path, base: Path, seed: int) -> Any:
     return network
 
 
-def differences(
-    config: Any, n_rays: int, grid: Triple, anisotropy: Factors, backbone: str
-) -> list[str]:
+def differences(config: Any, wanted: dict[str, Any]) -> list[str]:
     """Say where the base run's architecture is not what the options and data ask for."""
-    pairs = {
-        "n_rays": (int(config.n_rays), n_rays),
-        "grid": (tuple(config.grid), grid),
-        "anisotropy": (config.anisotropy and tuple(config.anisotropy), anisotropy),
-        "backbone": (config.backbone, backbone),
+    pairs = {name: (getattr(config, name), want) for name, want in wanted.items()}
+    told = {
+        name: (tuple(have) if isinstance(have, list) else have, want)
+        for name, (have, want) in pairs.items()
     }
     return [
         f"{what} is the base run's {have}; the options and data would give {want}"
-        for what, (have, want) in pairs.items()
+        for what, (have, want) in told.items()
         if have != want
     ]
 
@@ -126,7 +123,7 @@ def initialise(network: Any, sampler: PatchSampler) -> None:
     layers = [
         layer
         for layer in network.keras_model.layers
-        if len(layer.get_weights()) == 2 and layer.get_weights()[0].ndim == 5
+        if len(layer.get_weights()) == 2 and layer.get_weights()[0].ndim > 2
     ]
     for layer in layers:
         if layer.name not in ("prob", "dist"):
@@ -136,7 +133,7 @@ def initialise(network: Any, sampler: PatchSampler) -> None:
     mean = float(np.clip(inside[probability >= 0].mean(), 1e-3, 1 - 1e-3))
     _set_output(network.keras_model.get_layer("prob"), np.log(mean / (1 - mean)))
     weight = max(float(inside.sum()), 1e-6)
-    mean_distances = (np.abs(distances[..., :-1]) * inside).sum(axis=(0, 1, 2, 3)) / weight
+    mean_distances = _sum_to_last(np.abs(distances[..., :-1]) * inside) / weight
     _set_output(network.keras_model.get_layer("dist"), mean_distances)
 
 
@@ -145,15 +142,19 @@ def _relu_gain(layer: Any, glorot: bool) -> None:
     if not glorot:
         return
     kernel, bias = layer.get_weights()
-    fan_in = np.prod(kernel.shape[:4])
-    fan_out = np.prod(kernel.shape[:3]) * kernel.shape[4]
+    fan_in = np.prod(kernel.shape[:-1])
+    fan_out = np.prod(kernel.shape[:-2]) * kernel.shape[-1]
     layer.set_weights([kernel * np.sqrt((fan_in + fan_out) / fan_in), bias])
 
 
 def _standardise_input(layer: Any, mean: float, deviation: float) -> None:
     kernel, _ = layer.get_weights()
     scaled = kernel / max(deviation, 1e-6)
-    layer.set_weights([scaled, -mean * scaled.sum(axis=(0, 1, 2, 3))])
+    layer.set_weights([scaled, -mean * _sum_to_last(scaled)])
+
+
+def _sum_to_last(array: Any) -> Any:
+    return array.reshape(-1, array.shape[-1]).sum(axis=0)
 
 
 def _set_output(layer: Any, bias: Any) -> None:

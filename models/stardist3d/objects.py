@@ -127,19 +127,25 @@ def _predict_tiles(
     tile_voxels: int,
 ) -> Candidates:
     radius = receptive_radius(network.config)
+    tiles, first = tile_counts(image.shape, radius, tile_voxels), _first_axis(network)
     # StarDist would probe the network with a volume that can be larger than the image.
-    network._tile_overlap = [(r, r) for r in radius]
+    network._tile_overlap = [(r, r) for r in radius[first:]]
     with quiet():
         prob, dist, points = network.predict_sparse(
-            image,
-            axes="ZYX",
+            image[0] if first else image,
+            axes="ZYX"[first:],
             prob_thresh=prob_threshold,
-            n_tiles=tile_counts(image.shape, radius, tile_voxels),
+            n_tiles=tiles[first:],
             show_tile_progress=_TileProgress(progress),
             # StarDist drops centres within 2 grid cells of the border: a third of a thin stack.
             b=0,
         )
-    return Candidates(prob, dist, points)
+    return Candidates(prob, dist, np.pad(points, ((0, 0), (first, 0))))
+
+
+def _first_axis(network: Any) -> int:
+    """Return the first of the axes (z, y, x) that a network sees."""
+    return 3 - int(network.config.n_dim)
 
 
 def suppress(
@@ -165,7 +171,8 @@ def suppress(
     Returns
     -------
     dict
-        StarDist's ``points``, ``dist``, ``prob`` and ``rays``.
+        StarDist's ``points``, ``dist``, ``prob`` and ``rays``; of a 2D network ``points``,
+        ``coord`` and ``prob``.
 
     Raises
     ------
@@ -173,15 +180,15 @@ def suppress(
         When StarDist fails.
     """
     # Equal probabilities are resolved by place, so that tiles make no difference.
-    order = np.lexsort(candidates.points.T)
+    order, first = np.lexsort(candidates.points.T), _first_axis(network)
     try:
         # Qhull, in StarDist's C++, writes long warnings of flat hulls to standard error.
         with quiet(), quiet_native():
             _, found = network._instances_from_prediction(
-                shape,
+                shape[first:],
                 candidates.prob[order],
                 candidates.dist[order],
-                points=candidates.points[order],
+                points=candidates.points[order][:, first:],
                 nms_thresh=nms_threshold,
                 scale=None if scale is None else dict(zip("ZYX", scale, strict=True)),
                 return_labels=False,
@@ -204,11 +211,7 @@ def draw_objects(
     """Draw polyhedra, the more probable above; return labels 1…n and each one's probability."""
     if len(found["points"]) == 0:
         return np.zeros(shape, np.uint32), {}
-    geometry = import_stardist().geometry
-    with quiet_native():
-        drawn = geometry.polyhedron_to_label(
-            found["dist"], found["points"], found["rays"], shape, prob=found["prob"], verbose=False
-        )
+    drawn = _drawn(found, shape)
     ids, dense = np.unique(drawn, return_inverse=True)
     # Completely covered polyhedra have no voxel left and get no label.
     number = np.cumsum(ids > 0).astype(np.uint32)
@@ -219,6 +222,22 @@ def draw_objects(
         if old > 0
     }
     return number[dense].reshape(shape), confidence
+
+
+def _drawn(found: dict[str, Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return the labels (Z, Y, X) of polyhedra, or of polygons in a single slice."""
+    geometry = import_stardist().geometry
+    if "rays" not in found:
+        order = np.argsort(found["prob"], kind="stable")
+        polygons = geometry.polygons_to_label_coord(found["coord"][order], shape[1:], order)
+        return np.asarray(polygons)[None]
+    with quiet_native():
+        return np.asarray(
+            geometry.polyhedron_to_label(
+                found["dist"], found["points"], found["rays"], shape, prob=found["prob"],
+                verbose=False,
+            )
+        )  # fmt: skip
 
 
 def tile_counts(shape: tuple[int, ...], radius: Triple, tile_voxels: int) -> Triple:
@@ -241,8 +260,8 @@ def tile_counts(shape: tuple[int, ...], radius: Triple, tile_voxels: int) -> Tri
 
 def receptive_radius(config: Any) -> Triple:
     """Voxels on each side that can reach an output voxel, from the layers (an upper bound)."""
-    radius = []
-    for axis in range(3):
+    radius = [0] * (3 - len(config.grid))
+    for axis in range(len(config.grid)):
         grid = int(config.grid[axis])
         if config.backbone == "unet":
             kernel = config.unet_kernel_size[axis] // 2 * config.unet_n_conv_per_depth

@@ -64,8 +64,12 @@ def object_sizes(labels: Sequence[NDArray[np.int32]]) -> ObjectSizes:
     return ObjectSizes(_factors(median), _factors(measured.max(axis=0)), len(extents))
 
 
-def diameter_um(labels: Sequence[NDArray[np.int32]], spacings_um: Sequence[Spacing]) -> float:
+def diameter_um(
+    labels: Sequence[NDArray[np.int32]], spacings_um: Sequence[Spacing], *, flat: bool = False
+) -> float:
     """Diameter in µm of a ball as large as the median object; each weighs as much as its volume.
+
+    Flat ones are measured slice by slice: of a disk as large as the median object in a slice.
 
     Parameters
     ----------
@@ -73,13 +77,16 @@ def diameter_um(labels: Sequence[NDArray[np.int32]], spacings_um: Sequence[Spaci
         Positive ids are objects; at least one.
     spacings_um : sequence of (float, float, float)
     """
-    volumes = [
-        np.bincount(np.maximum(volume, 0).ravel())[1:] * math.prod(spacing)
+    parts = [
+        (part, math.prod(spacing[1:] if flat else spacing))
         for volume, spacing in zip(labels, spacings_um, strict=True)
+        for part in (volume if flat else (volume,))
     ]
-    found = np.concatenate(volumes)
+    found = np.concatenate(
+        [np.bincount(np.maximum(part, 0).ravel())[1:] * voxel for part, voxel in parts]
+    )
     median = _weighted_median(found[found > 0], found[found > 0])
-    return float((6 * median / math.pi) ** (1 / 3))
+    return 2 * math.sqrt(median / math.pi) if flat else float((6 * median / math.pi) ** (1 / 3))
 
 
 def working_spacing(sizes: ObjectSizes, spacing_um: Spacing, cells: float) -> Spacing:

@@ -15,7 +15,7 @@ from models.errors import CheckpointError, TrainingMemoryError
 from models.options import DiameterUm, SpacingUm
 from models.runfolder import FORMAT, MODEL_FILE, described, read_json, read_model_file, write_json
 from models.scarce_memory import check_fits
-from models.stardist3d.architecture import NetworkConfig
+from models.stardist3d.architecture import FlatConfig, NetworkConfig
 from models.stardist3d.runtime import import_stardist, quiet
 from models.stardist3d.samples import SAME_SPACING, Normalisation
 from models.stardist3d.weights import SLIM_WEIGHTS, load_into, numbers_in
@@ -24,7 +24,8 @@ CONFIG = "config.json"
 THRESHOLDS = "thresholds.json"
 BEST_WEIGHTS = "weights_best.h5"
 
-_CONFIGURED = {part.name for part in fields(NetworkConfig)}
+FLAT = 2
+"""Axes of the images that StarDist's 2D networks see."""
 
 MOST_BUILT = 2**27
 """Parameters, at most, of a network that is built without asking first how large it is."""
@@ -68,9 +69,9 @@ class RunSettings:
         return replace(self, spacing_um=(z, y, x), stack_spacing_um=None, diameter_um=diameter_um)
 
 
-def model_file(settings: RunSettings) -> dict[str, Any]:
+def model_file(settings: RunSettings, model: str = "stardist3d") -> dict[str, Any]:
     """Return what `model.json` says, so that the folder can be loaded."""
-    return {"model": "stardist3d", "format": FORMAT, **asdict(settings)}
+    return {"model": model, "format": FORMAT, **asdict(settings)}
 
 
 def write_settings(folder: Path, settings: RunSettings) -> None:
@@ -78,7 +79,7 @@ def write_settings(folder: Path, settings: RunSettings) -> None:
     write_json(folder / MODEL_FILE, model_file(settings))
 
 
-def read_settings(folder: Path) -> RunSettings:
+def read_settings(folder: Path, model: str = "stardist3d") -> RunSettings:
     """Read `model.json`; a stock StarDist folder has none and gets StarDist's usual settings.
 
     Raises
@@ -89,11 +90,11 @@ def read_settings(folder: Path) -> RunSettings:
     path = folder / MODEL_FILE
     if not (path.exists() or path.is_symlink()):
         return RunSettings()
-    return described(RunSettings, read_model_file(folder, "stardist3d"), path)
+    return described(RunSettings, read_model_file(folder, model), path)
 
 
-def load_network(folder: Path) -> Any:
-    """Return the StarDist3D network of a run folder, or of a stock StarDist folder.
+def load_network(folder: Path, n_dim: int = 3) -> Any:
+    """Return the network of a run folder, or of a stock StarDist folder, in 3D or 2D.
 
     Weights are read with Keras's ``load_weights`` from HDF5, or from the safetensors of
     an exported run: no pickle, no stored code.
@@ -105,7 +106,7 @@ def load_network(folder: Path) -> Any:
     """
     folder = folder.resolve()
     weights = weights_file(folder)
-    described, config = _described(folder / CONFIG)
+    described, config = _described(folder / CONFIG, n_dim)
     thresholds = _read_thresholds(folder)
     held = numbers_in(weights)
     stardist = import_stardist()
@@ -114,8 +115,8 @@ def load_network(folder: Path) -> Any:
             if described.most_parameters > MOST_BUILT:
                 # A graph is planned and takes no memory: it tells how large the network would be.
                 with stardist.tf.Graph().as_default():
-                    _check_size(_built(stardist, config), held, weights)
-            network = _built(stardist, config)
+                    _check_size(_built(config_of(n_dim, config)), held, weights)
+            network = _built(config_of(n_dim, config))
             _check_size(network, held, weights)
             load_into(network.keras_model, weights)
     except CheckpointError:
@@ -135,15 +136,34 @@ def load_network(folder: Path) -> Any:
     return network
 
 
-def _described(path: Path) -> tuple[NetworkConfig, dict[str, Any]]:
+def _described(path: Path, n_dim: int) -> tuple[NetworkConfig | FlatConfig, dict[str, Any]]:
     """Return what a `config.json` says of the network."""
-    data = read_json(path, "stardist3d")
-    found = described(NetworkConfig, data, path)
-    return found, {key: value for key, value in data.items() if key in _CONFIGURED}
+    data = read_json(path, "stardist")
+    if data.get("n_dim", n_dim) != n_dim:
+        raise CheckpointError(
+            f"{path}: expected a StarDist network of {n_dim}D images, got one of "
+            f"{data['n_dim']}D; give the folder of another run"
+        )
+    kind = _kind(n_dim)
+    configured = {part.name for part in fields(kind)}
+    found: NetworkConfig | FlatConfig = described(kind, data, path)
+    return found, {key: value for key, value in data.items() if key in configured}
 
 
-def _built(stardist: Any, config: dict[str, Any]) -> Any:
-    return stardist.models.StarDist3D(stardist.models.Config3D(**config), basedir=None)
+def _kind(n_dim: int) -> Any:
+    return FlatConfig if n_dim == FLAT else NetworkConfig
+
+
+def config_of(n_dim: int, options: dict[str, Any]) -> Any:
+    """Return StarDist's own configuration of a network for 3D or 2D images."""
+    models = import_stardist().models
+    return (models.Config2D if n_dim == FLAT else models.Config3D)(**options)
+
+
+def _built(config: Any) -> Any:
+    models = import_stardist().models
+    kind = models.StarDist2D if config.n_dim == FLAT else models.StarDist3D
+    return kind(config, basedir=None)
 
 
 def _check_size(network: Any, held: int, weights: Path) -> None:
@@ -225,10 +245,10 @@ def new_network(folder: Path, config: Any) -> Any:
         The machine cannot hold it.
     """
     stardist = import_stardist()
-    described = shaped(NetworkConfig, vars(config))
+    described = shaped(_kind(config.n_dim), vars(config))
     if described.most_parameters > MOST_BUILT:
         with quiet(), stardist.tf.Graph().as_default():
-            planned = stardist.models.StarDist3D(config, basedir=None).keras_model.count_params()
+            planned = _built(config).keras_model.count_params()
         # Weights, their average, their gradient and Adam's two moments.
         check_fits(
             20 * planned,
@@ -238,7 +258,7 @@ def new_network(folder: Path, config: Any) -> Any:
         )
     folder.mkdir(parents=True, exist_ok=True)
     with quiet():
-        network = stardist.models.StarDist3D(config, basedir=None)
+        network = _built(config)
     write_json(folder / CONFIG, vars(network.config))
     return network
 

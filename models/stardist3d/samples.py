@@ -104,6 +104,15 @@ def prepare(
     return PreparedStack(sample.name, image, resampled_labels(labels, scale))
 
 
+def slices_of(stack: PreparedStack) -> list[PreparedStack]:
+    """Return a stack's slices of which anything is known, as stacks of one slice."""
+    return [
+        PreparedStack(stack.name, stack.image[z : z + 1], stack.labels[z : z + 1])
+        for z in range(len(stack.labels))
+        if (stack.labels[z] != UNKNOWN).any()
+    ]
+
+
 def zoomed_shape(shape: Sequence[int], scale: tuple[float, float, float]) -> tuple[int, int, int]:
     """Return the shape (Z, Y, X) of a stack that is zoomed.
 

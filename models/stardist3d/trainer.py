@@ -1,253 +1,58 @@
-"""Training StarDist 3D: options, data, network, thresholds."""
+"""Training StarDist 3D: its own options, its network, patches and rays."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from annotated_types import Ge, Interval, Le
+from annotated_types import Ge, Le
 
-from labels.numbers import number_of
-from labels.progress import Progress, no_progress
-from labels.spacing import Spacing
-from models.ahead import Ahead
-from models.base import TrainingResult, TrainingSample, one_channel_of
-from models.budget import Budget
-from models.curves import LoggerName
-from models.devices import Precision
-from models.errors import TrainingDataError, TrainingMemoryError
-from models.learner import History, Schedule
-from models.options import BatchSize, Count, DiameterUm, Minutes, Rate, Seed, Side
-from models.runfolder import base_folder, fingerprint, options_but
-from models.scarce_memory import check_fits
-from models.schedules import cosine, halvings
+from models.options import BatchSize, Side
+from models.runfolder import base_folder
 from models.stardist3d import build, plan
 from models.stardist3d.architecture import Grid, Ratio
-from models.stardist3d.build import initialise
-from models.stardist3d.fitting import StarDistLearner
 from models.stardist3d.plan import Triple
-from models.stardist3d.runfolder import (
-    BEST_WEIGHTS,
-    RunSettings,
-    model_file,
-    read_settings,
-    weights_sha256,
-)
-from models.stardist3d.runtime import compute_in, import_stardist
-from models.stardist3d.samples import (
-    PreparedStack,
-    hide_unverified,
-    prepare,
-    resampled_labels,
-    rescaling,
-)
-from models.stardist3d.thresholds import choose_thresholds
-from models.training import MAY_CHANGE, Training
+from models.stardist3d.runtime import import_stardist
+from models.stardist3d.samples import PreparedStack
+from models.stardist3d.training import StarDistTraining, largest_of
 
 if TYPE_CHECKING:
-    from models.stardist3d.batches import Batch, PatchSampler
-
-MODEL = "stardist3d"
-"""Name in the registry."""
-
-PLATEAU_EPOCHS = 40
-WARM_UP_STEPS = 10
-LOWEST_RATE = 0.01
-"""Of the highest learning rate, at the end of the cosine."""
+    from models.stardist3d.batches import Targets
 
 
 @dataclass(frozen=True, kw_only=True)
-class StarDist3DTrainer:
+class StarDist3DTrainer(StarDistTraining):
     """Options of a StarDist 3D training (Weigert et al. 2020); None is taken from the data.
 
     Parameters
     ----------
-    n_rays : int
-        Directions in which distances to the object's border are learned.
     grid : (int, int, int), optional
         Subsampling of the output, powers of two.
     anisotropy : (float, float, float), optional
         Relative voxel size of the rays; by default from the objects' extents.
     backbone : str
         ``"unet"`` or ``"resnet"``.
-    unet_n_depth : int
-        Levels of the U-Net.
     unet_n_filter_base : int
         Features of the first level, for both backbones.
-    net_conv_after : int
-        Features of the last layer before the outputs.
     resnet_n_blocks : int
         Blocks of the ResNet.
-    object_voxels : float, optional
-        Stacks in which the median object has more voxels than this along an axis are
-        resampled for the network; None never resamples. The objects are drawn at full resolution.
     patch_size : (int, int, int), optional
         Training patch in voxels.
-    batch_size : int
-    epochs : int
-    steps_per_epoch : int, optional
-        By default as many as see the training voxels about twice, 16 to 100.
-    learning_rate : float, optional
-        Of Adam, at its highest; by default 1e-3, or 3e-4 from a base run.
-    schedule : str
-        ``"cosine"`` falls to 1 % at the last step or the end of the time, ``"plateau"`` halves
-        after 40 epochs without a better validation loss.
-    augment : bool
-        Flips, any turn in yx, stretching, shear, intensity changes, blur and noise.
-    object_share : float
-        Share of the patches that hold an object; the others lie on any verified voxel.
-    ema_decay : float
-        Decay of the moving average of the weights, which is what is judged and kept.
-    max_minutes : float, optional
-        Time limit of the training, from preparing the stacks to the last file.
-    patience : int, optional
-        Epochs without a better validation before training stops; a third of `epochs`, and at
-        least 10, when not given.
-    validation_patches : int
-        At most so many patches of the validation stacks are checked after each epoch.
-    base_run : str, optional
-        Folder of an earlier run, or of a stock StarDist 3D model, to continue from;
-        ``"starter"`` is the one shipped with the package.
-    diameter_um : float, optional
-        Diameter of the nuclei, for a base run that was trained on others; by default measured on
-        the labels. The stacks are resampled so that both have as many voxels.
-    precision : {"auto", "bf16", "fp32"}
-        Number format of the convolutions; ``"auto"`` takes bfloat16 where the hardware has it.
-    logger : {"tensorboard", "wandb", "csv"}
-        Where the curves go besides ``curves.csv``.
-    seed : int
     """
 
     n_rays: Annotated[int, Ge(4), Le(512)] = 96
     grid: tuple[Grid, Grid, Grid] | None = None
     anisotropy: tuple[Ratio, Ratio, Ratio] | None = None
     backbone: Literal["unet", "resnet"] = "unet"
-    unet_n_depth: Annotated[int, Ge(1), Le(5)] = 2
-    unet_n_filter_base: Annotated[int, Ge(1), Le(1024)] = 16
-    net_conv_after: Annotated[int, Ge(0), Le(4096)] = 64
     resnet_n_blocks: Annotated[int, Ge(1), Le(64)] = 4
     object_voxels: Annotated[float, Ge(6), Le(10_000)] | None = 14.0
     patch_size: tuple[Side, Side, Side] | None = None
     batch_size: BatchSize = 2
-    epochs: Count = 400
-    steps_per_epoch: Count | None = None
-    learning_rate: Rate | None = None
-    schedule: Literal["cosine", "plateau"] = "cosine"
-    augment: bool = True
-    object_share: Annotated[float, Interval(ge=0, le=1)] = 0.9
-    ema_decay: Annotated[float, Ge(0), Le(0.99999)] = 0.99
-    max_minutes: Minutes | None = None
-    patience: Count | None = None
-    validation_patches: Count = 16
-    base_run: str | None = None
-    diameter_um: DiameterUm | None = None
-    precision: Precision = "auto"
-    logger: LoggerName = "tensorboard"
-    seed: Seed = 0
 
-    def train(
-        self,
-        train: Sequence[TrainingSample],
-        val: Sequence[TrainingSample],
-        run_folder: Path,
-        *,
-        progress: Progress = no_progress,
-    ) -> TrainingResult:
-        """Train, choose the best epoch and the thresholds on `val`, fill `run_folder`.
-
-        Where `val` holds fewer than 20 objects, the thresholds are chosen on `train` as well.
-
-        The folder has csbdeep's layout (``config.json``, ``thresholds.json``,
-        ``weights_best.h5``), ``curves.csv`` and ``model.json``; it can be loaded from the first
-        finished epoch on. A folder that holds an interrupted training of the same data and
-        options is continued.
-
-        Voxels outside a sample's mask, and objects that reach outside it, count in no loss.
-
-        Raises
-        ------
-        TrainingDataError
-            When no training sample holds an object that is verified as a whole.
-        ImageError
-            When an image is constant or not finite.
-        CheckpointError
-            When `base_run` cannot be loaded, or an interrupted training is of other data.
-        TrainingDivergedError
-            When the loss is no longer finite; the best weights so far are kept.
-        """
-        budget = Budget(self.max_minutes)
-        # For the thresholds, which are chosen among as many objects as there is time for.
-        budget.keep(min(max(60.0, budget.limit / 20), budget.limit / 5))
-        notes: list[str] = []
-        one_channel_of([*train, *val], "StarDist")
-        _require_objects(train)
-        folder = Path(run_folder)
-        settings = self.run_settings(train, notes)
-        stacks, checks = _prepared(train, settings), _prepared(val, settings)
-        sizes = plan.object_sizes([stack.labels for stack in stacks])
-        network = self._network(folder, sizes, stacks, notes)
-        patch = self._patch(network, sizes, stacks, notes)
-        bf16 = compute_in(network, self.precision, training=True)
-        notes.append(f"computed in {'bfloat16' if bf16 else 'float32'}")
-        file = model_file(settings)
-        file["fingerprint"] = fingerprint((options_but(self, MAY_CHANGE), settings), [*train, *val])
-        sampler, batches = self._patches(network, stacks, checks, patch, notes)
-        steps = self.steps_per_epoch or _steps(stacks, patch, self.batch_size)
-        schedule = Schedule(self.epochs, steps, self._rate, self.patience)
-        has_base = self.base_run is not None
-        if not has_base:
-            initialise(network, sampler)
-        with closing(Ahead(sampler.batch)) as ahead:
-            learner = StarDistLearner(network, ahead, batches, self.ema_decay, has_base)
-            training = Training(learner, schedule, folder, file, budget, self.logger, progress)
-            training.resume()
-            training.run()
-        network.keras_model.load_weights(str(folder / BEST_WEIGHTS))
-        f1, told = choose_thresholds(network, checks, stacks, folder, budget, progress, has_base)
-        training.conclude({}, f1)
-        return training.result(BEST_WEIGHTS, settings.base, [*notes, *told])
-
-    def _rate(self, done: float, history: History) -> float:
-        rate = self._highest_rate * min(1.0, (history.steps + 1) / WARM_UP_STEPS)
-        if self.schedule == "cosine":
-            return rate * cosine(done, lowest=LOWEST_RATE)
-        losses = [row.get("val_loss", math.inf) for row in history.rows]
-        return rate * 0.5 ** halvings(losses, PLATEAU_EPOCHS)
-
-    @property
-    def _highest_rate(self) -> float:
-        return self.learning_rate or (1e-3 if self.base_run is None else 3e-4)
-
-    def run_settings(self, train: Sequence[TrainingSample], notes: list[str]) -> RunSettings:
-        """Return normalisation, voxel size and origin: the base run's, or the data's."""
-        stated = _median_spacing(train)
-        diameter = self.diameter_um or _diameter_um(train)
-        if self.base_run is None:
-            spacing = stated
-            if self.object_voxels is not None:
-                sizes = _sizes(train, stated)
-                spacing = plan.working_spacing(sizes, stated, self.object_voxels)
-            return RunSettings(spacing_um=spacing, stack_spacing_um=stated, diameter_um=diameter)
-        folder = base_folder(self.base_run, MODEL)
-        base = read_settings(folder)
-        scaled = base.for_diameter(diameter)
-        if scaled is not base:
-            notes.append(
-                f"the nuclei have a diameter of {diameter:.3g} µm, the base run's "
-                f"{base.diameter_um:.3g} µm: stacks are resampled to make them alike"
-            )
-        return RunSettings(
-            base.normalisation,
-            scaled.spacing_um or stated,
-            f"{Path(self.base_run).name} sha256:{weights_sha256(folder)}",
-            stated,
-            diameter,
-        )
+    model: ClassVar[str] = "stardist3d"
 
     def _network(
         self,
@@ -260,12 +65,20 @@ class StarDist3DTrainer:
         grid = self.grid or plan.choose_grid(sizes)
         anisotropy = self.anisotropy or plan.choose_anisotropy(sizes)
         if self.base_run is not None:
-            base = base_folder(self.base_run, MODEL)
+            base = base_folder(self.base_run, self.model)
             network = build.continued_network(folder, base, self.seed)
-            notes += build.differences(network.config, self.n_rays, grid, anisotropy, self.backbone)
+            notes += build.differences(
+                network.config,
+                {
+                    "n_rays": self.n_rays,
+                    "grid": grid,
+                    "anisotropy": anisotropy,
+                    "backbone": self.backbone,
+                },
+            )
             return network
-        pool = plan.choose_pool(sizes, grid, self.unet_n_depth, _largest(stacks))
-        config = build.make_config(self.n_rays, grid, anisotropy, self.backbone, self._layers(pool))
+        pool = plan.choose_pool(sizes, grid, self.unet_n_depth, largest_of(stacks))
+        config = build.deep_config(self.n_rays, grid, anisotropy, self.backbone, self._layers(pool))
         return build.fresh_network(folder, config, self.seed)
 
     def _layers(self, pool: Triple) -> dict[str, Any]:
@@ -295,7 +108,7 @@ class StarDist3DTrainer:
         notes: list[str],
     ) -> Triple:
         z, y, x = (int(step) for step in network._axes_div_by("ZYX"))
-        largest = _largest(stacks)
+        largest = largest_of(stacks)
         if self.patch_size is None:
             return plan.choose_patch(sizes, (z, y, x), largest)
         patch = plan.fit_patch(self.patch_size, (z, y, x), largest)
@@ -306,94 +119,12 @@ class StarDist3DTrainer:
             )
         return patch
 
-    def _patches(
-        self,
-        network: Any,
-        stacks: Sequence[PreparedStack],
-        checks: Sequence[PreparedStack],
-        patch: Triple,
-        notes: list[str],
-    ) -> tuple[PatchSampler, list[Batch]]:
-        """Return what draws the batches to learn from, and those that every epoch is judged on."""
-        # Numba and SciPy, which nobody needs who only reads the options.
-        from models.stardist3d.batches import PatchCutter, PatchSampler, Targets, validation_views
+    def _targets(self, config: Any) -> Targets:
+        from models.stardist3d.batches import Targets
 
-        config = network.config
-        targets = Targets(
-            import_stardist().rays.rays_from_json(config.rays_json),
+        rays = import_stardist().rays.rays_from_json(config.rays_json)
+        return Targets(
+            np.asarray(rays.vertices, dtype=np.float64),
             tuple(config.grid),
             None if config.anisotropy is None else tuple(config.anisotropy),
         )
-        self._check_batch(patch, config)
-        cutter = PatchCutter(stacks, patch, targets)
-        checked = PatchCutter(checks, patch, targets)
-        if not any((stack.labels > 0).any() for stack in checks):
-            notes.append(
-                "no verified object in the validation stacks: the best epoch was chosen on the "
-                "training stacks, and will look better than it is"
-            )
-            checked = cutter
-        views = validation_views(checked, self.validation_patches)
-        patches = [checked.cut(view) for view in views]
-        size = self.batch_size
-        batches = [checked.batch(patches[i : i + size]) for i in range(0, len(patches), size)]
-        sampler = PatchSampler(cutter, size, self.augment, self.object_share, self.seed)
-        return sampler, batches
-
-    def _check_batch(self, patch: Triple, config: Any) -> None:
-        """Refuse a batch that the machine cannot hold."""
-        cells = math.prod(math.ceil(n / step) for n, step in zip(patch, config.grid, strict=True))
-        # A patch and its first features, and a distance for each ray of each cell with its mask.
-        need = 4 * (math.prod(patch) * (1 + self.unet_n_filter_base) + cells * (config.n_rays + 2))
-        check_fits(
-            need * self.batch_size,
-            f"a batch of {number_of(self.batch_size, 'patch', 'patches')} of "
-            f"{'×'.join(map(str, patch))} voxels",
-            "take smaller patches (patch_size) or fewer at once (batch_size)",
-            TrainingMemoryError,
-        )
-
-
-def _prepared(samples: Sequence[TrainingSample], settings: RunSettings) -> list[PreparedStack]:
-    spacing = settings.spacing_um
-    return [prepare(one, settings.normalisation, spacing or one.spacing_um) for one in samples]
-
-
-def _require_objects(train: Sequence[TrainingSample]) -> None:
-    if not any((hide_unverified(one.labels, one.mask) > 0).any() for one in train):
-        names = ", ".join(sample.name for sample in train) or "no stack at all"
-        raise TrainingDataError(
-            f"expected at least one object whose voxels are all verified, got none in: {names}; "
-            "label or accept some objects first"
-        )
-
-
-def _median_spacing(samples: Sequence[TrainingSample]) -> Spacing:
-    z, y, x = np.median([sample.spacing_um for sample in samples], axis=0)
-    return (float(z), float(y), float(x))
-
-
-def _sizes(samples: Sequence[TrainingSample], spacing_um: Spacing) -> plan.ObjectSizes:
-    volumes = []
-    for sample in samples:
-        labels = hide_unverified(sample.labels, sample.mask)
-        scale = rescaling(sample.spacing_um, spacing_um)
-        volumes.append(resampled_labels(labels, scale))
-    return plan.object_sizes(volumes)
-
-
-def _diameter_um(samples: Sequence[TrainingSample]) -> float:
-    return plan.diameter_um(
-        [hide_unverified(one.labels, one.mask) for one in samples],
-        [one.spacing_um for one in samples],
-    )
-
-
-def _largest(stacks: Sequence[PreparedStack]) -> Triple:
-    z, y, x = np.max([stack.image.shape for stack in stacks], axis=0)
-    return (int(z), int(y), int(x))
-
-
-def _steps(stacks: Sequence[PreparedStack], patch: Triple, batch_size: int) -> int:
-    voxels = sum(stack.image.size for stack in stacks)
-    return int(np.clip(2 * voxels / (math.prod(patch) * batch_size), 16, 100))

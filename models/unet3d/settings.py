@@ -17,8 +17,8 @@ class LossSettings:
     ----------
     name : str
         Which loss.
-    class_weights : (float, float, float)
-        Weights of background, edge, nucleus.
+    class_weights : tuple of float
+        One for each class; of the U-Net background, edge, nucleus.
     gamma, alpha : float
         Focal losses: exponent and factor.
     false_positive_weight, false_negative_weight : float
@@ -26,7 +26,7 @@ class LossSettings:
     """
 
     name: LossName
-    class_weights: ClassWeights
+    class_weights: tuple[float, ...]
     gamma: float = 7.0
     alpha: float = 1.0
     false_positive_weight: float = 0.3

@@ -25,6 +25,7 @@ SUMMARY_COLUMNS = {
     "PQ": "pq",
     "SEG": "seg",
     "AJI": "aji",
+    "Dice": "dice",
     "truth": "n_truth",
     "found": "n_pred",
 }
@@ -38,6 +39,7 @@ METRIC_ROWS = {
     "PQ at IoU 0.5": "pq",
     "SEG": "seg",
     "AJI": "aji",
+    "Dice of pixels": "dice",
     "F1 of boundaries": "boundary.f1",
     "F1 of centroids": "centroids.f1",
     "F1 of overlap-counted objects": "overlapping.f1",

@@ -135,6 +135,7 @@ def _summary(table: Contingency, overlap: OverlapScores) -> Summary:
         evaluation_score=_mean(overlap.score),
         full=_mean(overlap.full),
         sub=_mean(overlap.sub),
+        dice=_dice(table),
         mean_ap=mean_ap(table),
         seg=seg(table),
         aji=aji(table),
@@ -187,6 +188,11 @@ def _boundary(
         pred_left_out=np.asarray(left_out.pred_ids, np.int64),
         workers=workers,
     )
+
+
+def _dice(table: Contingency) -> float | None:
+    inside = int(table.truth.sizes.sum() + table.pred.sizes.sum())
+    return 2 * int(table.count.sum()) / inside if inside else None
 
 
 def _mean(values: Floats) -> float | None:

@@ -81,6 +81,8 @@ class Summary:
     n_truth, n_pred : int
     evaluation_score, full, sub, seg : float or None
         None where the truth holds no object.
+    dice : float or None
+        Of the voxels in any object, of all the image: that of an area, of a class.
     mean_ap, aji, aji_plus, aji_cellpose : float or None
         None where neither image holds an object.
     at_half : Matching
@@ -92,6 +94,7 @@ class Summary:
     evaluation_score: float | None
     full: float | None
     sub: float | None
+    dice: float | None
     mean_ap: float | None
     seg: float | None
     aji: float | None
@@ -112,7 +115,7 @@ class Summary:
     def to_dict(self) -> dict[str, Any]:
         """Return plain types for JSON."""
         first = (
-            "evaluation_score", "full", "sub", "n_truth", "n_pred", "count_error",
+            "evaluation_score", "full", "sub", "dice", "n_truth", "n_pred", "count_error",
             "count_error_relative",
         )  # fmt: skip
         last = ("seg", "aji", "aji_plus", "aji_cellpose")
@@ -191,8 +194,9 @@ class Scores(Summary):
     def to_dict(self) -> dict[str, Any]:
         """Return what stands in JSON, None for what is undefined; see `hitl.project.plain.plain`.
 
-        Keys: ``evaluation_score``, ``full``, ``sub``, ``n_truth``, ``n_pred``, ``count_error``,
-        ``count_error_relative``; at IoU 0.5 ``tp``, ``fp``, ``fn``, ``precision``, ``recall``,
+        Keys: ``evaluation_score``, ``full``, ``sub``, ``dice``, ``n_truth``, ``n_pred``,
+        ``count_error``, ``count_error_relative``; at IoU 0.5 ``tp``, ``fp``, ``fn``,
+        ``precision``, ``recall``,
         ``f1``, ``ap``, ``pq``, ``sq``, ``rq``; ``mean_ap_50_95``, ``seg``, ``aji``, ``aji_plus``,
         ``aji_cellpose``; ``thresholds``: those of IoU 0.5 by threshold ("0.1", …);
         ``conventions``: by name ``rule``, ``mean_ap_50_95``, ``thresholds``; ``errors``: counts

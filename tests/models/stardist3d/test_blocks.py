@@ -76,7 +76,9 @@ def perfect(monkeypatch):
         stack = PreparedStack("tile", image, labels)
         shape = tuple(-(-n // g) * g for n, g in zip(image.shape, (1, 2, 2), strict=True))
         rays = import_stardist().rays.rays_from_json(network.config.rays_json)
-        cutter = PatchCutter([stack], shape, Targets(rays, (1, 2, 2), ANISOTROPY))
+        cutter = PatchCutter(
+            [stack], shape, Targets(np.asarray(rays.vertices, float), (1, 2, 2), ANISOTROPY)
+        )
         _, prob, dist = cutter.cut(cutter.upright(0, (0, 0, 0)))
         found = prob[..., 0] > 0.8
         points = np.argwhere(found) * (1, 2, 2)

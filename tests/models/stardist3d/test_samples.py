@@ -69,7 +69,9 @@ def test_hidden_labels_against_the_plain_loop(labels, mask):
 
 def cutter(stacks, patch, rays=8, grid=(1, 2, 2)):
     golden = pytest.importorskip("stardist.rays3d").Rays_GoldenSpiral(rays, anisotropy=(2, 1, 1))
-    return PatchCutter(stacks, patch, Targets(golden, grid, (2.0, 1.0, 1.0)))
+    return PatchCutter(
+        stacks, patch, Targets(np.asarray(golden.vertices, float), grid, (2.0, 1.0, 1.0))
+    )
 
 
 def test_batches_do_not_depend_on_what_is_beneath_the_mask():

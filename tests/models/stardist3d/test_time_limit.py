@@ -11,7 +11,7 @@ import pytest
 from models.budget import Budget, OutOfTimeError
 from models.registry import load_run
 from models.stardist3d import StarDist3DTrainer, thresholds
-from models.stardist3d import trainer as module
+from models.stardist3d import training as module
 from models.stardist3d.losses import Stepper
 from models.stardist3d.objects import Candidates
 from tests.models.clock import Clock
