@@ -27,7 +27,7 @@ from hitl.project.config import ProjectConfig, load_config, trainer_options
 from hitl.project.options import parse_settings
 from hitl.project.plain import plain
 from hitl.project.presets import find_preset
-from hitl.training.samples import split_sample
+from hitl.training.held_out import split_sample
 from labels.spacing import Spacing
 from models.base import TrainingSample
 from models.registry import load_run, trainer_class

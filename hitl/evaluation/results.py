@@ -18,15 +18,12 @@ from annotations.views import LabelsView
 from hitl.prediction.predict import prediction_file, read_prediction
 from hitl.project.errors import NothingToDoError, ProjectError
 from hitl.project.folder import Project
+from hitl.project.ranking import Evaluation, read_evaluations
 from hitl.project.runs import model_in_use
-from hitl.project.scores import read_scores
 from labels.overlaps import Contingency, count_overlaps
 
 ERROR_KINDS = ("merged", "split", "missed", "spurious", "shifted")
 """The kinds of cases in which a model is wrong; see `hitl.evaluation.metrics.taxonomy`."""
-
-Evaluation = dict[str, Any]
-"""What `hitl evaluate` wrote, and its ``number``, such as "0002"."""
 
 
 @dataclass(frozen=True)
@@ -159,19 +156,6 @@ class ScoredLabels:
     truth: NDArray[np.uint32]
     predicted: NDArray[np.uint32]
     table: Contingency
-
-
-def read_evaluations(project: Project) -> list[Evaluation]:
-    """Return the project's evaluations, oldest first.
-
-    Raises
-    ------
-    ProjectError
-        A damaged file.
-    """
-    return [
-        {**read_scores(file), "number": file.parent.name} for file in project.evaluation_files()
-    ]
 
 
 def best_model(evaluation: Evaluation, among: Collection[str] | None = None) -> str:

@@ -57,7 +57,7 @@ class TrainingConfig(Frozen):
     Parameters
     ----------
     validation_share : float
-        Share of each training field (a slab at its far end in y) that is held out for validation
+        Share of each training field (whole objects all over it) that is held out for validation
         when no field of split ``val`` has labels.
     models : mapping of str to mapping
         Options of each trainable model by name; `hitl models --options NAME` lists them.

@@ -24,6 +24,7 @@ class _Source(Shape):
 
 class _Config(Shape):
     validation_share: Annotated[float, Gt(0), Lt(1)]
+    held_out: str = ""
 
 
 class _Card(Shape):

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from annotations.status import labels_status
 from annotations.store import AnnotationStore
 from hitl.project.folder import Project
+from hitl.project.ranking import Scored, newest, ranking, read_evaluations
 from hitl.project.runs import model_in_use, read_card
-from hitl.project.scores import read_scores
 from models.registry import models_with
 
 
@@ -35,8 +35,36 @@ class RunState:
 
 
 @dataclass(frozen=True)
+class ModelScore:
+    """How good a model is; `comparable` as in `hitl.project.ranking.Scored`."""
+
+    model: str
+    score: float | None
+    f1: float | None
+    evaluation: str
+    comparable: bool
+
+    @classmethod
+    def of(cls, found: Scored) -> ModelScore:
+        """Take the figures out of an evaluation."""
+        return cls(found.model, found.score, found.f1, found.evaluation, found.comparable)
+
+
+@dataclass(frozen=True)
 class Overview:
-    """Fields, runs, the last round, the last evaluation and a hint."""
+    """What a project holds.
+
+    Parameters
+    ----------
+    evaluation : str or None
+        Number of the newest evaluation, of test fields where there is one.
+    split : str or None
+        What it scored on.
+    scores : tuple of ModelScore
+        Of all evaluations of that split, the best first.
+    next : str
+        A hint.
+    """
 
     project: str
     last_round: int | None
@@ -44,7 +72,8 @@ class Overview:
     runs: tuple[RunState, ...]
     unfinished_runs: tuple[str, ...]
     evaluation: str | None
-    scores: dict[str, dict[str, float | None]]
+    split: str | None
+    scores: tuple[ModelScore, ...]
     in_use: str | None
     next: str
 
@@ -61,7 +90,9 @@ def status(project: Project, store: AnnotationStore) -> Overview:
     done = {run.run for run in runs}
     folders = project.run_folders()
     last = store.last_round()
-    evaluation, scores = _last_evaluation(project)
+    evaluations = read_evaluations(project)
+    latest = newest(evaluations)
+    scores = tuple(ModelScore.of(found) for found in ranking(evaluations))
     in_use = model_in_use(project)
     return Overview(
         str(project.folder),
@@ -69,31 +100,19 @@ def status(project: Project, store: AnnotationStore) -> Overview:
         tuple(states),
         runs,
         tuple(folder.name for folder in folders if folder.name not in done),
-        evaluation,
+        None if latest is None else latest["number"],
+        None if latest is None else latest["split"],
         scores,
         in_use,
         _next_step(str(project.folder), states, runs, scores, in_use),
     )
 
 
-def _last_evaluation(project: Project) -> tuple[str | None, dict[str, dict[str, float | None]]]:
-    files = project.evaluation_files()
-    if not files:
-        return None, {}
-    models = read_scores(files[-1])["models"]
-    means = {model: found["mean"] for model, found in models.items()}
-    scores = {
-        model: {"score": mean.get("evaluation_score"), "f1": mean.get("f1")}
-        for model, mean in means.items()
-    }
-    return str(files[-1]), scores
-
-
 def _next_step(
     folder: str,
     states: list[FieldState],
     runs: tuple[RunState, ...],
-    scores: dict[str, dict[str, float | None]],
+    scores: tuple[ModelScore, ...],
     in_use: str | None,
 ) -> str:
     learnable = [state for state in states if state.split != "test"]
@@ -112,10 +131,10 @@ def _next_step(
             f"hitl add {folder} IMAGE --split test --labels FILE"
         )
     known = {run.run for run in runs}
-    if not known <= set(scores):
+    if not known <= {found.model for found in scores}:
         return f"score the models: hitl evaluate {folder}"
     if in_use is None:
-        best = max(scores, key=lambda model: scores[model].get("score") or 0.0)
+        best = scores[0].model
         promote = (
             ""
             if best not in known

@@ -10,10 +10,11 @@ from annotations.rounds import LogEntry
 from hitl import __version__
 from hitl.project.config import dump_config
 from hitl.project.folder import now
+from hitl.project.ranking import Scored
 from hitl.project.reporter import Reporter
 from hitl.report import figures, sentences
 from hitl.report.hand_work import Gain, Point, Work, gains, points, settled, work_by_round
-from hitl.report.inputs import Inputs, Scored
+from hitl.report.inputs import Inputs
 from hitl.report.nuclei import Sizes, Table, label_table, scored_tables, sizes
 from hitl.report.worst_places import Place, Places, find_places
 

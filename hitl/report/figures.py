@@ -8,10 +8,11 @@ from typing import Any
 
 from markupsafe import Markup
 
+from hitl.project.ranking import Scored
 from hitl.report import charts
 from hitl.report.charts import Mark, Reference, Series
 from hitl.report.hand_work import Point
-from hitl.report.inputs import Curves, Inputs, Scored
+from hitl.report.inputs import Curves, Inputs
 from hitl.report.nuclei import Sizes
 from labels.numbers import number_of
 

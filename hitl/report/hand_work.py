@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from annotations.rounds import LogEntry
-from hitl.report.inputs import Scored
+from hitl.project.ranking import Scored
 
 HAND_WORK = ("correct", "import", "simulate")
 """Kinds of rounds in which a person (or a simulated one) settles objects."""

@@ -9,36 +9,14 @@ from annotations.fields import FieldInfo, LabelsInfo, labels_of
 from annotations.names import DEFAULT_CLASS, split_address, split_view_name
 from annotations.rounds import LogEntry
 from hitl.evaluation.ceiling import ceiling, read_agreements
-from hitl.evaluation.results import Evaluation, best_model, read_evaluations, shown_model
+from hitl.evaluation.results import shown_model
 from hitl.project.folder import Project
+from hitl.project.ranking import Evaluation, Scored, newest, ranking, read_evaluations
 from hitl.project.runs import promotions, read_card
 from hitl.project.status import Overview, status
 from models.curves import CURVES_FILE, read_curves
 
 Curves = list[dict[str, float]]
-
-
-@dataclass(frozen=True)
-class Scored:
-    """One model's scores, from the newest evaluation that has it.
-
-    Parameters
-    ----------
-    model : str
-    evaluation : str
-        Number of the evaluation, such as "0002".
-    made : str
-    found : dict
-        `hitl.evaluation.evaluate.ModelScores` as JSON has it.
-    comparable : bool
-        Scored on the same objects, with the same options, as those of the newest evaluation.
-    """
-
-    model: str
-    evaluation: str
-    made: str
-    found: dict[str, Any]
-    comparable: bool
 
 
 @dataclass(frozen=True)
@@ -59,7 +37,7 @@ class Inputs:
     evaluation : dict or None
         The newest evaluation that the report is about, with its ``number``; None before any.
     scored : tuple of Scored
-        Models of all evaluations, those of the newest first.
+        Models of all evaluations, the best first.
     agreements : tuple of dict
         Oldest first.
     ceiling : dict
@@ -110,9 +88,9 @@ class Inputs:
         return None if self.evaluation is None else shown_model(self.project, self.evaluation)
 
     @property
-    def best_model(self) -> str | None:
-        """The model with the highest evaluation score in the newest evaluation."""
-        return None if self.evaluation is None else best_model(self.evaluation)
+    def best(self) -> Scored | None:
+        """The model with the highest evaluation score of all evaluations that compare."""
+        return self.scored[0] if self.scored else None
 
 
 def read_inputs(project: Project) -> Inputs:
@@ -127,7 +105,6 @@ def read_inputs(project: Project) -> Inputs:
     store = project.store()
     folders = project.finished_runs()
     evaluations = read_evaluations(project)
-    newest = _newest(evaluations)
     agreements = read_agreements(project)
     return Inputs(
         project=project,
@@ -136,42 +113,9 @@ def read_inputs(project: Project) -> Inputs:
         rounds=tuple(store.rounds()),
         cards=tuple(read_card(folder) for folder in folders),
         curves={f.name: read_curves(f) for f in folders if (f / CURVES_FILE).is_file()},
-        evaluation=newest,
-        scored=_scored(evaluations, newest),
+        evaluation=newest(evaluations),
+        scored=ranking(evaluations),
         agreements=tuple(agreements),
         ceiling=ceiling(agreements),
         promotions=tuple(promotions(project)),
     )
-
-
-def _newest(evaluations: list[Evaluation]) -> Evaluation | None:
-    """Prefer test fields: what was tuned on flatters."""
-    tested = [found for found in evaluations if found["split"] == "test"]
-    found = tested or evaluations
-    return found[-1] if found else None
-
-
-def _scored(evaluations: list[Evaluation], newest: Evaluation | None) -> tuple[Scored, ...]:
-    if newest is None:
-        return ()
-    ordered = [newest, *(e for e in reversed(evaluations) if e is not newest)]
-    scored_on = _objects(next(iter(newest["models"].values())))
-    found: dict[str, Scored] = {}
-    for evaluation in ordered:
-        if evaluation["split"] != newest["split"]:
-            continue
-        same = evaluation.get("options") == newest.get("options")
-        for model, scores in evaluation["models"].items():
-            if model not in found:
-                comparable = same and _objects(scores) == scored_on
-                number, made = evaluation["number"], evaluation.get("made", "")
-                found[model] = Scored(model, number, made, scores, comparable)
-    return tuple(found.values())
-
-
-def _objects(scores: dict[str, Any]) -> dict[str, list[int]]:
-    """Return the truth's objects by field: what a model was scored on."""
-    return {
-        field: [row["id"] for row in found.get("objects", ())]
-        for field, found in scores["fields"].items()
-    }

@@ -12,24 +12,32 @@ from labels.numbers import number_of
 
 def scores(inputs: Inputs) -> str:
     """Say which model is best, whether beyond noise, and how far from people."""
-    evaluation, best = inputs.evaluation, inputs.best_model
-    if evaluation is None or best is None:
+    best = inputs.best
+    if best is None:
         return ""
-    mean = evaluation["models"][best]["mean"]
+    mean = best.found["mean"]
     recall, precision = mean.get("recall"), mean.get("precision")
-    text = f"{best} has the highest evaluation score ({_value(mean.get('evaluation_score'))})."
+    text = f"{best.model} has the highest evaluation score ({_value(best.score)})"
+    compared = [one for one in inputs.scored if one.comparable]
+    exact = max(compared, key=lambda one: one.f1 or 0.0)
+    if (exact.f1 or 0.0) > (best.f1 or 0.0):
+        text += f", {exact.model} the highest F1 ({_value(exact.f1)}, against {_value(best.f1)})"
+    if len({one.evaluation for one in compared}) > 1:
+        text += f" of the {len(compared)} models that were evaluated on the same objects"
+    text += "."
     if recall is not None and precision is not None:
         text += (
             f" It finds {recall:.0%} of the true {inputs.things}, and {precision:.0%} of what it "
             "draws is one of them (at IoU 0.5)."
         )
-    return f"{text} {_against_others(evaluation, best)}{_against_people(inputs, mean)}".strip()
+    others = _against_others((inputs.evaluation or {}).get("comparisons", ()), best.model)
+    return f"{text} {others}{_against_people(inputs, mean)}".strip()
 
 
-def _against_others(evaluation: Mapping[str, Any], best: str) -> str:
+def _against_others(comparisons: Sequence[Mapping[str, Any]], best: str) -> str:
     """Say which differences from the best are beyond chance, where the two were compared."""
     unclear = []
-    for pair in evaluation.get("comparisons", ()):
+    for pair in comparisons:
         if best not in (pair["first"], pair["second"]):
             continue
         p = pair["metrics"].get("evaluation_score", {}).get("p")

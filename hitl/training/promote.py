@@ -23,7 +23,8 @@ from hitl.project.folder import Project, now
 from hitl.project.records import write_record
 from hitl.project.reporter import Reporter
 from hitl.project.runs import IN_USE, read_card, read_in_use
-from hitl.training.samples import held_out_rows, refuse_leakage
+from hitl.training.held_out import WHOLE_OBJECTS, held_out_voxels
+from hitl.training.samples import refuse_leakage
 from labels.numbers import number_of
 
 LOCK_TIMEOUT_S = 10.0
@@ -76,10 +77,10 @@ class Promoted:
 
 @dataclass(frozen=True)
 class _Part:
-    """One time point of labels, or the rows of it in y that no training saw."""
+    """One time point of labels, and the share of it that no training saw."""
 
     view: LabelsView
-    rows: slice
+    share: float = 1.0
 
     @property
     def info(self) -> LabelsInfo:
@@ -93,9 +94,8 @@ class _Part:
     @property
     def counts(self) -> NDArray[np.bool_]:
         """Voxels of which a person knows what is there, and that no training saw."""
-        known = np.zeros(self.info.zyx, np.bool_)
-        known[:, self.rows] = np.asarray(self.view.verified[:, self.rows]) > 0
-        return known
+        known = np.asarray(self.view.verified[...]) > 0
+        return known if self.share == 1 else known & held_out_voxels(self.truth, self.share)
 
 
 def promote(
@@ -111,10 +111,10 @@ def promote(
     """Put a run in use, unless it is worse than what is in use.
 
     Both are compared on labelled fields of split val, on what people verified there; without
-    any, on what they verified in the slab at the far end in y of the training fields that
-    training held out. Test fields are never looked at. The first run is compared with the
-    bootstrap's segmenter, since that is what it would replace. See
-    `evaluation.strata.compare_strata` for when it counts as worse.
+    any, on what they verified in the part of the training fields that training held out. Test
+    fields are never looked at. The first run is compared with the bootstrap's segmenter, since
+    that is what it would replace. See `evaluation.strata.compare_strata` for when it counts as
+    worse.
 
     Parameters
     ----------
@@ -275,29 +275,27 @@ def _unseen(project: Project, models: Sequence[Predictor], reporter: Reporter) -
         if view.verified_voxels > 0 and view.info.class_name in taught
         for each in view.time_points()
     ]
-    parts = [
-        _Part(view, slice(0, view.info.zyx[1])) for view in verified if view.info.split == "val"
-    ]
+    parts = [_Part(view) for view in verified if view.info.split == "val"]
     copies = known_copies(store, reporter)
     if parts:
         _note_training(cards, parts, copies, reporter)
     else:
         share = min([project.config.training.validation_share, *map(_share, cards)])
-        parts = [
-            _Part(view, rows)
-            for view in verified
-            if view.info.split == "train"
-            and (rows := held_out_rows(view.info.zyx[1], share)) is not None
-        ]
+        parts = [_Part(view, share) for view in verified if view.info.split == "train"]
         reporter.note(
-            f"no verified field of split val: compares on the last {share:.0%} in y of the "
-            "training fields"
+            f"no verified field of split val: compares on the {share:.0%} of the training fields "
+            "that were held out"
         )
         for card in cards:
             if any(source["split"] == "val" for source in card["trained_on"]):
                 reporter.note(
                     f"{card['run']} was trained when there was a field of split val, so nothing "
                     "of the training fields was held out: its scores here flatter it"
+                )
+            elif card["config"].get("held_out") != WHOLE_OBJECTS:
+                reporter.note(
+                    f"{card['run']} was trained by an earlier version, which held out another part "
+                    "of the training fields: its scores here flatter it"
                 )
     if not parts:
         raise _nothing_verified(project)
@@ -329,8 +327,8 @@ def _nothing_verified(project: Project) -> NothingToDoError:
     share = project.config.training.validation_share
     return NothingToDoError(
         "there is no verified object to compare on: verify some in a field of split val (or in "
-        f"the last {share:.0%} in y of a training field), add one with `hitl add PROJECT IMAGE "
-        "--split val --labels FILE`, or promote without a comparison with --force --why TEXT"
+        f"the {share:.0%} of a training field that is held out), add one with `hitl add PROJECT "
+        "IMAGE --split val --labels FILE`, or promote without a comparison with --force --why TEXT"
     )
 
 

@@ -18,13 +18,8 @@ from hitl.project.config import CONFIG_NAME, ProjectConfig
 from hitl.project.copies import known_copies
 from hitl.project.errors import LeakageError, NothingToDoError
 from hitl.project.reporter import Reporter
-from labels.numbers import number_of
+from hitl.training.held_out import HELD_OUT, check_large_enough, split_sample
 from models.base import TrainingSample
-
-MIN_VALIDATION_VOXELS = 4
-
-HELD_OUT = " (held out)"
-"""At the end of a sample's name."""
 
 _Samples = list[tuple[LabelsInfo, TrainingSample]]
 """What is learned, and of which labels it is."""
@@ -70,8 +65,8 @@ def collect_samples(
     """Gather training and validation samples from the last round.
 
     Verified voxels count and nothing else, when there are any; otherwise every voxel of the
-    proposals does. Without a labelled field of split ``val``, a slab at the far end in y of each
-    training field is held out, the same for all its classes and time points.
+    proposals does. Without a labelled field of split ``val``, a share of each training field is
+    held out, see `hitl.training.held_out`: the same tiles for all its classes and time points.
 
     Parameters
     ----------
@@ -121,8 +116,8 @@ def collect_samples(
     else:
         share = config.training.validation_share
         reporter.note(
-            f"no labelled field of split val: holds out the last {share:.0%} in y of each training "
-            "field for validation"
+            f"no labelled field of split val: holds out about {share:.0%} of each training field "
+            "for validation, whole objects all over it"
         )
         halves = [(info, split_sample(sample, share)) for info, sample in samples]
         samples = _known([(info, rest) for info, (rest, _) in halves])
@@ -207,47 +202,7 @@ def _check_readable(
     for info in (*train, *val):
         steps_for(config.steps_of(info.class_name), info, CONFIG_NAME)
     for info in () if val else train:
-        _held_out(info.address, info.zyx[1], config.training.validation_share)
-
-
-def split_sample(sample: TrainingSample, share: float) -> tuple[TrainingSample, TrainingSample]:
-    """Split a sample in y: all but the last `share` to train on, the last to validate on.
-
-    Raises
-    ------
-    NothingToDoError
-        When the field is too small in y to be split.
-    """
-    held_out = _held_out(sample.name, sample.labels.shape[1], share)
-    learned = slice(0, held_out.start)
-    return _crop(sample, learned), _crop(sample, held_out, HELD_OUT)
-
-
-def _held_out(name: str, height: int, share: float) -> slice:
-    """Return the rows in y that are held out; NothingToDoError where there are too few."""
-    found = held_out_rows(height, share)
-    if found is None:
-        raise NothingToDoError(
-            f"field {name} has {number_of(height, 'voxel')} in y, too few to hold some out for "
-            "validation; add a labelled field of split val"
-        )
-    return found
-
-
-def held_out_rows(height: int, share: float) -> slice | None:
-    """Return the last `share` of the voxels in y, None where too few would be left."""
-    cut = height - max(round(height * share), MIN_VALIDATION_VOXELS)
-    return slice(cut, height) if cut >= MIN_VALIDATION_VOXELS else None
-
-
-def _crop(sample: TrainingSample, rows: slice, suffix: str = "") -> TrainingSample:
-    return TrainingSample(
-        sample.name + suffix,
-        sample.image[:, :, rows],
-        sample.labels[:, rows],
-        sample.mask[:, rows],
-        sample.spacing_um,
-    )
+        check_large_enough(info.address, info.zyx[1:], config.training.validation_share)
 
 
 def _labelled(

@@ -16,6 +16,8 @@ from hitl.project.folder import Project, now, write_text
 from hitl.project.records import write_record
 from hitl.project.reporter import Reporter
 from hitl.project.yaml_text import dump_yaml
+from hitl.training.held_out import WHOLE_OBJECTS
+from hitl.training.preflight import told_first
 from hitl.training.samples import TrainingSet, collect_samples
 from labels.hashing import file_sha256
 from labels.numbers import number_of, spans
@@ -78,6 +80,7 @@ def train(
     data = collect_samples(
         project.store(), project.config, fields, reporter, classes, one_channel=one_channel(model)
     )
+    reporter.note(told_first(data))
     folder = project.new_run(model)
     try:
         return train_into(folder, project, model, options, data, reporter)
@@ -121,6 +124,7 @@ def train_into(
             for name in data.classes
         },
         "validation_share": project.config.training.validation_share,
+        "held_out": WHOLE_OBJECTS,
     }
     trainer = trainer_class(model)(**options)
     write_text(folder / CONFIG_FILE, dump_yaml(config))

@@ -18,6 +18,7 @@ from scipy import ndimage
 from annotations.store import AnnotationStore
 from hitl.project.config import parse_config
 from hitl.project.folder import Project
+from hitl.training.held_out import WHOLE_OBJECTS
 from labels.progress import Progress, no_progress
 from models.base import Segmentation
 from models.registry import MODELS, ModelSpec
@@ -99,6 +100,7 @@ class Bench:
             "options": {},
             "preprocess": {each: [] for each in classes},
             "validation_share": 0.2,
+            "held_out": WHOLE_OBJECTS,
         }
         (folder / "config.yaml").write_text(yaml.safe_dump(config))
         (folder / "faults.json").write_text(json.dumps(faults))

@@ -67,15 +67,24 @@ def overview(found: Overview) -> tuple[Overview, Any]:
         parts.append(plain_table(("run", "made (UTC)", "labels of round", "validation"), rows))
     if found.scores:
         scored = [
-            (model, f"{score.get('score') or 0:.3f}", f"{score.get('f1') or 0:.3f}")
-            for model, score in found.scores.items()
+            (
+                one.model,
+                _figure(one.score),
+                _figure(one.f1),
+                one.evaluation if one.comparable else f"{one.evaluation}, on other objects",
+            )
+            for one in found.scores
         ]
-        parts.append(f"last evaluation: {found.evaluation}")
-        parts.append(plain_table(("model", "score", "F1"), scored))
+        title = f"all models that were scored on split {found.split}, the best first"
+        parts.append(plain_table(("model", "score", "F1", "evaluation"), scored, title=title))
     if found.unfinished_runs:
         parts.append(f"did not finish: {', '.join(found.unfinished_runs)}")
     parts.append(f"next: {found.next}")
     return found, Group(*parts)
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
 
 
 def catalogue(rows: Sequence[CatalogueRow]) -> tuple[dict[str, Any], Any]:

@@ -16,7 +16,7 @@ def written(done: Written) -> tuple[dict[str, Any], str]:
         "json": done.json,
         "bytes": size,
         "in_use": inputs.overview.in_use,
-        "best": inputs.best_model,
+        "best": inputs.best and inputs.best.model,
         "models": [one.model for one in inputs.scored],
         "rounds": len(inputs.rounds),
         "objects": {table.name: len(table) for table in report.tables},

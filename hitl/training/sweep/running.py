@@ -25,6 +25,7 @@ from hitl.project.folder import Project
 from hitl.project.presets import find_preset
 from hitl.project.reporter import Reporter
 from hitl.project.runs import read_card
+from hitl.training.preflight import told_first
 from hitl.training.requests import SweepRequest
 from hitl.training.samples import TrainingSet, collect_samples
 from hitl.training.sweep.cells import CellRun, Values, begin_cell, find_cells
@@ -107,6 +108,7 @@ def sweep(project: Project, request: SweepRequest, reporter: Reporter) -> Sweep:
                 request.classes,
                 one_channel=one_channel(request.model),
             )
+            reporter.note(told_first(data))
             return _Work(project, request, cells, data, reporter).run()
     except Timeout as exc:
         raise SweepError(

@@ -14,12 +14,12 @@ from hitl.evaluation.results import (
     best_model,
     find_evaluated,
     read_cases,
-    read_evaluations,
     read_scored,
     shown_model,
 )
 from hitl.project.errors import NothingToDoError, ProjectError
 from hitl.project.folder import Project, write_json
+from hitl.project.ranking import read_evaluations
 from hitl.project.runs import IN_USE
 from tests.hitl.queue.error_project import MODEL, error_project, evaluated, volumes
 

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from annotations.rounds import EditCounts, LogEntry
+from hitl.project.ranking import Scored
 from hitl.report.hand_work import gains, points, work_by_round
-from hitl.report.inputs import Scored
 
 
 def entry(number: int, kind: str, minutes: float | None, changed: int) -> LogEntry:

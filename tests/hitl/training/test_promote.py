@@ -13,9 +13,10 @@ from hitl.cli.printing.training import promoted
 from hitl.project.errors import LeakageError, NothingToDoError, ProjectError, UsageError
 from hitl.project.reporter import Silent
 from hitl.project.runs import IN_USE, model_in_use, promotions
+from hitl.training.held_out import held_out_voxels
 from hitl.training.promote import RegressionError, promote
 from tests.hitl.class_fields import TIMES, add_classes, add_series
-from tests.hitl.fake_model import SHAPE, Bench, make_bench
+from tests.hitl.fake_model import Bench, make_bench
 
 SPACING_UM = (2.0, 0.5, 0.5)
 
@@ -105,12 +106,11 @@ def test_without_val_fields_it_is_what_training_held_out(
     bench.add("learn", "train", labelled=True)
     reporter = Silent()
     done = promote(bench.project, bench.run("fake-0001"), reporter)
-    cut = SHAPE[1] - round(SHAPE[1] * bench.project.config.training.validation_share)
-    ids = np.unique(bench.labels)[1:]
-    inside = [i for i in ids if (np.argwhere(bench.labels == i)[:, 1] >= cut).mean() > 0.5]
+    share = bench.project.config.training.validation_share
+    held_out = held_out_voxels(bench.labels, share)
     assert done.fields == ("learn",)
-    assert done.strata[0].objects == len(inside) > 0
-    assert any("in y of the training fields" in note for note in reporter.notes)
+    assert done.strata[0].objects == len(np.unique(bench.labels[held_out])) - 1 > 0
+    assert any("training fields that were held out" in note for note in reporter.notes)
 
 
 def test_without_verified_objects_only_force_promotes(

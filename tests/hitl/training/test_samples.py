@@ -14,8 +14,10 @@ from annotations.formats import write_image_tiff, write_labels_tiff
 from hitl.cli import run
 from hitl.project.errors import LeakageError, NothingToDoError
 from hitl.project.reporter import Silent
+from hitl.training.held_out import HELD_OUT, held_out_pixels
+from hitl.training.preflight import told_first
 from hitl.training.promote import promote
-from hitl.training.samples import HELD_OUT, TrainingSet, collect_samples
+from hitl.training.samples import TrainingSet, collect_samples
 from tests.annotations.store_sources import ArraySource, by_person, noise, proposed
 from tests.hitl.class_fields import NAMES, TIMES, add_classes, add_series, class_scenes
 from tests.hitl.fake_model import SHAPE, Bench, make_bench
@@ -46,9 +48,8 @@ def test_one_model_learns_all_classes_of_objects(bench: Bench) -> None:
     image, truth = class_scenes(0)
     for sample in found.train:
         number = NAMES.index(sample.name.removeprefix("f1:"))
-        rows = sample.labels.shape[1]
-        np.testing.assert_array_equal(sample.image, image[[number], :, :rows])
-        np.testing.assert_array_equal(sample.labels, truth[NAMES[number]][:, :rows])
+        np.testing.assert_array_equal(sample.image, image[[number]])
+        np.testing.assert_array_equal(sample.labels, truth[NAMES[number]])
     assert {(row["field"], row["class"], *row["times"]) for row in found.sources} == {
         ("f1", name, 0) for name in NAMES
     }
@@ -57,16 +58,14 @@ def test_one_model_learns_all_classes_of_objects(bench: Bench) -> None:
     assert [s.name for s in collect(bench, "f1:g2").train] == ["f1:g2"]
 
 
-def test_the_held_out_rows_are_the_same_for_all_classes_and_times_of_a_field(bench: Bench) -> None:
+def test_each_class_and_time_point_has_its_own_part_held_out(bench: Bench) -> None:
     add_classes(bench, "f1", "train")
     add_series(bench, "movie", "train")
     found = collect(bench)
-    rows = {sample.labels.shape[1] for sample in found.train}
-    held_out = {sample.labels.shape[1] for sample in found.val}
-    share = bench.project.config.training.validation_share
-    assert held_out == {round(SHAPE[1] * share)}
-    assert rows == {SHAPE[1] - round(SHAPE[1] * share)}
     assert [s.name for s in found.val] == [s.name + HELD_OUT for s in found.train]
+    for learned, held_out in zip(found.train, found.val, strict=True):
+        np.testing.assert_array_equal(learned.mask, ~held_out.mask)
+        assert held_out.labels[held_out.mask].any()
     assert found.val_of == (
         *(("f1", name) for name in sorted(NAMES)), *[("movie", "nuclei")] * TIMES,
     )  # fmt: skip
@@ -105,14 +104,15 @@ def test_time_points_of_which_nothing_is_verified_are_left_out(bench: Bench) -> 
 
 
 def test_a_part_of_which_nothing_is_known_is_left_out(bench: Bench) -> None:
-    """Of `b` only the rows are verified that are held out."""
+    """Of `b` only what is held out is verified."""
     bench.add("a", "train", labelled=True)
     bench.add("b", "train", labelled=False, seed=1)
-    rows = (slice(None), slice(SHAPE[1] - 8, SHAPE[1]), slice(None))
+    pixels = held_out_pixels(SHAPE[1:], bench.project.config.training.validation_share)
+    everywhere = (slice(0, SHAPE[0]), slice(0, SHAPE[1]), slice(0, SHAPE[2]))
     with bench.store.begin_round(by_person()) as round_:
-        labels = np.where(np.indices(SHAPE)[1] > 50, 1, 0).astype(np.uint32)
+        labels = np.broadcast_to(pixels, SHAPE).astype(np.uint32)
         round_.set_labels("b", labels, proposed([1]))
-        round_.verify("b", [(rows, np.ones((SHAPE[0], 8, SHAPE[2]), np.uint8))])
+        round_.verify("b", [(everywhere, labels.astype(np.uint8))])
     found = collect(bench)
     assert [sample.name for sample in found.train] == ["a"]
     assert [sample.name for sample in found.val] == ["a" + HELD_OUT, "b" + HELD_OUT]
@@ -219,3 +219,16 @@ def test_fields_of_one_file_are_refused_though_they_share_no_voxel(
         collect(bench)
     with pytest.raises(LeakageError, match=match):
         promote(bench.project, bench.run("fake-0001"), Silent())
+
+
+def test_what_is_about_to_be_learned_is_told_first(bench: Bench) -> None:
+    add_classes(bench, "f1", "train")
+    found = collect(bench, classes=("g1",))
+    (learned,), (judged,) = found.train, found.val
+    counts = [len(np.unique(s.labels[s.mask])) - 1 for s in (learned, judged)]
+    voxels = int(learned.mask.sum())
+    share = np.count_nonzero(learned.labels[learned.mask]) / voxels
+    assert told_first(found) == (
+        f"learns {counts[0]} objects of 1 field: {voxels:,} voxels count, {share:.0%} of them in "
+        f"objects; is judged on {counts[1]} objects in {int(judged.mask.sum()):,} voxels"
+    )
