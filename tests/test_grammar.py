@@ -82,6 +82,7 @@ ALLOWED = {
     "models/scarce_memory.py: _text(tiling.tile) voxels": SIZE,
     "models/scarce_memory.py: _text(shape) voxels": SIZE,
     "models/smp2d/plan.py: '×'.join(map(str, patch)) pixels": SIZE,
+    "models/stardist2d/trainer.py: largest[1:] pixels": SIZE,
     "models/stardist3d/objects.py: self.voxels voxels": SEVERAL,
     "models/stardist3d/runfolder.py: wanted numbers": SEVERAL,
     "models/stardist3d/runfolder.py: planned weights": SEVERAL,
