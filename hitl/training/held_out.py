@@ -48,8 +48,12 @@ def held_out_voxels(labels: NDArray[np.integer[Any]], share: float) -> NDArray[n
 
 
 def split_sample(sample: TrainingSample, share: float) -> tuple[TrainingSample, TrainingSample]:
-    """Split what counts of a sample: to train on, and to validate on."""
-    held_out = held_out_voxels(sample.labels, share)
+    """Split what counts of a sample: to train on, and to validate on.
+
+    An area is no object that would stay whole: it is split as the background is.
+    """
+    whole = np.zeros_like(sample.labels) if sample.kind == "area" else sample.labels
+    held_out = held_out_voxels(whole, share)
     return (
         replace(sample, mask=sample.mask & ~held_out),
         replace(sample, name=sample.name + HELD_OUT, mask=sample.mask & held_out),

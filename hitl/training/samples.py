@@ -94,6 +94,7 @@ def collect_samples(
             "there are no labels to train on; make some with `hitl bootstrap PROJECT`, "
             "or add a field with `hitl add PROJECT IMAGE --labels FILE`"
         )
+    _check_labelled(train, classes)
     _check_channels(train, one_channel, reporter)
     taught = tuple(dict.fromkeys(info.class_name for info in train))
     learned = {info.field.name for info in train}
@@ -132,6 +133,16 @@ def collect_samples(
         verified_only,
         taught,
     )
+
+
+def _check_labelled(train: list[LabelsInfo], classes: tuple[str, ...]) -> None:
+    """Refuse a class that was asked for and of which nothing is labelled."""
+    for name in classes:
+        if name not in {info.class_name for info in train}:
+            raise NothingToDoError(
+                f"class {name}: no field to train on holds a label of it; label some, or leave it "
+                "out of --class"
+            )
 
 
 def _check_channels(train: list[LabelsInfo], one_channel: bool, reporter: Reporter) -> None:
@@ -243,7 +254,11 @@ def _samples(view: LabelsView, config: ProjectConfig, verified_only: bool) -> _S
         else:
             mask = np.ones(labels.shape, dtype=np.bool_)
         image = preprocess(steps, each.read_image())
-        found.append((info, TrainingSample(each.name, image, labels, mask, info.spacing_um)))
+        sample = TrainingSample(
+            each.name, image, labels, mask, info.spacing_um, info.class_name,
+            info.label_class.kind, f"{info.field.name} t{each.time}",
+        )  # fmt: skip
+        found.append((info, sample))
     return found
 
 

@@ -50,6 +50,7 @@ from labels.numbers import number_of
 from models.base import TrainingSample
 from models.errors import ModelError
 from models.registry import load_run, one_channel
+from models.several_classes import for_class
 
 ASK_ABOVE = 100
 """More cells than this are trained only when the user has said so."""
@@ -339,7 +340,8 @@ def score_cell(project: Project, folder: Path, data: TrainingSet, reporter: Repo
     segmenter = load_run(card["model"], folder)
     found: dict[str, dict[str, list[Scores]]] = {}
     for (field, class_name), sample in zip(data.val_of, data.val, strict=True):
-        result = segmenter.segment(sample.image, sample.spacing_um, progress=reporter.progress)
+        asked = for_class(segmenter, class_name)
+        result = asked.segment(sample.image, sample.spacing_um, progress=reporter.progress)
         scores = score_known(sample, result.labels, project.config.evaluation.edge_width_px)
         found.setdefault(field, {}).setdefault(class_name, []).append(scores)
     mean = average(found).mean if found else {}
