@@ -17,7 +17,7 @@ from models.smp2d.architecture import Activation, Output
 Classes = Literal["auto", "pooled", "softmax", "sigmoid"]
 
 KNOWN_TOGETHER = 0.75
-"""Share of the voxels where one class is known in which all must be, for softmax: it learns there."""
+"""Share of the voxels where a class is known in which all must be: softmax learns only there."""
 
 
 @dataclass(frozen=True)
