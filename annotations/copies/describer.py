@@ -14,13 +14,16 @@ from annotations.copies.landmark import LANDMARK, MOST
 from labels.gaussian import Floats, filtered, kernel
 from labels.spacing import Spacing
 
-VOXELS = 1 << 18
+VOXELS = 1 << 20
 """A volume of more voxels is made coarser first."""
 
 _BLUR, _WIDER = 1.6, 1.6
 _LEAST_SIDE, _RIM = 12, 2
 _ROUNDING = 2e-6
 """Where a volume is constant its detail is this small and means nothing."""
+
+_PARTS = (1, 4, 4)
+"""Into which a volume is cut (z, y, x), so that landmarks lie all over it."""
 
 _AROUND = np.ones((3, 3), np.uint8)
 
@@ -117,17 +120,19 @@ def _landmarks(
     voxels: NDArray[Any], coarse: Coarseness, zyx: tuple[int, int, int]
 ) -> NDArray[np.void]:
     """Return the landmarks of a volume and of what is left of it when it is made coarser."""
-    volume = unit(voxels)
-    found = []
-    for number, most in enumerate(MOST):
-        if number:
-            finer, coarse = coarse, coarse.next(zyx[0])
-            volume = _block_means(
-                volume, [b // a for a, b in zip(finer.by, coarse.by, strict=True)]
-            )
-        if min(volume.shape[1:]) < _LEAST_SIDE:
-            break
-        found.append(_of_octave(volume, coarse, zyx, most))
+    octaves = [(unit(voxels), coarse)]
+    while len(octaves) < len(MOST):
+        volume, finer = octaves[-1]
+        coarse = finer.next(zyx[0])
+        volume = _block_means(volume, [b // a for a, b in zip(finer.by, coarse.by, strict=True)])
+        octaves.append((volume, coarse))
+    found, room = [], 0
+    for (volume, coarse), most in reversed(list(zip(octaves, MOST, strict=True))):
+        # What a coarse octave does not need is the finer ones'.
+        room += most
+        if min(volume.shape[1:]) >= _LEAST_SIDE:
+            found.append(_of_octave(volume, coarse, zyx, room))
+            room -= len(found[-1])
     return np.concatenate(found) if found else np.zeros(0, LANDMARK)
 
 
@@ -145,13 +150,13 @@ def _of_octave(
     volume: Floats, coarse: Coarseness, zyx: tuple[int, int, int], most: int
 ) -> NDArray[np.void]:
     """Return the strongest extrema of a difference of Gaussians (Lowe, IJCV 2004)."""
-    blurred = _blur(volume, _BLUR, coarse.flatness)
-    detail = blurred - _blur(blurred, _BLUR * float(np.sqrt(_WIDER**2 - 1)), coarse.flatness)
+    flat = coarse.flatness if coarse.octave else np.inf
+    blurred = _blur(volume, _BLUR, flat)
+    detail = blurred - _blur(blurred, _BLUR * float(np.sqrt(_WIDER**2 - 1)), flat)
     at = _extrema(detail)
     strength = detail[tuple(at.T)]
-    if len(at) > most:
-        kept = np.sort(np.argpartition(-np.abs(strength), most)[:most])
-        at, strength = at[kept], strength[kept]
+    kept = _spread(at, strength, detail.shape)[:most]
+    at, strength = at[kept], strength[kept]
     exact = at + _vertices(detail, at)
     found = np.zeros(len(at), LANDMARK)
     share = (exact + 0.5) * coarse.by / zyx
@@ -182,6 +187,14 @@ def _extrema(detail: Floats) -> NDArray[np.intp]:
             best &= sign * detail[z, y, x] >= sign * tops[other, y, x]
         found.append(np.stack([z, y, x], axis=1)[best])
     return np.concatenate(found)
+
+
+def _spread(at: NDArray[np.intp], strength: Floats, shape: tuple[int, ...]) -> NDArray[np.intp]:
+    """Return the order of points: the strongest of each part of a volume, then the second ones."""
+    part = np.ravel_multi_index(tuple((at * _PARTS // shape).T), _PARTS)
+    order = np.lexsort((-np.abs(strength), part))
+    rank = np.arange(len(order)) - np.searchsorted(part[order], part[order])
+    return np.asarray(order[np.lexsort((-np.abs(strength[order]), rank))])
 
 
 def _vertices(detail: Floats, at: NDArray[np.intp]) -> NDArray[np.float64]:

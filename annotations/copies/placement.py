@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 
@@ -29,7 +29,13 @@ _OTHER_DEPTHS = (0.5, 0.7, 1.4, 2.0)
 _LEAST = 6
 """Landmarks that must fit; by chance up to seven do, so the voxels decide."""
 
-_PAIRS, _FITS = 96, 6
+_EXACT, _LEAST_EXACT, _EXACT_ONES = 0.6, 3, 2
+"""Voxels that pairs may be off where nothing was resampled, and pairs that must fit then."""
+
+_ROUNDED = 0.35
+"""Voxels that a placement may be moved for voxels to lie on voxels."""
+
+_PAIRS, _FITS = 160, 6
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,19 @@ class Placement:
     def there(self, points: Points) -> Points:
         """Return where points (N, 3) lie in the other volume."""
         return np.asarray(points[:, self.axes] * self.scale + self.shift)
+
+    @property
+    def exact(self) -> bool:
+        """Whether voxels lie on voxels."""
+        return all(abs(s) == 1 for s in self.scale) and all(t == round(t) for t in self.shift)
+
+    def rounded(self, shape: tuple[int, ...]) -> Placement:
+        """Return it with voxels on voxels, itself where that moves a volume of a shape."""
+        ends = np.array([[0, 0, 0], shape], np.float64)
+        signs = np.sign(self.scale)
+        shift = np.rint((self.there(ends) - ends[:, self.axes] * signs).mean(axis=0))
+        moved = replace(self, scale=_floats(signs), shift=_floats(shift))
+        return moved if np.abs(moved.there(ends) - self.there(ends)).max() < _ROUNDED else self
 
     @property
     def inverse(self) -> Placement:
@@ -101,12 +120,13 @@ def placements(
     """
     best = np.argsort(-weight, kind="stable")[:_PAIRS]
     mine, theirs = mine[best], theirs[best]
+    exact = _exact(mine, theirs)
     if len(mine) < _LEAST:
-        return []
+        return exact
     flat = _likeliest(_in_plane(mine, theirs, steps_um))
     found = _likeliest(_in_depth(mine, theirs, steps_um, flat)) if deep else flat
-    fits = [_fit(mine, theirs, each) for each in found]
-    return sorted((each for each in fits if each), key=lambda each: -each.agreeing)
+    fits = [_fit(mine, theirs, each, deep) for each in found]
+    return exact + sorted((each for each in fits if each), key=lambda each: -each.agreeing)
 
 
 @dataclass(frozen=True)
@@ -122,6 +142,24 @@ class _Hypothesis:
         """The pairs that agree with the one that most agree with."""
         row: NDArray[np.bool_] = self.agree[np.argmax(np.count_nonzero(self.agree, axis=1))]
         return row
+
+
+def _exact(mine: Points, theirs: Points) -> list[Placement]:
+    """Return where pairs agree to the voxel: what is only cut, turned and mirrored."""
+    found = []
+    for axes in ((0, 1, 2), (0, 2, 1)):
+        fits = [
+            {s: _agree(mine, theirs, axes, k, s, _EXACT, 0) for s in (1.0, -1.0)} for k in range(3)
+        ]
+        for signs in product((1.0, -1.0), repeat=3):
+            agree = np.logical_and.reduce([fit[s] for fit, s in zip(fits, signs, strict=True)])
+            scale = _floats(np.array(signs))
+            inside = _Hypothesis(axes, scale, agree).inside
+            count = min(len(np.unique(each[inside], axis=0)) for each in (mine, theirs))
+            if count >= _LEAST_EXACT:
+                off = np.median(theirs[inside] - mine[inside][:, axes] * signs, axis=0)
+                found.append(Placement(axes, scale, _floats(np.rint(off)), count))
+    return sorted(found, key=lambda each: -each.agreeing)[:_EXACT_ONES]
 
 
 def _likeliest(hypotheses: Iterable[_Hypothesis]) -> list[_Hypothesis]:
@@ -158,16 +196,22 @@ def _in_depth(
 
 
 def _agree(
-    mine: Points, theirs: Points, axes: tuple[int, int, int], there: int, scale: float
+    mine: Points,
+    theirs: Points,
+    axes: tuple[int, int, int],
+    there: int,
+    scale: float,
+    loose: float = _LOOSE,
+    stretch: float = _STRETCH,
 ) -> NDArray[np.bool_]:
     """Return which pairs agree about the shift along one axis of the other volume."""
     own, other = scale * mine[:, axes[there]], theirs[:, there]
     apart = own[:, None] - own[None]
     off = np.abs(other[:, None] - other[None] - apart)
-    return np.asarray(off <= _LOOSE + _STRETCH * np.abs(apart))
+    return np.asarray(off <= loose + stretch * np.abs(apart))
 
 
-def _fit(mine: Points, theirs: Points, hypothesis: _Hypothesis) -> Placement | None:
+def _fit(mine: Points, theirs: Points, hypothesis: _Hypothesis, deep: bool) -> Placement | None:
     """Fit scale and shift to pairs, leaving out more and more of those that do not fit."""
     axes, expected = hypothesis.axes, np.asarray(hypothesis.scale)
     own, kept = mine[:, axes], hypothesis.inside
@@ -180,10 +224,13 @@ def _fit(mine: Points, theirs: Points, hypothesis: _Hypothesis) -> Placement | N
         spread = np.square(a - middle_a).sum(axis=0) + _STIFF
         along = ((a - middle_a) * (b - middle_b)).sum(axis=0) + _STIFF * expected
         scale = along / spread
+        if not deep:
+            scale[0] = expected[0]
         if (scale * expected <= 0).any():
             return None
         shift = middle_b - scale * middle_a
-        kept = (np.abs(own * scale + shift - theirs) <= room * np.maximum(1, np.abs(scale))).all(1)
+        near = np.abs(own * scale + shift - theirs) <= room * np.maximum(1, np.abs(scale))
+        kept = near[:, 0 if deep else 1 :].all(1)
     if (np.abs(np.log(scale / expected)) > np.log(_MOST_STRETCH)).any():
         return None
     count = min(len(np.unique(each[kept], axis=0)) for each in (mine, theirs))

@@ -13,7 +13,7 @@ import zarr
 from numpy.typing import NDArray
 
 from annotations.copies.catalogue import Catalogue, Described, Found
-from annotations.copies.comparison import compare
+from annotations.copies.comparison import Comparison, compare
 from annotations.copies.describer import Describer
 from annotations.copies.matching import Matches, alike, near, nearest
 from annotations.copies.placement import Placement, Points, placements
@@ -24,7 +24,15 @@ from annotations.views import FieldView
 _MISSES = 3
 """Fields in a row that turn out to be none, after which no more are looked at."""
 
-_VOLUMES, _LOOKED_THROUGH, _PLACEMENTS = 3, 16, 3
+_VOLUMES, _LOOKED_THROUGH, _PLACEMENTS = 3, 16, 5
+"""Likeliest volumes of a field, and placements of each, that are compared."""
+
+_THIN = 8
+"""Slices of which landmarks do not tell how they lie on others."""
+
+_HALF_ALIKE, _LAID = 0.5, 0.98
+"""Fine detail worth another look, and coarse detail that no other placement would improve."""
+
 _LEAST_MATCHES = 3
 _KEPT_VOXELS = 1 << 20
 
@@ -181,11 +189,22 @@ def _same(mine: _Volume, theirs: _Volume, matches: Matches) -> Placement | None:
         theirs.places[matches.theirs],
         matches.weight,
         (mine.info.spacing_um, theirs.info.spacing_um),
-        deep=mine.shape[0] > 1 and theirs.shape[0] > 1,
+        deep=min(mine.shape[0], theirs.shape[0]) > _THIN,
     )
-    flatness = mine.info.spacing_um[0] / min(mine.info.spacing_um[1:])
     for placement in likely[:_PLACEMENTS]:
-        result = compare(mine, theirs, placement, mine.places, flatness)
+        result = _compared(mine, theirs, placement)
         if result is not None and result.same:
             return replace(result.placement, agreeing=placement.agreeing)
+        # Where the copy was there first, it is the original that is to be laid on it.
+        if result is not None and result.alike > _HALF_ALIKE:
+            back = _compared(theirs, mine, result.placement.inverse)
+            if back is not None and back.same and (back.clear or back.placement.exact):
+                return replace(back.placement.inverse, agreeing=placement.agreeing)
+        if result is not None and result.coarse > _LAID and not placement.exact:
+            return None
     return None
+
+
+def _compared(mine: _Volume, theirs: _Volume, placement: Placement) -> Comparison | None:
+    flatness = mine.info.spacing_um[0] / min(mine.info.spacing_um[1:])
+    return compare(mine, theirs, placement, mine.places, flatness)

@@ -89,10 +89,35 @@ def test_a_copy_is_told_of_and_not_learned_from(
     assert "shares voxels with test field held" in line
 
 
+def test_what_is_left_of_a_thin_or_small_part_is_told_of(
+    copies: Callable[..., list[dict]], project: Path
+) -> None:
+    few = picture(1)[4:10]
+    for what, image in {
+        "a box of few slices in 8 bits": np.rot90(
+            few[1:4, 20:68, 30:84] / few.max() * 255, 1, (1, 2)
+        ),
+        "half of the slices of few": ndimage.zoom(few.astype(np.float32), (0.5, 1, 1), order=1),
+        "a third more slices": ndimage.zoom(picture(1).astype(np.float32), (1.33, 1, 1), order=3),
+        "with noise, and larger": ndimage.zoom(
+            picture(1) + np.random.default_rng(3).normal(0, 4, SHAPE), (1, 1.07, 1.05), order=1
+        ).clip(0),
+    }.items():
+        assert [each["original"] for each in copies(image)] == ["held"], what
+        assert run(["remove", str(project), "new", "--yes"]) == 0
+
+
 def test_what_is_no_copy_is_not_told_of(copies: Callable[..., list[dict]], project: Path) -> None:
-    assert copies(picture(2)) == [], "another sample"
-    assert run(["remove", str(project), "new", "--yes"]) == 0
-    assert copies(picture(1, noise=1)) == [], "a second picture of the same"
-    assert run(["remove", str(project), "new", "--yes"]) == 0
+    random = np.random.default_rng(5)
     moved = ndimage.shift(light(1), (0, 1.5, 0.7), mode="nearest")
-    assert copies(np.random.default_rng(5).poisson(moved)) == [], "the next time point"
+    for what, image in {
+        "another sample": picture(2),
+        "a second picture of the same": picture(1, noise=1),
+        "a second picture, resampled": ndimage.zoom(
+            picture(1, noise=1).astype(np.float32), (1.1, 0.93, 0.93), order=1
+        ),
+        "a second picture with little noise": random.poisson(light(1) * 20),
+        "the next time point": random.poisson(moved),
+    }.items():
+        assert copies(image) == [], what
+        assert run(["remove", str(project), "new", "--yes"]) == 0
