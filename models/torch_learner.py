@@ -44,13 +44,10 @@ class Optimisation:
     batch_size : int
     seed : int
         Of what is drawn in a step, as by dropout.
-    weight_decay : float
-        Of AdamW.
-    clip_norm : float
-        Largest norm of the gradient.
+    weight_decay, clip_norm : float
+        Of AdamW, and the largest norm of the gradient.
     ema_decay : float
-        Decay of the moving average of the weights, which is what is judged and kept; 0 keeps the
-        weights themselves.
+        Of the moving average of the weights, which is judged and kept; 0 keeps the weights.
     """
 
     batch_size: int
@@ -164,56 +161,48 @@ class TorchLearner(ABC, Generic[B]):
             moving = [key for key, value in now.items() if value.is_floating_point()]
             torch._foreach_lerp_([mean[k] for k in moving], [now[k] for k in moving], 1 - decay)
 
-    def _parts(self) -> dict[str, dict[str, Tensor]]:
+    def _tensors(self) -> dict[str, Tensor]:
+        """Return what is learned or follows, of the network and its average."""
         return {
-            f"network{number or ''}": {
-                key: tensor for key, tensor in one.state_dict().items() if key not in self._fixed
-            }
-            for number, one in enumerate(self.networks)
+            f"network{number or ''}.{key}": tensor
+            for number, network in enumerate(self.networks)
+            for key, tensor in network.state_dict().items()
+            if key not in self._fixed
         }
 
     def state(self) -> Arrays:
-        """Return weights, their average and Adam's moments."""
-        parts = self._parts()
-        for key, parameter in self.learned.items():
-            for kind, value in self._adam.state[parameter].items():
-                parts.setdefault(f"adam_{kind}", {})[key] = value
-        return {
-            f"{part}.{key}": tensor.detach().cpu().numpy()
-            for part, tensors in parts.items()
-            for key, tensor in tensors.items()
+        """Return weights, their average and Adam's moments; see `models.learner.Learner`."""
+        moments = {
+            f"adam_{kind}.{key}": value
+            for key, parameter in self.learned.items()
+            for kind, value in self._adam.state[parameter].items()
         }
+        every = self._tensors() | moments
+        return {key: tensor.detach().cpu().numpy() for key, tensor in every.items()}
 
     def restore(self, state: Arrays, path: Path) -> None:
-        """Take back what `state` gave.
-
-        Raises
-        ------
-        CheckpointError
-            It is of another network.
-        """
-        own = {f"{n}.{key}": t for n, part in self._parts().items() for key, t in part.items()}
-        moments = {key: array for key, array in state.items() if key.startswith("adam_")}
-        shapes = {key: tuple(tensor.shape) for key, tensor in own.items()}
-        found = {key: array.shape for key, array in state.items() if key not in moments}
-        if found != shapes or not self._are_moments(moments):
+        """Take back what `state` gave; see `models.learner.Learner`."""
+        tensors, adam = self._tensors(), self._adam.state_dict()
+        numbers = {key: number for number, key in enumerate(self.learned)}
+        fit = all(self._fits(tensors, name, array) for name, array in state.items())
+        if not (fit and tensors.keys() <= state.keys()):
             raise CheckpointError(
                 f"{path}: expected the state of the same network, got that of another; train into "
                 "a new folder"
             )
         with torch.no_grad():
-            for key, tensor in own.items():
-                tensor.copy_(torch.from_numpy(state[key]))
-        adam = self._adam.state_dict()
-        numbers = {key: number for number, key in enumerate(self.learned)}
-        for name, array in moments.items():
-            kind, _, key = name.removeprefix("adam_").partition(".")
-            adam["state"].setdefault(numbers[key], {})[kind] = torch.from_numpy(array)
+            for name, array in state.items():
+                part, _, key = name.partition(".")
+                if part.startswith("adam_"):
+                    moments = adam["state"].setdefault(numbers[key], {})
+                    moments[part.removeprefix("adam_")] = torch.tensor(array)
+                else:
+                    tensors[name].copy_(torch.tensor(array))
         self._adam.load_state_dict(adam)
 
-    def _are_moments(self, moments: Arrays) -> bool:
-        keyed = [(name.partition(".")[2], array.shape) for name, array in moments.items()]
-        return all(
-            key in self.learned and shape in (tuple(self.learned[key].shape), ())
-            for key, shape in keyed
-        )
+    def _fits(self, tensors: dict[str, Tensor], name: str, array: Any) -> bool:
+        part, _, key = name.partition(".")
+        if part.startswith("adam_"):
+            return key in self.learned and array.shape in (self.learned[key].shape, ())
+        own = tensors.get(name)
+        return own is not None and own.shape == array.shape

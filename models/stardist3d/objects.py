@@ -109,6 +109,8 @@ def find_candidates(
     """
     exhausted = import_stardist().tf.errors.ResourceExhaustedError
     budget = budget or TileBudget()
+    # StarDist tells of tiles only where there are several.
+    progress(0, 1, "predicting")
     while True:
         try:
             return _predict_tiles(network, image, progress, prob_threshold, budget.voxels)

@@ -166,3 +166,23 @@ def test_what_is_not_finite_ends_it_and_the_best_stays(
     with pytest.raises(TrainingDivergedError, match=rf"{where}: expected.*holds that of epoch 0"):
         trained(tmp_path, Number(has_base=True))
     assert kept(tmp_path)[0] == 16.0
+
+
+def test_an_epoch_that_was_not_judged_gives_way_to_one_that_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Clock(monkeypatch).takes(Number, "step", 90)
+    result = trained(tmp_path, Number(), minutes=1.0)
+    assert (result.best_epoch, result.steps, result.validation) == (1, 1, {})
+    result = trained(tmp_path, Number(aim=8.0), epochs=2)
+    assert (result.epochs, result.best_epoch, result.steps) == (2, 2, 3)
+    assert result.validation == {"loss": 6.0}
+
+
+def test_without_a_limit_the_time_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = trained(tmp_path / "quick", Number())
+    Clock(monkeypatch).takes(Number, "step", 1e5)
+    slow = trained(tmp_path / "slow", Number())
+    assert kept(tmp_path / "quick") == kept(tmp_path / "slow") and quick.notes == slow.notes

@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +16,19 @@ import torch
 from safetensors.torch import load_file
 
 from labels.progress import no_progress
-from models.base import Trainer, TrainingResult, TrainingSample
+from models.base import TrainingSample
 from models.cellpose import CellposeSegmenter, CellposeTrainer, finetune, load_run
 from models.errors import (
     CheckpointError,
     ModelError,
     TrainingDataError,
-    TrainingDivergedError,
 )
 from tests.models.cellpose.checkpoint_file import (
     cut_architecture,
     whole_architecture,
     write_checkpoint,
 )
-from tests.models.clock import Clock
+from tests.models.contract import TrainerContract
 
 pytestmark = pytest.mark.slow
 
@@ -50,8 +50,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     whole_architecture()
 
 
-@pytest.fixture(scope="module")
-def sample() -> TrainingSample:
+@cache
+def balls() -> TrainingSample:
     """Four bright balls; the far end in x is not verified and full of nonsense labels."""
     z, y, x = np.indices((4, 48, 64))
     labels = np.zeros(z.shape, np.uint32)
@@ -64,11 +64,41 @@ def sample() -> TrainingSample:
 
 
 @pytest.fixture(scope="module")
+def sample() -> TrainingSample:
+    return balls()
+
+
+@pytest.fixture(scope="module")
 def run(base: Path, sample: TrainingSample, tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("run") / "cellpose-1"
     trainer = CellposeTrainer(model=str(base), **QUICK)
-    assert isinstance(trainer, Trainer)
     return folder, trainer.train([sample], [sample], folder)
+
+
+class TestContract(TrainerContract):
+    model = "cellpose"
+    learner = "models.cellpose.finetune:CellposeLearner"
+    always_from_base = True
+    steps_per_epoch = 1
+    most_channels = 3
+    image = balls().image[:, 1:3]
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def trainer(cls, base: Path) -> CellposeTrainer:
+        return CellposeTrainer(model=str(base), **QUICK)
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def finished(cls, run: Any) -> Any:
+        return run
+
+    @classmethod
+    def data(cls) -> tuple[list[TrainingSample], list[TrainingSample]]:
+        return [balls()], [balls()]
+
+    def weights(self, folder: Path) -> list[Any]:
+        return [array.numpy() for array in tensors(folder).values()]
 
 
 def curve(folder: Path) -> list[list[str]]:
@@ -113,83 +143,6 @@ def test_labels_outside_the_mask_change_nothing(
     assert curve(tmp_path) == curve(folder)
     one, two = tensors(folder), tensors(tmp_path)
     assert all(torch.equal(one[name], two[name]) for name in one)
-
-
-def test_interrupted_training_goes_on_to_the_same_curve(
-    run: Any, base: Path, sample: TrainingSample, tmp_path: Path
-) -> None:
-    folder, _ = run
-
-    class StopError(Exception):
-        pass
-
-    def stop(done: int, total: int, what: str) -> None:
-        if what == "training, epoch 2":
-            raise StopError
-
-    trainer = CellposeTrainer(model=str(base), **QUICK)
-    with pytest.raises(StopError):
-        trainer.train([sample], [sample], tmp_path, progress=stop)
-    assert len(curve(tmp_path)) == 2
-    result = trainer.train([sample], [sample], tmp_path)
-    assert "continued after epoch 1" in result.notes
-    assert curve(tmp_path) == curve(folder)
-    one, two = tensors(folder), tensors(tmp_path)
-    assert all(torch.equal(one[name], two[name]) for name in one)
-    with pytest.raises(CheckpointError, match="same data and options"):
-        replace(trainer, seed=1).train([sample], [sample], tmp_path)
-
-
-LIMITED = QUICK | {"epochs": 1000, "tiles_per_epoch": 40, "max_minutes": 1.0}
-
-
-def limits(result: TrainingResult) -> list[str]:
-    return [note for note in result.notes if "max_minutes" in note]
-
-
-def test_the_training_ends_in_time(
-    base: Path, sample: TrainingSample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock = Clock(monkeypatch)
-    clock.takes(CellposeTrainer, "_samplers", 10)
-    steps = clock.takes(finetune.CellposeLearner, "step", 6)
-    clock.takes(finetune.CellposeLearner, "judge", 3)
-    result = CellposeTrainer(model=str(base), **LIMITED).train([sample], [sample], tmp_path)
-    assert 45 < clock.now <= 60
-    assert len(steps) == result.steps < 20
-    assert limits(result) == [f"stopped by max_minutes=1 in epoch {result.epochs}"]
-
-
-def test_when_preparing_takes_all_the_time_one_step_leaves_a_run(
-    base: Path, sample: TrainingSample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock = Clock(monkeypatch)
-    clock.takes(CellposeTrainer, "_samplers", 90)
-    clock.takes(finetune.CellposeLearner, "step", 5)
-    options = LIMITED | {"tiles_per_epoch": 4}
-    result = CellposeTrainer(model=str(base), **options).train([sample], [sample], tmp_path)
-    assert (result.steps, result.epochs, result.best_epoch) == (1, 1, 1)
-    assert result.validation == {}
-    (said,) = limits(result)
-    assert "of 60 s given, preparing took 90 s, 1 step 5 s" in said
-    assert load_run(tmp_path).segment(sample.image, SPACING).labels.shape == sample.labels.shape
-    again = CellposeTrainer(model=str(base), **options | {"epochs": 2, "max_minutes": None})
-    result = again.train([sample], [sample], tmp_path)
-    assert (result.steps, result.best_epoch) == (3, 2)
-    assert set(result.validation) == {"loss"} and limits(result) == []
-
-
-def test_nan_stops_and_keeps_the_best(
-    base: Path, sample: TrainingSample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    loss = finetune.masked_loss
-    monkeypatch.setattr(
-        finetune, "masked_loss", lambda y, t: loss(y, t) * (torch.nan if y.requires_grad else 1)
-    )
-    with pytest.raises(TrainingDivergedError, match=r"step 1 of epoch 1.*holds that of epoch 0"):
-        CellposeTrainer(model=str(base), **QUICK).train([sample], [sample], tmp_path)
-    assert all(torch.isfinite(value).all() for value in tensors(tmp_path).values())
-    load_run(tmp_path)
 
 
 def test_full_memory_means_fewer_tiles_at_a_time(

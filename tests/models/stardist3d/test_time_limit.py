@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from models.budget import Budget, OutOfTimeError
-from models.registry import load_run
 from models.stardist3d import StarDist3DTrainer, thresholds
 from models.stardist3d import training as module
 from models.stardist3d.losses import Stepper
@@ -50,29 +49,6 @@ def test_the_training_ends_in_time_with_thresholds_chosen(clock, tmp_path):
     assert "f1_instances_tuned" in result.validation
     assert limits(result) == [f"stopped by max_minutes=1 in epoch {result.epochs}"]
     assert float(rows(tmp_path)[-1]["lr"]) < 0.3 * 1e-3
-
-
-def test_when_preparing_takes_all_the_time_one_step_leaves_a_run(clock, tmp_path):
-    clock.takes(module, "prepare", 40)
-    steps = clock.takes(Stepper, "train", 3)
-    result = trained(tmp_path)
-    assert (len(steps), result.steps, result.epochs, result.best_epoch) == (1, 1, 1, 1)
-    assert result.validation == {}
-    (said,) = limits(result)
-    assert "of 60 s given, preparing took 80 s, 1 step 3 s" in said
-    assert said.endswith(
-        "judge every epoch and to choose thresholds, so that the usual ones are kept"
-    )
-    (row,) = rows(tmp_path)
-    assert row["train_loss"] and not row["val_loss"]
-    one = sample()
-    loaded = load_run("stardist3d", tmp_path)
-    assert (loaded.network.thresholds.prob, loaded.network.thresholds.nms) == (0.5, 0.4)
-    assert loaded.segment(one.image, one.spacing_um).labels.shape == one.labels.shape
-    more = StarDist3DTrainer(**TINY | {"epochs": 2, "steps_per_epoch": 20})
-    result = trained(tmp_path, more)
-    assert (result.epochs, result.best_epoch, result.steps) == (2, 2, 21)
-    assert result.validation["loss"] > 0 and limits(result) == []
 
 
 def candidates(count):

@@ -16,9 +16,6 @@ from models.base import Segmenter, Trainer, TrainingSample
 from models.curves import read_curves
 from models.errors import (
     CheckpointError,
-    ImageError,
-    TrainingDataError,
-    TrainingDivergedError,
 )
 from models.objects import NOMINAL_DIAMETER, NOMINAL_SPACING, spacing_for
 from models.registry import load_run, trainer_class
@@ -32,6 +29,7 @@ from models.stardist3d.runfolder import (
 )
 from models.stardist3d.runtime import import_stardist
 from models.stardist3d.samples import Normalisation, prepare
+from tests.models.contract import TrainerContract
 from tests.models.stardist3d.test_samples import SPACING, balls, sample
 from tests.models.stardist3d.tiny_stardist import tiny_network
 
@@ -59,6 +57,30 @@ def run(tmp_path_factory):
         [sample()], [sample(name="b", seed=1)], folder, progress=lambda *call: calls.append(call)
     )
     return folder, result, calls
+
+
+class TestContract(TrainerContract):
+    model = "stardist3d"
+    learner = "models.stardist3d.fitting:StarDistLearner"
+    same_within = 1e-5
+    repeats = False
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def finished(cls, run):
+        return run[:2]
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def trainer(cls):
+        return StarDist3DTrainer(**TINY)
+
+    @classmethod
+    def data(cls):
+        return [sample()], [sample(name="b", seed=1)]
+
+    def weights(self, folder):
+        return load_run("stardist3d", folder).network.keras_model.get_weights()
 
 
 def test_import_is_cheap():
@@ -101,39 +123,6 @@ def test_loaded_run_predicts_as_the_same_weights_in_stock_stardist(run):
     assert loaded.network.thresholds == stock.thresholds
     described = json.loads(json.dumps(loaded.describe()))
     assert len(described["weights_sha256"]) == 64 and described["n_rays"] == 8
-
-
-class Interrupted(Exception):
-    """Stands for a killed process."""
-
-
-def test_interrupted_and_continued_equals_uninterrupted(run, tmp_path):
-    def stop(done, total, what):
-        if done == 5 and what.startswith("training"):
-            raise Interrupted
-
-    folder, whole, _ = run
-    data = [sample()], [sample(name="b", seed=1)]
-    np.random.seed(11)  # noqa: NPY002
-    expected = np.random.RandomState(11).rand()
-    with pytest.raises(Interrupted):
-        StarDist3DTrainer(**TINY).train(*data, tmp_path / "cut", progress=stop)
-    assert len((tmp_path / "cut" / "curves.csv").read_text().splitlines()) == 2
-    continued = StarDist3DTrainer(**TINY, patience=99).train(*data, tmp_path / "cut")
-    assert np.random.rand() == expected  # noqa: NPY002
-    assert any("continued" in note for note in continued.notes)
-    assert continued.best_epoch == whole.best_epoch and continued.epochs == 2
-    first, second = (
-        np.genfromtxt(path / "curves.csv", delimiter=",", skip_header=1)[:, :-1]
-        for path in (folder, tmp_path / "cut")
-    )
-    np.testing.assert_allclose(first, second, rtol=1e-4, atol=1e-6)
-    a, b = (
-        load_run("stardist3d", path).network.keras_model.get_weights()
-        for path in (folder, tmp_path / "cut")
-    )
-    for one, other in zip(a, b, strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-5)
 
 
 def test_fine_tuning_a_plain_stardist_folder_keeps_its_architecture_and_is_silent(
@@ -212,41 +201,6 @@ def test_one_slice_and_a_patch_larger_than_the_stack(tmp_path):
     assert any(note.startswith("patch_size (64, 64, 64) became (1, ") for note in result.notes)
     labels = load_run("stardist3d", tmp_path / "slice").segment(cut[0], SPACING).labels
     assert labels.shape == (1, 40, 40)
-
-
-@pytest.mark.parametrize("train", [[], "empty", "hidden"])
-def test_nothing_to_learn_is_refused_before_anything_is_written(tmp_path, train):
-    one = sample()
-    if train == "empty":
-        train = [TrainingSample("x", one.image, 0 * one.labels, one.mask, SPACING)]
-    elif train == "hidden":
-        train = [TrainingSample("x", one.image, one.labels, ~one.mask, SPACING)]
-    with pytest.raises(TrainingDataError, match="at least one object"):
-        StarDist3DTrainer(**TINY).train(train, [], tmp_path / "run")
-    assert not (tmp_path / "run").exists()
-
-
-def test_divergence_keeps_the_last_good_weights(tmp_path, monkeypatch):
-    plain = StarDist3DTrainer._rate
-
-    def explode(self, done, history):
-        return plain(self, done, history) if history.steps < 3 else 1e30
-
-    monkeypatch.setattr(StarDist3DTrainer, "_rate", explode)
-    with pytest.raises(TrainingDivergedError, match="holds that of epoch 1"):
-        StarDist3DTrainer(**TINY | {"epochs": 4}).train([sample()], [], tmp_path / "run")
-    weights = load_run("stardist3d", tmp_path / "run").network.keras_model.get_weights()
-    assert all(np.isfinite(array).all() for array in weights)
-
-
-def test_another_training_is_not_continued(run, tmp_path):
-    folder = tmp_path / "copy"
-    shutil.copytree(run[0], folder)
-    with pytest.raises(CheckpointError, match="train into a new folder"):
-        StarDist3DTrainer(**TINY).train([sample(seed=5)], [], folder)
-    (folder / "last.safetensors").write_bytes(b"no tensors")
-    with pytest.raises(CheckpointError, match="damaged"):
-        StarDist3DTrainer(**TINY).train([sample()], [sample(name="b", seed=1)], folder)
 
 
 def test_resnet_in_bfloat16(tmp_path):
@@ -380,10 +334,3 @@ def test_damaged_run_folders_are_refused(run, tmp_path, change, message):
 def test_missing_run_folder_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match="finished run"):
         load_run("stardist3d", tmp_path / "nowhere")
-
-
-def test_bad_images_are_refused(run):
-    loaded = load_run("stardist3d", run[0])
-    for image in (np.zeros((4, 4)), np.zeros((4, 8, 8)), np.full((4, 8, 8), np.nan)):
-        with pytest.raises(ImageError):
-            loaded.segment(image[None], SPACING)

@@ -23,6 +23,7 @@ from models.starter.segmenter import find_diameter
 from models.synthetic import NucleiGenerator
 from models.unet3d import UNet3DTrainer, load_run
 from models.unet3d.instances import detection_f1
+from tests.models.contract import SegmenterContract
 
 GENERATOR = NucleiGenerator(
     shape=(20, 72, 72), spacing_um=(2.0, 1.0, 1.0), diameter_um=13.0, nuclei=22, photons=80.0
@@ -32,6 +33,13 @@ GENERATOR = NucleiGenerator(
 def f1(truth: NDArray[Any], found: NDArray[Any]) -> float:
     """F1 at IoU 0.5, everything known."""
     return detection_f1(truth, found, np.ones(truth.shape, bool))
+
+
+class TestContract(SegmenterContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def segmenter(cls) -> Any:
+        return segmenter_class("starter")(diameter_um=12.0)
 
 
 def test_the_shipped_weights_are_small_and_what_their_card_says() -> None:

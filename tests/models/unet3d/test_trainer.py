@@ -11,19 +11,17 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from models.base import Segmenter, Trainer, TrainingSample  # noqa: E402
 from models.curves import read_curves  # noqa: E402
 from models.errors import (  # noqa: E402
     CheckpointError,
-    ImageError,
-    TrainingDataError,
-    TrainingDivergedError,
     TrainingMemoryError,
 )
-from models.registry import load_run, trainer_class  # noqa: E402
+from models.registry import load_run  # noqa: E402
+from models.tensors import WEIGHTS_FILE, read_tensors  # noqa: E402
 from models.tiling import Tiling  # noqa: E402
 from models.unet3d import UNet3DTrainer  # noqa: E402
 from models.unet3d.instances import detection_f1  # noqa: E402
+from tests.models.contract import TrainerContract  # noqa: E402
 from tests.models.unet3d.volumes import SPACING, nuclei, sample  # noqa: E402
 
 QUICK = UNet3DTrainer(
@@ -42,6 +40,20 @@ TINY = dataclasses.replace(QUICK, epochs=2, steps_per_epoch=3, patch_size=(4, 16
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run") / "run-1"
     return folder, QUICK.train([sample("a", 0)], [sample("b", 1)], folder)
+
+
+class TestContract(TrainerContract):
+    model = "unet3d"
+    learner = "models.unet3d.train:UNetLearner"
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def trainer(cls):
+        return dataclasses.replace(TINY, logger="csv")
+
+    def weights(self, folder):
+        found = read_tensors(folder / WEIGHTS_FILE)
+        return [found[name].float().numpy() for name in sorted(found)]
 
 
 def test_the_loss_falls_and_the_curves_say_so(run):
@@ -82,18 +94,6 @@ def test_another_voxel_size_is_resampled_and_told(run):
     assert any("resampled" in note for note in got.notes)
 
 
-def test_contracts(run):
-    segmenter = load_run("unet3d", run[0])
-    assert trainer_class("unet3d") is UNet3DTrainer
-    assert isinstance(QUICK, Trainer)
-    assert isinstance(segmenter, Segmenter)
-    described = json.loads(json.dumps(segmenter.describe()))
-    assert described["name"] == segmenter.name == "unet3d"
-    assert len(described["weights_sha256"]) == 64
-    with pytest.raises(ImageError):
-        segmenter.segment(np.zeros((3, 8, 8), np.uint8), SPACING)
-
-
 @pytest.mark.parametrize("shape", [(1, 40, 40), (3, 5, 7), (2, 100, 9)])
 def test_volumes_of_odd_sizes(run, shape):
     image = np.random.default_rng(0).integers(0, 255, shape).astype(np.uint8)
@@ -103,12 +103,6 @@ def test_volumes_of_odd_sizes(run, shape):
 def weights_after(folder, trainer=TINY, train=None):
     trainer.train([train or sample("a", 0)], [sample("b", 1)], folder)
     return (folder / "weights.safetensors").read_bytes()
-
-
-def test_a_seed_gives_the_same_weights(tmp_path):
-    one, two = (weights_after(tmp_path / name) for name in "ab")
-    assert one == two
-    assert one != weights_after(tmp_path / "c", dataclasses.replace(TINY, seed=1))
 
 
 def test_unknown_voxels_do_not_change_the_weights(tmp_path):
@@ -124,61 +118,6 @@ def test_every_loss_and_norm_trains(tmp_path, loss):
     trainer = dataclasses.replace(TINY, loss=loss, gap_weighting=True, norm="batch", epochs=1)
     trainer.train([sample("a", 0)], [], tmp_path)
     assert np.isfinite(read_curves(tmp_path)[0]["train_loss"])
-
-
-class Stopped(Exception):
-    """Raised to interrupt a training."""
-
-
-def test_an_interrupted_training_continues_to_the_same_weights(tmp_path):
-    trainer = dataclasses.replace(TINY, epochs=3)
-    whole = weights_after(tmp_path / "whole", trainer)
-
-    def stop(done, total, what):
-        if done == 5:
-            raise Stopped
-
-    train, val = [sample("a", 0)], [sample("b", 1)]
-    with pytest.raises(Stopped):
-        trainer.train(train, val, tmp_path / "cut", progress=stop)
-    assert len(read_curves(tmp_path / "cut")) == 1
-    load_run("unet3d", tmp_path / "cut")
-    result = trainer.train(train, val, tmp_path / "cut")
-    assert "continued after epoch 1" in result.notes
-    assert (tmp_path / "cut" / "weights.safetensors").read_bytes() == whole
-    kept = ("epoch", "train_loss", "val_loss", "lr")
-    one, two = ([[r[k] for k in kept] for r in read_curves(tmp_path / n)] for n in ("whole", "cut"))
-    assert one == two
-    with pytest.raises(CheckpointError, match="same data and options"):
-        dataclasses.replace(trainer, seed=5).train(train, val, tmp_path / "cut")
-
-
-def test_patience_ends_the_training(tmp_path, monkeypatch):
-    from models.unet3d import validation
-
-    same = validation.Validation(1.0, 0.5, 0.5, 0.5)
-    monkeypatch.setattr(validation, "judge", lambda *_: same)
-    trainer = dataclasses.replace(TINY, epochs=50, steps_per_epoch=1, patience=3)
-    result = trainer.train([sample("a", 0)], [sample("b", 1)], tmp_path)
-    assert (result.best_epoch, result.epochs) == (1, 4)
-
-
-def test_a_diverging_loss_stops_and_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):
-    from models.unet3d.patches import PatchSampler
-
-    draw = PatchSampler.batch
-
-    def spoilt(self, step):
-        batch = draw(self, step)
-        if step >= 4:
-            batch.image[:] = np.nan
-        return batch
-
-    monkeypatch.setattr(PatchSampler, "batch", spoilt)
-    with pytest.raises(TrainingDivergedError, match=r"step 2 of epoch 2.*lower learning_rate"):
-        TINY.train([sample("a", 0)], [sample("b", 1)], tmp_path)
-    image, _ = nuclei(2)
-    assert load_run("unet3d", tmp_path).segment(image[None], SPACING).labels.shape == image.shape
 
 
 def test_a_batch_that_does_not_fit_goes_patch_by_patch(tmp_path, monkeypatch):
@@ -233,19 +172,6 @@ def test_normalisation_is_frozen_part_way(tmp_path):
         assert np.allclose(*maps, atol=1e-5) == same
 
 
-def test_samples_that_cannot_be_learned_from(tmp_path):
-    image, labels = nuclei(0)
-    known = np.ones(labels.shape, bool)
-    for one in (
-        [],
-        [TrainingSample("a", image[None], labels, ~known, SPACING)],
-        [TrainingSample("a", image[None], np.zeros_like(labels), known, SPACING)],
-    ):
-        with pytest.raises(TrainingDataError):
-            TINY.train(one, [], tmp_path / "none")
-    assert not (tmp_path / "none").exists()
-
-
 def test_without_validation_the_notes_say_so(tmp_path):
     result = TINY.train([sample("a", 0)], [], tmp_path)
     assert any("training stacks" in note for note in result.notes)
@@ -265,25 +191,14 @@ def test_starting_from_another_run(run, tmp_path):
     base, tuned = read_curves(tmp_path)
     assert base["epoch"] == 0 and "train_loss" not in base
     assert tuned["val_loss"] < 0.6 * read_curves(folder)[0]["val_loss"]
+    # Judged as every run is, whatever its classes weigh in what it learns from.
+    other = dataclasses.replace(trainer, class_weights=(1.0, 0.0, 1.0))
+    other.train([sample("a", 3)], [sample("b", 1)], tmp_path / "other")
+    assert read_curves(tmp_path / "other")[0]["val_loss"] == base["val_loss"]
     wide = dataclasses.replace(trainer, features=(8, 16))
     told = wide.train([sample("a", 3)], [], tmp_path / "wide").notes
     assert any("those of run-1" in note for note in told)
     assert load_run("unet3d", tmp_path / "wide").run.architecture.features == (4, 8)
-
-
-def test_nothing_better_than_the_base_leaves_the_base(run, tmp_path):
-    folder, _ = run
-    wild = dataclasses.replace(QUICK, epochs=1, steps_per_epoch=2, learning_rate=50.0)
-    trainer = dataclasses.replace(wild, base_run=str(folder), class_weights=(1.0, 0.0, 1.0))
-    result = trainer.train([sample("a", 3)], [sample("b", 1)], tmp_path)
-    assert (result.best_epoch, result.epochs) == (0, 1)
-    assert any("the run holds the base's weights" in note for note in result.notes)
-    base, own = (load_run("unet3d", path) for path in (folder, tmp_path))
-    one, two = (r.predictor.network.state_dict() for r in (base, own))
-    assert all(torch.equal(one[name], two[name]) for name in one)
-    # Judged as every run is, whatever its classes weigh in what it learns from.
-    trained = next(r for r in read_curves(folder) if r["epoch"] == run[1].best_epoch)
-    assert read_curves(tmp_path)[0]["val_loss"] == pytest.approx(trained["val_loss"], rel=1e-4)
 
 
 def test_a_base_that_finds_more_objects_is_kept_in_the_end(run, tmp_path, monkeypatch):
