@@ -4,7 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report=
+# Each of two workers computes with one thread: more would only wait for cores.
+ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=1 \
+  TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
+PYTEST := $(ONE_THREAD) $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report=
 
 .PHONY: setup demo test slow coverage check bench fuzz starter lock format clean
 

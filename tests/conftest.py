@@ -18,11 +18,6 @@ from numpy.typing import NDArray
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
-if "PYTEST_XDIST_WORKER" in os.environ:  # one thread per worker: more would only wait for cores
-    for threads in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
-        os.environ.setdefault(f"{threads}_NUM_THREADS", "1")
-    for threads in ("INTRAOP", "INTEROP"):
-        os.environ.setdefault(f"TF_NUM_{threads}_THREADS", "1")
 
 # The same examples in every run: what lands must not depend on luck. Set the variable to explore.
 hypothesis.settings.register_profile(
