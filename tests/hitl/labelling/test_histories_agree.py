@@ -72,7 +72,7 @@ def test_all_tell_the_same_of_any_history(template: Path, made: list[Step], numb
 
 
 @pytest.mark.slow
-@settings(HISTORIES, max_examples=60)
+@settings(HISTORIES, max_examples=25)
 @given(made=st.lists(steps(), min_size=4, max_size=8), number=st.integers(0, 99))
 def test_all_tell_the_same_of_long_histories(template: Path, made: list[Step], number: int) -> None:
     told_of(template, made, number)
