@@ -236,6 +236,8 @@ class TrainingSample:
     scene : str
         Samples of one scene are labels of several classes in the same image; empty where the
         sample is alone.
+    held_out : ndarray of bool, shape (Z, Y, X), optional
+        True where nothing may be learned though something is known: a model is judged there.
     """
 
     name: str
@@ -246,6 +248,7 @@ class TrainingSample:
     class_name: str = ""
     kind: Kind = "instances"
     scene: str = ""
+    held_out: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         shapes = {self.image.shape[1:], self.labels.shape, self.mask.shape}

@@ -15,8 +15,9 @@ from annotations.copies.landmark import CAPACITY, LANDMARK
 from annotations.copies.placement import Placement
 from annotations.layout import child_array, create_table
 
-COPIES = "copies"
+COPIES = "copies_2"
 """Group of the store: per volume its landmarks and whose it is, per pair of fields what was found.
+Numbered anew when landmarks become others, which those of before are not alike.
 A store that an earlier version made has none until a field is added."""
 
 _LANDMARKS, _VOLUMES, _FOUND, _NAMES = "landmarks", "volumes", "found", "names"

@@ -55,7 +55,7 @@ def split_sample(sample: TrainingSample, share: float) -> tuple[TrainingSample, 
     whole = np.zeros_like(sample.labels) if sample.kind == "area" else sample.labels
     held_out = held_out_voxels(whole, share)
     return (
-        replace(sample, mask=sample.mask & ~held_out),
+        replace(sample, mask=sample.mask & ~held_out, held_out=held_out),
         replace(sample, name=sample.name + HELD_OUT, mask=sample.mask & held_out),
     )
 

@@ -36,6 +36,8 @@ class PreparedStack:
         First and last voxel + 1 of each object with known voxels.
     known : ndarray of int
         Flat indices of voxels that count (evenly thinned when there are very many).
+    held_out : ndarray of bool, shape (Z, Y, X), optional
+        Voxels that do not count since a model is judged there.
     """
 
     name: str
@@ -44,6 +46,7 @@ class PreparedStack:
     targets: Targets
     boxes: NDArray[np.intp]
     known: NDArray[np.intp]
+    held_out: NDArray[np.bool_] | None = None
 
 
 def prepare(
@@ -74,16 +77,18 @@ def prepare(
 
     image = normalise_channels(sample.image, percentiles)
     labels, mask = np.where(sample.mask, sample.labels, 0).astype(np.int32), sample.mask
+    held_out = sample.held_out
     if not same_spacing(sample.spacing_um, spacing_um):
         shape = resized_shape(labels.shape, sample.spacing_um, spacing_um)
         image = np.stack([resize(channel, shape, linear=True) for channel in image])
         labels, mask = resize(labels, shape, linear=False), resize(mask, shape, linear=False)
+        held_out = None if held_out is None else resize(held_out, shape, linear=False)
     targets = make_targets(labels, mask, spacing_um, edge_width_px, gap)
     found = [b for b in ndimage.find_objects(labels) if b is not None]
     boxes = np.array([[(s.start, s.stop) for s in b] for b in found], np.intp).reshape(-1, 3, 2)
     known = np.flatnonzero(targets.voxels)
     known = known[:: max(1, known.size // KNOWN_VOXELS_KEPT)]
-    return PreparedStack(sample.name, image, labels, targets, boxes, known)
+    return PreparedStack(sample.name, image, labels, targets, boxes, known, held_out)
 
 
 def check_learnable(stacks: Sequence[PreparedStack], what: str) -> None:

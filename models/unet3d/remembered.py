@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.devices import Compute
 from models.unet3d.checkpoint import RunFile, load_network
@@ -31,7 +32,8 @@ def remember_background(
 ) -> list[PreparedStack]:
     """Return the stacks with targets also where `base` is sure of background.
 
-    Patches are still drawn around verified voxels only, and a verified voxel keeps its target.
+    Patches are still drawn around verified voxels only, and a verified voxel keeps its target. What
+    is held out stays out.
 
     Parameters
     ----------
@@ -43,7 +45,7 @@ def remember_background(
     notes : list of str
         Is told when anything was added.
     """
-    unknown = sum(int((s.targets.voxels == 0).sum()) for s in stacks)
+    unknown = sum(int(_unknown(s).sum()) for s in stacks)
     if unknown == 0:
         return list(stacks)
     predictor = _predictor(base, stacks[0].image.shape[0], compute)
@@ -65,7 +67,7 @@ def _predictor(base: RunFile, channels: int, compute: Compute) -> NetworkPredict
 def _with_background(stack: PreparedStack, predictor: NetworkPredictor) -> PreparedStack:
     targets = stack.targets
     sure = foreground_probability(predictor.maps(stack.image)) < SURE
-    added = (targets.voxels == 0) & sure
+    added = _unknown(stack) & sure
     return replace(
         stack,
         targets=replace(
@@ -76,6 +78,12 @@ def _with_background(stack: PreparedStack, predictor: NetworkPredictor) -> Prepa
             voxels=np.where(added, WEIGHT, targets.voxels).astype(np.float32),
         ),
     )
+
+
+def _unknown(stack: PreparedStack) -> NDArray[np.bool_]:
+    """Return where nobody says what is there: not where it is known and held out."""
+    unknown: NDArray[np.bool_] = stack.targets.voxels == 0
+    return unknown if stack.held_out is None else unknown & ~stack.held_out
 
 
 def _counted(stacks: Sequence[PreparedStack]) -> int:

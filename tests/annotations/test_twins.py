@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from annotations._twins import HASH_BYTES, slice_hash, tells_apart
+from annotations.copies.catalogue import COPIES
 from annotations.store import AnnotationStore
 from tests.annotations.store_sources import ArraySource, noise
 
@@ -115,7 +116,7 @@ def test_the_cost_does_not_grow_with_the_pairs(
             assert not [p for p in read if p.startswith("fields/") and own not in f"{p}/"]
             read.clear()
             equal_slices(store, f"f{number}")
-            assert {path.partition("/")[0] for path in read} <= {"slices", "copies"}
+            assert {path.partition("/")[0] for path in read} <= {"slices", COPIES}
             read.clear()
     assert len(equal_slices(store)) == 6
 
@@ -167,7 +168,7 @@ def test_fields_of_an_earlier_version_are_compared_when_asked_and_kept_with_the_
     assert [copy.names for copy in found] == [("a", "b")]
     assert (found[0].how, round(found[0].share or 0, 2)) == (("flipped in x", "cropped"), 1.0)
     with store._writing() as session:
-        del zarr.open_group(session.store, mode="r+")["copies"]
+        del zarr.open_group(session.store, mode="r+")[COPIES]
         store._commit(session, "as it was", {})
     assert store.looks_at_copies_again()
     assert [str(copy) for copy in store.copies()] == [str(copy) for copy in found]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -57,3 +59,17 @@ def test_a_verified_stack_stays_as_it_is(starter):
     notes: list[str] = []
     assert remember_background([stack], starter, Compute("cpu", False), notes) == [stack]
     assert notes == []
+
+
+def test_what_is_held_out_is_neither_guessed_nor_counted(starter):
+    _, stack = two_nuclei(lambda labels, x: x < 34)
+    notes: list[str] = []
+    held_out = stack.targets.voxels == 0
+    held_out[..., 60:] = False
+    (told,) = remember_background(
+        [replace(stack, held_out=held_out)], starter, Compute("cpu", False), notes
+    )
+    assert not told.targets.voxels[held_out].any()
+    assert told.targets.voxels[..., 60:].any()
+    whole = replace(stack, held_out=stack.targets.voxels == 0)
+    assert remember_background([whole], starter, Compute("cpu", False), []) == [whole]
