@@ -98,6 +98,10 @@ class SweepRequest:
         Values of an option (repeatable); lists in brackets: 'features=[16,32],[32,64]'.
     seeds : tuple of int
         Train each combination with each seed.
+    folds : int
+        Train each combination anew for each of so many folds of the fields, and score it there.
+    by : str
+        What stays in one fold: field, or a key of the fields' metadata such as specimen.
     settings : mapping
         An option of every cell (repeatable).
     fields, classes : tuple of str
@@ -106,7 +110,7 @@ class SweepRequest:
     evaluate : bool
         Score on the test fields too (not sorted by it).
     sort : str
-        f1, evaluation_score, f1_nucleus, f1_edge, val_loss, minutes.
+        f1, evaluation_score, dice, f1_nucleus, f1_edge, val_loss, minutes.
     retry_failed : bool
         Train again what has failed.
     yes : bool
@@ -120,6 +124,8 @@ class SweepRequest:
         Flag(metavar="KEY=V1,V2", parse=parse_grid, complete=completion.setting_keys),
     ] = default(default_factory=dict)
     seeds: Annotated[tuple[int, ...], Flag(metavar="N,N", parse=parse_seeds)] = ()
+    folds: Annotated[int, Flag(metavar="N", max=10_000)] = 0
+    by: Annotated[str, Flag(metavar="field|KEY")] = ""
     settings: Settings = default(default_factory=dict)
     fields: Fields = ()
     classes: Classes = ()

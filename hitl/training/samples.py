@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from hitl.project.reporter import Reporter
 from hitl.training.held_out import HELD_OUT, check_large_enough, split_sample
 from models.base import TrainingSample
 
-_Samples = list[tuple[LabelsInfo, TrainingSample]]
+Samples = list[tuple[LabelsInfo, TrainingSample]]
 """What is learned, and of which labels it is."""
 
 
@@ -88,31 +88,31 @@ def collect_samples(
         No labels to train on, or classes that see different numbers of channels, or more than the
         model takes.
     """
-    train = _labelled(store, "train", names, classes)
+    train = labelled(store, "train", names, classes)
     if not train:
         raise NothingToDoError(
             "there are no labels to train on; make some with `hitl bootstrap PROJECT`, "
             "or add a field with `hitl add PROJECT IMAGE --labels FILE`"
         )
-    _check_labelled(train, classes)
-    _check_channels(train, one_channel, reporter)
+    check_labelled(train, classes)
+    check_channels(train, one_channel, reporter)
     taught = tuple(dict.fromkeys(info.class_name for info in train))
     learned = {info.field.name for info in train}
     # A field of split val that was named is learned from, in whatever class.
-    val = [i for i in _labelled(store, "val", (), taught) if i.field.name not in learned]
+    val = [i for i in labelled(store, "val", (), taught) if i.field.name not in learned]
     used = learned | {info.field.name for info in val}
     refuse_leakage(store, used, known_copies(store, reporter))
-    _check_readable(train, val, config)
+    check_readable(train, val, config)
     views = {info.key: store.labels(info.key) for info in (*train, *val)}
     verified_only = any(views[info.key].verified_voxels for info in train)
     if not verified_only:
         reporter.note("no voxel is verified by a person yet: trains on the proposals as they are")
-    samples = [each for i in train for each in _samples(views[i.key], config, verified_only)]
+    samples = [each for i in train for each in samples_of(views[i.key], config, verified_only)]
     if val:
         held_out = [
             each
             for info in val
-            for each in _samples(views[info.key], config, views[info.key].verified_voxels > 0)
+            for each in samples_of(views[info.key], config, views[info.key].verified_voxels > 0)
         ]
     else:
         share = config.training.validation_share
@@ -120,22 +120,51 @@ def collect_samples(
             f"no labelled field of split val: holds out about {share:.0%} of each training field "
             "for validation, whole objects all over it"
         )
-        halves = [(info, split_sample(sample, share)) for info, sample in samples]
-        samples = _known([(info, rest) for info, (rest, _) in halves])
-        held_out = _known([(info, kept) for info, (_, kept) in halves])
+        samples, held_out = hold_out(samples, share)
+    return training_set(store, views, [*train, *val], samples, held_out, verified_only)
+
+
+def hold_out(samples: Samples, share: float) -> tuple[Samples, Samples]:
+    """Split what counts of each sample: to train on, and to validate on."""
+    halves = [(info, split_sample(sample, share)) for info, sample in samples]
+    learned = _known([(info, rest) for info, (rest, _) in halves])
+    return learned, _known([(info, kept) for info, (_, kept) in halves])
+
+
+def training_set(
+    store: AnnotationStore,
+    views: Mapping[str, LabelsView],
+    used: Sequence[LabelsInfo],
+    samples: Samples,
+    held_out: Samples,
+    verified_only: bool,
+) -> TrainingSet:
+    """Return samples with where they come from.
+
+    Parameters
+    ----------
+    store : AnnotationStore
+    views : mapping of str to LabelsView
+        By key.
+    used : sequence of LabelsInfo
+        What the samples are of.
+    samples, held_out : list of (LabelsInfo, TrainingSample)
+        To train on, and to validate on.
+    verified_only : bool
+    """
     named = {sample.name for _, sample in (*samples, *held_out)}
     return TrainingSet(
         tuple(sample for _, sample in samples),
         tuple(sample for _, sample in held_out),
         tuple((info.field.name, info.class_name) for info, _ in held_out),
-        tuple(_source(views[info.key], named) for info in (*train, *val)),
+        tuple(_source(views[info.key], named) for info in used),
         store.last_round(),
         verified_only,
-        taught,
+        tuple(dict.fromkeys(info.class_name for info, _ in samples)),
     )
 
 
-def _check_labelled(train: list[LabelsInfo], classes: tuple[str, ...]) -> None:
+def check_labelled(train: list[LabelsInfo], classes: tuple[str, ...]) -> None:
     """Refuse a class that was asked for and of which nothing is labelled."""
     for name in classes:
         if name not in {info.class_name for info in train}:
@@ -145,7 +174,7 @@ def _check_labelled(train: list[LabelsInfo], classes: tuple[str, ...]) -> None:
             )
 
 
-def _check_channels(train: list[LabelsInfo], one_channel: bool, reporter: Reporter) -> None:
+def check_channels(train: list[LabelsInfo], one_channel: bool, reporter: Reporter) -> None:
     """Refuse to teach one model from different numbers of channels; tell of several classes."""
     seen = {info.class_name: len(info.seen) for info in train}
     for name, count in seen.items():
@@ -206,7 +235,7 @@ def refuse_leakage(
                 )
 
 
-def _check_readable(
+def check_readable(
     train: Sequence[LabelsInfo], val: Sequence[LabelsInfo], config: ProjectConfig
 ) -> None:
     """Refuse, before any image is read, what could not be preprocessed or split afterwards."""
@@ -216,9 +245,10 @@ def _check_readable(
         check_large_enough(info.address, info.zyx[1:], config.training.validation_share)
 
 
-def _labelled(
+def labelled(
     store: AnnotationStore, split: str, names: tuple[str, ...], classes: tuple[str, ...]
 ) -> list[LabelsInfo]:
+    """Return what of a split is labelled, or what was named; refuse a field of split test."""
     chosen = chosen_labels(store, names, classes)
     if not names:
         chosen = [info for info in chosen if info.split == split]
@@ -238,11 +268,11 @@ def _labelled(
     ]
 
 
-def _samples(view: LabelsView, config: ProjectConfig, verified_only: bool) -> _Samples:
+def samples_of(view: LabelsView, config: ProjectConfig, verified_only: bool) -> Samples:
     """Return what may be learned from each time point of labels."""
     info = view.info
     steps = steps_for(config.steps_of(info.class_name), info, CONFIG_NAME)
-    found: _Samples = []
+    found: Samples = []
     for each in view.time_points():
         labels = np.asarray(each.labels[...])
         if verified_only:
@@ -262,7 +292,7 @@ def _samples(view: LabelsView, config: ProjectConfig, verified_only: bool) -> _S
     return found
 
 
-def _known(parts: _Samples) -> _Samples:
+def _known(parts: Samples) -> Samples:
     """Leave out parts of which nothing is known, as long as another is left."""
     return [(info, part) for info, part in parts if part.mask.any()] or parts
 

@@ -10,7 +10,6 @@ from hitl.evaluation.strata import SPURIOUS, Stratum
 from hitl.training.promote import Promoted
 from hitl.training.sweep.grid import show
 from hitl.training.sweep.result import (
-    COLUMNS,
     QUALITY,
     TEST_COLUMNS,
     Combination,
@@ -21,7 +20,7 @@ from hitl.training.sweep.result import (
 from hitl.training.train import Trained
 from labels.numbers import number_of
 
-DIGITS = {"minutes": 1}
+DIGITS = {"minutes": 1, "megabytes": 1}
 
 
 def trained(done: Trained) -> tuple[Trained, str]:
@@ -88,14 +87,18 @@ def swept(done: Sweep) -> tuple[dict[str, Any], Any]:
 def _sweep_table(sweep: Sweep) -> Any:
     trained = [one for one in sweep.combinations() if one.done]
     names = varied_names(sweep.combinations())
-    keys = [(key, False) for key in COLUMNS]
+    columns, simplest = sweep.columns, sweep.simplest
+    keys = [(key, False) for key in columns]
     if any(cell.test for cell in sweep.cells):
         keys += [(key, True) for key in TEST_COLUMNS]
-    titles = [TEST_COLUMNS[key] if test else COLUMNS[key] for key, test in keys]
+    titles = [TEST_COLUMNS[key] if test else columns[key] for key, test in keys]
+    where = "on folds, mean ± SD over them" if sweep.folded else "on the validation part"
     title = (
-        f"{sweep.name}: {number_of(len(sweep.cells), 'cell')} on the validation part, sorted by "
-        f"{COLUMNS[sweep.sort]}; F1 of voxels, @0.5 of objects; * the best"
+        f"{sweep.name}: {number_of(len(sweep.cells), 'cell')} {where}, sorted by "
+        f"{columns.get(sweep.sort, sweep.sort)}; F1 of voxels, @0.5 of objects; * the best"
     )
+    if simplest is not None:
+        title += "; ° the smallest network within one standard error of it, over the same folds"
     best = {(key, test): _best(trained, key, test) for key, test in keys if key in QUALITY}
     rows = []
     for one in trained:
@@ -106,6 +109,8 @@ def _sweep_table(sweep: Sweep) -> Any:
             )
             cells.append(_cell(one, key, test) + ("*" if top else ""))
         runs = ", ".join(cell.run for cell in one.done)
+        if one == simplest:
+            cells[[key for key, _ in keys].index(sweep.sort)] += "°"
         rows.append([*(show(one.varied[name]) for name in names), *cells, runs])
     return plain_table([*names, *titles, "run"], rows, title=title, right=titles)
 

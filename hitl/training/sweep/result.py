@@ -6,7 +6,7 @@ import csv
 import io
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,11 @@ COLUMNS = {
 }
 """Measured on the validation part, and what the columns are called; F1 @0.5 is that of objects."""
 
+FOLD_COLUMNS = {"dice": "Dice", "megabytes": "MB"}
+"""Besides, on folds: Dice of voxels, also that of each class, and the size of the weights."""
+
 TEST_COLUMNS = {"f1": "test F1", "evaluation_score": "test score"}
-QUALITY = ("f1", "evaluation_score", "f1_nucleus", "f1_edge")
+QUALITY = ("f1", "evaluation_score", "dice", "f1_nucleus", "f1_edge")
 """Higher is better; in the order that ties are broken in."""
 
 
@@ -45,7 +48,9 @@ class CellResult:
     reason : str
         Why it failed.
     scores, test : mapping of str to (float or None)
-        By the keys of `COLUMNS` and of `TEST_COLUMNS`.
+        By the keys of `Sweep.columns` and of `TEST_COLUMNS`.
+    fold : int or None
+        On which it was scored, of those that are.
     """
 
     varied: dict[str, Any]
@@ -56,11 +61,12 @@ class CellResult:
     reason: str = ""
     scores: Values = field(default_factory=dict)
     test: Values = field(default_factory=dict)
+    fold: int | None = None
 
 
 @dataclass(frozen=True)
 class Combination:
-    """The cells that differ in nothing but the seed.
+    """The cells that differ in nothing but the seed and the fold.
 
     Parameters
     ----------
@@ -85,12 +91,32 @@ class Combination:
         return [cell for cell in self.cells if cell.state == "done"]
 
     def values(self, key: str, *, test: bool = False) -> list[float]:
-        """Return what the trained cells have of a column."""
-        found = [(cell.test if test else cell.scores).get(key) for cell in self.done]
-        return [value for value in found if value is not None and math.isfinite(value)]
+        """Return what the trained cells have of a column; of each fold the mean over seeds."""
+        return list(self.by_fold(key, test=test).values())
+
+    def by_fold(self, key: str, *, test: bool = False) -> dict[int, float]:
+        """Return what the trained cells have of a column by fold, or by number without folds."""
+        found: dict[int, list[float]] = {}
+        for number, cell in enumerate(self.done):
+            value = (cell.test if test else cell.scores).get(key)
+            if value is not None and math.isfinite(value):
+                found.setdefault(number if cell.fold is None else cell.fold, []).append(value)
+        return {fold: statistics.fmean(values) for fold, values in sorted(found.items())}
+
+    def behind(self, other: Combination, key: str) -> tuple[float, float] | None:
+        """Return by how much another is better on the same folds, and the standard error of that.
+
+        None with fewer than two folds in common.
+        """
+        mine, theirs = self.by_fold(key), other.by_fold(key)
+        differences = [theirs[fold] - mine[fold] for fold in mine if fold in theirs]
+        if len(differences) < 2:
+            return None
+        error = statistics.stdev(differences) / math.sqrt(len(differences))
+        return statistics.fmean(differences), error
 
     def mean(self, key: str, *, test: bool = False) -> float | None:
-        """Return the mean over seeds, None where there is none."""
+        """Return the mean over seeds or folds, None where there is none."""
         values = self.values(key, test=test)
         return statistics.fmean(values) if values else None
 
@@ -131,6 +157,42 @@ class Sweep:
         found = [Combination(tuple(cells)) for cells in groups.values()]
         return sorted(found, key=lambda one: (not one.done, one.rank(self.sort)))
 
+    @property
+    def folded(self) -> bool:
+        """Whether the cells were scored on folds."""
+        return any(cell.fold is not None for cell in self.cells)
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """What was measured, and what it is called."""
+        if not self.folded:
+            return COLUMNS
+        classes = dict.fromkeys(
+            key for cell in self.cells for key in cell.scores if key.startswith("dice_")
+        )
+        named = {key: f"Dice {key.removeprefix('dice_')}" for key in classes}
+        return {**COLUMNS, "dice": FOLD_COLUMNS["dice"], **named, "megabytes": "MB"}
+
+    @property
+    def simplest(self) -> Combination | None:
+        """The combination of the smallest network within one standard error of the best.
+
+        The error is that of the differences on the same folds (the one-standard-error rule of
+        Breiman et al. 1984, paired). None where there are no folds, or only one combination.
+        """
+        if not self.folded or self.sort not in QUALITY:
+            return None
+        trained = [one for one in self.combinations() if one.mean(self.sort) is not None]
+        if len(trained) < 2:
+            return None
+        best = trained[0]
+        near = [best]
+        for one in trained[1:]:
+            found = one.behind(best, self.sort)
+            if found is not None and found[0] <= found[1]:
+                near.append(one)
+        return min(near, key=lambda one: one.mean("megabytes") or math.inf)
+
     def ordered(self) -> list[CellResult]:
         """Return the cells in the order of their combinations."""
         return [cell for one in self.combinations() for cell in one.cells]
@@ -170,14 +232,16 @@ def as_csv(sweep: Sweep) -> str:
     test = [f"test_{key}" for key in TEST_COLUMNS] if with_test else []
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow([*names, "seed", "state", *COLUMNS, *test, "run", "reason"])
+    fold = ["fold"] if sweep.folded else []
+    writer.writerow([*names, "seed", *fold, "state", *sweep.columns, *test, "run", "reason"])
     for cell in sweep.ordered():
-        values = [cell.scores.get(key) for key in COLUMNS]
+        values = [cell.scores.get(key) for key in sweep.columns]
         values += [cell.test.get(key) for key in TEST_COLUMNS] if with_test else []
         writer.writerow(
             [
                 *(show(cell.varied[name]) for name in names),
                 "" if cell.seed is None else cell.seed,
+                *([cell.fold] if sweep.folded else []),
                 cell.state,
                 *("" if value is None else f"{value:.6g}" for value in values),
                 cell.run,
@@ -196,7 +260,8 @@ def sweep_record(sweep: Sweep) -> dict[str, Any]:
         "model": sweep.model,
         "sort": sweep.sort,
         "best": {"options": best.varied, "runs": runs} if runs else None,
-        "cells": [_cell_record(cell) for cell in sweep.ordered()],
+        **_fold_record(sweep),
+        "cells": [_cell_record(cell, sweep.columns) for cell in sweep.ordered()],
         "done": sum(cell.state == "done" for cell in sweep.cells),
         "failed": len(sweep.failed),
         "table": str(sweep.table_file),
@@ -204,14 +269,36 @@ def sweep_record(sweep: Sweep) -> dict[str, Any]:
     }
 
 
-def _cell_record(cell: CellResult) -> dict[str, Any]:
+def _fold_record(sweep: Sweep) -> dict[str, Any]:
+    """Return mean and SD over folds, and how far each is behind the best, where there are folds."""
+    if not sweep.folded:
+        return {}
+    found = [one for one in sweep.combinations() if one.done]
+    simplest = sweep.simplest
+    rows = []
+    for one in found:
+        values = {key: one.values(key) for key in sweep.columns}
+        behind = one.behind(found[0], sweep.sort)
+        rows.append(
+            {
+                "options": one.varied,
+                "mean": {key: statistics.fmean(each) for key, each in values.items() if each},
+                "sd": {k: statistics.stdev(each) for k, each in values.items() if len(each) > 1},
+                "behind_best": behind and {"mean": behind[0], "standard_error": behind[1]},
+            }
+        )
+    return {"combinations": rows, "simplest": simplest and {"options": simplest.varied}}
+
+
+def _cell_record(cell: CellResult, columns: Iterable[str]) -> dict[str, Any]:
     return {
         "options": cell.varied,
         "seed": cell.seed,
+        **({} if cell.fold is None else {"fold": cell.fold}),
         "state": cell.state,
         "run": cell.run or None,
         "reason": cell.reason or None,
-        **{key: _finite(cell.scores.get(key)) for key in COLUMNS},
+        **{key: _finite(cell.scores.get(key)) for key in columns},
         "test": {key: _finite(value) for key, value in cell.test.items()} or None,
     }
 

@@ -6,25 +6,21 @@ import re
 import statistics
 import time
 from collections.abc import Mapping
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 from filelock import FileLock, Timeout
-from numpy.typing import NDArray
 
+from annotations.store import AnnotationStore
 from hitl.evaluation.evaluate import evaluate, find_truths
-from hitl.evaluation.metrics.averages import average
-from hitl.evaluation.metrics.scores import Scores
 from hitl.evaluation.requests import EvaluateRequest
-from hitl.evaluation.scoring import score_labels
 from hitl.project.config import SweepConfig, load_config, parse_config, trainer_options
 from hitl.project.errors import ConfigError, HitlError, NothingToDoError
 from hitl.project.folder import Project
 from hitl.project.presets import find_preset
 from hitl.project.reporter import Reporter
 from hitl.project.runs import read_card
+from hitl.training.folds import BY_FIELD, check_folds, collect_folds
 from hitl.training.preflight import told_first
 from hitl.training.requests import SweepRequest
 from hitl.training.samples import TrainingSet, collect_samples
@@ -39,18 +35,18 @@ from hitl.training.sweep.grid import (
 from hitl.training.sweep.plot import write_plot
 from hitl.training.sweep.result import (
     COLUMNS,
+    FOLD_COLUMNS,
     TEST_COLUMNS,
     CellResult,
     Sweep,
     write_tables,
 )
+from hitl.training.sweep.scoring import score_cell
 from hitl.training.train import resolve_base, train_into
 from labels.hashing import values_sha256
 from labels.numbers import number_of
-from models.base import TrainingSample
 from models.errors import ModelError
-from models.registry import load_run, one_channel
-from models.several_classes import for_class
+from models.registry import one_channel
 
 ASK_ABOVE = 100
 """More cells than this are trained only when the user has said so."""
@@ -79,16 +75,19 @@ def sweep(project: Project, request: SweepRequest, reporter: Reporter) -> Sweep:
     KeyboardInterrupt
         After the table of what is done was written.
     """
-    if request.sort not in COLUMNS:
-        raise ConfigError(f"--sort {request.sort}: expected one of {', '.join(COLUMNS)}")
+    sortable = (*COLUMNS, *FOLD_COLUMNS)
+    if request.sort not in sortable:
+        raise ConfigError(f"--sort {request.sort}: expected one of {', '.join(sortable)}")
+    check_folds(request.folds, request.by)
     if request.name and NAME.fullmatch(request.name) is None:
         raise ConfigError(
             f"--name {request.name}: expected a name of letters, digits, dots, dashes and "
             "underscores that begins with a letter or digit"
         )
     options, spec, where = _specification(project, request, reporter)
-    if not request.yes and count_cells(spec) > ASK_ABOVE:
-        raise SweepError(_too_many(project, request.model, {**options, **spec.set}, spec))
+    count = count_cells(spec) * max(request.folds, 1)
+    if not request.yes and count > ASK_ABOVE:
+        raise SweepError(_too_many(project, request.model, {**options, **spec.set}, count))
     spec = _with_base_runs(project, spec)
     cells = make_cells(request.model, resolve_base(project, options), spec, where)
     store = project.store()
@@ -101,20 +100,41 @@ def sweep(project: Project, request: SweepRequest, reporter: Reporter) -> Sweep:
     lock = FileLock(project.folder / "sweeps" / ".lock")
     try:
         with lock.acquire(timeout=0):
-            data = collect_samples(
-                store,
-                project.config,
-                request.fields,
-                reporter,
-                request.classes,
-                one_channel=one_channel(request.model),
-            )
-            reporter.note(told_first(data))
-            return _Work(project, request, cells, data, reporter).run()
+            parts = _parts(project, store, request, reporter)
+            return _Work(project, request, cells, parts, reporter).run()
     except Timeout as exc:
         raise SweepError(
             f"another sweep is at work in {project.folder}; wait until it is over"
         ) from exc
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What a cell is trained and scored on; `fold` is None where there are no folds."""
+
+    fold: int | None
+    data: TrainingSet
+    scored: TrainingSet
+
+    @property
+    def fingerprint(self) -> str:
+        """Of all that a training, and its score, depend on."""
+        own = data_fingerprint(self.data)
+        return own if self.fold is None else values_sha256(own, data_fingerprint(self.scored))
+
+
+def _parts(
+    project: Project, store: AnnotationStore, request: SweepRequest, reporter: Reporter
+) -> list[_Part]:
+    about = (store, project.config, request.fields, reporter, request.classes)
+    alone = one_channel(request.model)
+    if not request.folds:
+        data = collect_samples(*about, one_channel=alone)
+        reporter.note(told_first(data))
+        return [_Part(None, data, data)]
+    by = request.by or BY_FIELD
+    found = collect_folds(*about, request.folds, by, one_channel=alone)
+    return [_Part(fold.number, fold.data, fold.scored) for fold in found]
 
 
 def _specification(
@@ -163,8 +183,7 @@ def _with_base_runs(project: Project, spec: SweepConfig) -> SweepConfig:
     )
 
 
-def _too_many(project: Project, model: str, options: Mapping[str, Any], spec: SweepConfig) -> str:
-    count = count_cells(spec)
+def _too_many(project: Project, model: str, options: Mapping[str, Any], count: int) -> str:
     minutes = _minutes_per_cell(project, model, options)
     time = "" if minutes is None else f", about {number_of(round(count * minutes / 60), 'hour')}"
     if minutes is None:
@@ -206,13 +225,16 @@ class _Work:
         project: Project,
         request: SweepRequest,
         cells: list[Cell],
-        data: TrainingSet,
+        parts: list[_Part],
         reporter: Reporter,
     ) -> None:
-        self._project, self._request, self._cells = project, request, cells
-        self._data, self._reporter = data, reporter
-        hashed = data_fingerprint(data)
-        self._keys = [cell_fingerprint(request.model, cell, hashed) for cell in cells]
+        self._project, self._request, self._reporter = project, request, reporter
+        jobs = [(cell, part, part.fingerprint) for part in parts for cell in cells]
+        self._jobs = {
+            cell_fingerprint(request.model, cell, hashed): (cell, part)
+            for cell, part, hashed in jobs
+        }
+        self._keys = list(self._jobs)
         known = find_cells(project)
         self._runs = {key: known[key] for key in self._keys if key in known}
         self._test: dict[str, Values] = {}
@@ -222,9 +244,9 @@ class _Work:
     def run(self) -> Sweep:
         self._tell_plan()
         try:
-            for number, (key, cell) in enumerate(zip(self._keys, self._cells, strict=True), 1):
-                reporter = _CellReporter(self._reporter, number, len(self._cells))
-                self._runs[key] = self._finish(key, cell, reporter)
+            for number, key in enumerate(self._keys, 1):
+                reporter = _CellReporter(self._reporter, number, len(self._keys))
+                self._runs[key] = self._finish(key, *self._jobs[key], reporter)
                 write_tables(self._result())
         except KeyboardInterrupt:
             self._tell_interrupted()
@@ -241,7 +263,7 @@ class _Work:
         write_tables(self._result())
         return self._result()
 
-    def _finish(self, key: str, cell: Cell, reporter: Reporter) -> CellRun:
+    def _finish(self, key: str, cell: Cell, part: _Part, reporter: Reporter) -> CellRun:
         """Train and score a cell, unless that has been done."""
         run = self._runs.get(key)
         if run is None or (run.state == "failed" and self._request.retry_failed):
@@ -251,8 +273,8 @@ class _Work:
             return run
         try:
             if run.state == "interrupted":
-                run = self._train(run, cell, reporter)
-            return run.keep(score_cell(self._project, run.folder, self._data, reporter))
+                run = self._train(run, cell, part, reporter)
+            return run.keep(score_cell(self._project, run.folder, part.scored, reporter))
         except Exception as exc:
             if not isinstance(exc, ModelError) and type(exc).__name__ not in MEMORY_ERRORS:
                 raise
@@ -260,11 +282,11 @@ class _Work:
             self._reporter.note(f"{cell.label} ({run.folder.name}) failed: {reason}")
             return run.fail(reason)
 
-    def _train(self, run: CellRun, cell: Cell, reporter: Reporter) -> CellRun:
+    def _train(self, run: CellRun, cell: Cell, part: _Part, reporter: Reporter) -> CellRun:
         started = time.monotonic()
         try:
             train_into(
-                run.folder, self._project, self._request.model, cell.options, self._data, reporter
+                run.folder, self._project, self._request.model, cell.options, part.data, reporter
             )
         finally:
             run = run.spend(time.monotonic() - started)
@@ -283,18 +305,18 @@ class _Work:
             self._test[key] = {column: mean.get(column) for column in TEST_COLUMNS}
 
     def _result(self) -> Sweep:
-        rows = [self._row(key, cell) for key, cell in zip(self._keys, self._cells, strict=True)]
+        rows = [self._row(key, cell, part.fold) for key, (cell, part) in self._jobs.items()]
         folder = self._project.folder / "sweeps" / self._name
         return Sweep(self._name, self._request.model, folder, self._request.sort, tuple(rows))
 
-    def _row(self, key: str, cell: Cell) -> CellResult:
+    def _row(self, key: str, cell: Cell, fold: int | None) -> CellResult:
         run, seed = self._runs.get(key), cell.options.get("seed")
         if run is None or not (run.scores or run.state == "failed"):
-            return CellResult(cell.varied, cell.label, seed, "waiting")
+            return CellResult(cell.varied, cell.label, seed, "waiting", fold=fold)
         scores = {**run.scores, "minutes": run.seconds / 60}
         return CellResult(
             cell.varied, cell.label, seed, run.state, run.folder.name, run.reason, scores,
-            self._test.get(key, {}),
+            self._test.get(key, {}), fold,
         )  # fmt: skip
 
     def _tell_plan(self) -> None:
@@ -304,7 +326,7 @@ class _Work:
         parts += [f"{states.count('interrupted')} to continue"] * ("interrupted" in states)
         parts += [f"{failed} failed (again with --retry-failed)"] * bool(failed)
         if states:
-            self._reporter.note(f"{number_of(len(self._cells), 'cell')}: {', '.join(parts)}")
+            self._reporter.note(f"{number_of(len(self._keys), 'cell')}: {', '.join(parts)}")
 
     def _tell_interrupted(self) -> None:
         done = self._result()
@@ -315,51 +337,3 @@ class _Work:
             f"trained so far: {trained} of {number_of(len(done.cells), 'cell')}, see "
             f"{done.table_file}; give the same command again to go on"
         )
-
-
-def score_cell(project: Project, folder: Path, data: TrainingSet, reporter: Reporter) -> Values:
-    """Score a finished run on the validation part: the mean over fields, then over classes.
-
-    Parameters
-    ----------
-    project : Project
-    folder : Path
-        The run's folder.
-    data : TrainingSet
-        What it was trained on.
-    reporter : Reporter
-
-    Returns
-    -------
-    dict of str to (float or None)
-        ``f1_edge`` and ``f1_nucleus`` (voxels: the trainer's own where it validates classes, else
-        of the outlines and insides of the objects), ``f1`` of objects at IoU 0.5,
-        ``evaluation_score``, ``val_loss``.
-    """
-    card = read_card(folder)
-    segmenter = load_run(card["model"], folder)
-    found: dict[str, dict[str, list[Scores]]] = {}
-    for (field, class_name), sample in zip(data.val_of, data.val, strict=True):
-        asked = for_class(segmenter, class_name)
-        result = asked.segment(sample.image, sample.spacing_um, progress=reporter.progress)
-        scores = score_known(sample, result.labels, project.config.evaluation.edge_width_px)
-        found.setdefault(field, {}).setdefault(class_name, []).append(scores)
-    mean = average(found).mean if found else {}
-    told: Mapping[str, Any] = card["validation"]
-    return {
-        "f1_edge": told.get("f1_edge", mean.get("voxels.edge.f1")),
-        "f1_nucleus": told.get("f1_nucleus", mean.get("voxels.nucleus.f1")),
-        "f1": mean.get("f1"),
-        "evaluation_score": mean.get("evaluation_score"),
-        "val_loss": told.get("loss", told.get("val_loss")),
-    }
-
-
-def score_known(sample: TrainingSample, labels: NDArray[np.uint32], edge_width_px: int) -> Scores:
-    """Score labels where the truth is known; objects that lie mostly elsewhere do not count."""
-    known = sample.mask
-    inside = np.bincount(labels[known], minlength=int(labels.max()) + 1)
-    whole = np.bincount(labels.ravel(), minlength=inside.size)
-    judged = np.where((2 * inside > whole)[labels] & known, labels, 0).astype(np.uint32)
-    truth = np.where(known, sample.labels, 0).astype(np.uint32)
-    return score_labels(truth, judged, spacing_um=sample.spacing_um, edge_width_px=edge_width_px)

@@ -15,7 +15,7 @@ from tests.hitl.training.sweep.fake_trainer import GRID, FakeTrainer, Sweeper, a
 
 
 def test_only_known_voxels_count(bench: Bench) -> None:
-    from hitl.training.sweep.running import score_known
+    from hitl.training.sweep.scoring import score_known
 
     truth = np.zeros((4, 20, 20), np.uint32)
     truth[:, 2:8, 2:8] = 1
@@ -63,7 +63,7 @@ def test_cells_are_scored_by_class(bench: Bench) -> None:
     """Of g1 every second object is taken for none; nuclei are in two fields, g1 and g2 in one."""
     from hitl.project.reporter import Silent
     from hitl.training.samples import collect_samples
-    from hitl.training.sweep.running import score_cell
+    from hitl.training.sweep.scoring import score_cell
 
     _, truth = class_scenes(20)
     g1 = np.where(truth["g1"] % 2, truth["g1"], 0).astype(np.uint32)
