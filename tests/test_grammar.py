@@ -45,6 +45,7 @@ ALLOWED = {
     "hitl/queue/ranking.py: shape.pieces[row] pieces": SEVERAL,
     "hitl/report/build.py: name objects": NAME,
     "hitl/review/session/undo.py: size bytes": BYTES,
+    "hitl/training/folds.py: sizes fields": SEVERAL,
     "hitl/training/samples.py: count channels": SEVERAL,
     "hitl/training/sweep/running.py: count cells": SEVERAL,
     "annotations/durability/chunk_files.py: size bytes": BYTES,
