@@ -18,33 +18,53 @@ WHOLE_OBJECTS = "whole objects"
 """What a run's card says was held out; earlier versions held out rows in y."""
 
 TILES = 8
-"""Along y and x. Fixed, so that corrections move no background between training and validation."""
+"""Along y and x. Fixed, so that corrections move little between training and validation."""
 
 _STEP = (0.7548776662466927, 0.5698402909980532)
 """Of the R2 sequence (Roberts 2018): what is below any share of 1 lies evenly over the plane."""
 
 
 def held_out_pixels(shape: tuple[int, int], share: float) -> NDArray[np.bool_]:
-    """Return which pixels (Y, X) of a field are held out, the same in every slice.
+    """Return which pixels (Y, X) of a field are held out where there is no object.
 
-    The pixels of a smaller share are among those of a larger one.
+    The same in every slice; the pixels of a smaller share are among those of a larger one.
     """
+    return _order(shape) < share
+
+
+def _order(shape: tuple[int, int]) -> NDArray[np.float64]:
+    """Return when a pixel's tile is held out, from 0 to 1."""
     y, x = (np.arange(size) * TILES // size for size in shape)
     order: NDArray[np.float64] = (y[:, None] * _STEP[0] + x * _STEP[1]) % 1.0
-    return order < share
+    return order
 
 
 def held_out_voxels(labels: NDArray[np.integer[Any]], share: float) -> NDArray[np.bool_]:
-    """Return which voxels of labels (Z, Y, X) are held out: objects as a whole, by most of them."""
+    """Return which voxels of labels (Z, Y, X) are held out, objects as a whole.
+
+    The share is one of the objects: those whose centre lies in the tiles that come first.
+    """
     import fastremap
 
-    pixels = held_out_pixels((labels.shape[1], labels.shape[2]), share)
-    dense, ids = fastremap.renumber(labels, preserve_zero=True, in_place=False)
-    size = len(ids) + 1
-    all_of = np.bincount(dense.ravel(), minlength=size)
-    held_of = np.bincount(dense[:, pixels].ravel(), minlength=size)
-    held = (2 * held_of > all_of)[dense]
-    return np.where(dense == 0, pixels, held)
+    order = _order((labels.shape[1], labels.shape[2]))
+    dense, _ = fastremap.renumber(labels, preserve_zero=True, in_place=False)
+    at = order[tuple(_centres(dense)[:, 1:])]
+    count = round(share * len(at))
+    last = np.sort(at)[count - 1] if count else -1.0
+    # Where all lie in one tile, something has to be left to learn from.
+    held = np.append(False, (at <= last) & (last < at.max(initial=0)))
+    return np.where(dense == 0, order < share, held[dense])
+
+
+def _centres(dense: NDArray[np.integer[Any]]) -> NDArray[np.intp]:
+    """Return y and x of each id's centre, shape (2, ids + 1), a slice at a time."""
+    size = int(dense.max(initial=0)) + 1
+    y, x = (grid.ravel().astype(np.float64) for grid in np.indices(dense.shape[1:]))
+    sums = np.zeros((3, size))
+    for plane in dense.reshape(len(dense), -1):
+        sums += [np.bincount(plane, weight, size) for weight in (None, y, x)]
+    centres: NDArray[np.intp] = np.rint(sums[1:] / np.maximum(sums[0], 1)).astype(np.intp)
+    return centres
 
 
 def split_sample(sample: TrainingSample, share: float) -> tuple[TrainingSample, TrainingSample]:

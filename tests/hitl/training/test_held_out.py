@@ -40,6 +40,8 @@ def test_every_object_is_on_one_side_as_a_whole(seed: int, share: float) -> None
     assert not learned & judged
     assert learned | judged == set(np.unique(labels)) - {0}
     np.testing.assert_array_equal(held_out[0], held_out_pixels(SHAPE[1:], share))
+    count = len(learned | judged)
+    assert round(share * count) <= len(judged) < count
 
 
 @given(st.integers(0, 2**31))
@@ -55,6 +57,21 @@ def test_it_is_the_share_that_was_asked_for_and_in_every_quarter(share: float) -
     assert pixels.mean() == pytest.approx(share, abs=0.03)
     for part in (pixels[:32, :40], pixels[:32, 40:], pixels[32:, :40], pixels[32:, 40:]):
         assert 0.4 * share < part.mean() < 1.6 * share
+
+
+def test_objects_larger_than_the_tiles_are_held_out_too() -> None:
+    """A small stack of large nuclei: a tile holds most of none of them."""
+    labels = np.arange(1, 31, dtype=np.uint32).reshape(1, 5, 6).repeat(10, 1).repeat(10, 2)
+    held_out = held_out_voxels(labels, 0.2)
+    assert 6 <= len(np.unique(labels[held_out])) <= 8
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_of_one_or_two_objects_none_is_held_out(count: int) -> None:
+    labels = np.zeros(SHAPE, np.uint32)
+    for number in range(count):
+        labels[:, 3:9, 20 * number + 2 : 20 * number + 8] = number + 7
+    assert not labels[held_out_voxels(labels, 0.2)].any()
 
 
 def test_a_sample_is_split_where_it_counts() -> None:
