@@ -94,7 +94,10 @@ def slices_with_objects(
     views: Sequence[View],
     min_objects: int = 1,
 ) -> list[tuple[View, int]]:
-    """Return view and index of the slices with at least `min_objects` objects that count."""
+    """Return view and index of the slices with at least `min_objects` objects that count.
+
+    An image of one slice is seen from above only: across it, it is a line.
+    """
     if not image.shape[1:] == labels.shape == mask.shape or image.ndim != 4:
         raise TrainingDataError(
             "expected an image (C, Z, Y, X), and labels and mask of its ZYX shape, got "
@@ -102,7 +105,7 @@ def slices_with_objects(
         )
     known = np.where(mask, labels, 0)
     found: list[tuple[View, int]] = []
-    for view in views:
+    for view in views if len(known) > 1 else [view for view in views if view == "xy"]:
         for index, plane in enumerate(np.moveaxis(known, ALONG[view], 0)):
             ids = np.unique(plane)
             if np.count_nonzero(ids) >= min_objects:

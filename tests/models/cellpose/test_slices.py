@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from models.base import TrainingSample
 from models.cellpose.batches import Tiles, TileSampler, counted, masked_loss, slice_arrays
-from models.cellpose.slices import PairedSlice, paired_slices
+from models.cellpose.slices import PairedSlice, paired_slices, slices_with_objects
 from models.errors import TrainingDataError
 
 SPACING = (2.0, 0.5, 0.5)
@@ -175,3 +175,11 @@ def test_every_tile_shows_an_object(shape: tuple[int, int, int]) -> None:
     found = sampler(labels, mask, labels.astype(np.float32))
     for tiles in (found.training(0, 4), found.fixed(2)):
         assert ((tiles.target[:, 0] > 0.5) & tiles.known).flatten(1).any(dim=1).all()
+
+
+def test_a_single_slice_is_seen_from_above_only() -> None:
+    labels = np.zeros((1, 12, 12), np.uint32)
+    labels[0, 2:9, 3:8] = 4
+    image, mask = np.random.default_rng(0).random((1, *labels.shape)), np.ones(labels.shape, bool)
+    assert slices_with_objects(image, labels, mask, ("xy", "xz", "yz")) == [("xy", 0)]
+    assert slices_with_objects(image, labels, mask, ("xz", "yz")) == []
