@@ -25,6 +25,9 @@ PANELS = {
     "f1_nucleus": "F1 of nucleus voxels",
     "f1_edge": "F1 of edge voxels",
 }
+DICE = {"dice": "Dice of voxels"}
+"""A panel more, where there are folds."""
+
 SMALLEST_SPAN = 0.1
 """Narrower axes would make much of small differences."""
 MOST_LINES = 60
@@ -33,8 +36,9 @@ MOST_LINES = 60
 def write_plot(sweep: Sweep) -> None:
     """Draw the plot where there is something to draw."""
     trained = [one for one in sweep.combinations() if one.done]
+    where = "on folds, a mark for each" if sweep.folded else "on the validation part"
     if trained:
-        save_plot(sweep.plot_file, trained, f"{sweep.name}: {sweep.model} on the validation part")
+        save_plot(sweep.plot_file, trained, f"{sweep.name}: {sweep.model} {where}")
 
 
 def save_plot(path: Path, combinations: Sequence[Combination], title: str) -> None:
@@ -54,11 +58,14 @@ def save_plot(path: Path, combinations: Sequence[Combination], title: str) -> No
     if len(shown) < len(combinations):
         title = f"{title} (best {len(shown)} of {len(combinations)})"
     figure = Figure(figsize=(13, 2.1 + 0.27 * len(shown)), layout="constrained")
-    panels = figure.subplots(1, len(PANELS), sharey=True)
+    folded = any(cell.fold is not None for one in shown for cell in one.cells)
+    titles = PANELS | DICE if folded else PANELS
+    panels = figure.subplots(1, len(titles), sharey=True)
     key = _coloured_by(shown)
     styles = _styles(shown, key)
-    for axes, column in zip(panels, PANELS, strict=True):
+    for axes, (column, told) in zip(panels, titles.items(), strict=True):
         _draw(axes, shown, column, key, styles)
+        axes.set_title(told, fontsize=9)
     # The header of the labels stands on a line of its own above the best.
     panels[0].set_yticks(range(-1, len(shown)), _labels(shown), fontsize=8, family="monospace")
     panels[0].set_ylim(len(shown) - 0.5, -1.5)
@@ -116,7 +123,6 @@ def _draw(
     if means:
         axes.axvline(max(means), color="0.6", linewidth=0.8, linestyle=":")
         _widen(axes)
-    axes.set_title(PANELS[column], fontsize=9)
     axes.tick_params(axis="x", labelsize=8)
     axes.grid(axis="both", alpha=0.25)
 
