@@ -238,6 +238,8 @@ class TrainingSample:
         sample is alone.
     held_out : ndarray of bool, shape (Z, Y, X), optional
         True where nothing may be learned though something is known: a model is judged there.
+    field : str
+        What shares a size of objects: samples of one field; the sample's own where empty.
     """
 
     name: str
@@ -249,6 +251,7 @@ class TrainingSample:
     kind: Kind = "instances"
     scene: str = ""
     held_out: NDArray[np.bool_] | None = None
+    field: str = ""
 
     def __post_init__(self) -> None:
         shapes = {self.image.shape[1:], self.labels.shape, self.mask.shape}

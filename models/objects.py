@@ -22,6 +22,9 @@ SMALLEST_SHARE = 0.2
 
 FEWEST_WHOLE = 3
 
+ENOUGH_WHOLE = 10
+"""Objects that no border cuts from which they alone tell the size."""
+
 NOMINAL_SPACING: Spacing = (2.0, 1.0, 1.0)
 """Voxel size (z, y, x) that the starter models were trained at; 1 is a fourteenth of a nucleus."""
 
@@ -66,9 +69,7 @@ def relative_spacing(spacing_um: Spacing, diameter_um: float) -> Spacing:
 def median_diameter(
     labels: NDArray[np.integer[Any]], spacing_um: Spacing, mask: NDArray[np.bool_] | None = None
 ) -> float | None:
-    """Return the median diameter of the balls that have the objects' volumes.
-
-    Objects that the stack's border cuts are left out while others are there.
+    """Return the typical diameter of the balls that have the objects' volumes; in one slice, disks.
 
     Parameters
     ----------
@@ -81,13 +82,49 @@ def median_diameter(
     Returns
     -------
     float or None
-        In µm; None without an object.
+        In µm, see `typical_diameter`; None without an object.
     """
+    return typical_diameter([ball_diameters(labels, spacing_um, mask)])
+
+
+Diameters = tuple[NDArray[np.float64], NDArray[np.bool_]]
+"""Of objects in µm, and which of them the stack's border does not cut."""
+
+
+def ball_diameters(
+    labels: NDArray[np.integer[Any]], spacing_um: Spacing, mask: NDArray[np.bool_] | None = None
+) -> Diameters:
+    """Measure the objects of a stack; see `median_diameter`."""
     known = labels if mask is None else np.where(mask, labels, 0)
-    if not known.any():
+    sizes = np.bincount(known.ravel(), minlength=1)
+    whole = np.ones(len(sizes), bool)
+    whole[cut_by_border(known)] = False
+    there = np.flatnonzero(sizes[1:]) + 1
+    if labels.shape[0] == 1:
+        return np.sqrt(4 * sizes[there] * float(np.prod(spacing_um[1:])) / np.pi), whole[there]
+    return np.cbrt(6 * sizes[there] * float(np.prod(spacing_um)) / np.pi), whole[there]
+
+
+def typical_diameter(parts: Sequence[Diameters]) -> float | None:
+    """Return the median diameter of all parts' objects that no border cuts.
+
+    Where they are few, large nuclei are hardly ever whole: then it is the median of all, each
+    weighing as much as its volume, so that fragments hardly count.
+    """
+    diameters = np.concatenate([found for found, _ in parts])
+    whole = np.concatenate([uncut for _, uncut in parts])
+    if len(diameters) == 0:
         return None
-    volumes = whole_sizes(known) * float(np.prod(spacing_um))
-    return float(np.median(np.cbrt(6 * volumes / np.pi)))
+    if whole.sum() >= ENOUGH_WHOLE:
+        return float(np.median(diameters[whole]))
+    return weighted_median(diameters, diameters**3)
+
+
+def weighted_median(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+    """Return the value at which half of the weight is reached."""
+    order = np.argsort(values)
+    reached = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(reached, reached[-1] / 2)])
 
 
 def whole_sizes(labels: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:

@@ -128,8 +128,9 @@ def draw(seed: int, ranges: Ranges | None = None, outside: float = DRAWN_OUTSIDE
         if len(np.unique(labels)) > FEWEST_OBJECTS:
             image = resize(stack.image, SIZE, linear=True)
             known = np.ones(SIZE, bool)
+            # One field: each volume keeps the error of its size, which is what is to be learned.
             sample = TrainingSample(
-                f"synthetic-{seed}", image[None], labels, known, NOMINAL_SPACING
+                f"synthetic-{seed}", image[None], labels, known, NOMINAL_SPACING, field="synthetic"
             )
             return Drawn(sample, options)
     raise SyntheticError(f"seed {seed}: expected a volume with nuclei in 50 draws, got none")

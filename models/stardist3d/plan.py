@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labels.spacing import Spacing
+from models.objects import weighted_median
 
 Triple = tuple[int, int, int]
 Factors = tuple[float, float, float]
@@ -60,7 +61,7 @@ def object_sizes(labels: Sequence[NDArray[np.int32]]) -> ObjectSizes:
                 extents.append([side.stop - side.start for side in box])
                 voxels.append(counts[number])
     measured, weights = np.array(extents, dtype=float), np.array(voxels, dtype=float)
-    median = [_weighted_median(along, weights) for along in measured.T]
+    median = [weighted_median(along, weights) for along in measured.T]
     return ObjectSizes(_factors(median), _factors(measured.max(axis=0)), len(extents))
 
 
@@ -85,7 +86,7 @@ def diameter_um(
     found = np.concatenate(
         [np.bincount(np.maximum(part, 0).ravel())[1:] * voxel for part, voxel in parts]
     )
-    median = _weighted_median(found[found > 0], found[found > 0])
+    median = weighted_median(found[found > 0], found[found > 0])
     return 2 * math.sqrt(median / math.pi) if flat else float((6 * median / math.pi) ** (1 / 3))
 
 
@@ -167,12 +168,6 @@ def fit_patch(wanted: Factors, divisor: Triple, largest_stack: Triple) -> Triple
 
 def _power_of_two_below(value: float) -> int:
     return 1 << math.floor(math.log2(max(value, 1.0)))
-
-
-def _weighted_median(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
-    order = np.argsort(values)
-    reached = np.cumsum(weights[order])
-    return float(values[order][np.searchsorted(reached, reached[-1] / 2)])
 
 
 def _factors(values: Sequence[float] | NDArray[np.float64]) -> Factors:

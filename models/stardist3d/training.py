@@ -26,6 +26,7 @@ from models.errors import TrainingDataError, TrainingMemoryError
 from models.learner import History, Schedule
 from models.options import BatchSize, Count, DiameterUm, Minutes, Rate, Seed
 from models.runfolder import base_folder, fingerprint, options_but
+from models.scale import of_one_size
 from models.scarce_memory import check_fits
 from models.schedules import cosine, halvings
 from models.stardist3d import plan
@@ -103,8 +104,8 @@ class StarDistTraining(ABC):
         Folder of an earlier run, or of a stock StarDist model, to continue from; ``"starter"``
         is the one shipped with the package, where there is one.
     diameter_um : float, optional
-        Diameter of the nuclei, for a base run that was trained on others; by default measured on
-        the labels. The stacks are resampled so that both have as many voxels.
+        Diameter of the nuclei of all stacks; by default measured on the labels of each. The stacks
+        are resampled so that all, and those of a base run, have as many voxels.
     precision : {"auto", "bf16", "fp32"}
         Number format of the convolutions; ``"auto"`` takes bfloat16 where the hardware has it.
     logger : {"tensorboard", "wandb", "csv"}
@@ -200,6 +201,9 @@ class StarDistTraining(ABC):
         notes: list[str] = []
         one_channel_of([*train, *val], "StarDist")
         _require_objects(train)
+        if self.diameter_um is None:
+            samples = of_one_size(train, val, notes, flat=self.flat)
+            train, val = samples.train, samples.val
         folder = Path(run_folder)
         settings = self.run_settings(train, notes)
         stacks, checks = self._prepared(train, settings), self._prepared(val, settings)

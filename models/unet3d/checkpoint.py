@@ -37,6 +37,8 @@ class RunSettings:
     precision : {"auto", "bf16", "fp32"}
     nominal_diameter : float, optional
         Of all nuclei that the network knows, in units of its voxel size.
+    diameter_um : float, optional
+        Of the objects that it learned from, at its voxel size.
     """
 
     architecture: Architecture
@@ -47,6 +49,7 @@ class RunSettings:
     weights_sha256: str
     precision: Precision = "auto"
     nominal_diameter: DiameterUm | None = None
+    diameter_um: DiameterUm | None = None
 
     def __post_init__(self) -> None:
         check_percentiles(self.percentiles)

@@ -10,10 +10,10 @@ import numpy as np
 
 from labels.numbers import number_of
 from labels.spacing import Spacing
-from models.base import TrainingSample
 from models.errors import TrainingDataError, TrainingMemoryError
-from models.objects import median_diameter, spacing_for
+from models.objects import spacing_for
 from models.runfolder import base_folder
+from models.scale import OneSize, same_size
 from models.scarce_memory import check_fits
 from models.unet3d.architecture import Architecture, Norm, pooling_for, round_to
 from models.unet3d.checkpoint import RunFile, numbers_of, read_run
@@ -74,37 +74,51 @@ def plan_network(
     return architecture, patch
 
 
-def common_spacing(
-    samples: Sequence[TrainingSample], base: RunFile | None, notes: list[str]
-) -> Spacing:
-    """Return the voxel size (z, y, x) in µm of a training.
+def common_scale(
+    samples: OneSize, base: RunFile | None, notes: list[str]
+) -> tuple[Spacing, float | None]:
+    """Return the voxel size (z, y, x) in µm of a training, and the diameter of its objects.
 
-    A base that knows nuclei of one size gets them in this size, any other base its own voxel
+    A base that knows objects of one size gets them in this size, any other base its own voxel
     size; without a base it is the samples' median.
+
+    Parameters
+    ----------
+    samples : OneSize
+    base : RunFile, optional
+    notes : list of str
     """
-    if not samples:
+    if not samples.train:
         raise TrainingDataError(
             "expected at least one training stack, got none; add a stack of split train"
         )
+    diameter = samples.diameter_um
     if base is not None and base.settings.nominal_diameter is not None:
-        sizes = [median_diameter(s.labels, s.spacing_um, s.mask) for s in samples]
-        known = [d for d in sizes if d is not None]
-        if not known:
+        if diameter is None:
             raise TrainingDataError(
                 "expected at least one labelled object where the mask is set, got none; "
                 "label or accept some nuclei and train again"
             )
-        diameter = float(np.median(known))
         notes.append(f"nuclei of {diameter:.3g} µm are brought to the size that the base knows")
-        return spacing_for(diameter)
+        return spacing_for(diameter), diameter
     if base is not None:
         z, y, x = base.settings.spacing_um
+        of_base = base.settings.diameter_um
+        if diameter is not None and of_base is not None:
+            if same_size(diameter, of_base):
+                diameter = of_base
+            else:
+                notes.append(
+                    f"objects of {diameter:.3g} µm are brought to the size that the base knows, "
+                    f"{of_base:.3g} µm"
+                )
+                z, y, x = (step * diameter / of_base for step in (z, y, x))
     else:
-        z, y, x = (float(v) for v in np.median([s.spacing_um for s in samples], axis=0))
-    others = [s.name for s in samples if not same_spacing(s.spacing_um, (z, y, x))]
+        z, y, x = (float(v) for v in np.median([s.spacing_um for s in samples.train], axis=0))
+    others = [s.name for s in samples.train if not same_spacing(s.spacing_um, (z, y, x))]
     if others:
         notes.append(f"resampled to {(z, y, x)} µm per voxel for training: {', '.join(others)}")
-    return z, y, x
+    return (z, y, x), diameter
 
 
 def check_training_fits(

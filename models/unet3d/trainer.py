@@ -37,6 +37,7 @@ from models.options import (
     check_percentiles,
 )
 from models.runfolder import FORMAT, fingerprint, options_but, settings_from
+from models.scale import of_one_size
 from models.schedules import cosine
 from models.tensors import WEIGHTS_FILE
 from models.training import MAY_CHANGE, Training
@@ -51,7 +52,7 @@ from models.unet3d.patches import (
     check_learnable,
     prepare,
 )
-from models.unet3d.plan import check_training_fits, common_spacing, plan_network, read_base
+from models.unet3d.plan import check_training_fits, common_scale, plan_network, read_base
 from models.unet3d.remembered import remember_background
 from models.unet3d.settings import DEFAULT_CLASS_WEIGHTS, LossName, LossSettings
 from models.unet3d.validation import Judge, windows
@@ -233,7 +234,9 @@ class UNet3DTrainer:
         notes: list[str] = []
         mine = (self.features, self.norm)
         base = None if self.base_run is None else read_base(self.base_run, mine, notes)
-        spacing = common_spacing(train, base, notes)
+        samples = of_one_size(train, val, notes)
+        spacing, diameter = common_scale(samples, base, notes)
+        train, val = samples.train, samples.val
         common_channels([*train, *val])
         stacks = self._prepared(train, spacing)
         check_learnable(stacks, "training stacks")
@@ -251,6 +254,7 @@ class UNet3DTrainer:
             "format": FORMAT,
             "architecture": asdict(architecture),
             "spacing_um": spacing,
+            "diameter_um": diameter,
             "percentiles": self.percentiles,
             "precision": self.precision,
             "patch_size": patch,
