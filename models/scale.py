@@ -3,41 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 
-from labels.spacing import Spacing
 from models.base import TrainingSample
+from models.field_size import FieldSize, KnownSizes, rescaled, same_size, shown_share
 from models.objects import Diameters, ball_diameters, typical_diameter
-
-SAME_SIZE = 0.15
-"""Sizes that differ by less than this share are alike: no field is resampled for so little."""
 
 FEWEST_OBJECTS = 3
 """With fewer labelled objects a field does not tell their size."""
-
-
-def same_size(a: float, b: float) -> bool:
-    """Tell whether two diameters are the same within `SAME_SIZE`."""
-    return abs(a / b - 1) <= SAME_SIZE
-
-
-def rescaled(spacing_um: Spacing, diameter_um: float, known_um: float) -> Spacing:
-    """Return the voxel size at which objects of one diameter pass for objects of another.
-
-    Parameters
-    ----------
-    spacing_um : (float, float, float)
-        Voxel size (z, y, x) in µm.
-    diameter_um, known_um : float
-        Diameter of the objects, and the one that they are to have.
-    """
-    if same_size(diameter_um, known_um):
-        return spacing_um
-    z, y, x = (step * known_um / diameter_um for step in spacing_um)
-    return z, y, x
 
 
 @dataclass(frozen=True)
@@ -49,11 +25,14 @@ class OneSize:
     train, val : list of TrainingSample
     diameter_um : float or None
         Of the objects; None without any.
+    sizes : KnownSizes
+        What the fields were before.
     """
 
     train: list[TrainingSample]
     val: list[TrainingSample]
     diameter_um: float | None
+    sizes: KnownSizes = field(default_factory=KnownSizes)
 
 
 def of_one_size(
@@ -79,18 +58,18 @@ def of_one_size(
     """
     learned = _measured(train, flat)
     own = {
-        field: size
-        for field, size in {**_measured(val, flat), **learned}.items()
+        name: size
+        for name, size in {**_measured(val, flat), **learned}.items()
         if size.objects >= FEWEST_OBJECTS
     }
-    known = [own[field].diameter_um for field in learned if field in own]
+    known = [own[name].diameter_um for name in learned if name in own]
     if not known:
         seen = [size.diameter_um for size in learned.values() if size.objects]
         return OneSize(list(train), list(val), float(np.median(seen)) if seen else None)
     aim = float(np.median(known))
     changed = {f: s.diameter_um for f, s in own.items() if not same_size(s.diameter_um, aim)}
     if changed:
-        listed = ", ".join(f"{size:.3g} µm in {field}" for field, size in sorted(changed.items()))
+        listed = ", ".join(f"{size:.3g} µm in {name}" for name, size in sorted(changed.items()))
         notes.append(f"objects of {listed} are learned as objects of {aim:.3g} µm, by their labels")
         few = sorted({_field(sample) for sample in (*train, *val)} - set(own))
         if few:
@@ -106,7 +85,12 @@ def of_one_size(
             for sample, size in zip(samples, sizes, strict=True)
         ]
 
-    return OneSize(scaled(train), scaled(val), aim)
+    told = {_field(sample): sample for sample in train}
+    fields = tuple(FieldSize(s.spacing_um, changed.get(f, aim)) for f, s in told.items())
+    share = shown_share(
+        (told[f].image, told[f].spacing_um, own[f].diameter_um) for f in told if f in own
+    )
+    return OneSize(scaled(train), scaled(val), aim, KnownSizes(fields, share))
 
 
 class _Size(NamedTuple):
@@ -130,6 +114,6 @@ def _measured(samples: Sequence[TrainingSample], flat: bool) -> dict[str, _Size]
             for part in (known[:, None] if flat else (known,))
         )
     return {
-        field: _Size(typical_diameter(each) or 0.0, sum(len(found) for found, _ in each))
-        for field, each in parts.items()
+        name: _Size(typical_diameter(each) or 0.0, sum(len(found) for found, _ in each))
+        for name, each in parts.items()
     }

@@ -18,6 +18,15 @@ from models.tiling import PredictTiles, Sink, Size, Tiling, predict_tiled
 MOST_ENLARGED = 1000
 """Voxels that one voxel may become: ten on each axis."""
 
+GROWN_TOLD, GROWN_REFUSED = 2, 8
+"""Voxels that one voxel may become without a word, and without the objects' size asking for it."""
+
+FEW_VOXELS, MANY_VOXELS = 2**24, 2**28
+"""Computed in minutes whatever they were; computed in an hour or more."""
+
+COMPUTED = (75_000, 36)
+"""Voxels a second on two cores, and bytes for each, of the slower network."""
+
 _CHECK = "check the voxel size of the image, and that of the run or the diameter that was given"
 
 
@@ -68,6 +77,38 @@ def check_resampled(
     if grown > MOST_ENLARGED:
         raise ImageError(f"{into}, {grown:,.0f} times as large; {_CHECK}")
     check_fits(math.prod(resampled) * bytes_per_voxel, f"{into}, which", _CHECK, ImageError)
+
+
+def work_of_resampling(
+    shape: Sequence[int], resampled: Sequence[int], by_objects: bool
+) -> tuple[str, ...]:
+    """Tell how many more voxels are computed; refuse it where only a voxel size asks for many.
+
+    Parameters
+    ----------
+    shape, resampled : (int, int, int)
+        In voxels (z, y, x), before and after.
+    by_objects : bool
+        Whether the size of the objects asks for it, which was told.
+
+    Raises
+    ------
+    ImageError
+    """
+    voxels = math.prod(resampled)
+    grown = voxels / math.prod(shape)
+    if grown <= GROWN_TOLD:
+        return ()
+    into = f"{_text(shape)} voxels become {_text(resampled)}, {grown:.3g} times as many"
+    most = FEW_VOXELS if grown > GROWN_REFUSED else MANY_VOXELS
+    if by_objects or voxels <= most:
+        return (into,)
+    rate, size = COMPUTED
+    raise ImageError(
+        f"{into}, some {voxels / rate / 60:,.0f} minutes and {voxels * size / 2**30:,.0f} GiB of "
+        "memory, only because the voxel size is not the training's; say how large the objects are, "
+        "with prediction.diameter_um in hitl.yaml (of a file with --set diameter_um=…)"
+    )
 
 
 def predict_within_memory(

@@ -19,10 +19,12 @@ from hitl.prediction.segmenters import (
     spelled,
     with_settings,
 )
+from hitl.prediction.sizes import RunOptions, takes_size
 from hitl.project.classes import chosen_channels
 from hitl.project.config import ProjectConfig
 from hitl.project.errors import ConfigError, ProjectError
 from hitl.project.reporter import Reporter
+from hitl.project.schema import options_model, validate
 from labels.spacing import Spacing
 
 
@@ -50,7 +52,8 @@ def segment_file(request: SegmentRequest, reporter: Reporter) -> Segmented:
     if run is not None:
         steps = run.steps_of(request.class_name)
         image, spacing_um = _read(request)
-        about = (spacing_um, request.image.name, reporter, steps, request.class_name)
+        size = _diameter(run, request)
+        about = (spacing_um, request.image.name, reporter, steps, request.class_name, size)
         labels = run.segment(image, *about).labels
         name = run.name
     else:
@@ -70,9 +73,25 @@ def _run(request: SegmentRequest) -> RunSegmenter | None:
     """Return the run that was named, not loaded yet."""
     if request.run_folder is None:
         return None
-    if request.settings:
-        raise ConfigError("--set: a trained run has no options; leave it out with --model")
+    validate(options_model(RunOptions), request.settings, "--set: a trained run")
     return run_segmenter(request.run_folder)
+
+
+def _diameter(run: RunSegmenter, request: SegmentRequest) -> float | None:
+    """Return the size of the objects that was given.
+
+    Raises
+    ------
+    ConfigError
+        The run's model takes none.
+    """
+    size: float | None = request.settings.get("diameter_um")
+    if size is not None and not takes_size(run.segmenter):
+        raise ConfigError(
+            f"--set diameter_um: run {run.name} finds objects at the one scale that it was trained "
+            "at; leave it out"
+        )
+    return size
 
 
 def _read(request: SegmentRequest) -> tuple[NDArray[Any], Spacing]:

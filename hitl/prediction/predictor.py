@@ -26,6 +26,7 @@ from hitl.prediction.segmenters import (
     run_segmenter,
     segment_configured,
 )
+from hitl.prediction.sizes import diameter_of, said_diameters
 from hitl.preprocess.pipeline import steps_for
 from hitl.project.config import CONFIG_NAME
 from hitl.project.folder import Project
@@ -64,8 +65,13 @@ class Predictor:
         self._run: RunSegmenter | None = None
         self._made: Segmenter | None = None
         known = models_with("segmenter")
+        said = said_diameters(project)
         if isinstance(model, str) and model not in (BOOTSTRAP, *known):
-            self._run = run_segmenter(project.run(model, others=known))
+            self._run = replace(
+                run_segmenter(project.run(model, others=known)),
+                diameters_um=said,
+                spelling=f"prediction.{{}} in {CONFIG_NAME}",
+            )
             self.name = model
             return
         if isinstance(model, str):
@@ -181,6 +187,9 @@ class Predictor:
             if self._run is not None
             else {key: dumped[key] for key in ("postprocess", "bootstrap")},
         }
+        said = diameter_of(self._project.config.prediction.diameter_um, info)
+        if said is not None:
+            parts["diameter_um"] = said
         return values_sha256(json.dumps(parts, sort_keys=True, default=str))
 
     def _steps(self, class_name: str) -> tuple[PreprocessStep, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from annotations.fields import LabelsInfo
 from annotations.views import LabelsView
 from hitl.postprocess.pipeline import postprocess
 from hitl.prediction.blockwise import scratch_folder, segment_to_file, segment_view, why_whole
+from hitl.prediction.sizes import diameter_of, of_size
 from hitl.preprocess.pipeline import preprocess, steps_for
 from hitl.project.config import (
     CONFIG_NAME,
@@ -99,6 +100,7 @@ def segment_configured(
     info = view.info
     steps = steps_for(config.steps_of(info.class_name), info, CONFIG_NAME)
     image = preprocess(steps, view.read_image())
+    segmenter = of_size(segmenter, diameter_of(config.prediction.diameter_um, info))
     found = segmenter.segment(image, info.spacing_um, progress=told(reporter, view.name))
     for note in found.notes:
         told_how = spelled(note, f"segmenters.{segmenter.name}.{{}} in {CONFIG_NAME}")
@@ -131,11 +133,17 @@ class RunSegmenter:
         Returns the model, from its weights.
     preprocess : mapping of str to (list of mapping)
         The steps of each class that it was trained on, as in a config.
+    diameters_um : mapping of str to float
+        Diameter of the objects of fields, where it was said.
+    spelling : str
+        How the option that a note asks for can be given, see `spelled`.
     """
 
     name: str
     load: Callable[[], Segmenter]
     preprocess: dict[str, list[dict[str, Any]]]
+    diameters_um: Mapping[str, float] = field(default_factory=dict)
+    spelling: str = "--set {}=…"
 
     @cached_property
     def segmenter(self) -> Segmenter:
@@ -168,10 +176,11 @@ class RunSegmenter:
         reporter: Reporter,
         steps: Sequence[PreprocessStep],
         class_name: str | None,
+        diameter_um: float | None = None,
     ) -> Segmentation:
         """Preprocess and segment one image (C, Z, Y, X), of a class where the run knows several."""
         seen = preprocess(steps, image)
-        segmenter = for_class(self.segmenter, class_name or "")
+        segmenter = of_size(for_class(self.segmenter, class_name or ""), diameter_um)
         result = segmenter.segment(seen, spacing_um, progress=told(reporter, what))
         self._pass_on(result.notes, what, reporter)
         return result
@@ -180,7 +189,8 @@ class RunSegmenter:
         """Segment a time point of a field, read whole."""
         about = (view.info.spacing_um, view.name, reporter)
         steps, name = self._steps_for(view.info), view.info.class_name
-        return self.segment(view.read_image(), *about, steps, name)
+        size = diameter_of(self.diameters_um, view.info)
+        return self.segment(view.read_image(), *about, steps, name, size)
 
     def _steps_for(self, info: LabelsInfo) -> tuple[PreprocessStep, ...]:
         return steps_for(self.steps_of(info.class_name), info, f"the run {self.name}")
@@ -227,14 +237,15 @@ class RunSegmenter:
             return None
         why = why_whole(self.segmenter, self._steps_for(view.info), view.info.field.dtype)
         if why is None:
-            assert isinstance(self.segmenter, BlockSegmenter)
-            return self.segmenter
+            sized = of_size(self.segmenter, diameter_of(self.diameters_um, view.info))
+            assert isinstance(sized, BlockSegmenter)
+            return sized
         note_whole(view.info, why, reporter)
         return None
 
     def _pass_on(self, notes: Iterable[str], what: str, reporter: Reporter) -> None:
         for note in notes:
-            reporter.note(f"{self.name}, {what}: {note}")
+            reporter.note(f"{self.name}, {what}: {spelled(note, self.spelling)}")
 
 
 def as_kind(labels: NDArray[np.uint32], info: LabelsInfo) -> NDArray[np.uint32]:

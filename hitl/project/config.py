@@ -17,7 +17,7 @@ from hitl.project.schema import Frozen, options_model, resolve_options, validate
 from hitl.project.yaml_text import YamlTextError, dump_yaml, parse_yaml
 from labels.files import UnfitFileError, read_plain
 from models.errors import UnknownModelError
-from models.options import Seed
+from models.options import DiameterUm, Seed
 from models.registry import Part, check_model, segmenter_class, trainer_class
 
 CONFIG_NAME = "hitl.yaml"
@@ -96,9 +96,13 @@ class PredictionConfig(Frozen):
     whole_up_to_voxels : int
         Fields of more voxels are segmented box by box, from the store into a file, by models that
         can (StarDist); the default of 2²⁷ is 512 × 512 × 512.
+    diameter_um : mapping of str to float
+        Diameter of the objects of a field (or of FIELD:CLASS) in µm; found in the image, or as in
+        training, where it is not said.
     """
 
     whole_up_to_voxels: Annotated[int, Ge(0), Le(2**62)] = 2**27
+    diameter_um: dict[str, DiameterUm] = Field(default_factory=dict, examples=[{"embryo": 9.5}])
 
 
 class EvaluationConfig(Frozen):

@@ -16,6 +16,9 @@ from labels.spacing import Spacing
 DOG_RATIO = 1.26
 """Standard deviations of a difference of Gaussians are this factor below and above its scale."""
 
+AGREE = 1.25
+"""Factor within which two estimates of a diameter say the same."""
+
 
 def _kernel(sigma: float) -> Floats:
     return kernel(sigma, reach=3.5, least=0.15)
@@ -185,6 +188,27 @@ def estimate_diameter_um(volume: Floats, spacing_um: Spacing) -> float | None:
     float or None
         Diameter in µm; None when the response falls with the scale all along, as noise does.
     """
+    found = _peak(volume, spacing_um)
+    return None if found is None else found[0]
+
+
+def sure_diameter_um(volume: Floats, spacing_um: Spacing) -> float | None:
+    """Estimate as `estimate_diameter_um` does, or return None where the image does not tell.
+
+    It tells where the response falls again at larger scales, and both halves of the volume say
+    the same as the whole.
+    """
+    whole = _peak(volume, spacing_um)
+    if whole is None or whole[1]:
+        return None
+    axis = int(np.argmax(volume.shape))
+    halves = [_peak(half, spacing_um) for half in np.array_split(volume, 2, axis=axis)]
+    agree = all(h is not None and 1 / AGREE < h[0] / whole[0] < AGREE for h in halves)
+    return whole[0] if agree else None
+
+
+def _peak(volume: Floats, spacing_um: Spacing) -> tuple[float, bool] | None:
+    """Return the diameter that answers most, and whether it is the largest that was tried."""
     scales, strength = _profile(volume, spacing_um)
     rises = np.flatnonzero(np.diff(strength) > 0)
     if len(rises) == 0:
@@ -204,4 +228,5 @@ def estimate_diameter_um(volume: Floats, spacing_um: Spacing) -> float | None:
         curvature = before - 2 * at + after
         offset = 0.0 if curvature >= 0 else 0.5 * (before - after) / curvature
     dimensions = 3 if volume.shape[0] > 1 else 2
-    return float(2 * math.sqrt(dimensions) * scales[best] * math.sqrt(2.0) ** offset)
+    diameter = float(2 * math.sqrt(dimensions) * scales[best] * math.sqrt(2.0) ** offset)
+    return diameter, best + 1 == len(strength)

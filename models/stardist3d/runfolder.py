@@ -12,6 +12,7 @@ from labels.files import write_atomically
 from labels.hashing import file_sha256
 from labels.json_files import shaped
 from models.errors import CheckpointError, TrainingMemoryError
+from models.field_size import FieldSize, KnownSizes
 from models.options import DiameterUm, SpacingUm
 from models.runfolder import FORMAT, MODEL_FILE, described, read_json, read_model_file, write_json
 from models.scarce_memory import check_fits
@@ -46,6 +47,8 @@ class RunSettings:
         Voxel size of the training stacks before they were resampled to `spacing_um`.
     diameter_um : float or None
         Diameter of the training stacks' nuclei.
+    sizes : KnownSizes
+        Of the fields that it learned from.
     """
 
     normalisation: Normalisation = field(default_factory=Normalisation)
@@ -53,6 +56,14 @@ class RunSettings:
     base: str = "random"
     stack_spacing_um: SpacingUm | None = None
     diameter_um: DiameterUm | None = None
+    sizes: KnownSizes = field(default_factory=KnownSizes)
+
+    @property
+    def known_sizes(self) -> KnownSizes:
+        """The fields' sizes; of an earlier version's run, that of all of them."""
+        if self.sizes.fields or self.stack_spacing_um is None or self.diameter_um is None:
+            return self.sizes
+        return KnownSizes((FieldSize(self.stack_spacing_um, self.diameter_um),))
 
     def for_diameter(self, diameter_um: float) -> RunSettings:
         """Return the settings with which nuclei of another diameter look like the trained ones.
@@ -66,7 +77,13 @@ class RunSettings:
         if abs(factor - 1) <= SAME_SPACING:
             return self
         z, y, x = (factor * step for step in self.spacing_um)
-        return replace(self, spacing_um=(z, y, x), stack_spacing_um=None, diameter_um=diameter_um)
+        return replace(
+            self,
+            spacing_um=(z, y, x),
+            stack_spacing_um=None,
+            diameter_um=diameter_um,
+            sizes=KnownSizes(),
+        )
 
 
 def model_file(settings: RunSettings, model: str = "stardist3d") -> dict[str, Any]:

@@ -21,6 +21,8 @@ from models.base import (
 )
 from models.devices import Precision
 from models.errors import ImageError
+from models.field_size import choose_size
+from models.scarce_memory import work_of_resampling
 from models.stardist3d.blocks import NetworkView, segment_into
 from models.stardist3d.objects import (
     TILE_VOXELS,
@@ -37,7 +39,7 @@ from models.stardist3d.runfolder import (
     weights_sha256,
 )
 from models.stardist3d.runtime import compute_in
-from models.stardist3d.samples import resampled, rescaling
+from models.stardist3d.samples import resampled, rescaling, zoomed_shape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,12 +53,15 @@ class StarDist3DSegmenter(OneChannelSegmenter):
     folder : Path
         The run folder.
     weights_sha256 : str
+    diameter_um : float, optional
+        Of the objects; as in training, or as the image shows, when not given.
     """
 
     network: Any
     settings: RunSettings
     folder: Path
     weights_sha256: str
+    diameter_um: float | None = None
 
     name: ClassVar[str] = "stardist3d"
 
@@ -76,6 +81,8 @@ class StarDist3DSegmenter(OneChannelSegmenter):
             "prob_threshold": float(self.network.thresholds.prob),
             "nms_threshold": float(self.network.thresholds.nms),
             "percentiles": [self.settings.normalisation.low, self.settings.normalisation.high],
+            "learned_diameter_um": self.settings.diameter_um,
+            "diameter_um": self.diameter_um,
             "spacing_um": None
             if self.settings.spacing_um is None
             else list(self.settings.spacing_um),
@@ -86,15 +93,17 @@ class StarDist3DSegmenter(OneChannelSegmenter):
     ) -> Segmentation:
         """Find the objects, tile by tile.
 
-        Where the voxel size differs from the training's by more than a tenth, the image is
-        resampled for the network, and the polyhedra are drawn at the image's own voxel size.
+        Where the objects have another size in voxels than the network's, the image is resampled
+        for it, and the polyhedra are drawn at the image's own voxel size.
 
         Raises
         ------
+        ImageError
+            The voxel size alone asks for many times more voxels.
         ModelError
             When StarDist or TensorFlow fails.
         """
-        scale, notes = self._scale(spacing_um)
+        scale, notes = self._scale(image[None], spacing_um)
         normalised = self.settings.normalisation.apply(image)
         if scale is not None:
             normalised = resampled(normalised, scale)
@@ -146,23 +155,36 @@ class StarDist3DSegmenter(OneChannelSegmenter):
                 f"expected labels of the image's shape {tuple(source.shape[1:])}, got "
                 f"{tuple(sink.shape)}; make the array anew"
             )
-        scale, notes = self._scale(spacing_um)
+        scale, notes = self._scale(source, spacing_um)
         view = NetworkView(OneChannel(source), self.settings.normalisation, scale, progress)
         found = segment_into(self.network, view, sink, tile_voxels, progress)
         return BlockSegmentation(found.confidence, (*notes, *found.notes))
 
-    def _scale(self, spacing_um: Spacing) -> tuple[Factors | None, list[str]]:
+    def _scale(
+        self, source: BlockSource, spacing_um: Spacing
+    ) -> tuple[Factors | None, tuple[str, ...]]:
         """Return the zoom to the network's voxels, and what the user must be told."""
-        if self.settings.spacing_um is None:
-            return None, []
-        scale, trained_at = (
-            rescaling(spacing_um, self.settings.spacing_um),
-            (self.settings.stack_spacing_um),
+        settings = self.settings
+        if settings.spacing_um is None:
+            return None, ()
+        chosen = choose_size(
+            settings.diameter_um, settings.known_sizes, source, spacing_um, self.diameter_um
         )
-        if trained_at is None or rescaling(spacing_um, trained_at) is None:
-            return scale, []
+        scale = rescaling(chosen.spacing_um, settings.spacing_um)
+        if scale is None:
+            return None, chosen.notes
+        z, y, x = (int(n) for n in source.shape[1:])
+        shape = zoomed_shape((z, y, x), scale)
+        notes = (*chosen.notes, *work_of_resampling((z, y, x), shape, chosen.by_objects))
+        trained_at = settings.stack_spacing_um
+        if chosen.by_objects or trained_at is None or rescaling(spacing_um, trained_at) is None:
+            return scale, notes
         stated, known = (" × ".join(f"{s:.4g}" for s in at) for at in (spacing_um, trained_at))
-        return scale, [f"voxels of {stated} µm are resampled: the training stacks' have {known} µm"]
+        return scale, (
+            *notes,
+            f"voxels of {stated} µm are resampled: the training stacks' have {known} µm, and the "
+            "objects' size is not known; give diameter_um when it is not the training's",
+        )
 
 
 def load_run(
@@ -193,4 +215,5 @@ def load_run(
         settings=settings if diameter_um is None else settings.for_diameter(diameter_um),
         folder=folder,
         weights_sha256=weights_sha256(folder),
+        diameter_um=diameter_um,
     )

@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -23,6 +23,7 @@ from models.budget import Budget
 from models.curves import LoggerName
 from models.devices import Precision
 from models.errors import TrainingDataError, TrainingMemoryError
+from models.field_size import KnownSizes
 from models.learner import History, Schedule
 from models.options import BatchSize, Count, DiameterUm, Minutes, Rate, Seed
 from models.runfolder import base_folder, fingerprint, options_but
@@ -201,11 +202,12 @@ class StarDistTraining(ABC):
         notes: list[str] = []
         one_channel_of([*train, *val], "StarDist")
         _require_objects(train)
+        sizes_known = KnownSizes()
         if self.diameter_um is None:
             samples = of_one_size(train, val, notes, flat=self.flat)
-            train, val = samples.train, samples.val
+            train, val, sizes_known = samples.train, samples.val, samples.sizes
         folder = Path(run_folder)
-        settings = self.run_settings(train, notes)
+        settings = replace(self.run_settings(train, notes), sizes=sizes_known)
         stacks, checks = self._prepared(train, settings), self._prepared(val, settings)
         sizes = plan.object_sizes([stack.labels for stack in stacks])
         network = self._network(folder, sizes, stacks, notes)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from labels.numbers import number_of
 from models.devices import Precision
 from models.errors import CheckpointError
+from models.field_size import KnownSizes
 from models.options import DiameterUm, Percentiles, Side, SpacingUm, check_percentiles
 from models.runfolder import MODEL_FILE, described, read_model_file
 from models.tensors import WEIGHTS_FILE, Tensors, read_tensors
@@ -39,6 +40,8 @@ class RunSettings:
         Of all nuclei that the network knows, in units of its voxel size.
     diameter_um : float, optional
         Of the objects that it learned from, at its voxel size.
+    sizes : KnownSizes
+        Of the fields that it learned from.
     """
 
     architecture: Architecture
@@ -50,6 +53,7 @@ class RunSettings:
     precision: Precision = "auto"
     nominal_diameter: DiameterUm | None = None
     diameter_um: DiameterUm | None = None
+    sizes: KnownSizes = field(default_factory=KnownSizes)
 
     def __post_init__(self) -> None:
         check_percentiles(self.percentiles)

@@ -11,9 +11,10 @@ import numpy as np
 from labels.numbers import number_of
 from labels.spacing import Spacing
 from models.errors import TrainingDataError, TrainingMemoryError
+from models.field_size import same_size
 from models.objects import spacing_for
 from models.runfolder import base_folder
-from models.scale import OneSize, same_size
+from models.scale import OneSize
 from models.scarce_memory import check_fits
 from models.unet3d.architecture import Architecture, Norm, pooling_for, round_to
 from models.unet3d.checkpoint import RunFile, numbers_of, read_run

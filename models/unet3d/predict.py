@@ -15,8 +15,9 @@ from labels.progress import Progress, no_progress
 from labels.spacing import Spacing
 from models.base import CheckedSegmenter, Segmentation, channels_error
 from models.devices import Compute, choose_compute, reused_memory
+from models.field_size import choose_size
 from models.objects import mean_inside
-from models.scarce_memory import check_resampled, predict_within_memory
+from models.scarce_memory import check_resampled, predict_within_memory, work_of_resampling
 from models.tiling import Size, Tiling, fitted_tile, thrifty_tile
 from models.unet3d.architecture import CLASS_NAMES, Architecture
 from models.unet3d.checkpoint import RunFile, load_network, read_run
@@ -220,12 +221,15 @@ class UNet3DSegmenter(CheckedSegmenter):
     predictor : NetworkPredictor
     instances : InstanceSettings
     compute : Compute
+    diameter_um : float, optional
+        Of the objects; as in training, or as the image shows, when not given.
     """
 
     run: RunFile
     predictor: NetworkPredictor
     instances: InstanceSettings
     compute: Compute
+    diameter_um: float | None = None
 
     name: ClassVar[str] = "unet3d"
 
@@ -244,6 +248,8 @@ class UNet3DSegmenter(CheckedSegmenter):
             "weights_sha256": self.run.sha256,
             "architecture": asdict(self.run.architecture),
             "spacing_um": list(self._spacing),
+            "learned_diameter_um": self.run.settings.diameter_um,
+            "diameter_um": self.diameter_um,
             "instances": asdict(self.instances),
             "bf16": self.compute.bf16,
             "engine": self.predictor.engine,
@@ -282,21 +288,33 @@ class UNet3DSegmenter(CheckedSegmenter):
     def _segment(
         self, image: NDArray[Any], spacing_um: Spacing, progress: Progress
     ) -> Segmentation:
-        """Find the objects; the image is resampled to the run's voxel size where they differ.
+        """Find the objects; the image is resampled so that they have the size that the run knows.
 
         Raises
         ------
+        ImageError
+            The voxel size alone asks for many times more voxels.
         TileMemoryError
             Not even the smallest tile fits in memory.
         """
-        notes = [f"{self.compute.note}, {self.predictor.engine}"]
-        maps = self.maps(image, spacing_um, notes=notes, progress=progress)
-        labels = label_objects(maps, spacing_um, self.instances)
+        settings = self.run.settings
+        chosen = choose_size(
+            settings.diameter_um, settings.sizes, image, spacing_um, self.diameter_um
+        )
+        seen_um, notes = chosen.spacing_um, [f"{self.compute.note}, {self.predictor.engine}"]
+        notes += chosen.notes
+        if not same_spacing(seen_um, self._spacing):
+            shape = resized_shape(image.shape[1:], seen_um, self._spacing)
+            told = chosen.by_objects or not self._knows_all_sizes
+            notes += work_of_resampling(image.shape[1:], shape, told)
+            if not told:
+                notes.append(
+                    f"resampled from {spacing_um} to the training's {self._spacing} µm per voxel, "
+                    "as if objects had its size; give diameter_um when they have not"
+                )
+        maps = self.maps(image, seen_um, notes=notes, progress=progress)
+        labels = label_objects(maps, seen_um, self.instances)
         probability = foreground_probability(maps)
-        if not same_spacing(spacing_um, self._spacing) and self._knows_all_sizes:
-            notes.append(
-                f"resampled from {spacing_um} to the training's {self._spacing} µm per voxel"
-            )
         confidence = mean_inside(labels[None], probability[None])
         return Segmentation(labels, confidence, probability, tuple(notes))
 

@@ -255,6 +255,7 @@ class UNet3DTrainer:
             "architecture": asdict(architecture),
             "spacing_um": spacing,
             "diameter_um": diameter,
+            "sizes": asdict(samples.sizes),
             "percentiles": self.percentiles,
             "precision": self.precision,
             "patch_size": patch,
