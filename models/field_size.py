@@ -29,6 +29,10 @@ MOST_SEEN = 2**24
 """Voxels in the middle of a stack that are looked at."""
 
 
+UNKNOWN_SIZE = ", as if the objects were as large as its; give diameter_um when they are not"
+"""Ends the note of a stack that is resampled only because of its voxel size."""
+
+
 def same_size(a: float, b: float) -> bool:
     """Tell whether two diameters are the same within `SAME_SIZE`."""
     return abs(a / b - 1) <= SAME_SIZE

@@ -88,8 +88,7 @@ def _diameter(run: RunSegmenter, request: SegmentRequest) -> float | None:
     size: float | None = request.settings.get("diameter_um")
     if size is not None and not takes_size(run.segmenter):
         raise ConfigError(
-            f"--set diameter_um: run {run.name} finds objects at the one scale that it was trained "
-            "at; leave it out"
+            f"--set diameter_um: run {run.name} has one scale, that of its training; leave it out"
         )
     return size
 

@@ -21,7 +21,7 @@ from models.base import (
 )
 from models.devices import Precision
 from models.errors import ImageError
-from models.field_size import choose_size
+from models.field_size import UNKNOWN_SIZE, choose_size
 from models.scarce_memory import work_of_resampling
 from models.stardist3d.blocks import NetworkView, segment_into
 from models.stardist3d.objects import (
@@ -177,14 +177,13 @@ class StarDist3DSegmenter(OneChannelSegmenter):
         shape = zoomed_shape((z, y, x), scale)
         notes = (*chosen.notes, *work_of_resampling((z, y, x), shape, chosen.by_objects))
         trained_at = settings.stack_spacing_um
-        if chosen.by_objects or trained_at is None or rescaling(spacing_um, trained_at) is None:
+        if trained_at is None or chosen.spacing_um != spacing_um:
+            return scale, notes
+        if rescaling(spacing_um, trained_at) is None:
             return scale, notes
         stated, known = (" × ".join(f"{s:.4g}" for s in at) for at in (spacing_um, trained_at))
-        return scale, (
-            *notes,
-            f"voxels of {stated} µm are resampled: the training stacks' have {known} µm, and the "
-            "objects' size is not known; give diameter_um when it is not the training's",
-        )
+        told = f"voxels of {stated} µm are resampled: the training stacks' have {known} µm"
+        return scale, (*notes, told + ("" if chosen.by_objects else UNKNOWN_SIZE))
 
 
 def load_run(

@@ -15,7 +15,7 @@ from labels.progress import Progress, no_progress
 from labels.spacing import Spacing
 from models.base import CheckedSegmenter, Segmentation, channels_error
 from models.devices import Compute, choose_compute, reused_memory
-from models.field_size import choose_size
+from models.field_size import UNKNOWN_SIZE, choose_size
 from models.objects import mean_inside
 from models.scarce_memory import check_resampled, predict_within_memory, work_of_resampling
 from models.tiling import Size, Tiling, fitted_tile, thrifty_tile
@@ -307,10 +307,10 @@ class UNet3DSegmenter(CheckedSegmenter):
             shape = resized_shape(image.shape[1:], seen_um, self._spacing)
             told = chosen.by_objects or not self._knows_all_sizes
             notes += work_of_resampling(image.shape[1:], shape, told)
-            if not told:
+            if self._knows_all_sizes and seen_um == spacing_um:
                 notes.append(
-                    f"resampled from {spacing_um} to the training's {self._spacing} µm per voxel, "
-                    "as if objects had its size; give diameter_um when they have not"
+                    f"resampled from {spacing_um} to the training's {self._spacing} µm per voxel"
+                    f"{'' if told else UNKNOWN_SIZE}"
                 )
         maps = self.maps(image, seen_um, notes=notes, progress=progress)
         labels = label_objects(maps, seen_um, self.instances)

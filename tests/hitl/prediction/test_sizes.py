@@ -87,4 +87,4 @@ def test_of_a_file_it_is_said_on_the_line(
     assert "did you mean 'diameter_um'" in capsys.readouterr().err
     monkeypatch.setattr(f"{__name__}.load_sized", lambda folder: BrightSegmenter())
     assert run([*again, "diameter_um=7"]) == 1
-    assert "at the one scale that it was trained at" in capsys.readouterr().err
+    assert "has one scale, that of its training" in capsys.readouterr().err

@@ -198,7 +198,7 @@ def test_segment(refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     options = ("--segmenter", "bright", "--set", "shrnk=1")
     assert "did you mean 'shrink'" in refused("segment", *files, *options)
     run_of = ("segment", *files, "--model", folder)
-    assert "expected diameter_um" in refused(*run_of, "--set", "shrink=1")
+    assert "valid keys are diameter_um" in refused(*run_of, "--set", "shrink=1")
     assert "folder of a finished run" in refused(*run_of[:-1], folder.parent)
 
 
