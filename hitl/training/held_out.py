@@ -76,7 +76,12 @@ def split_sample(sample: TrainingSample, share: float) -> tuple[TrainingSample, 
     held_out = held_out_voxels(whole, share)
     return (
         replace(sample, mask=sample.mask & ~held_out, held_out=held_out),
-        replace(sample, name=sample.name + HELD_OUT, mask=sample.mask & held_out),
+        replace(
+            sample,
+            name=sample.name + HELD_OUT,
+            mask=sample.mask & held_out,
+            field=sample.field or sample.name,
+        ),
     )
 
 
