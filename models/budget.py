@@ -24,6 +24,7 @@ GRACE_S = 10.0
 
 JUDGE = "judge every epoch"
 CHOOSE = "choose thresholds, so that the usual ones are kept"
+COMPARE = "compare its objects with the base's"
 """What is left out when there is no time for it."""
 
 

@@ -148,7 +148,8 @@ class Training:
         h = self.history
         h.best_epoch, h.best = 0, self._base_values()
         self._write_model_file(more)
-        self._write_state()
+        # What goes on from here is the network that learned, whatever was loaded since.
+        self._write_state(_read(self.folder / STATE_FILE)[1])
 
     def result(
         self, weights: str, base: str, notes: list[str], licence: str | None = None
@@ -237,13 +238,13 @@ class Training:
             if judged is not None:
                 h.best_score, h.best = judged.score, dict(judged.values)
             self._write_model_file(self._learner.save(self.folder))
-        self._write_state()
+        self._write_state(self._learner.state())
         log.write(h.rows)
 
-    def _write_state(self) -> None:
+    def _write_state(self, state: Arrays) -> None:
         file = self.model_file
         about = _State(model=file["model"], format=FORMAT, history=self.history, model_file=file)
-        _write(self.folder / STATE_FILE, about, self._learner.state())
+        _write(self.folder / STATE_FILE, about, state)
 
     def _write_model_file(self, more: Mapping[str, Any]) -> None:
         best = {"epoch": self.history.best_epoch, "validation": self.history.best}

@@ -110,6 +110,27 @@ def choose_thresholds(
     return {"f1_instances_tuned": best.held_out_f1} if seen else {}, notes
 
 
+def mean_f1(
+    network: Any, stacks: Sequence[PreparedStack], progress: Progress = no_progress
+) -> float:
+    """Return the mean F1 over `IOU_THRESHOLDS` with the network's own thresholds.
+
+    Parameters
+    ----------
+    network : StarDist3D
+    stacks : sequence of PreparedStack
+        Those without an object tell nothing and are left out.
+    progress : callable, optional
+    """
+    prob, nms = map(float, network.thresholds)
+    overlaps = [
+        _overlaps(network, stack, find_candidates(network, stack.image, progress), nms)
+        for stack in stacks
+        if (stack.labels > 0).any()
+    ]
+    return _mean_f1(overlaps, prob)
+
+
 def optimise(
     network: Any,
     stacks: Sequence[PreparedStack],

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -19,7 +20,7 @@ from labels.progress import Progress, no_progress
 from labels.spacing import Spacing
 from models.ahead import Ahead
 from models.base import TrainingResult, TrainingSample, one_channel_of
-from models.budget import Budget
+from models.budget import COMPARE, Budget
 from models.curves import LoggerName
 from models.devices import Precision
 from models.errors import TrainingDataError, TrainingMemoryError
@@ -40,6 +41,7 @@ from models.stardist3d.runfolder import (
     model_file,
     read_settings,
     weights_sha256,
+    write_thresholds,
 )
 from models.stardist3d.runtime import compute_in
 from models.stardist3d.samples import (
@@ -50,7 +52,8 @@ from models.stardist3d.samples import (
     rescaling,
     slices_of,
 )
-from models.stardist3d.thresholds import choose_thresholds
+from models.stardist3d.thresholds import choose_thresholds, mean_f1
+from models.stardist3d.weights import save_weights
 from models.training import MAY_CHANGE, Training
 
 if TYPE_CHECKING:
@@ -220,6 +223,7 @@ class StarDistTraining(ABC):
         steps = self.steps_per_epoch or _steps(stacks, patch, self.batch_size)
         schedule = Schedule(self.epochs, steps, self._rate, self.patience)
         has_base = self.base_run is not None
+        base = network.keras_model.get_weights(), network.thresholds
         if not has_base:
             initialise(network, sampler)
         with closing(Ahead(sampler.batch)) as ahead:
@@ -230,6 +234,10 @@ class StarDistTraining(ABC):
         network.keras_model.load_weights(str(folder / BEST_WEIGHTS))
         f1, told = choose_thresholds(network, checks, stacks, folder, budget, progress, has_base)
         training.conclude({}, f1)
+        if has_base and f1 and training.history.best_epoch > 0:
+            found = f1["f1_instances_tuned"]
+            asked = partial(_finds_more, network, base, checks, found, training)
+            budget.attempt(COMPARE, asked, progress)
         return training.result(BEST_WEIGHTS, settings.base, [*notes, *told])
 
     def _rate(self, done: float, history: History) -> float:
@@ -342,6 +350,26 @@ class StarDistTraining(ABC):
             [one.spacing_um for one in samples],
             flat=self.flat,
         )
+
+
+def _finds_more(
+    network: Any,
+    base: tuple[list[Any], Any],
+    stacks: Sequence[PreparedStack],
+    f1: float,
+    training: Training,
+    progress: Progress,
+) -> bool:
+    """Keep the base after all if it finds more with its own thresholds; tell whether it does."""
+    weights, thresholds = base
+    network.keras_model.set_weights(weights)
+    network.thresholds = thresholds._asdict()
+    more = mean_f1(network, stacks, progress) > f1
+    if more:
+        save_weights(network.keras_model, training.folder / BEST_WEIGHTS)
+        write_thresholds(training.folder, network, *map(float, thresholds))
+        training.keep_base({"weights_sha256": weights_sha256(training.folder)})
+    return more
 
 
 def _require_objects(train: Sequence[TrainingSample]) -> None:

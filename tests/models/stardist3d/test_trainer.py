@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ import typing
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from models import runfolder
 from models.base import Segmenter, Trainer, TrainingSample
@@ -19,7 +21,8 @@ from models.errors import (
 )
 from models.objects import NOMINAL_DIAMETER, NOMINAL_SPACING, spacing_for
 from models.registry import load_run, trainer_class
-from models.stardist3d import StarDist3DTrainer, objects, plan, segmenter
+from models.stardist3d import StarDist3DTrainer, objects, plan, segmenter, training
+from models.stardist3d.fitting import StarDistLearner
 from models.stardist3d.runfolder import (
     SLIM_WEIGHTS,
     RunSettings,
@@ -189,6 +192,28 @@ def test_other_voxel_size_is_resampled_and_told(run):
     assert same.notes == () and same.labels.dtype == np.uint32
     assert finer.labels.shape == (12, 80, 40) and "resampled" in finer.notes[0]
     assert set(same.confidence) == set(np.unique(same.labels)) - {0}
+
+
+def test_a_base_that_finds_more_objects_is_kept_in_the_end(run, tmp_path, monkeypatch):
+    plain, calls = StarDistLearner.judge, []
+
+    def better(self, progress):
+        calls.append(1)
+        return dataclasses.replace(plain(self, progress), score=len(calls))
+
+    monkeypatch.setattr(StarDistLearner, "judge", better)
+    monkeypatch.setattr(training, "mean_f1", lambda *_: 1.1)
+    options = ONE_STEP | {"base_run": str(run[0]), "learning_rate": 1e-3}
+    val = [sample(name="b", seed=1)]
+    result = StarDist3DTrainer(**options).train([sample()], val, tmp_path)
+    assert (result.best_epoch, result.epochs, len(calls)) == (0, 1, 2)
+    base, kept = (load_run("stardist3d", path).network for path in (run[0], tmp_path))
+    assert base.thresholds == kept.thresholds
+    for a, b in zip(base.keras_model.get_weights(), kept.keras_model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    # What goes on is the network that learned.
+    state = load_file(tmp_path / "last.safetensors")
+    assert not np.array_equal(state["model.0000"], base.keras_model.get_weights()[0])
 
 
 def test_one_slice_and_a_patch_larger_than_the_stack(tmp_path):
