@@ -33,7 +33,7 @@ from models.options import (
     Weight,
     check_percentiles,
 )
-from models.runfolder import FORMAT, fingerprint, options_but, settings_from
+from models.runfolder import FORMAT, base_folder, fingerprint, options_but, settings_from
 from models.schedules import cosine
 from models.smp2d.architecture import SIDES, Arch, Architecture
 from models.smp2d.checkpoint import MODEL, Overlap, RunFile, load_network, read_run
@@ -238,7 +238,7 @@ class SMP2DTrainer:
         budget.keep(min(60.0, budget.limit / 8))
         notes: list[str] = []
         check_samples(train, val)
-        base = None if self.base_run is None else read_run(Path(self.base_run))
+        base = None if self.base_run is None else read_run(base_folder(self.base_run, MODEL))
         outputs, activation = plan_outputs(train, self.classes, notes)
         channels = common_channels([*train, *val])
         architecture = Architecture(self.arch, self.encoder, outputs, activation, channels)
