@@ -18,6 +18,7 @@ from models.scale import OneSize
 from models.scarce_memory import check_fits
 from models.unet3d.architecture import Architecture, Norm, pooling_for, round_to
 from models.unet3d.checkpoint import RunFile, numbers_of, read_run
+from models.unet3d.instances import InstanceSettings
 from models.unet3d.patches import PreparedStack, automatic_patch_size
 from models.unet3d.volumes import same_spacing
 
@@ -40,6 +41,18 @@ def read_base(base_run: str, mine: Design, notes: list[str]) -> RunFile:
             f"those of {base.folder.name}, which training starts from"
         )
     return base
+
+
+def own_instances(base: RunFile | None, spacing: Spacing) -> InstanceSettings:
+    """Return the thresholds that a base has of its own, at the voxel size of a training.
+
+    The smallest object is one of as many voxels: what a base sees has its own size in them.
+    """
+    if base is None:
+        return InstanceSettings()
+    own = base.settings.instances
+    ratio = math.prod(spacing) / math.prod(base.settings.spacing_um)
+    return replace(own, min_volume_um3=own.min_volume_um3 * ratio)
 
 
 def plan_network(

@@ -52,7 +52,13 @@ from models.unet3d.patches import (
     check_learnable,
     prepare,
 )
-from models.unet3d.plan import check_training_fits, common_scale, plan_network, read_base
+from models.unet3d.plan import (
+    check_training_fits,
+    common_scale,
+    own_instances,
+    plan_network,
+    read_base,
+)
 from models.unet3d.remembered import remember_background
 from models.unet3d.settings import DEFAULT_CLASS_WEIGHTS, LossName, LossSettings
 from models.unet3d.validation import Judge, windows
@@ -272,7 +278,7 @@ class UNet3DTrainer:
             tuned=tuned,
             budget=budget,
             base=None if base is None else files.load_network(base, architecture.channels),
-            base_instances=InstanceSettings() if base is None else base.settings.instances,
+            base_instances=own_instances(base, spacing),
         )
         run_folder = Path(run_folder)
         run_folder.mkdir(parents=True, exist_ok=True)

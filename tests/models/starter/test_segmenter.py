@@ -22,7 +22,9 @@ from models.starter import StarterSegmenter
 from models.starter.segmenter import find_diameter
 from models.synthetic import NucleiGenerator
 from models.unet3d import UNet3DTrainer, load_run
+from models.unet3d.checkpoint import read_run
 from models.unet3d.instances import detection_f1
+from models.unet3d.plan import own_instances
 from tests.models.contract import SegmenterContract
 
 GENERATOR = NucleiGenerator(
@@ -51,6 +53,15 @@ def test_the_shipped_weights_are_small_and_what_their_card_says() -> None:
     assert card["about"]["trained_on"].startswith("synthetic")
     run = load_run(folder)
     assert run.describe()["weights_sha256"] == card["weights_sha256"]
+
+
+def test_as_a_base_it_drops_objects_of_as_few_voxels_whatever_their_size_in_um() -> None:
+    starter = read_run(starter_folder("unet3d"))
+    least = starter.settings.instances.min_volume_um3 / np.prod(starter.settings.spacing_um)
+    spacing = spacing_for(2.8)
+    own = own_instances(starter, spacing)
+    assert own.min_volume_um3 / np.prod(spacing) == pytest.approx(least) and least > 1
+    assert own.foreground == starter.settings.instances.foreground
 
 
 def test_it_finds_synthetic_nuclei_it_has_not_seen() -> None:
