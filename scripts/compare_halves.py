@@ -15,6 +15,7 @@ import json
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,22 +86,23 @@ def scored(test: TrainingSample, found: np.ndarray) -> dict[str, Any]:
 
 
 def train_once(
-    halves: Halves, model: str, options: dict[str, Any], folder: Path, share: float
-) -> dict[str, Any]:
-    """Train on one half, test on the other, and return the figures."""
-    train, val = split_sample(halves.learn, share)
+    halves: Sequence[Halves], model: str, options: dict[str, Any], folder: Path, share: float
+) -> list[dict[str, Any]]:
+    """Train on one half of each stack, test on the other, and return the figures of each."""
+    parts = [split_sample(each.learn, share) for each in halves]
     shutil.rmtree(folder, ignore_errors=True)
     started = time.monotonic()
-    trained = trainer_class(model)(**options).train([train], [val], folder)
-    seconds = time.monotonic() - started
-    test = halves.test
-    found = load_run(model, folder).segment(test.image, test.spacing_um).labels
-    return {
+    trained = trainer_class(model)(**options).train(
+        [train for train, _ in parts], [val for _, val in parts], folder
+    )
+    about = {
         "epochs": trained.epochs,
         "best_epoch": trained.best_epoch,
-        "seconds": round(seconds),
-        **scored(test, found),
+        "seconds": round(time.monotonic() - started),
     }
+    run = load_run(model, folder)
+    tests = [each.test for each in halves]
+    return [{**about, **scored(t, run.segment(t.image, t.spacing_um).labels)} for t in tests]
 
 
 def read_rows(file: Path) -> list[dict[str, str]]:
@@ -167,20 +169,27 @@ class Comparison:
             found = StarterSegmenter().segment(halves.test.image, halves.test.spacing_um)
             self._add(key, scored(halves.test, found.labels))
 
-    def train(self, halves: Halves, seed: int) -> None:
-        """Train every model with one seed, unless that was done."""
+    def train(self, halves: Sequence[Halves], seed: int) -> None:
+        """Train every model with one seed on one or several stacks, unless that was done."""
+        minutes = self.minutes * len(halves)
+        several = f", {len(halves)} stacks" if len(halves) > 1 else ""
         for model in self.models:
-            key = (halves.name, halves.learned, model, " ".join(self.settings),
-                   f"{self.minutes:g}", str(seed))  # fmt: skip
-            if self._done(key):
+            settings = " ".join(self.settings) + several
+            keys = [
+                (each.name, each.learned, model, settings, f"{minutes:g}", str(seed))
+                for each in halves
+            ]
+            if all(map(self._done, keys)):
                 continue
-            given = {"max_minutes": self.minutes, "seed": seed, "logger": "csv"}
+            given = {"max_minutes": minutes, "seed": seed, "logger": "csv"}
             options = trainer_options(
                 self.config, model, {**parse_settings(list(self.settings)), **given}
             )
-            run = self.folder / "runs" / f"{halves.name}-{halves.learned[0]}-{model}"
+            names = "+".join(each.name for each in halves)
+            run = self.folder / "runs" / f"{names}-{halves[0].learned[0]}-{model}"
             share = self.config.training.validation_share
-            self._add(key, train_once(halves, model, options, run, share))
+            for key, row in zip(keys, train_once(halves, model, options, run, share), strict=True):
+                self._add(key, row)
 
     def _done(self, key: tuple[str, ...]) -> bool:
         return any(tuple(row[k] for k in KEY) == key for row in read_rows(self.file))
@@ -199,6 +208,9 @@ def main() -> int:
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE")
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument(
+        "--together", action="store_true", help="train on all stacks at once too, as long for each"
+    )
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     config = load_config(find_preset(arguments.config))
@@ -207,10 +219,12 @@ def main() -> int:
     )
     # Seeds outermost: a comparison that ends early has seen every stack both ways.
     for seed in range(arguments.seeds):
-        for folder in arguments.stack:
-            for halves in Halves.read(folder):
-                work.starter(halves)
-                work.train(halves, seed)
+        both_ways = [Halves.read(folder) for folder in arguments.stack]
+        for halves in (each for ways in both_ways for each in ways):
+            work.starter(halves)
+            work.train([halves], seed)
+        for several in zip(*both_ways, strict=True) if arguments.together else ():
+            work.train(several, seed)
     print(table(read_rows(work.file)))
     return 0
 
