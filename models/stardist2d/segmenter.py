@@ -13,6 +13,8 @@ from labels.progress import Progress, part_of
 from labels.spacing import Spacing
 from models.base import OneChannelSegmenter, Segmentation
 from models.devices import Precision
+from models.field_size import UNKNOWN_SIZE, choose_size
+from models.scarce_memory import work_of_resampling
 from models.stardist3d.objects import TileBudget, draw_objects, find_candidates, suppress
 from models.stardist3d.plan import Factors
 from models.stardist3d.runfolder import (
@@ -23,7 +25,7 @@ from models.stardist3d.runfolder import (
     weights_sha256,
 )
 from models.stardist3d.runtime import compute_in
-from models.stardist3d.samples import resampled, rescaling
+from models.stardist3d.samples import resampled, rescaling, zoomed_shape
 
 STITCH_OVERLAP = 0.25
 """Intersection over union at which two slices show one object."""
@@ -40,12 +42,15 @@ class StarDist2DSegmenter(OneChannelSegmenter):
     folder : Path
         The run folder.
     weights_sha256 : str
+    diameter_um : float, optional
+        Of the objects; as in training, or as the image shows, when not given.
     """
 
     network: Any
     settings: RunSettings
     folder: Path
     weights_sha256: str
+    diameter_um: float | None = None
 
     name: ClassVar[str] = "stardist2d"
 
@@ -63,6 +68,8 @@ class StarDist2DSegmenter(OneChannelSegmenter):
             "prob_threshold": float(self.network.thresholds.prob),
             "nms_threshold": float(self.network.thresholds.nms),
             "percentiles": [settings.normalisation.low, settings.normalisation.high],
+            "learned_diameter_um": settings.diameter_um,
+            "diameter_um": self.diameter_um,
             "spacing_um": None if settings.spacing_um is None else list(settings.spacing_um),
         }
 
@@ -76,7 +83,7 @@ class StarDist2DSegmenter(OneChannelSegmenter):
         ModelError
             When StarDist or TensorFlow fails.
         """
-        scale, notes = self._scale(spacing_um)
+        scale, notes = self._scale(image, spacing_um)
         normalised, budget = self.settings.normalisation.apply(image), TileBudget()
         planes, confidences = [], []
         for z in range(len(image)):
@@ -90,10 +97,10 @@ class StarDist2DSegmenter(OneChannelSegmenter):
             )
             planes.append(labels)
             confidences.append(confidence)
-        notes += budget.notes
+        notes = (*notes, *budget.notes)
         if len(planes) == 1:
-            return Segmentation(planes[0], confidences[0], notes=tuple(notes))
-        return Segmentation(*_stitched(planes, confidences), notes=tuple(notes))
+            return Segmentation(planes[0], confidences[0], notes=notes)
+        return Segmentation(*_stitched(planes, confidences), notes=notes)
 
     def _slice(
         self,
@@ -106,16 +113,30 @@ class StarDist2DSegmenter(OneChannelSegmenter):
         candidates = find_candidates(self.network, seen, progress, budget=budget)
         return draw_objects(suppress(self.network, candidates, shape, scale), shape)
 
-    def _scale(self, spacing_um: Spacing) -> tuple[Factors | None, list[str]]:
+    def _scale(
+        self, image: NDArray[Any], spacing_um: Spacing
+    ) -> tuple[Factors | None, tuple[str, ...]]:
         """Return the zoom to the network's pixels, and what the user must be told."""
-        if self.settings.spacing_um is None:
-            return None, []
-        scale = rescaling(spacing_um, (spacing_um[0], *self.settings.spacing_um[1:]))
-        stated = self.settings.stack_spacing_um
-        if stated is None or rescaling(spacing_um, (spacing_um[0], *stated[1:])) is None:
-            return scale, []
+        settings = self.settings
+        if settings.spacing_um is None:
+            return None, ()
+        chosen = choose_size(
+            settings.diameter_um, settings.known_sizes, image[None], spacing_um, self.diameter_um
+        )
+        seen_um = chosen.spacing_um
+        scale = rescaling(seen_um, (seen_um[0], *settings.spacing_um[1:]))
+        if scale is None:
+            return None, chosen.notes
+        shape = zoomed_shape(image.shape, scale)
+        notes = (*chosen.notes, *work_of_resampling(image.shape, shape, chosen.by_objects))
+        stated = settings.stack_spacing_um
+        if stated is None or seen_um != spacing_um:
+            return scale, notes
+        if rescaling(spacing_um, (spacing_um[0], *stated[1:])) is None:
+            return scale, notes
         own, known = (" × ".join(f"{s:.4g}" for s in at[1:]) for at in (spacing_um, stated))
-        return scale, [f"pixels of {own} µm are resampled: the training images' have {known} µm"]
+        told = f"pixels of {own} µm are resampled: the training images' have {known} µm"
+        return scale, (*notes, told + ("" if chosen.by_objects else UNKNOWN_SIZE))
 
 
 def _stitched(
@@ -164,4 +185,5 @@ def load_run(
         settings=settings if diameter_um is None else settings.for_diameter(diameter_um),
         folder=folder,
         weights_sha256=weights_sha256(folder),
+        diameter_um=diameter_um,
     )

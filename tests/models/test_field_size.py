@@ -81,14 +81,19 @@ def test_a_voxel_size_alone_never_asks_for_hundreds_of_times_the_voxels() -> Non
     assert "8 times" in work_of_resampling((10, 10, 10), (20, 20, 20), by_objects=False)[0]
 
 
-@pytest.mark.parametrize("model", ["unet3d", pytest.param("stardist3d", marks=pytest.mark.slow)])
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("stardist3d", "stardist2d")]
+
+
+@pytest.mark.parametrize("model", ["unet3d", *SLOW])
 def test_a_run_finds_the_same_nuclei_whatever_their_size(model: str, tmp_path: Path) -> None:
-    pytest.importorskip({"unet3d": "torch", "stardist3d": "stardist"}[model])
+    pytest.importorskip("torch" if model == "unet3d" else "stardist")
     from tests.models.test_scale import OPTIONS
     from tests.models.unet3d.volumes import sample
 
     one = sample("a", 0, shape=SHAPE, count=60)
-    trainer = trainer_class(model)(**OPTIONS[model], epochs=1, batch_size=1, logger="csv")
+    trainer = trainer_class(model)(
+        **OPTIONS[model.replace("2d", "3d")], epochs=1, batch_size=1, logger="csv"
+    )
     trainer.train([one], [one], tmp_path)
     run: Any = load_run(model, tmp_path)
     usual = run.segment(one.image, SPACING)
