@@ -124,7 +124,7 @@ class SweepRequest:
         Flag(metavar="KEY=V1,V2", parse=parse_grid, complete=completion.setting_keys),
     ] = default(default_factory=dict)
     seeds: Annotated[tuple[int, ...], Flag(metavar="N,N", parse=parse_seeds)] = ()
-    folds: Annotated[int, Flag(metavar="N", max=10_000)] = 0
+    folds: Annotated[int, Flag(metavar="N", min=0, max=10_000)] = 0
     by: Annotated[str, Flag(metavar="field|KEY")] = ""
     settings: Settings = default(default_factory=dict)
     fields: Fields = ()

@@ -79,7 +79,7 @@ def read_unet_run(path: Path) -> None:
         pass
     run = run_segmenter(path)
     image = np.random.default_rng(0).integers(5, 200, (1, 4, 12, 12)).astype(np.uint16)
-    run.segment(image, SPACING_UM, "image", Silent(), run.steps_of(None))
+    run.segment(image, SPACING_UM, "image", Silent(), run.steps_of(None), None)
 
 
 def stardist_runs(folder: Path) -> list[Path]:
@@ -96,7 +96,7 @@ def read_stardist_run(path: Path) -> None:
     from models.stardist3d import runfolder
 
     runfolder.read_settings(path)
-    runfolder._described(path / runfolder.CONFIG)
+    runfolder._described(path / runfolder.CONFIG, 3)
     runfolder._read_thresholds(path)
 
 

@@ -48,7 +48,8 @@ def test_all_verbs_take_it(
     where = str(project)
     trained = told("train", where, "toy", "--set", "seed=3")["run"]
     card = json.loads((project / "runs" / trained / "card.json").read_text())
-    assert (card["model"], card["config"]["options"]) == ("toy", {"between": 0.4, "seed": 3})
+    options = card["config"]["options"]
+    assert (card["model"], options["between"], options["seed"]) == ("toy", 0.4, 3)
     told("predict", where, "--model", trained, "--field", "test", "--output", str(tmp_path / "out"))
     (file,) = (tmp_path / "out").glob("*.tif")
     assert np.unique(tifffile.imread(file)).size > 10

@@ -165,6 +165,7 @@ WORDS: dict[str, list[str]] = {
     "score": ["a.tif", "b.tif"],
     "segment": ["image.tif", "labels.tif"],
     "simulate": ["PROJECT"],
+    "sweep": ["PROJECT", "unet3d"],
     "synth": ["new"],
 }
 """What each verb with a number is given by place; capitals stand for the project and numbers."""

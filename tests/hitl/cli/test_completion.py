@@ -89,7 +89,7 @@ NAMES = {
     "hitl synth d --set mit": ["mitotic="],
     "hitl simulate P --strategy ra": ["random"],
     "hitl init new --config qu": ["quick"],
-    "hitl models --options star": ["starter", "stardist3d"],
+    "hitl models --options star": ["starter", "stardist3d", "stardist2d"],
 }
 """What is offered behind a line; P is the project."""
 

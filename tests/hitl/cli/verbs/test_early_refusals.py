@@ -172,7 +172,8 @@ def test_train(bench: Bench, refused: Refused, monkeypatch: pytest.MonkeyPatch) 
     assert "did you mean 'unet3d'" in refused("train", folder, "unet3", code=2)
     assert "did you mean 'epochs'" in refused("train", folder, "unet3d", "--set", "epoch=1")
     assert "unknown run 'x'" in refused("train", folder, "unet3d", "--set", "base_run=x")
-    monkeypatch.setattr("hitl.training.samples.MIN_VALIDATION_VOXELS", 40)
+    everywhere = "hitl.training.held_out.held_out_pixels"
+    monkeypatch.setattr(everywhere, lambda shape, _: np.ones(shape, np.bool_))
     assert "too few to hold some out" in refused("train", folder, "unet3d")
     assert [path.name for path in bench.project.run_folders()][-1] == "fake-0003"
 
