@@ -62,7 +62,7 @@ hitl/measure/requests.py              --format --labels --image --axes      meas
 hitl/measure/requests.py              --spacing-um --output --field         measure
 hitl/measure/requests.py              --class --round --model               measure
 hitl/measure/sources.py               --spacing-um                          measure
-hitl/prediction/files.py              --overwrite --set --model             segment
+hitl/prediction/files.py              --overwrite --set                     segment
 hitl/prediction/predict.py            --model --class                       predict propose measure
 hitl/prediction/predict.py            --output                              predict
 hitl/prediction/requests.py           --segmenter --model --class           segment
@@ -85,7 +85,6 @@ hitl/simulate/requests.py             --labels --axes --channel             synt
 hitl/simulate/rounds.py               --rounds                              simulate
 hitl/simulate/stacks.py               --seed --overwrite --field --set      synth
 hitl/training/folds.py                --folds --by --field                  sweep
-hitl/training/folds.py                --meta                                add
 hitl/training/promote.py              --force --why                         promote
 hitl/training/requests.py             --grid --seeds                        sweep
 hitl/training/samples.py              --class --field                       train sweep
