@@ -65,8 +65,9 @@ def test_what_has_a_row_is_not_trained_again(
             return Segmentation((image[0] > 0).astype(np.uint32), {})
 
     def once(halves, model, options, folder, share):
-        trained.append((halves.learned, model, options["seed"], options["max_minutes"]))
-        return {"f1": 1.0, "score": 0.9}
+        (one,) = halves
+        trained.append((one.learned, model, options["seed"], options["max_minutes"]))
+        return [{"f1": 1.0, "score": 0.9}]
 
     monkeypatch.setattr(compare_halves, "StarterSegmenter", Starter)
     monkeypatch.setattr(compare_halves, "train_once", once)

@@ -18,8 +18,8 @@ from tests.conftest import RealStack
 
 # Below what every part reaches with so little training on bootstrapped labels, F1 at IoU 0.5.
 FLOORS = {
-    "gonuclear_1136": {"starter": 0.5, "stardist3d": 0.15, "unet3d": 0.3},
-    "qcanet_16cell": {"starter": 0.85, "stardist3d": 0.3, "unet3d": 0.3},
+    "gonuclear_1136": {"starter": 0.5, "unet3d": 0.3},
+    "qcanet_16cell": {"starter": 0.85, "stardist3d": 0.3},
 }
 # Steps, not minutes: the same weights on a slow machine.
 TRAINING = {
@@ -62,7 +62,8 @@ def test_the_line_by_hand(
     assert first["round"] == 0
     assert first["fields"][0]["objects"] > 3
     runs = {}
-    for model, settings in TRAINING.items():
+    for model in FLOORS[name].keys() & TRAINING.keys():
+        settings = TRAINING[model]
         options = [part for setting in settings for part in ("--set", setting)]
         runs[model] = command("train", project, model, *options)["run"]
         written = command("predict", project, "--model", runs[model], "--field", "held_out")
