@@ -24,7 +24,7 @@ FLOORS = {
 # Steps, not minutes: the same weights on a slow machine.
 TRAINING = {
     "stardist3d": ["epochs=40", "n_rays=64"],
-    "unet3d": ["epochs=6", "features=[16, 32, 64]", "learning_rate=3e-3"],
+    "unet3d": ["epochs=4", "features=[16, 32, 64]", "learning_rate=3e-3"],
 }
 
 
