@@ -24,3 +24,8 @@ def is_spacing(values: Sequence[float]) -> bool:
     (True, False, False)
     """
     return len(values) == 3 and all(LEAST_UM <= value <= MOST_UM for value in values)
+
+
+def in_words(spacing_um: Sequence[float]) -> str:
+    """Return lengths as a person reads them, such as "2 × 0.933 × 0.933"."""
+    return " × ".join(f"{each:.4g}" for each in spacing_um)

@@ -38,6 +38,9 @@ Percentile = Annotated[float, Ge(0), Le(100)]
 Percentiles = tuple[Percentile, Percentile]
 """Low and high."""
 
+Share = Annotated[float, Ge(0), Le(1)]
+"""Of a whole."""
+
 Weight = Annotated[float, Ge(0), Le(1e6)]
 """Of a part of a loss."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 
 def cosine(done: float, *, lowest: float, warm_up: float = 0.0) -> float:
@@ -22,6 +22,13 @@ def cosine(done: float, *, lowest: float, warm_up: float = 0.0) -> float:
         return max(done / warm_up, lowest)
     swing = 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
     return lowest + (1 - lowest) * swing
+
+
+def falling(
+    highest: float, *, lowest: float, warm_up: float = 0.0
+) -> Callable[[float, object], float]:
+    """Return the rate along a `cosine`, as `models.learner.Schedule` asks for it."""
+    return lambda done, _: highest * cosine(done, lowest=lowest, warm_up=warm_up)
 
 
 def halvings(losses: Sequence[float], patience: int) -> int:

@@ -18,7 +18,7 @@ from annotations.views import LabelsView
 from hitl.prediction.predict import prediction_file, read_prediction
 from hitl.project.errors import NothingToDoError, ProjectError
 from hitl.project.folder import Project
-from hitl.project.ranking import Evaluation, read_evaluations
+from hitl.project.ranking import Evaluation, quality, read_evaluations
 from hitl.project.runs import model_in_use
 from labels.overlaps import Contingency, count_overlaps
 
@@ -159,10 +159,9 @@ class ScoredLabels:
 
 
 def best_model(evaluation: Evaluation, among: Collection[str] | None = None) -> str:
-    """Return the model with the highest evaluation score, of all or of some."""
+    """Return the best model of an evaluation, of all or of some; see `ranking.quality`."""
     models: dict[str, dict[str, Any]] = evaluation["models"]
-    names = models if among is None else among
-    return max(names, key=lambda name: models[name]["mean"].get("evaluation_score") or 0.0)
+    return max(models if among is None else among, key=lambda name: quality(models[name]))
 
 
 def shown_model(

@@ -94,8 +94,14 @@ def ranking(evaluations: Sequence[Evaluation]) -> tuple[Scored, ...]:
                 comparable = same and _objects(scores) == scored_on
                 number, made = evaluation["number"], evaluation.get("made", "")
                 found[model] = Scored(model, number, made, scores, comparable)
-    order = sorted(found.values(), key=lambda s: (s.comparable, s.score or 0, s.f1 or 0))
+    order = sorted(found.values(), key=lambda s: (s.comparable, *quality(s.found)))
     return tuple(reversed(order))
+
+
+def quality(found: dict[str, Any]) -> tuple[float, float]:
+    """Return what models are ranked by: the evaluation score, and F1 where it is the same."""
+    mean = found["mean"]
+    return mean.get("evaluation_score") or 0.0, mean.get("f1") or 0.0
 
 
 def _objects(scores: dict[str, Any]) -> dict[str, list[int]]:

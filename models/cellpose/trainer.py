@@ -21,7 +21,7 @@ from models.cellpose.slices import View
 from models.curves import LoggerName
 from models.devices import Compute, Precision, choose_compute, set_threads
 from models.errors import TrainingDataError
-from models.learner import History, Schedule
+from models.learner import Schedule
 from models.options import (
     BatchSize,
     Count,
@@ -34,7 +34,7 @@ from models.options import (
     check_percentiles,
 )
 from models.runfolder import FORMAT, fingerprint, options_but, read_model_file, settings_from
-from models.schedules import cosine
+from models.schedules import falling
 from models.training import MAY_CHANGE, Training
 
 if TYPE_CHECKING:
@@ -172,14 +172,12 @@ class CellposeTrainer:
         model_file = self._model_file(base_name, licence, [*train, *val])
         learner = self._learner(base, sampler, judge, compute, notes)
         steps = -(-self.tiles_per_epoch // self.batch_size)
-        schedule = Schedule(self.epochs, steps, self._rate, self.patience)
+        rate = falling(self.learning_rate, lowest=LOWEST_RATE, warm_up=WARM_UP)
+        schedule = Schedule(self.epochs, steps, rate, self.patience)
         training = Training(learner, schedule, folder, model_file, budget, self.logger, progress)
         training.resume()
         training.run()
         return training.result(files.WEIGHTS_FILE, base_name, notes, licence)
-
-    def _rate(self, done: float, _: History) -> float:
-        return self.learning_rate * cosine(done, lowest=LOWEST_RATE, warm_up=WARM_UP)
 
     def _samplers(
         self, train: Sequence[TrainingSample], val: Sequence[TrainingSample], notes: list[str]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from labels.numbers import number_of
 from labels.progress import Progress, no_progress
-from labels.spacing import Spacing
+from labels.spacing import Spacing, in_words
 from models.base import CheckedSegmenter, Segmentation, channels_error
 from models.devices import Compute, choose_compute, reused_memory
 from models.errors import ModelError
@@ -244,7 +244,8 @@ class SMP2DSegmenter(CheckedSegmenter):
             check_resampled(image.shape[1:], image.shape[1:])
             return self.predictor.maps(scaled, notes=notes, progress=progress)
         shape = resized_shape(image.shape[1:], spacing_um, wanted)
-        notes.append(f"resampled from {spacing_um[1:]} to the training's {wanted[1:]} µm per pixel")
+        own, learned = in_words(spacing_um[1:]), in_words(wanted[1:])
+        notes.append(f"resampled from {own} to the training's {learned} µm per pixel")
         resampled = np.stack([resize(channel, shape, linear=True) for channel in scaled])
         small = self.predictor.maps(resampled, notes=notes, progress=progress)
         z, y, x = image.shape[1:]

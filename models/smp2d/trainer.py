@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from annotated_types import Ge, Interval, Le
+from annotated_types import Ge, Le
 
 from labels.progress import Progress, no_progress
 from models.ahead import Ahead
@@ -19,7 +19,7 @@ from models.budget import CHOOSE, Budget
 from models.curves import LoggerName
 from models.devices import Compute, Precision, choose_compute, reused_memory, set_threads
 from models.errors import ModelError
-from models.learner import History, Schedule
+from models.learner import Schedule
 from models.options import (
     BatchSize,
     Count,
@@ -28,19 +28,19 @@ from models.options import (
     Positive,
     Rate,
     Seed,
+    Share,
     Side,
     Threads,
     Weight,
     check_percentiles,
 )
 from models.runfolder import FORMAT, base_folder, fingerprint, options_but, settings_from
-from models.schedules import cosine
+from models.schedules import falling
 from models.smp2d.architecture import SIDES, Arch, Architecture
 from models.smp2d.checkpoint import MODEL, Overlap, RunFile, load_network, read_run
 from models.smp2d.patches import (
     Batch,
     PatchSampler,
-    PreparedScene,
     automatic_patch,
     check_learnable,
     prepare,
@@ -59,6 +59,7 @@ from models.training import MAY_CHANGE, Training
 from models.unet3d.augment import Augmentation
 from models.unet3d.instances import Method
 from models.unet3d.settings import LossName, LossSettings
+from models.validating import judged_and_tuned
 
 if TYPE_CHECKING:
     from models.smp2d.learner import SMPLearner
@@ -66,11 +67,6 @@ if TYPE_CHECKING:
 WARM_UP = 0.03
 LOWEST_RATE = 0.01
 """Of the learning rate: the share of the training in which it rises, and how low it falls."""
-
-FEW_OBJECTS = 20
-"""With fewer validation objects, thresholds are chosen on the training objects too."""
-
-Share = Annotated[float, Interval(ge=0, le=1)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,8 +252,11 @@ class SMP2DTrainer:
         set_threads(self.threads)
         compute = choose_compute(self.precision, training=True)
         notes.append(compute.note)
-        held_out = [ready(scene) for scene in join(val, architecture.outputs)]
-        judged, tuned = self._judged(held_out, scenes, notes)
+        others = [ready(scene) for scene in join(val, architecture.outputs)]
+        held_out = windows(others, self.validation_voxels)
+        found = sum(len(np.unique(x[x > 0])) for scene in held_out for x in scene.labels)
+        own = windows(scenes, self.validation_voxels)
+        judged, tuned = judged_and_tuned(held_out, own, found, "image", notes)
         patch = self.patch_size or automatic_patch(scenes, architecture.sides)
         usual = usual_instances(
             scenes, architecture, base, spacing, self.instances, self.min_size_share
@@ -294,7 +293,8 @@ class SMP2DTrainer:
         )
         ahead = Ahead(sampler.batch)
         learner, started = self._learner(architecture, patch, ahead, compute, base, judge)
-        schedule = Schedule(self.epochs, self.steps_per_epoch, self._rate, self.patience)
+        rate = falling(self.learning_rate, lowest=LOWEST_RATE, warm_up=WARM_UP)
+        schedule = Schedule(self.epochs, self.steps_per_epoch, rate, self.patience)
         training = Training(
             learner, schedule, run_folder, model_file, budget, self.logger, progress
         )
@@ -311,24 +311,6 @@ class SMP2DTrainer:
                         {"f1_instances_tuned": chosen[1]},
                     )
         return training.result(WEIGHTS_FILE, started, notes)
-
-    def _rate(self, done: float, _: History) -> float:
-        return self.learning_rate * cosine(done, lowest=LOWEST_RATE, warm_up=WARM_UP)
-
-    def _judged(
-        self, val: list[PreparedScene], train: list[PreparedScene], notes: list[str]
-    ) -> tuple[list[PreparedScene], list[PreparedScene]]:
-        """Return the windows that the epoch, and those that the thresholds are chosen on."""
-        own = windows(train, self.validation_voxels)
-        judged = windows(val, self.validation_voxels)
-        found = sum(len(np.unique(each[each > 0])) for scene in judged for each in scene.labels)
-        if found == 0:
-            notes.append(
-                "no validation image holds a label: the best epoch and the instance thresholds "
-                "were chosen on the training images"
-            )
-            return own, own
-        return judged, judged if found >= FEW_OBJECTS else [*judged, *own]
 
     def _loss_settings(self, architecture: Architecture) -> LossSettings:
         count = architecture.class_logits if architecture.activation == "softmax" else 2

@@ -62,26 +62,21 @@ class _RayKind:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FlatConfig:
-    """What is taken of the `config.json` of a 2D network.
+class _UNetConfig:
+    """What 2D and 3D networks share of their `config.json`.
 
-    Parameters
-    ----------
-    all
-        As StarDist's `Config2D`; its defaults where the file says nothing.
+    Its defaults, as StarDist's `Config2D` and `Config3D` have them, where the file says nothing.
     """
 
-    n_rays: Rays = 32
-    grid: tuple[Grid, Grid] = (1, 1)
-    backbone: Literal["unet"] = "unet"
+    n_rays: Rays
+    grid: tuple[Grid, ...]
     n_channel_in: Annotated[int, Ge(1), Le(16)] = 1
     n_classes: Annotated[int, Ge(1), Le(100)] | None = None
     net_conv_after_unet: _LastFeatures = 128
-    unet_n_depth: Annotated[int, Ge(0), Le(8)] = 3
-    unet_kernel_size: tuple[_Width, _Width] = (3, 3)
+    unet_n_depth: Annotated[int, Ge(0), Le(8)]
+    unet_kernel_size: tuple[_Width, ...]
     unet_n_filter_base: Features = 32
     unet_n_conv_per_depth: _Few = 2
-    unet_pool: tuple[_Pool, _Pool] = (2, 2)
     unet_activation: _Activation = "relu"
     unet_last_activation: _Activation = "relu"
     unet_batch_norm: bool = False
@@ -92,46 +87,45 @@ class FlatConfig:
     @property
     def most_parameters(self) -> float:
         """Weights of the network at most: each convolution as wide as the widest."""
-        pooled = round(math.log2(max(self.grid)))
-        convolutions = self.unet_n_conv_per_depth * (pooled + 2 * self.unet_n_depth + 1)
-        widest = max(
-            self.unet_n_filter_base * self.unet_expansion**self.unet_n_depth,
-            self.net_conv_after_unet, self.n_rays, self.n_classes or 0, self.n_channel_in,
-        )  # fmt: skip
+        convolutions = self.unet_n_conv_per_depth * (self._pooled + 2 * self.unet_n_depth + 1)
+        widest = self.unet_n_filter_base * self.unet_expansion**self.unet_n_depth
+        kernel = math.prod(self.unet_kernel_size)
+        return self._parameters(convolutions, max(widest, self.net_conv_after_unet), kernel)
+
+    @property
+    def _pooled(self) -> int:
+        return round(math.log2(max(self.grid)))
+
+    def _parameters(self, convolutions: int, widest: float, kernel: int) -> float:
+        widest = max(widest, self.n_rays, self.n_classes or 0, self.n_channel_in)
         # Two inputs are joined on the way up.
-        return (convolutions + 5) * math.prod(self.unet_kernel_size) * 2 * widest**2
+        return (convolutions + 5) * kernel * 2 * widest**2
 
 
 @dataclass(frozen=True, kw_only=True)
-class NetworkConfig:
-    """What is taken of a `config.json`: all that decides what the network is and finds.
+class FlatConfig(_UNetConfig):
+    """What is taken of the `config.json` of a 2D network."""
 
-    Parameters
-    ----------
-    rays_json : _RayKind
-    others
-        As StarDist's `Config3D`; its defaults where the file says nothing.
-    """
+    n_rays: Rays = 32
+    grid: tuple[Grid, Grid] = (1, 1)
+    backbone: Literal["unet"] = "unet"
+    unet_n_depth: Annotated[int, Ge(0), Le(8)] = 3
+    unet_kernel_size: tuple[_Width, _Width] = (3, 3)
+    unet_pool: tuple[_Pool, _Pool] = (2, 2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkConfig(_UNetConfig):
+    """What is taken of the `config.json` of a 3D network: all that decides what it finds."""
 
     rays_json: _RayKind
     n_rays: Rays = 96
     grid: tuple[Grid, Grid, Grid] = (1, 1, 1)
     anisotropy: tuple[Ratio, Ratio, Ratio] | None = None
     backbone: Literal["unet", "resnet"] = "unet"
-    n_channel_in: Annotated[int, Ge(1), Le(16)] = 1
-    n_classes: Annotated[int, Ge(1), Le(100)] | None = None
-    net_conv_after_unet: _LastFeatures = 128
     unet_n_depth: Annotated[int, Ge(0), Le(8)] = 2
     unet_kernel_size: _Kernel = (3, 3, 3)
-    unet_n_filter_base: Features = 32
-    unet_n_conv_per_depth: _Few = 2
     unet_pool: tuple[_Pool, _Pool, _Pool] = (2, 2, 2)
-    unet_activation: _Activation = "relu"
-    unet_last_activation: _Activation = "relu"
-    unet_batch_norm: bool = False
-    unet_dropout: Annotated[float, Ge(0), Le(0.9)] = 0.0
-    unet_expansion: Annotated[float, Ge(1), Le(4)] = 2
-    unet_prefix: str = ""
     net_conv_after_resnet: _LastFeatures = 128
     resnet_n_blocks: Annotated[int, Ge(1), Le(64)] = 4
     resnet_kernel_size: _Kernel = (3, 3, 3)
@@ -146,16 +140,9 @@ class NetworkConfig:
     @property
     def most_parameters(self) -> float:
         """Weights of the network at most: each convolution as wide as the widest."""
-        pooled = round(math.log2(max(self.grid)))
         if self.backbone == "unet":
-            convolutions = self.unet_n_conv_per_depth * (pooled + 2 * self.unet_n_depth + 1)
-            widest = self.unet_n_filter_base * self.unet_expansion**self.unet_n_depth
-            after, kernel = self.net_conv_after_unet, math.prod(self.unet_kernel_size)
-        else:
-            convolutions = self.resnet_n_blocks * (self.resnet_n_conv_per_block + 1) + 2
-            widest = self.resnet_n_filter_base * 2**pooled
-            after = self.net_conv_after_resnet
-            kernel = max(math.prod(self.resnet_kernel_size), 7**3)
-        widest = max(widest, after, self.n_rays, self.n_classes or 0, self.n_channel_in)
-        # Two inputs are joined on the way up.
-        return (convolutions + 5) * kernel * 2 * widest**2
+            return super().most_parameters
+        convolutions = self.resnet_n_blocks * (self.resnet_n_conv_per_block + 1) + 2
+        widest = max(self.resnet_n_filter_base * 2**self._pooled, self.net_conv_after_resnet)
+        kernel = max(math.prod(self.resnet_kernel_size), 7**3)
+        return self._parameters(convolutions, widest, kernel)

@@ -25,8 +25,8 @@ CONFIG = "config.json"
 THRESHOLDS = "thresholds.json"
 BEST_WEIGHTS = "weights_best.h5"
 
-FLAT = 2
-"""Axes of the images that StarDist's 2D networks see."""
+FLAT, DEEP = 2, 3
+"""Axes of the images that StarDist's 2D and 3D networks see."""
 
 MOST_BUILT = 2**27
 """Parameters, at most, of a network that is built without asking first how large it is."""
@@ -110,7 +110,7 @@ def read_settings(folder: Path, model: str = "stardist3d") -> RunSettings:
     return described(RunSettings, read_model_file(folder, model), path)
 
 
-def load_network(folder: Path, n_dim: int = 3) -> Any:
+def load_network(folder: Path, n_dim: int = DEEP) -> Any:
     """Return the network of a run folder, or of a stock StarDist folder, in 3D or 2D.
 
     Weights are read with Keras's ``load_weights`` from HDF5, or from the safetensors of

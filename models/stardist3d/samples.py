@@ -126,6 +126,11 @@ def zoomed_shape(shape: Sequence[int], scale: tuple[float, float, float]) -> tup
     return z, y, x
 
 
+def kept_in_z(aim_um: Spacing, own_um: Spacing, flat: bool) -> Spacing:
+    """Return the voxel size that a stack is brought to; the slices of a flat one stay."""
+    return (own_um[0], *aim_um[1:]) if flat else aim_um
+
+
 def rescaling(spacing_um: Spacing, reference_um: Spacing) -> tuple[float, float, float] | None:
     """Return the zoom (z, y, x) to the reference voxel size; None where it is near enough."""
     z, y, x = (

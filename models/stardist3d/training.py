@@ -47,6 +47,7 @@ from models.stardist3d.runtime import compute_in
 from models.stardist3d.samples import (
     PreparedStack,
     hide_unverified,
+    kept_in_z,
     prepare,
     resampled_labels,
     rescaling,
@@ -322,24 +323,23 @@ class StarDistTraining(ABC):
     def _prepared(
         self, samples: Sequence[TrainingSample], settings: RunSettings
     ) -> list[PreparedStack]:
-        spacing = settings.spacing_um
         prepared = [
-            prepare(one, settings.normalisation, self._kept_in_z(spacing, one.spacing_um))
+            prepare(
+                one,
+                settings.normalisation,
+                kept_in_z(settings.spacing_um or one.spacing_um, one.spacing_um, self.flat),
+            )
             for one in samples
         ]
         return [part for stack in prepared for part in slices_of(stack)] if self.flat else prepared
-
-    def _kept_in_z(self, spacing: Spacing | None, own: Spacing) -> Spacing:
-        """Return the voxel size that a stack is brought to; the slices of a flat one stay."""
-        if spacing is None:
-            return own
-        return (own[0], *spacing[1:]) if self.flat else spacing
 
     def _sizes(self, samples: Sequence[TrainingSample], spacing_um: Spacing) -> plan.ObjectSizes:
         volumes: list[NDArray[np.int32]] = []
         for sample in samples:
             labels = hide_unverified(sample.labels, sample.mask)
-            scale = rescaling(sample.spacing_um, self._kept_in_z(spacing_um, sample.spacing_um))
+            scale = rescaling(
+                sample.spacing_um, kept_in_z(spacing_um, sample.spacing_um, self.flat)
+            )
             zoomed = resampled_labels(labels, scale)
             volumes += list(zoomed[:, None]) if self.flat else [zoomed]
         return plan.object_sizes(volumes)

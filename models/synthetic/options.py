@@ -11,7 +11,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from labels.memory import too_large
 from labels.spacing import Spacing
 from models.bounds import check_bounds
-from models.options import DiameterUm, Side, SpacingUm
+from models.options import DiameterUm, Positive, Share, Side, SpacingUm
 from models.synthetic.placing import Arrangement
 from models.synthetic.stack import SyntheticError
 
@@ -61,8 +61,6 @@ def check_lattice(shape: tuple[int, int, int], spacing_um: Spacing) -> None:
         )
 
 
-Share = Annotated[float, Ge(0), Le(1)]
-Positive = Annotated[float, Gt(0), Le(1e6)]
 NotNegative = Annotated[float, Ge(0), Le(1e6)]
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from labels.numbers import number_of
-from labels.spacing import Spacing
+from labels.spacing import Spacing, in_words
 from models.errors import TrainingDataError, TrainingMemoryError
 from models.field_size import same_size
 from models.objects import spacing_for
@@ -131,7 +131,9 @@ def common_scale(
         z, y, x = (float(v) for v in np.median([s.spacing_um for s in samples.train], axis=0))
     others = [s.name for s in samples.train if not same_spacing(s.spacing_um, (z, y, x))]
     if others:
-        notes.append(f"resampled to {(z, y, x)} µm per voxel for training: {', '.join(others)}")
+        notes.append(
+            f"resampled to {in_words((z, y, x))} µm per voxel for training: {', '.join(others)}"
+        )
     return (z, y, x), diameter
 
 

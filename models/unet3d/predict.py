@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from labels.numbers import number_of
 from labels.progress import Progress, no_progress
-from labels.spacing import Spacing
+from labels.spacing import Spacing, in_words
 from models.base import CheckedSegmenter, Segmentation, channels_error
 from models.devices import Compute, choose_compute, reused_memory
 from models.field_size import UNKNOWN_SIZE, choose_size
@@ -309,7 +309,8 @@ class UNet3DSegmenter(CheckedSegmenter):
             notes += work_of_resampling(image.shape[1:], shape, told)
             if self._knows_all_sizes and seen_um == spacing_um:
                 notes.append(
-                    f"resampled from {spacing_um} to the training's {self._spacing} µm per voxel"
+                    f"resampled from {in_words(spacing_um)} to the training's "
+                    f"{in_words(self._spacing)} µm per voxel"
                     f"{'' if told else UNKNOWN_SIZE}"
                 )
         maps = self.maps(image, seen_um, notes=notes, progress=progress)

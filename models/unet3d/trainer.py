@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
-from annotated_types import Ge, Gt, Interval, Le, MaxLen, MinLen
+from annotated_types import Ge, Gt, Le, MaxLen, MinLen
 
-from labels.numbers import number_of
 from labels.progress import Progress, no_progress
 from labels.spacing import Spacing
 from models.ahead import Ahead
@@ -20,7 +19,7 @@ from models.base import TrainingResult, TrainingSample, check_image, common_chan
 from models.budget import CHOOSE, Budget
 from models.curves import LoggerName
 from models.devices import Compute, Precision, choose_compute, reused_memory, set_threads
-from models.learner import History, Schedule
+from models.learner import Schedule
 from models.objects import whole_sizes
 from models.options import (
     BatchSize,
@@ -31,6 +30,7 @@ from models.options import (
     Positive,
     Rate,
     Seed,
+    Share,
     Side,
     Threads,
     Weight,
@@ -38,7 +38,7 @@ from models.options import (
 )
 from models.runfolder import FORMAT, fingerprint, options_but, settings_from
 from models.scale import of_one_size
-from models.schedules import cosine
+from models.schedules import falling
 from models.tensors import WEIGHTS_FILE
 from models.training import MAY_CHANGE, Training
 from models.unet3d import checkpoint as files
@@ -62,18 +62,14 @@ from models.unet3d.plan import (
 from models.unet3d.remembered import remember_background
 from models.unet3d.settings import DEFAULT_CLASS_WEIGHTS, LossName, LossSettings
 from models.unet3d.validation import Judge, windows
+from models.validating import judged_and_tuned
 
 if TYPE_CHECKING:
     from models.unet3d.train import UNetLearner
 
-FEW_OBJECTS = 20
-"""With fewer validation objects, thresholds are chosen on the training objects too."""
-
 WARM_UP = 0.03
 LOWEST_RATE = 0.01
 """Of the learning rate: the share of the training in which it rises, and how low it falls."""
-
-Share = Annotated[float, Interval(ge=0, le=1)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,7 +247,10 @@ class UNet3DTrainer:
         notes.append(compute.note)
         if base is not None:
             stacks = remember_background(stacks, base, compute, notes)
-        judged, tuned = self._judged(self._prepared(val, spacing), stacks, notes)
+        held_out = windows(self._prepared(val, spacing), self.validation_voxels)
+        found = sum(len(np.unique(each.labels[each.labels > 0])) for each in held_out)
+        own = windows(stacks, self.validation_voxels)
+        judged, tuned = judged_and_tuned(held_out, own, found, "stack", notes)
         architecture, patch = plan_network(stacks, spacing, base, mine, self.patch_size, notes)
         check_training_fits(architecture, patch, self.batch_size)
         method = self._usual_instances(base, self._min_volume(stacks, spacing))
@@ -284,7 +283,8 @@ class UNet3DTrainer:
         run_folder.mkdir(parents=True, exist_ok=True)
         ahead = Ahead(self._sampler(stacks, patch).batch)
         learner = self._learner(architecture, ahead, stacks, compute, base, judge)
-        schedule = Schedule(self.epochs, self.steps_per_epoch, self._rate, self.patience)
+        rate = falling(self.learning_rate, lowest=LOWEST_RATE, warm_up=WARM_UP)
+        schedule = Schedule(self.epochs, self.steps_per_epoch, rate, self.patience)
         training = Training(
             learner, schedule, run_folder, model_file, budget, self.logger, progress
         )
@@ -300,9 +300,6 @@ class UNet3DTrainer:
             notes,
         )
 
-    def _rate(self, done: float, _: History) -> float:
-        return self.learning_rate * cosine(done, lowest=LOWEST_RATE, warm_up=WARM_UP)
-
     def _gap(self) -> tuple[float, float] | None:
         return (self.gap_amplitude, self.gap_sigma_px) if self.gap_weighting else None
 
@@ -312,27 +309,6 @@ class UNet3DTrainer:
         return [
             prepare(s, spacing, self.percentiles, self.edge_width_px, self._gap()) for s in samples
         ]
-
-    def _judged(
-        self, val: list[PreparedStack], train: list[PreparedStack], notes: list[str]
-    ) -> tuple[list[PreparedStack], list[PreparedStack]]:
-        """Return the windows that the epoch, and those that the thresholds are chosen on."""
-        own = windows(train, self.validation_voxels)
-        judged = windows(val, self.validation_voxels)
-        found = sum(len(np.unique(s.labels[s.labels > 0])) for s in judged)
-        if found == 0:
-            notes.append(
-                "no validation stack holds a labelled object: the best epoch and the instance "
-                "thresholds were chosen on the training stacks"
-            )
-            return own, own
-        if found >= FEW_OBJECTS:
-            return judged, judged
-        notes.append(
-            f"validation holds {number_of(found, 'object')}, so the instance thresholds were "
-            "chosen on the training stacks too"
-        )
-        return judged, [*judged, *own]
 
     def _min_volume(self, stacks: list[PreparedStack], spacing: Spacing) -> float:
         sizes = np.concatenate([whole_sizes(s.labels) for s in stacks])
