@@ -86,16 +86,14 @@ class _Part:
     def info(self) -> LabelsInfo:
         return self.view.info
 
-    @property
-    def truth(self) -> NDArray[np.uint32]:
-        """Read when asked for: only one field is held at a time."""
-        return np.asarray(self.view.labels[...], dtype=np.uint32)
+    def read(self) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
+        """Return the truth, and where a person knows what is there and no training saw it.
 
-    @property
-    def counts(self) -> NDArray[np.bool_]:
-        """Voxels of which a person knows what is there, and that no training saw."""
+        Only one field is held at a time.
+        """
+        truth = np.asarray(self.view.labels[...], dtype=np.uint32)
         known = np.asarray(self.view.verified[...]) > 0
-        return known if self.share == 1 else known & held_out_voxels(self.truth, self.share)
+        return truth, known if self.share == 1 else known & held_out_voxels(truth, self.share)
 
 
 def promote(
@@ -224,7 +222,7 @@ def _items(
             cached_prediction(project, model, part.view, keep=keep) for model in models
         )
         found = found or bool(candidate.any())
-        pairs = pair_objects(part.truth, part.counts, in_use, candidate, part.info.spacing_um)
+        pairs = pair_objects(*part.read(), in_use, candidate, part.info.spacing_um)
         items.setdefault(part.info.class_name, []).append(pairs)
     return {name: ObjectPairs.joined(own) for name, own in items.items()}, found
 
@@ -247,7 +245,7 @@ def _parts(project: Project, models: Sequence[Predictor], reporter: Reporter) ->
     parts = [part for part in parts if part.info.key in taken]
     for model in models:
         model.check(part.info for part in parts)
-    objects = sum(count_objects(part.truth, part.counts) for part in parts)
+    objects = sum(count_objects(*part.read()) for part in parts)
     if not objects:
         raise _nothing_verified(project)
     if objects < FEW:
